@@ -1,0 +1,126 @@
+/* A few macros for tests. A test file includes this, writes TEST(name) { ... } and ends with TEST_MAIN(). Run with a
+   word as argument to run only the tests whose names contain it; the last line is "N passed, N failed". */
+#ifndef TEST_H
+#define TEST_H
+
+#define SHARDIO_IMPLEMENTATION
+#include "../shardio.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct test_case {
+    const char *name;
+    void (*run)(void);
+} test_case;
+
+static int test_failures;            /* of the running test */
+static const char *test_left_out;    /* why the running test could not be run */
+
+static inline void test_fail(const char *file, int line, const char *what)
+{
+    if (test_failures++ < 20) fprintf(stderr, "%s:%d: %s\n", file, line, what);
+}
+
+static inline void test_equal_u64(const char *file, int line, const char *what, uint64_t a, uint64_t b)
+{
+    char text[400];
+    if (a == b) return;
+    snprintf(text, sizeof text, "%s: %llu != %llu", what, (unsigned long long)a, (unsigned long long)b);
+    test_fail(file, line, text);
+}
+
+static inline void test_equal_text(const char *file, int line, const char *what, const char *a, const char *b)
+{
+    char text[1200];
+    if (a != NULL && b != NULL && strcmp(a, b) == 0) return;
+    snprintf(text, sizeof text, "%s: \"%.500s\" != \"%.500s\"", what, a ? a : "(null)", b ? b : "(null)");
+    test_fail(file, line, text);
+}
+
+static inline void test_equal_status(const char *file, int line, const char *what, shardio_status a, shardio_status b)
+{
+    char text[400];
+    if (a == b) return;
+    snprintf(text, sizeof text, "%s: %s, not %s", what, shardio_status_name(a), shardio_status_name(b));
+    test_fail(file, line, text);
+}
+
+static inline void test_equal_bytes(const char *file, int line, const char *what, const void *a, const void *b, size_t n)
+{
+    const unsigned char *x = (const unsigned char *)a, *y = (const unsigned char *)b;
+    char text[400];
+    for (size_t i = 0; i < n; i++) {
+        if (x[i] == y[i]) continue;
+        snprintf(text, sizeof text, "%s: byte %llu of %llu is %02x, not %02x", what, (unsigned long long)i,
+                 (unsigned long long)n, x[i], y[i]);
+        test_fail(file, line, text);
+        return;
+    }
+}
+
+/* true if it holds, so that a test can stop: if (!CHECK(p != NULL)) return; */
+#define CHECK(x) ((x) ? true : (test_fail(__FILE__, __LINE__, #x), false))
+#define CHECK_U64(a, b) test_equal_u64(__FILE__, __LINE__, #a " == " #b, (uint64_t)(a), (uint64_t)(b))
+#define CHECK_TEXT(a, b) test_equal_text(__FILE__, __LINE__, #a, (a), (b))
+#define CHECK_STATUS(a, b) test_equal_status(__FILE__, __LINE__, #a, (a), (b))
+#define CHECK_OK(a) CHECK_STATUS(a, SHARDIO_OK)
+#define CHECK_BYTES(a, b, n) test_equal_bytes(__FILE__, __LINE__, #a " == " #b, (a), (b), (n))
+
+/* The kernel or the rights make this test impossible here: says so and is listed. */
+#define LEAVE_OUT(why) do { test_left_out = (why); return; } while (0)
+
+#define TEST(name) static void test_##name(void)
+#define TEST_CASE(name) {#name, test_##name},
+
+/* TEST_MAIN(TEST_CASE(a) TEST_CASE(b)) */
+#define TEST_MAIN(...)                                                                                            \
+    int main(int argc, char **argv)                                                                               \
+    {                                                                                                             \
+        static const test_case cases[] = {__VA_ARGS__};                                                           \
+        return test_run_all(cases, sizeof cases / sizeof cases[0], argc > 1 ? argv[1] : "");                      \
+    }
+
+static int test_run_all(const test_case *cases, size_t count, const char *filter)
+{
+    int passed = 0, failed = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (strstr(cases[i].name, filter) == NULL) continue;
+        test_failures = 0;
+        test_left_out = NULL;
+        cases[i].run();
+        if (test_left_out != NULL) printf("left out: %s: %s\n", cases[i].name, test_left_out);
+        else if (test_failures == 0) passed++;
+        else { failed++; fprintf(stderr, "FAILED: %s\n", cases[i].name); }
+    }
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
+
+/* The recipe of the golden files: seeded numbers that are the same everywhere. */
+static inline uint64_t test_mix(uint64_t x)
+{
+    x += UINT64_C(0x9E3779B97F4A7C15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return x ^ (x >> 31);
+}
+
+static inline uint64_t test_random(uint64_t *state)
+{
+    return test_mix((*state)++);
+}
+
+/* A new empty directory for this test, below $TEST_TMP or build/tmp; `path` gets its name. Not removed: a failed
+   test is looked at. The Makefile empties the parent before a run. */
+static inline void test_directory(char *path, size_t size)
+{
+    const char *parent = getenv("TEST_TMP");
+    snprintf(path, size, "%s/shardio-XXXXXX", parent != NULL && *parent ? parent : "build/tmp");
+    if (mkdtemp(path) == NULL) {
+        perror(path);
+        exit(2);
+    }
+}
+#endif
