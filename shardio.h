@@ -222,11 +222,11 @@ typedef struct shardio_allocator {
     void (*release)(void *context, void *memory, size_t size, size_t alignment);
 } shardio_allocator;
 
-/* Hands out the caller's `memory` piece by piece; gives pieces back only in the reverse order, or all at once with
-   another begin. What does not fit fails with SHARDIO_ERR_MEMORY in whoever asked. One thread. */
+/* Hands out the caller's `memory` piece by piece; takes back the newest piece, and all of it when none is left. What does not fit fails with SHARDIO_ERR_MEMORY in whoever asked. One thread. */
 typedef struct shardio_arena {
     uint8_t *memory;
-    size_t size, used, peak;
+    size_t size, used, peak;   /* bytes */
+    size_t pieces;             /* that are handed out */
 } shardio_arena;
 SHARDIO_API shardio_allocator shardio_arena_begin(shardio_arena *arena, void *memory, size_t size);
 
@@ -676,7 +676,8 @@ SHARDIO_API bool shardio_json_double(shardio_json value, double *number);
 SHARDIO_API bool shardio_json_float(shardio_json value, float *number);
 SHARDIO_API bool shardio_json_bool(shardio_json value, bool *truth);
 
-/* Numbers with the fewest digits that read back alike (finite ones), and strings quoted and escaped. */
+/* Numbers with the fewest digits that read back alike (finite ones), ".0" behind whole ones so that they stay floats;
+   strings quoted and escaped. */
 SHARDIO_API void shardio_text_add_double(shardio_text *text, double number);
 SHARDIO_API void shardio_text_add_float(shardio_text *text, float number);
 SHARDIO_API void shardio_text_add_string(shardio_text *text, const char *utf8);
@@ -1160,6 +1161,7 @@ static void *shardio_p_arena_allocate(void *context, size_t size, size_t alignme
     if (gap > arena->size - arena->used || size > arena->size - arena->used - gap) return NULL;
     uint8_t *memory = arena->memory + arena->used + gap;
     arena->used += gap + size;
+    arena->pieces++;
     if (arena->used > arena->peak) arena->peak = arena->used;
     return memory;
 }
@@ -1169,6 +1171,7 @@ static void shardio_p_arena_release(void *context, void *memory, size_t size, si
     shardio_arena *arena = (shardio_arena *)context;
     (void)alignment;
     if ((uint8_t *)memory + size == arena->memory + arena->used) arena->used -= size;
+    if (--arena->pieces == 0) arena->used = 0;
 }
 
 SHARDIO_API shardio_allocator shardio_arena_begin(shardio_arena *arena, void *memory, size_t size)
@@ -1176,7 +1179,7 @@ SHARDIO_API shardio_allocator shardio_arena_begin(shardio_arena *arena, void *me
     shardio_allocator allocator = {arena, shardio_p_arena_allocate, shardio_p_arena_release};
     arena->memory = (uint8_t *)memory;
     arena->size = size;
-    arena->used = arena->peak = 0;
+    arena->used = arena->peak = arena->pieces = 0;
     return allocator;
 }
 
@@ -1901,7 +1904,9 @@ typedef struct shardio_p_os_file {
     int access;
     bool stream, overwrite, direct;
     bool unpublished;         /* it has a temporary name, or was created in place and nobody was told */
+    bool lost;                /* the name belongs to somebody else's file now */
     uint64_t position;        /* of a stream */
+    uint64_t identity[2];     /* device and inode */
     const shardio_allocator *allocator;
     size_t size;              /* of this piece of memory */
     char *path, *temporary;   /* behind the struct; temporary is empty in place */
@@ -2017,7 +2022,7 @@ static shardio_status shardio_p_osf_set_direct(void *file, bool direct, int *cod
 {
     shardio_p_os_file *f = (shardio_p_os_file *)file;
     shardio_status status = shardio_p_os_set_direct(&f->handle, direct, code);
-    if (status == SHARDIO_OK) f->direct = direct;
+    f->direct = direct && status == SHARDIO_OK;
     return status;
 }
 
@@ -2053,9 +2058,21 @@ static shardio_status shardio_p_osf_suspend(void *file, int *code)
 static shardio_status shardio_p_osf_resume(void *file, int *code)
 {
     shardio_p_os_file *f = (shardio_p_os_file *)file;
+    shardio_file_facts facts;
+    int ignored = 0;
     shardio_status status = shardio_p_os_open(shardio_p_os_current_name(f), f->access, &f->handle, code);
-    if (status == SHARDIO_OK && f->direct) status = shardio_p_os_set_direct(&f->handle, true, code);
-    return status;
+    if (status != SHARDIO_OK) return status;
+    memset(&facts, 0, sizeof facts);
+    status = shardio_p_os_facts(f->handle, &facts, code);
+    if (status == SHARDIO_OK && (facts.identity[0] != f->identity[0] || facts.identity[1] != f->identity[1]))
+        status = SHARDIO_ERR_CHANGED;   /* somebody else's file bears the name now */
+    if (status != SHARDIO_OK) {
+        (void)shardio_p_os_close(f->handle, &ignored);
+        f->handle = SHARDIO_P_NO_HANDLE;
+        f->lost = true;
+        return status;
+    }
+    return f->direct ? shardio_p_osf_set_direct(f, true, code) : SHARDIO_OK;
 }
 
 static shardio_status shardio_p_osf_close(void *file, shardio_close how, bool durable, int *code)
@@ -2065,7 +2082,7 @@ static shardio_status shardio_p_osf_close(void *file, shardio_close how, bool du
     int ignored = 0;
     if (f->handle != SHARDIO_P_NO_HANDLE) status = shardio_p_os_close(f->handle, code);
     if (status == SHARDIO_OK && how == SHARDIO_CLOSE_PUBLISH) status = shardio_p_osf_publish(file, durable, code);
-    if (f->unpublished && (how == SHARDIO_CLOSE_DISCARD || status != SHARDIO_OK))
+    if (f->unpublished && !f->lost && (how == SHARDIO_CLOSE_DISCARD || status != SHARDIO_OK))
         (void)shardio_p_os_remove(shardio_p_os_current_name(f), false, &ignored);
     shardio_p_release(f->allocator, f, f->size, sizeof(uint64_t));
     return status;
@@ -2120,6 +2137,7 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
     uint64_t tag = shardio_p_os_noise() ^ (uint64_t)(uintptr_t)f;
     bool parents_made = !options->make_parents;
     if (exists && !f->overwrite) return SHARDIO_ERR_EXISTS;
+    if (shardio_p_length(f->path) - shardio_p_parent_length(f->path) > SHARDIO_P_LONGEST_NAME + 1) return SHARDIO_ERR_LIMIT;
     for (int tries = 0; tries < 100; tries++) {
         tag = shardio_p_mix(tag + UINT64_C(0x9E3779B97F4A7C15));
         f->temporary[0] = 0;
@@ -2178,6 +2196,7 @@ static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, s
     memset(&facts, 0, sizeof facts);
     if (status == SHARDIO_OK) status = shardio_p_os_facts(f->handle, &facts, code);
     f->stream = facts.stream;
+    memcpy(f->identity, facts.identity, sizeof f->identity);
     if (status != SHARDIO_OK) {
         int ignored = 0;
         (void)shardio_p_osf_close(f, SHARDIO_CLOSE_DISCARD, false, &ignored);
@@ -2195,14 +2214,17 @@ SHARDIO_API shardio_status shardio_file_open(shardio_file *file, const char *pat
     static const shardio_open_options defaults = {NULL, false, false, false};
     static const char *const operations[] = {"open", "open for writing", "create"};
     char resolved[SHARDIO_P_PATH];
-    const char *reason = NULL;
+    const char *reason = NULL, *name = path;
     int code = 0;
     if (file == NULL || path == NULL || path[0] == 0 || (unsigned)mode > SHARDIO_OPEN_CREATE)
         return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", path, "a file and a path are needed");
     memset(file, 0, sizeof *file);
-    if (!shardio_p_resolve(path, resolved, sizeof resolved))
-        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, operations[mode], path, "the path or a symbolic link is too long");
-    shardio_status status = shardio_p_osf_open(file, resolved, mode, options != NULL ? options : &defaults, &reason, &code);
+    if (mode == SHARDIO_OPEN_CREATE) {   /* a new file replaces what a link leads to, not the link */
+        if (!shardio_p_resolve(path, resolved, sizeof resolved))
+            return shardio_p_fail(error, SHARDIO_ERR_LIMIT, operations[mode], path, "the path or a symbolic link is too long");
+        name = resolved;
+    }
+    shardio_status status = shardio_p_osf_open(file, name, mode, options != NULL ? options : &defaults, &reason, &code);
     if (status == SHARDIO_OK) return SHARDIO_OK;
     return shardio_p_fail_at(error, status, operations[mode], path, SHARDIO_NO_OFFSET, code, reason);
 }
@@ -2470,20 +2492,6 @@ static shardio_status shardio_p_slot_fail(shardio_slot *slot, shardio_status sta
     return shardio_p_fail_at(&slot->error, status, operation, slot->file.name, offset, code, reason);
 }
 
-/* Every call begins here: the first error sticks, and a suspended file is opened again. */
-static shardio_status shardio_p_slot_enter(shardio_slot *slot, const char *operation)
-{
-    int code = 0;
-    if (slot == NULL) return SHARDIO_ERR_ARGUMENT;
-    if (slot->error.status != SHARDIO_OK) return slot->error.status;
-    if (!slot->open) return shardio_p_slot_fail(slot, SHARDIO_ERR_STATE, operation, SHARDIO_NO_OFFSET, 0, "it has ended");
-    if (!slot->suspended) return SHARDIO_OK;
-    shardio_status status = slot->file.functions->resume(slot->file.context, &code);
-    if (status != SHARDIO_OK) return shardio_p_slot_fail(slot, status, "open again", SHARDIO_NO_OFFSET, code, NULL);
-    slot->suspended = false;
-    return SHARDIO_OK;
-}
-
 /* From here on any offset, address and length will do. */
 static shardio_status shardio_p_slot_go_buffered(shardio_slot *slot, int code, const char *reason)
 {
@@ -2498,6 +2506,23 @@ static shardio_status shardio_p_slot_go_buffered(shardio_slot *slot, int code, c
     slot->accounting.direct_reason = reason;
     return SHARDIO_OK;
 }
+
+/* Every call begins here: the first error sticks, and a suspended file is opened again. */
+static shardio_status shardio_p_slot_enter(shardio_slot *slot, const char *operation)
+{
+    int code = 0;
+    if (slot == NULL) return SHARDIO_ERR_ARGUMENT;
+    if (slot->error.status != SHARDIO_OK) return slot->error.status;
+    if (!slot->open) return shardio_p_slot_fail(slot, SHARDIO_ERR_STATE, operation, SHARDIO_NO_OFFSET, 0, "it has ended");
+    if (!slot->suspended) return SHARDIO_OK;
+    shardio_status status = slot->file.functions->resume(slot->file.context, &code);
+    slot->suspended = status != SHARDIO_OK && status != SHARDIO_ERR_DIRECT;
+    if (status == SHARDIO_ERR_DIRECT && slot->direct)
+        return shardio_p_slot_go_buffered(slot, code, "the system refused unbuffered I/O when the file was opened again");
+    if (status != SHARDIO_OK) return shardio_p_slot_fail(slot, status, "open again", SHARDIO_NO_OFFSET, code, NULL);
+    return SHARDIO_OK;
+}
+
 
 static shardio_status shardio_p_slot_sync_contents(shardio_slot *slot)
 {
@@ -2523,7 +2548,9 @@ static void shardio_p_slot_drop_behind(shardio_slot *slot, uint64_t end)
     }
 }
 
-/* One call to the device: *done bytes were taken, whole blocks unless the rest is small. */
+enum { SHARDIO_P_PATIENCE = 100 };   /* short writes in a row before it is an error */
+
+/* One call to the device: *done bytes are there to stay, whole blocks if blocks are wanted. */
 static shardio_status shardio_p_slot_write_once(shardio_slot *slot, uint64_t offset, const uint8_t *data, size_t size,
                                                 size_t *done)
 {
@@ -2538,18 +2565,20 @@ static shardio_status shardio_p_slot_write_once(shardio_slot *slot, uint64_t off
     if (*done > ask) return shardio_p_slot_fail(slot, SHARDIO_ERR_IO, "write", offset, 0, "wrote more than it was given");
     slot->accounting.device_bytes += *done;
     if (*done == 0) return shardio_p_slot_fail(slot, SHARDIO_ERR_IO, "write", offset, 0, "the file takes no more");
-    if (!slot->padded || *done % slot->block == 0) return SHARDIO_OK;
-    *done -= *done % slot->block;   /* go on from the last whole block */
-    if (*done == 0 && slot->direct) return shardio_p_slot_go_buffered(slot, 0, "the system wrote less than a block");
-    return *done > 0 ? SHARDIO_OK : shardio_p_slot_fail(slot, SHARDIO_ERR_IO, "write", offset, 0, "wrote less than a block");
+    if (slot->padded) *done -= *done % slot->block;   /* go on from the last whole block */
+    return SHARDIO_OK;
 }
 
 static shardio_status shardio_p_slot_write(shardio_slot *slot, uint64_t offset, const uint8_t *data, size_t size)
 {
+    int stuck = 0;   /* calls in a row that did not complete a block */
     while (size > 0) {
         size_t done;
         shardio_status status = shardio_p_slot_write_once(slot, offset, data, size, &done);
         if (status != SHARDIO_OK) return status;
+        stuck = done > 0 ? 0 : stuck + 1;
+        if (stuck > SHARDIO_P_PATIENCE)
+            return shardio_p_slot_fail(slot, SHARDIO_ERR_IO, "write", offset, 0, "the file takes no whole block");
         offset += done;
         data += done;
         size -= done;
@@ -3093,7 +3122,7 @@ static shardio_status shardio_p_shard_start(shardio_shard_writer *writer, shardi
     if (memory_size < writer->index_size || memory_size < writer->head_size)
         return shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_MEMORY, "begin", SHARDIO_NO_OFFSET, 0,
                                    "the memory handed over is smaller than the index");
-    shardio_index_clear(layout, writer->index);
+    if (start == 0) shardio_index_clear(layout, writer->index);
     return SHARDIO_OK;
 }
 
@@ -3146,21 +3175,34 @@ static shardio_status shardio_p_read_index(const shardio_file *file, const shard
     return status;
 }
 
+/* The index of a shard that is to be continued; with the index at the start also the chunks that may share its last
+   block, which are rewritten with it. All of it is read before unbuffered I/O wants whole blocks. */
+static shardio_status shardio_p_take_over_index(const shardio_file *file, const shardio_index_layout *layout, uint8_t *memory,
+                                                size_t memory_size, uint64_t *size, shardio_error *error)
+{
+    shardio_file_facts facts;
+    if (file->functions == NULL || !shardio_p_layout_fits(layout) || memory == NULL || memory_size < shardio_index_size(layout))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "update", file->name, "a shard needs a number of chunks and memory for its index");
+    shardio_status status = shardio_p_file_facts(file, &facts, error);
+    if (status == SHARDIO_OK) status = shardio_p_read_index(file, layout, facts.size, memory, error);
+    if (status == SHARDIO_OK && layout->at_start)
+        status = shardio_file_read(file, 0, memory, (size_t)shardio_p_min(memory_size, facts.size), error);
+    *size = facts.size;
+    return status;
+}
+
 /* Goes on behind the end of a shard: its index becomes ours. */
 static shardio_status shardio_p_shard_extend(shardio_shard_writer *writer, shardio_file file,
                                              const shardio_index_layout *layout, void *memory, size_t memory_size,
                                              void *buffer, size_t buffer_size, const shardio_slot_options *options)
 {
-    shardio_file_facts facts;
-    shardio_error *error = &writer->slot.error;
-    if (file.functions == NULL || shardio_p_file_facts(&file, &facts, NULL) != SHARDIO_OK || facts.size == 0) facts.size = 0;
-    shardio_status status = shardio_p_shard_start(writer, file, layout, memory, memory_size, buffer, buffer_size, options,
-                                                  facts.size);
-    if (status == SHARDIO_OK) status = shardio_p_read_index(&writer->slot.file, layout, facts.size, writer->index, error);
-    /* with the index at the start, the chunks that share its last block are kept to be rewritten with it */
-    size_t head = (size_t)shardio_p_min(writer->head_size, facts.size);
-    if (status == SHARDIO_OK && head > 0)
-        status = shardio_file_read(&writer->slot.file, 0, writer->index, head, error);
+    uint64_t size = 0;
+    shardio_status status = shardio_p_take_over_index(&file, layout, (uint8_t *)memory, memory_size, &size, &writer->slot.error);
+    if (status != SHARDIO_OK) {
+        (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
+        return status;
+    }
+    status = shardio_p_shard_start(writer, file, layout, memory, memory_size, buffer, buffer_size, options, size);
     if (status != SHARDIO_OK) return status;
     writer->slot.continued = true;
     writer->live = shardio_p_live_bytes(layout, writer->index);
@@ -3338,7 +3380,12 @@ SHARDIO_API shardio_status shardio_shard_put_many(shardio_shard_writer *writer, 
                                                   const void *data, size_t size)
 {
     shardio_status status = SHARDIO_OK;
-    if (count > 0 && size > SIZE_MAX / count) return shardio_p_shard_enter(writer, "put", SHARDIO_MISSING);
+    if (count > 0 && (chunks == NULL || size > SIZE_MAX / count)) {
+        status = shardio_p_shard_enter(writer, "put", 0);
+        return status != SHARDIO_OK ? status
+                                    : shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_ARGUMENT, "put", SHARDIO_NO_OFFSET, 0,
+                                                          "no chunk numbers, or more bytes than memory has");
+    }
     for (size_t i = 0; i < count && status == SHARDIO_OK; i++) status = shardio_p_shard_enter(writer, "put", chunks[i]);
     if (status != SHARDIO_OK || count == 0) return status;
     uint64_t offset = shardio_slot_size(&writer->slot);
@@ -3364,6 +3411,7 @@ static shardio_status shardio_p_shard_write_head(shardio_shard_writer *writer)
     if (writer->exposed) {
         status = shardio_slot_append(slot, writer->index, writer->index_size);
         if (status == SHARDIO_OK) status = shardio_p_slot_settle(slot, durable);
+        slot->restore = shardio_slot_size(slot);   /* should the head be torn, the copy must not be cut off */
     }
     if (status != SHARDIO_OK) return status;
     size_t size = slot->padded ? writer->head_size : writer->index_size;
@@ -4137,6 +4185,18 @@ SHARDIO_API bool shardio_json_is(shardio_json value, const char *text)
     return *text == 0;
 }
 
+/* Whether two strings are the same text, however they are escaped. */
+static bool shardio_p_json_same(shardio_json a, shardio_json b)
+{
+    size_t i = 1, j = 1;
+    while (i + 1 < a.size && j + 1 < b.size) {
+        char x[4], y[4];
+        size_t n = shardio_p_json_character(a, &i, x), m = shardio_p_json_character(b, &j, y);
+        if (n == 0 || n != m || memcmp(x, y, n) != 0) return false;
+    }
+    return i + 1 >= a.size && j + 1 >= b.size;
+}
+
 SHARDIO_API bool shardio_json_uint64(shardio_json value, uint64_t *number)
 {
     uint64_t n = 0;
@@ -4220,7 +4280,7 @@ static void shardio_p_text_add_printed(shardio_text *text, char *printed)
 SHARDIO_API void shardio_text_add_double(shardio_text *text, double number)
 {
     char printed[40];
-    for (int digits = 15; digits <= 17; digits++) {
+    for (int digits = 1; digits <= 17; digits++) {
         snprintf(printed, sizeof printed, "%.*g", digits, number);
         if (strtod(printed, NULL) == number) break;
     }
@@ -4230,7 +4290,7 @@ SHARDIO_API void shardio_text_add_double(shardio_text *text, double number)
 SHARDIO_API void shardio_text_add_float(shardio_text *text, float number)
 {
     char printed[40];
-    for (int digits = 6; digits <= 9; digits++) {
+    for (int digits = 1; digits <= 9; digits++) {
         snprintf(printed, sizeof printed, "%.*g", digits, (double)number);
         if (strtof(printed, NULL) == number) break;
     }
@@ -4239,13 +4299,14 @@ SHARDIO_API void shardio_text_add_float(shardio_text *text, float number)
 
 SHARDIO_API void shardio_text_add_string(shardio_text *text, const char *utf8)
 {
-    static const char digits[] = "0123456789abcdef";
+    static const char digits[] = "0123456789abcdef", names[] = "\"\\bfnrt", meant[] = "\"\\\b\f\n\r\t";
     shardio_text_add(text, "\"");
     for (; *utf8 != 0; utf8++) {
         unsigned char c = (unsigned char)*utf8;
         char escaped[7] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15], 0};
-        if (c == '"' || c == '\\') {
-            escaped[1] = (char)c;
+        for (size_t i = 0; names[i] != 0; i++) {
+            if (c != (unsigned char)meant[i]) continue;
+            escaped[1] = names[i];
             escaped[2] = 0;
         }
         if (c < 0x20 || c == '"' || c == '\\' || c == 0x7F) shardio_text_add(text, escaped);
@@ -4676,7 +4737,7 @@ static const char *shardio_p_check_members(shardio_json object)
         size_t later = at;
         if (++count > SHARDIO_P_MOST_MEMBERS) return "too many members";
         while (shardio_json_next(object, &later, &b, &value))
-            if (a.size == b.size && memcmp(a.text, b.text, a.size) == 0) return "a member stands there twice";
+            if (shardio_p_json_same(a, b)) return "a member stands there twice";
     }
     return NULL;
 }

@@ -1,0 +1,132 @@
+/* Helpers that the benchmark programs share: clock, seeded input, what is left in the page cache, peak memory.
+   Include after shardio.h, which has to come before the first system header. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__clang__)
+#define BENCH_COMPILER "clang " __clang_version__
+#elif defined(__GNUC__)
+#define BENCH_COMPILER "gcc " __VERSION__
+#else
+#define BENCH_COMPILER "unknown"
+#endif
+
+/* A benchmark that cannot go on has nothing to clean up: the driver removes its directory. */
+static inline void bench_die(const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    fputs("bench: ", stderr);
+    vfprintf(stderr, format, list);
+    fputc('\n', stderr);
+    va_end(list);
+    exit(1);
+}
+
+static inline void bench_die_system(const char *what, const char *path)
+{
+    bench_die("%s %s: %s", what, path, strerror(errno));
+}
+
+static inline double bench_clock(clockid_t id)
+{
+    struct timespec t;
+    if (clock_gettime(id, &t) != 0) bench_die_system("read", "the clock");
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static inline double bench_now(void)
+{
+    return bench_clock(CLOCK_MONOTONIC);
+}
+
+/* Of this process: what others do on the machine at the same time does not count. For work without I/O. */
+static inline double bench_cpu_now(void)
+{
+    return bench_clock(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+/* SplitMix64: any seed will do, and 8 bytes a step keep the filling of 512 MiB below half a second. */
+static inline uint64_t bench_random(uint64_t *state)
+{
+    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+/* Memory of `size` bytes with every page touched: page faults on the input belong to no contender. */
+static inline uint8_t *bench_input(size_t size, uint64_t seed)
+{
+    void *memory = NULL;
+    size_t room = (size + 8 + 4095) & ~(size_t)4095;
+    if (posix_memalign(&memory, 4096, room) != 0) bench_die("no memory for %zu bytes of input", size);
+    for (size_t i = 0; i < room; i += 8) {
+        uint64_t word = bench_random(&seed);
+        memcpy((uint8_t *)memory + i, &word, 8);
+    }
+    return (uint8_t *)memory;
+}
+
+/* Number of pages of the file that the page cache holds. Mapping a file brings none of them in. */
+static inline uint64_t bench_resident_pages(const char *path)
+{
+    uint64_t resident = 0;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages;
+    struct stat facts;
+    unsigned char *state;
+    void *map;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &facts) != 0) bench_die_system("open", path);
+    if (facts.st_size == 0) bench_die("%s is empty", path);
+    pages = ((size_t)facts.st_size + page - 1) / page;
+    map = mmap(NULL, (size_t)facts.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    state = (unsigned char *)malloc(pages);
+    if (map == MAP_FAILED || state == NULL) bench_die_system("map", path);
+    if (mincore(map, (size_t)facts.st_size, state) != 0) bench_die_system("mincore", path);
+    for (size_t i = 0; i < pages; i++) resident += state[i] & 1;
+    free(state);
+    munmap(map, (size_t)facts.st_size);
+    close(fd);
+    return resident;
+}
+
+static inline struct rusage bench_usage(void)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0) bench_die_system("getrusage", "");
+    return usage;
+}
+
+static inline double bench_seconds(struct timeval t)
+{
+    return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
+}
+
+static inline uint64_t bench_parse_bytes(const char *text)
+{
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
+    switch (*end) {
+    case 'K': value <<= 10; end++; break;
+    case 'M': value <<= 20; end++; break;
+    case 'G': value <<= 30; end++; break;
+    default: break;
+    }
+    if (end == text || *end != 0) bench_die("not a number of bytes: %s", text);
+    return value;
+}
+
+#endif

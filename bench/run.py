@@ -1,0 +1,544 @@
+#!/usr/bin/env python3
+"""Runs the benchmarks and prints a Markdown report.
+
+    python3 bench/run.py --build build [--quick] [--output docs/performance.md]
+
+Each contender of bench/write.c runs once a round, in an order that changes with the round, in a process and an empty
+directory of its own on one file system; in between files are removed and the system is told to sync. The limit (raw
+unbuffered writes) runs several times a round, between the others. A share is the limit's time over the contender's,
+both of one round; the report gives the median of the shares. A round before the first is thrown away; it reads
+back and compares what was written. Needs the standard library only; programs: build/bench_write, build/bench_crc.
+"""
+import argparse
+import csv
+import datetime
+import io
+import json
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+MIB = 1 << 20
+# a quick run writes frames of a quarter of the size
+QUICK_FRAMES = ["--frame", "512,512", "--shards", "64,512,512"]
+FRAMES_LARGE = ["--work", "frames", "--chunks", "16,256,256", "--shards", "64,1024,1024"]
+FRAMES_SMALL = ["--work", "frames", "--chunks", "1,64,64", "--shards", "64,1024,1024"]
+
+# key, what is written, arguments of bench_write, wanted share of the limit
+WORKS = [
+    ("2m", "ready chunks, 2 MiB", ["--work", "chunks", "--chunk", "2M"], 0.95),
+    ("8k", "ready chunks, 8 KiB", ["--work", "chunks", "--chunk", "8K"], 0.7),
+    ("20000", "ready chunks, 20000 bytes", ["--work", "chunks", "--chunk", "20000"], 0.7),
+    ("large", "frames, chunks 16,256,256", FRAMES_LARGE, 0.6),
+    ("small", "frames, chunks 1,64,64", FRAMES_SMALL, 0.6),
+]
+WRITERS = [
+    ("shardio", "shardio"),
+    ("shardio-buffered", "shardio, page cache"),
+    ("plain", "by hand, page cache"),
+]
+PEERS = {"zarr": "zarr-python", "tensorstore": "tensorstore", "acquire_zarr": "acquire-zarr"}
+PEER_ROUNDS = 3            # some of them take minutes
+PERSISTENCE = [(0, "return"), (1, "durable")]
+LIMIT = "raw-direct"
+# calls of 2 MiB show what a writer that hands on each chunk at once, and waits for it, can reach at most
+RAW = [("raw-2m", "raw-direct", ["--block", "2M"]), ("raw-buffered", "raw-buffered", [])]
+
+
+class Contender:
+    """One command that writes once. `argv` lacks the directory."""
+
+    def __init__(self, key, argv, durable):
+        self.key, self.argv, self.durable = key, argv, durable
+        self.rows, self.shares = [], []
+
+    def seconds(self):
+        return statistics.median(float(r["seconds"]) for r in self.rows)
+
+    def speed(self):
+        return float(self.rows[0]["bytes"]) / self.seconds() / 1e9
+
+    def share(self):
+        return statistics.median(self.shares)
+
+
+class Bench:
+    def __init__(self, options):
+        self.build = options.build
+        self.work_dir = os.path.join(options.build, "tmp", "bench")
+        self.quick = options.quick
+        self.rounds = options.rounds or (1 if options.quick else 7)
+        self.bytes = (64 if options.quick else 512) * MIB
+        self.settle = 0.0 if options.quick else 0.3
+        self.python = options.python
+        self.log = open(os.path.join(options.build, "bench.csv"), "w", encoding="utf-8")
+
+    def program(self, name):
+        path = os.path.join(self.build, name)
+        if not os.access(path, os.X_OK):
+            sys.exit(f"run.py: {path} is missing; `make bench` builds it")
+        return path
+
+    def clear(self):
+        """An empty directory on a quiet disk. Freed blocks are discarded after the sync: wait for that, too."""
+        shutil.rmtree(self.work_dir, ignore_errors=True)
+        os.makedirs(self.work_dir)
+        os.sync()
+        time.sleep(self.settle)
+
+    def run_csv(self, argv):
+        done = subprocess.run(argv, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"run.py: {' '.join(argv)}\n{done.stderr.strip()}")
+        self.log.write(done.stdout)
+        self.log.flush()
+        return list(csv.DictReader(io.StringIO(done.stdout)))
+
+    def write(self, contender, extra=()):
+        self.clear()
+        row = self.run_csv(contender.argv + ["--dir", self.work_dir] + list(extra))[0]
+        print(f"  {contender.key}: {float(row['seconds']):.3f} s", file=sys.stderr)
+        return row
+
+
+def progress(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+# ---- throughput ----
+
+def contenders(bench):
+    """Per persistence the limit and a list of the others."""
+    program, size = bench.program("bench_write"), ["--bytes", str(bench.bytes)]
+    result = []
+    for durable, name in PERSISTENCE:
+        common = size + ["--durable", str(durable)] + (QUICK_FRAMES if bench.quick else [])
+        limit = Contender((name, LIMIT), [program, "--writer", LIMIT, "--work", "blocks"] + common, durable)
+        others = [Contender((name, key), [program, "--writer", writer, "--work", "blocks"] + extra + common, durable)
+                  for key, writer, extra in RAW]
+        others += [Contender((name, work, writer), [program, "--writer", writer] + arguments + common, durable)
+                   for work, _, arguments, _ in WORKS for writer, _ in WRITERS]
+        if durable:
+            others += peer_contenders(bench, common)
+        result.append((limit, others))
+    return result
+
+
+def peer_contenders(bench, common):
+    if bench.quick or not os.access(bench.python, os.X_OK):
+        return []
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers.py")
+    found = subprocess.run([bench.python, script, "--list"], capture_output=True, text=True).stdout.split()
+    return [Contender(("durable", work, library), [bench.python, script, library] + arguments[2:] + common, 1)
+            for library in found for work, _, arguments, _ in WORKS if arguments[1] == "frames"]
+
+
+def is_peer(contender):
+    return contender.key[-1] in PEERS
+
+
+def warm_up(bench, limit, others):
+    """Fills caches and checks what is written: shardio reads it back, and those that write the same bytes agree."""
+    digests = {}
+    for contender in [limit] + others:
+        if is_peer(contender):
+            bench.write(contender)
+            continue
+        row = bench.write(contender, ["--verify", "1"])
+        work = contender.key[1] if len(contender.key) == 3 else "raw"
+        digests.setdefault(work, set()).add((row["digest"], row["file_bytes"]))
+    for work, found in digests.items():
+        if len(found) != 1:
+            sys.exit(f"run.py: the writers of {work} do not write the same bytes: {sorted(found)}")
+
+
+def one_round(bench, number, limit, others):
+    """The limit before, between and after the others: the disk's speed drifts within a round as well."""
+    if number >= PEER_ROUNDS:
+        others = [c for c in others if not is_peer(c)]
+    shift = number * len(others) // bench.rounds
+    order = others[shift:] + others[:shift]
+    if number % 2 == 1:
+        order.reverse()
+    times = []
+    for i, contender in enumerate(order):
+        if i % 4 == 0:
+            times.append(bench.write(limit))
+        contender.rows.append(bench.write(contender))
+    times.append(bench.write(limit))
+    limit.rows += times
+    most = statistics.median(float(r["seconds"]) for r in times)
+    limit.shares += [most / float(r["seconds"]) for r in times]
+    for contender in order:
+        # by rate, because whole chunks of 20000 bytes do not fill the size exactly
+        row = contender.rows[-1]
+        rate = float(row["bytes"]) / float(row["seconds"])
+        contender.shares.append(rate / (float(times[0]["bytes"]) / most))
+
+
+def throughput(bench):
+    groups = contenders(bench)
+    for limit, others in groups:
+        progress(f"warm-up, {limit.key[0]}")
+        warm_up(bench, limit, others)
+    for number in range(bench.rounds):
+        for limit, others in groups:
+            progress(f"round {number + 1} of {bench.rounds}, {limit.key[0]}")
+            one_round(bench, number, limit, others)
+    return {c.key: c for limit, others in groups for c in [limit] + others}
+
+
+def table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "|".join(" --- " for _ in header) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]) + "\n"
+
+
+def verdict(share, wanted, quick=False):
+    if wanted is None:
+        return ""
+    if quick:
+        return f"{wanted:.2f}"
+    return f"{wanted:.2f}: " + ("met" if share >= wanted else "**missed**")
+
+
+def speed_cells(contender):
+    if contender is None:
+        return ["-", "-", "-"]
+    low, high = min(contender.shares), max(contender.shares)
+    return [f"{contender.speed():.2f}", f"{contender.share():.2f}", f"{low:.2f} to {high:.2f}"]
+
+
+def throughput_table(found, quick=False):
+    rows = []
+
+    def add(what, who, key, wanted=None):
+        durable = found[("durable",) + key]
+        cells = speed_cells(found.get(("return",) + key)) + speed_cells(durable)
+        rows.append([what, who] + cells + [verdict(durable.share(), wanted, quick)])
+
+    add("aligned blocks, 8 MiB", "raw, O_DIRECT: the limit", (LIMIT,))
+    add("", "raw, O_DIRECT, 2 MiB a call", ("raw-2m",))
+    add("", "raw, page cache", ("raw-buffered",))
+    for work, what, _, wanted in WORKS:
+        for writer, who in WRITERS:
+            add(what if writer == "shardio" else "", who, (work, writer), wanted if writer == "shardio" else None)
+        for library, who in PEERS.items():
+            if ("durable", work, library) in found:
+                version = found[("durable", work, library)].rows[0]["version"]
+                add("", f"{who} {version}", (work, library))
+    header = ["work", "writer", "until return GB/s", "share", "range", "until durable GB/s", "share", "range",
+              "wanted share, durable"]
+    return table(header, rows)
+
+
+def mib(text):
+    return f"{float(text) / MIB:.1f}"
+
+
+def cost_table(found):
+    rows = []
+    for work, what, _, _ in WORKS:
+        for writer, who in WRITERS:
+            contender = found[("durable", work, writer)]
+            row = contender.rows[-1]
+            ours = writer.startswith("shardio")
+            cpu = [(float(r["user_seconds"]) + float(r["system_seconds"])) * (1 << 30) / float(r["bytes"])
+                   for r in contender.rows]
+            peak = max(float(r["peak_bytes"]) for r in contender.rows)
+            pages = max(int(r["resident_pages"]) for r in contender.rows)
+            calls, moved = int(row["device_calls"]), float(row["device_bytes"]) / 1024
+            rows.append([what if writer == "shardio" else "", who, f"{statistics.median(cpu):.2f}", pages,
+                         mib(peak), mib(row["plan_bytes"]) if ours else "-",
+                         f"{calls}, of {moved / max(calls, 1):.0f} KiB" if ours else "-",
+                         mib(row["copied_bytes"]) if ours else "-"])
+    header = ["work", "writer", "CPU s per GiB", "pages left in the page cache", "peak memory MiB",
+              "stated in advance MiB", "write calls until finish, mean size", "copied in the slot MiB"]
+    return table(header, rows)
+
+
+# ---- latency ----
+
+LATENCY = [
+    ("chunks 16,256,256", "shardio", "shardio", FRAMES_LARGE, 0),
+    ("", "shardio, each file durable", "shardio", FRAMES_LARGE, 1),
+    ("", "shardio, page cache", "shardio-buffered", FRAMES_LARGE, 0),
+    ("", "by hand, page cache", "plain", FRAMES_LARGE, 0),
+    ("", "by hand, page cache, each file durable", "plain", FRAMES_LARGE, 1),
+    ("chunks 1,64,64", "shardio", "shardio", FRAMES_SMALL, 0),
+    ("", "by hand, page cache", "plain", FRAMES_SMALL, 0),
+]
+
+
+def throttling_bytes():
+    """The page cache holds a writer back from about three quarters of this many dirty bytes on."""
+    try:
+        with open("/proc/vmstat", encoding="utf-8") as file:
+            values = dict(line.split() for line in file)
+        return int(values["nr_dirty_threshold"]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, KeyError, ValueError):
+        return 2 << 30
+
+
+def latency_bytes(bench):
+    """Long enough to fill the page cache's allowance twice, within a third of the free disk; whole shards."""
+    if bench.quick:
+        return 256 * MIB
+    free = shutil.disk_usage(bench.build).free
+    wanted = min(max(4 << 30, 2 * throttling_bytes()), 16 << 30, free // 3)
+    return max(wanted // (128 * MIB), 1) * 128 * MIB
+
+
+def latency(bench):
+    size, program = latency_bytes(bench), bench.program("bench_write")
+    rounds = 1 if bench.quick else 3
+    runs = [Contender(("latency", i), [program, "--writer", writer, "--bytes", str(size), "--input",
+                                       str(bench.bytes), "--durable", str(durable)] + arguments +
+                      (QUICK_FRAMES if bench.quick else []), durable)
+            for i, (_, _, writer, arguments, durable) in enumerate(LATENCY)]
+    for number in range(rounds):
+        progress(f"latency, round {number + 1} of {rounds}, {size / 2**30:.1f} GiB each")
+        for run in runs[number:] + runs[:number]:
+            run.rows.append(bench.write(run))
+    return size, runs
+
+
+def milliseconds(contender, column, choose=statistics.median):
+    return f"{choose(float(r[column]) for r in contender.rows) / 1000:.2f}"
+
+
+def latency_table(runs):
+    rows = []
+    for (what, who, *_), run in zip(LATENCY, runs):
+        rows.append([what, who, f"{run.speed():.2f}", milliseconds(run, "p50_us"), milliseconds(run, "p99_us"),
+                     milliseconds(run, "p999_us"), milliseconds(run, "longest_us"),
+                     milliseconds(run, "longest_us", max), max(int(r["resident_pages"]) for r in run.rows)])
+    return table(["frames into", "writer", "GB/s", "p50 ms", "p99 ms", "p99.9 ms", "longest ms", "longest of all rounds",
+                  "pages left in the page cache"], rows)
+
+
+# ---- CRC32C ----
+
+def checksum(bench):
+    arguments = ["--rounds", "2", "--time", "0.02", "--large", "64M"] if bench.quick else ["--rounds", "9"]
+    return bench.run_csv([bench.program("bench_crc")] + arguments)
+
+
+def checksum_table(lines, quick=False):
+    rows = []
+    for size in sorted({int(line["bytes"]) for line in lines}):
+        mine = [line for line in lines if int(line["bytes"]) == size]
+        limit, ours, share = (statistics.median(float(line[c]) for line in mine)
+                              for c in ("limit_gb_s", "shardio_gb_s", "share"))
+        # an index of 16 entries and one block are shown for orientation: combining streams costs there
+        wanted = 0.9 if size >= 16384 and limit > 0 else None
+        name = f"{size // MIB} MiB, memory" if size >= MIB else f"{size} bytes, cache"
+        rows.append([name, f"{limit:.1f}", f"{ours:.1f}", f"{share:.2f}", verdict(share, wanted, quick)])
+    return table(["data", "limit GB/s", "shardio_crc32c GB/s", "share", "wanted share"], rows)
+
+
+# ---- whole commands ----
+
+def command_lines(bench, source):
+    out = os.path.join(bench.work_dir, "copy")
+    imports = [bench.program("shardio"), "import", "--quiet", "--shape", "0,1024,1024", "--dtype", "uint16",
+               "--shards", "64,1024,1024"]
+    return [
+        ("`dd bs=8M oflag=direct conv=fsync`",
+         ["dd", f"if={source}", f"of={out}", "bs=8M", "oflag=direct", "conv=fsync", "status=none"]),
+        ("`cp` and `sync`", ["sh", "-c", f"cp '{source}' '{out}' && sync '{out}'"]),
+        ("`shardio import`, chunks 16,256,256", imports + ["--chunks", "16,256,256", source, out + ".zarr"]),
+        ("`shardio import`, chunks 1,64,64", imports + ["--chunks", "1,64,64", source, out + ".zarr"]),
+        ("`shardio import --direct off`, chunks 16,256,256",
+         imports + ["--direct", "off", "--chunks", "16,256,256", source, out + ".zarr"]),
+    ]
+
+
+def hyperfine_seconds(bench, argv):
+    """One timed run. Rounds are ours, so that the commands take turns."""
+    report = os.path.join(bench.build, "tmp", "hyperfine.json")
+    line = " ".join("'" + a.replace("'", "'\\''") + "'" for a in argv)
+    done = subprocess.run(["hyperfine", "--shell=none", "--runs", "1", "--style", "none", "--export-json", report,
+                           line], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"run.py: hyperfine {line}\n{done.stderr.strip()}")
+    with open(report, encoding="utf-8") as file:
+        return json.load(file)["results"][0]["times"][0]
+
+
+def write_source(path, size):
+    """A raw input file; what was just written is in the page cache, for all commands alike."""
+    noise = random.Random(1)
+    with open(path, "wb") as file:
+        for _ in range(size // (8 * MIB)):
+            file.write(noise.randbytes(8 * MIB))
+
+
+def commands(bench):
+    if bench.quick:
+        return "Left out in a quick run.\n"
+    if not shutil.which("hyperfine"):
+        return "Left out: hyperfine is not installed.\n"
+    if not os.access(os.path.join(bench.build, "shardio"), os.X_OK):
+        return "Left out: the tool `shardio` is not built (`make examples`).\n"
+    source = os.path.join(bench.build, "tmp", "bench-input.raw")
+    write_source(source, bench.bytes)
+    lines = command_lines(bench, source)
+    times = {name: [] for name, _ in lines}
+    for number in range(bench.rounds + 1):
+        progress(f"whole commands, round {number} of {bench.rounds}")
+        turn = number % len(lines)
+        for name, argv in lines[turn:] + lines[:turn]:
+            bench.clear()
+            seconds = hyperfine_seconds(bench, argv)
+            if number > 0:                   # the first one warms up
+                times[name].append(seconds)
+    os.remove(source)
+    return command_table(bench, lines, times)
+
+
+def command_table(bench, lines, times):
+    reference = times[lines[0][0]]
+    rows = []
+    for name, _ in lines:
+        shares = [most / seconds for most, seconds in zip(reference, times[name])]
+        seconds = statistics.median(times[name])
+        rows.append([name, f"{seconds:.3f}", f"{bench.bytes / seconds / 1e9:.2f}",
+                     f"{statistics.median(shares):.2f}"])
+    return table(["command", "seconds", "GB/s", "share of dd"], rows)
+
+
+# ---- the report ----
+
+def first_match(path, key):
+    try:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                if line.startswith(key):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return "unknown"
+
+
+def file_system(path):
+    """Type of the file system and of the device below it, without names."""
+    best, kind, device = "", "unknown", ""
+    try:
+        with open("/proc/mounts", encoding="utf-8") as file:
+            for line in file:
+                name, point, this_kind = line.split()[:3]
+                inside = os.path.realpath(path).startswith(point.rstrip("/") + "/")
+                if inside and len(point) >= len(best):
+                    best, kind, device = point, this_kind, os.path.basename(name)
+    except OSError:
+        pass
+    bus = {"vd": "a virtio disk", "nv": "an NVMe disk", "sd": "a SCSI or SATA disk"}.get(device[:2], "a disk")
+    return f"{kind} on {bus}"
+
+
+def memory_gib():
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
+
+
+def machine(bench, version, compiler):
+    model = first_match("/proc/cpuinfo", "model name")
+    kernel = ".".join(platform.release().split(".")[:2])
+    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
+    return (f"{model}, {os.cpu_count()} cores, {memory_gib():.0f} GiB of memory, {platform.system()} {kernel}, "
+            f"{file_system(bench.work_dir)}; {compiler}, -O2; shardio.h {version}. "
+            f"{datetime.date.today().isoformat()}, {bench.rounds} rounds, load averages at the end {load}.")
+
+
+def report(bench, found, size, latencies, crc, whole):
+    row = found[("durable", LIMIT)].rows[0]
+    kind = crc[0]["kind"]
+    quick = "**A quick run: sizes and frames (512x512) too small to mean anything.**\n\n" if bench.quick else ""
+    return f"""# Performance
+
+`make bench` writes this file (bench/run.py). {machine(bench, row["version"], row["compiler"])}
+
+{quick}## Throughput
+
+{bench.bytes // MIB} MiB each, on one thread, from one block of memory touched beforehand; the clock runs from before the
+file is created until finish returns, or until contents and directory are on stable storage. One call per chunk, or per
+frame of uint16, 1024x1024. Share: of the limit, computed within each round, then the median; range: smallest and largest
+of the rounds (of the limit: of its single runs beside their median in the round). Files are removed and the system
+synced before each run. The page-cache figures of "until return" are mostly copies into memory: the disk works later.
+Libraries write uncompressed with their default threads, a whole shard a call (acquire-zarr: a frame a call), in the
+first {PEER_ROUNDS} rounds only.
+
+{throughput_table(found, bench.quick)}
+## What it costs
+
+Until durable, same runs. Peak memory: growth of the process's highest resident size, without the input.
+
+{cost_table(found)}
+## Single append calls
+
+{size / (1 << 30):.1f} GiB of frames (the block of {bench.bytes // MIB} MiB over and over), one frame a call, as fast as it goes. A
+full run is long enough for the page cache to hold writers back: its dirty limit here is {throttling_bytes() / (1 << 30):.1f} GiB. A ring buffer
+between a camera and this has to bridge the longest call. Medians of {len(latencies[0].rows)} rounds, the last but one column excepted.
+
+{latency_table(latencies)}
+## CRC32C
+
+Computed with: {kind}. The limit is three interleaved streams of the CPU's instruction that are never combined, measured
+in turns with shardio_crc32c; medians of {len({line["round"] for line in crc})} rounds.
+
+{checksum_table(crc, bench.quick)}
+## Whole commands
+
+hyperfine, {bench.bytes // MIB} MiB from a file in the page cache, until durable, interleaved.
+
+{whole}"""
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build", help="where the programs are; files go to BUILD/tmp")
+    parser.add_argument("--output", help="write the report here as well")
+    parser.add_argument("--quick", action="store_true", help="small sizes, one round: does it run at all?")
+    parser.add_argument("--rounds", type=int, help="default 7, quick 1")
+    parser.add_argument("--python", help="with zarr, tensorstore or acquire-zarr; default BUILD/venv/bin/python")
+    parser.add_argument("--only", choices=["throughput", "latency", "crc", "commands"], help="one part, raw tables")
+    options = parser.parse_args()
+    options.python = options.python or os.path.join(options.build, "venv", "bin", "python")
+    return options
+
+
+def only(bench, part):
+    if part == "throughput":
+        found = throughput(bench)
+        return throughput_table(found) + "\n" + cost_table(found)
+    if part == "latency":
+        return latency_table(latency(bench)[1])
+    return checksum_table(checksum(bench)) if part == "crc" else commands(bench)
+
+
+def main():
+    options = parse()
+    os.makedirs(os.path.join(options.build, "tmp"), exist_ok=True)
+    bench = Bench(options)
+    try:
+        if options.only:
+            text = only(bench, options.only)
+        else:
+            found = throughput(bench)
+            size, runs = latency(bench)
+            text = report(bench, found, size, runs, checksum(bench), commands(bench))
+    finally:
+        shutil.rmtree(bench.work_dir, ignore_errors=True)
+        bench.log.close()
+    print(text)
+    if options.output and not options.only:
+        with open(options.output, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+/* CRC32C: known answers, and every way of computing it against a bitwise one. */
+#include "test.h"
+
+/* One bit at a time, as RFC 3720 defines it. */
+static uint32_t reference(uint32_t crc, const uint8_t *data, size_t size)
+{
+    crc = ~crc;
+    for (size_t i = 0; i < size; i++) {
+        crc ^= data[i];
+        for (int bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ (UINT32_C(0x82F63B78) & (0u - (crc & 1)));
+    }
+    return ~crc;
+}
+
+typedef uint32_t (*crc_function)(uint32_t crc, const void *data, size_t size);
+
+static uint32_t by_tables(uint32_t crc, const void *data, size_t size)
+{
+    return ~shardio_p_crc32c_tables(~crc, (const uint8_t *)data, size);
+}
+
+static uint32_t by_hardware(uint32_t crc, const void *data, size_t size)
+{
+    return ~shardio_p_crc32c_hardware(~crc, (const uint8_t *)data, size);
+}
+
+/* Every path that was compiled and that this CPU has; returns how many. */
+static size_t all_paths(crc_function *paths, const char **names)
+{
+    size_t count = 0;
+    paths[count] = shardio_crc32c;
+    names[count++] = shardio_crc32c_kind();
+    paths[count] = by_tables;
+    names[count++] = "tables";
+    if (shardio_p_crc_hardware() == NULL) return count;
+    paths[count] = by_hardware;
+    names[count++] = "instructions";
+    return count;
+}
+
+TEST(known_answers)
+{
+    /* RFC 3720 B.4, the check value of the catalogue of CRC algorithms, and some single bytes */
+    static uint8_t zeros[32], ones[32], up[32], down[32];
+    static const uint8_t scsi[48] = {0x01, 0xC0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x14, 0, 0, 0, 0, 0, 4, 0,
+                                     0, 0, 0, 0x14, 0, 0, 0, 0x18, 0x28, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0};
+    const struct {
+        const void *data;
+        size_t size;
+        uint32_t crc;
+    } table[] = {
+        {"", 0, 0},           {zeros, 32, 0x8A9136AA}, {ones, 32, 0x62A8AB43}, {up, 32, 0x46DD794E},
+        {down, 32, 0x113FDB5C}, {scsi, 48, 0xD9963A56}, {"123456789", 9, 0xE3069283}, {"a", 1, 0xC1D04330},
+        {zeros, 1, 0x527D5351}, {"The quick brown fox jumps over the lazy dog", 43, 0x22620404},
+    };
+    crc_function paths[8];
+    const char *names[8];
+    size_t count = all_paths(paths, names);
+    for (int i = 0; i < 32; i++) {
+        ones[i] = 0xFF;
+        up[i] = (uint8_t)i;
+        down[i] = (uint8_t)(31 - i);
+    }
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        CHECK_U64(reference(0, (const uint8_t *)table[i].data, table[i].size), table[i].crc);
+        for (size_t p = 0; p < count; p++) CHECK_U64(paths[p](0, table[i].data, table[i].size), table[i].crc);
+    }
+}
+
+/* The bitwise sums of all prefixes of a text, so that the test takes n and not n squared steps of the reference. */
+static void all_lengths(crc_function crc, const uint8_t *data, size_t limit, uint32_t seed)
+{
+    uint32_t expected = seed;
+    for (size_t n = 0; n <= limit; n++) {
+        if (n > 0) expected = reference(expected, data + n - 1, 1);
+        if (crc(seed, data, n) == expected) continue;
+        CHECK_U64(crc(seed, data, n), expected);
+        fprintf(stderr, "  %llu bytes at address %% 64 = %llu\n", (unsigned long long)n, (unsigned long long)((uintptr_t)data % 64));
+        return;
+    }
+}
+
+static uint8_t text[3 << 20];
+
+static void fill_text(void)
+{
+    uint64_t seed = 1;
+    for (size_t i = 0; i < sizeof text; i++) text[i] = (uint8_t)test_random(&seed);
+}
+
+TEST(all_lengths_at_all_alignments)
+{
+    crc_function paths[8];
+    const char *names[8];
+    size_t count = all_paths(paths, names), before = (size_t)test_failures;
+    fill_text();
+    for (size_t p = 0; p < count; p++) {
+        for (size_t at = 0; at <= 16; at++) all_lengths(paths[p], text + at, 600, at % 2 ? 0 : UINT32_C(0xDEADBEEF) * (uint32_t)at);
+        if ((size_t)test_failures > before) fprintf(stderr, "  path %s\n", names[p]);
+    }
+}
+
+/* Lengths around the block sizes that fast implementations like. */
+TEST(large_lengths)
+{
+    crc_function paths[8];
+    const char *names[8];
+    size_t count = all_paths(paths, names);
+    uint64_t seed = 2;
+    fill_text();
+    for (int i = 0; i < 60; i++) {
+        size_t at = (size_t)(test_random(&seed) % 65), size = 0;
+        uint32_t expected, start = (uint32_t)test_random(&seed);
+        if (i < 40) size = ((size_t)1 << (9 + i / 4)) * (i % 2 ? 3 : 1) + (size_t)(test_random(&seed) % 48) - 24;
+        else size = (size_t)(test_random(&seed) % 100000);
+        if (size + at > sizeof text) size = sizeof text - at;
+        expected = reference(start, text + at, size);
+        for (size_t p = 0; p < count; p++) CHECK_U64(paths[p](start, text + at, size), expected);
+    }
+}
+
+TEST(in_pieces)
+{
+    crc_function paths[8];
+    const char *names[8];
+    size_t count = all_paths(paths, names);
+    uint64_t seed = 3;
+    fill_text();
+    for (int round = 0; round < 100; round++) {
+        size_t size = (size_t)(test_random(&seed) % 20000);
+        uint32_t whole = shardio_crc32c(0, text, size), pieces = 0;
+        for (size_t at = 0; at < size;) {
+            size_t n = (size_t)(test_random(&seed) % (round % 2 ? 40 : 9000));
+            if (n > size - at) n = size - at;
+            pieces = paths[(size_t)round % count](pieces, text + at, n);
+            at += n;
+        }
+        CHECK_U64(pieces, whole);
+    }
+}
+
+TEST(nothing_is_nothing)
+{
+    CHECK_U64(shardio_crc32c(0, NULL, 0), 0);
+    CHECK_U64(shardio_crc32c(0x12345678, NULL, 0), 0x12345678);
+}
+
+/* Reads nothing outside its range: the sanitizers look, on memory that ends exactly there. */
+TEST(reads_only_its_bytes)
+{
+    for (size_t size = 1; size < 400; size += 7) {
+        uint8_t *exact = (uint8_t *)malloc(size);
+        if (!CHECK(exact != NULL)) return;
+        memset(exact, (int)size, size);
+        CHECK_U64(shardio_crc32c(0, exact, size), reference(0, exact, size));
+        CHECK_U64(shardio_crc32c(0, exact + size / 2, size - size / 2), reference(0, exact + size / 2, size - size / 2));
+        free(exact);
+    }
+}
+
+TEST(the_kind_is_known)
+{
+    static const char *const kinds[] = {"sse4.2", "sse4.2+pclmul", "armv8", "tables"};
+    size_t found = 0;
+    for (size_t i = 0; i < 4; i++) found += strcmp(shardio_crc32c_kind(), kinds[i]) == 0;
+    CHECK_U64(found, 1);
+#ifdef SHARDIO_NO_CRC_HARDWARE
+    CHECK_TEXT(shardio_crc32c_kind(), "tables");
+#endif
+}
+
+TEST_MAIN(TEST_CASE(known_answers)
+          TEST_CASE(all_lengths_at_all_alignments)
+          TEST_CASE(large_lengths)
+          TEST_CASE(in_pieces)
+          TEST_CASE(nothing_is_nothing)
+          TEST_CASE(reads_only_its_bytes)
+          TEST_CASE(the_kind_is_known))

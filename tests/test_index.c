@@ -1,0 +1,184 @@
+/* The index of a shard: its bytes in all layouts, its checksum, and entries that lie. */
+#include "test.h"
+
+static const shardio_index_layout layouts[] = {   /* chunks, at_start, big_endian, no_checksum */
+    {1, false, false, false}, {1, true, true, true},   {2, false, true, false}, {3, false, false, true},
+    {7, true, false, false},  {64, false, true, true}, {64, true, true, false}, {1000, true, false, true},
+};
+enum { LAYOUTS = sizeof layouts / sizeof layouts[0] };
+
+/* The encoding as the specification has it, byte by byte. */
+static void put_number(uint8_t *at, uint64_t number, bool big)
+{
+    for (int i = 0; i < 8; i++) at[big ? 7 - i : i] = (uint8_t)(number >> (8 * i));
+}
+
+static uint64_t entry_offset(uint64_t chunk) { return test_mix(chunk); }
+static uint64_t entry_length(uint64_t chunk) { return test_mix(chunk) >> (chunk % 64); }
+
+TEST(sizes)
+{
+    static const struct {
+        uint64_t chunks;
+        bool no_checksum;
+        uint64_t size;
+    } table[] = {
+        {1, false, 20}, {1, true, 16}, {8, false, 132}, {16, false, 260}, {16384, false, 262148}, {16384, true, 262144},
+        {UINT64_MAX, false, 0}, {UINT64_MAX / 16 + 1, false, 0}, {UINT64_MAX / 16 + 1, true, 0}, {UINT64_MAX / 8, false, 0},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        shardio_index_layout layout = {0, false, false, false};
+        layout.chunks = table[i].chunks;
+        layout.no_checksum = table[i].no_checksum;
+        CHECK_U64(shardio_index_size(&layout), table[i].size);
+        layout.at_start = layout.big_endian = true;
+        CHECK_U64(shardio_index_size(&layout), table[i].size);
+    }
+    {
+        shardio_index_layout largest = {SIZE_MAX / 16, false, false, false};   /* still fits, and not one more */
+        CHECK_U64(shardio_index_size(&largest), SIZE_MAX / 16 * 16 + 4);
+        largest.chunks++;
+        CHECK_U64(shardio_index_size(&largest), 0);
+    }
+}
+
+/* set, seal and get against bytes put together here, at every alignment, with canaries around. */
+TEST(bytes_are_those_of_the_specification)
+{
+    static uint8_t memory[16 * 1000 + 64], expected[16 * 1000 + 4];
+    for (size_t i = 0; i < LAYOUTS; i++) {
+        const shardio_index_layout *l = &layouts[i];
+        size_t size = shardio_index_size(l), n = (size_t)l->chunks;
+        for (size_t at = 8; at < 17; at++) {
+            uint8_t *index = memory + at;
+            memset(memory, 0x55, sizeof memory);
+            shardio_index_clear(l, index);
+            for (size_t c = 0; c < n; c++) {
+                uint64_t offset = 0, length = 0;
+                shardio_index_get(l, index, c, &offset, &length);
+                CHECK_U64(offset, SHARDIO_MISSING);
+                CHECK_U64(length, SHARDIO_MISSING);
+                if (c % 3 == 2) {   /* stays missing */
+                    put_number(expected + 16 * c, SHARDIO_MISSING, l->big_endian);
+                    put_number(expected + 16 * c + 8, SHARDIO_MISSING, l->big_endian);
+                    continue;
+                }
+                put_number(expected + 16 * c, entry_offset(c), l->big_endian);
+                put_number(expected + 16 * c + 8, entry_length(c), l->big_endian);
+                shardio_index_set(l, index, c, entry_offset(c), entry_length(c));
+            }
+            for (size_t c = 0; c < n; c++) {
+                uint64_t offset = 0, length = 0;
+                shardio_index_get(l, index, c, &offset, &length);
+                CHECK_U64(offset, c % 3 == 2 ? SHARDIO_MISSING : entry_offset(c));
+                CHECK_U64(length, c % 3 == 2 ? SHARDIO_MISSING : entry_length(c));
+            }
+            shardio_index_seal(l, index);
+            CHECK_OK(shardio_index_check(l, index));
+            if (!l->no_checksum) {   /* the crc32c codec is little-endian, whatever the entries are */
+                uint32_t crc = shardio_crc32c(0, expected, 16 * n);
+                for (int b = 0; b < 4; b++) expected[16 * n + (size_t)b] = (uint8_t)(crc >> (8 * b));
+            }
+            CHECK_BYTES(index, expected, size);
+            for (size_t b = 0; b < sizeof memory; b++)
+                if ((b < at || b >= at + size) && !CHECK(memory[b] == 0x55)) return;
+        }
+    }
+}
+
+TEST(every_flipped_bit_is_found)
+{
+    uint8_t index[16 * 7 + 4];
+    for (size_t i = 0; i < LAYOUTS; i++) {
+        const shardio_index_layout *l = &layouts[i];
+        size_t size = shardio_index_size(l);
+        if (size > sizeof index) continue;
+        shardio_index_clear(l, index);
+        shardio_index_set(l, index, 0, 1000, 5000);
+        shardio_index_seal(l, index);
+        for (size_t bit = 0; bit < 8 * size; bit++) {
+            index[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            CHECK_STATUS(shardio_index_check(l, index), l->no_checksum ? SHARDIO_OK : SHARDIO_ERR_CHECKSUM);
+            index[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        }
+        CHECK_OK(shardio_index_check(l, index));
+    }
+}
+
+/* An index of 10 chunks: 164 bytes; of a file of 10000 bytes, at the end it begins at 9836. */
+TEST(entries)
+{
+    static const uint64_t M = SHARDIO_MISSING;
+    static const struct {
+        uint64_t offset, length;
+        bool at_start;
+        uint64_t file_size;
+        shardio_status status;
+    } table[] = {
+        {0, 100, false, 10000, SHARDIO_OK},
+        {0, 9836, false, 10000, SHARDIO_OK},                        /* up to the index */
+        {0, 9837, false, 10000, SHARDIO_ERR_CORRUPT},               /* one byte into it */
+        {9835, 1, false, 10000, SHARDIO_OK},
+        {9836, 0, false, 10000, SHARDIO_OK},                        /* an empty chunk before the index */
+        {9836, 1, false, 10000, SHARDIO_ERR_CORRUPT},
+        {9900, 10, false, 10000, SHARDIO_ERR_CORRUPT},              /* inside it */
+        {9999, 1, false, 10000, SHARDIO_ERR_CORRUPT},
+        {9999, 2, false, 10000, SHARDIO_ERR_CORRUPT},
+        {10000, 1, false, 10000, SHARDIO_ERR_CORRUPT},
+        {5000, 5001, false, 10000, SHARDIO_ERR_CORRUPT},
+        {0, 10000, false, 10000, SHARDIO_ERR_CORRUPT},              /* around it */
+        {UINT64_MAX - 1, 1, false, 10000, SHARDIO_ERR_CORRUPT},
+        {UINT64_MAX - 1, 2, false, 10000, SHARDIO_ERR_CORRUPT},     /* the sum is 0 */
+        {UINT64_MAX - 99, 200, false, 10000, SHARDIO_ERR_CORRUPT},  /* the sum is 100 */
+        {100, UINT64_MAX - 1, false, 10000, SHARDIO_ERR_CORRUPT},
+        {100, UINT64_MAX - 99, false, 10000, SHARDIO_ERR_CORRUPT},
+        {UINT64_C(1) << 63, UINT64_C(1) << 63, false, 10000, SHARDIO_ERR_CORRUPT},
+        {(UINT64_C(1) << 32) + 5, 10, false, 10000, SHARDIO_ERR_CORRUPT},
+        {5, (UINT64_C(1) << 32) + 10, false, 10000, SHARDIO_ERR_CORRUPT},
+        {UINT64_MAX, UINT64_MAX, false, 10000, SHARDIO_OK},         /* missing */
+        {UINT64_MAX, 0, false, 10000, SHARDIO_ERR_CORRUPT},         /* half of it */
+        {UINT64_MAX, 10, false, 10000, SHARDIO_ERR_CORRUPT},
+        {0, UINT64_MAX, false, 10000, SHARDIO_ERR_CORRUPT},
+        {5000, UINT64_MAX, false, 10000, SHARDIO_ERR_CORRUPT},
+        {164, 100, true, 10000, SHARDIO_OK},
+        {164, 9836, true, 10000, SHARDIO_OK},
+        {164, 0, true, 10000, SHARDIO_OK},
+        {10000, 0, true, 10000, SHARDIO_OK},
+        {10001, 0, true, 10000, SHARDIO_ERR_CORRUPT},
+        {163, 100, true, 10000, SHARDIO_ERR_CORRUPT},
+        {0, 1, true, 10000, SHARDIO_ERR_CORRUPT},
+        {0, 165, true, 10000, SHARDIO_ERR_CORRUPT},
+        {9000, 1001, true, 10000, SHARDIO_ERR_CORRUPT},
+        {UINT64_MAX - 9, 174, true, 10000, SHARDIO_ERR_CORRUPT},    /* the sum is 164 */
+        {UINT64_MAX, UINT64_MAX, true, 164, SHARDIO_OK},
+        {(UINT64_C(1) << 40), 10, false, UINT64_C(1) << 41, SHARDIO_OK},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        for (int big = 0; big < 2; big++) {
+            shardio_index_layout l = {10, false, false, false};
+            uint64_t offset = 7, length = 7, at;
+            const char *reason = NULL;
+            uint8_t index[164];
+            shardio_status status;
+            l.at_start = table[i].at_start;
+            l.big_endian = big != 0;
+            at = l.at_start ? 0 : table[i].file_size - 164;
+            shardio_index_clear(&l, index);
+            shardio_index_set(&l, index, 4, table[i].offset, table[i].length);
+            status = shardio_index_entry(&l, index, 4, table[i].file_size, at, &offset, &length, &reason);
+            CHECK_STATUS(status, table[i].status);
+            if (status != table[i].status) fprintf(stderr, "  row %d\n", (int)i);
+            if (status != SHARDIO_OK) CHECK(reason != NULL && *reason);
+            else if (table[i].length == M) CHECK_U64(length, SHARDIO_MISSING);
+            else CHECK_U64(length, table[i].length);
+            if (status == SHARDIO_OK && table[i].length != M) CHECK_U64(offset, table[i].offset);
+            CHECK_OK(shardio_index_entry(&l, index, 3, table[i].file_size, at, &offset, &length, &reason));
+            CHECK_U64(length, SHARDIO_MISSING);
+        }
+    }
+}
+
+TEST_MAIN(TEST_CASE(sizes)
+          TEST_CASE(bytes_are_those_of_the_specification)
+          TEST_CASE(every_flipped_bit_is_found)
+          TEST_CASE(entries))

@@ -1,0 +1,1594 @@
+/* The slot: any bytes in, whole blocks out, and a file that ends where the data ends. Against a plain model in memory,
+   on files in memory that pretend to be devices, and on real ones. */
+#include "test.h"
+#include "faulty.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+enum { MiB = 1 << 20, POOL = 16 * MiB, SOURCE = 6 * MiB, MODEL = 40 * MiB };
+
+static uint8_t pool[2 * POOL] __attribute__((aligned(4096)));       /* buffers of slots */
+static uint8_t source[SOURCE + 8192] __attribute__((aligned(4096)));
+static uint8_t model[MODEL];                                        /* what the file has to hold */
+
+static void fill_source(void)
+{
+    if (source[0] == 0) test_fill(source, sizeof source, 42);
+    source[0] |= 1;
+}
+
+static shardio_slot_options slot_options(shardio_direct direct, uint64_t start)
+{
+    shardio_slot_options o;
+    memset(&o, 0, sizeof o);
+    o.direct = direct;
+    o.start = start;
+    fill_source();
+    return o;
+}
+
+/* Most tests: with and without unbuffered I/O, on both kinds of file. */
+static const struct {
+    bool real;
+    uint32_t alignment;      /* pretended, in memory */
+    shardio_direct direct;
+} ways[] = {
+    {false, 0, SHARDIO_DIRECT_OFF},   {false, 0, SHARDIO_DIRECT_AUTO},    {false, 512, SHARDIO_DIRECT_ON},
+    {false, 4096, SHARDIO_DIRECT_ON}, {false, 4096, SHARDIO_DIRECT_AUTO}, {false, 4096, SHARDIO_DIRECT_OFF},
+    {true, 0, SHARDIO_DIRECT_OFF},    {true, 0, SHARDIO_DIRECT_AUTO},
+};
+enum { WAYS = sizeof ways / sizeof ways[0] };
+
+/* ---- bytes in, bytes out ------------------------------------------------------------------------------------- */
+
+TEST(lengths_add_up)
+{
+    static const size_t lengths[][4] = {{100, 5000, 0, 0}, {0, 0, 0, 0}, {1, 0, 0, 0}, {4096, 0, 0, 0}, {4095, 1, 0, 0},
+                                        {4095, 2, 0, 0}, {512, 512, 1, 0}, {100000, 1, 100000, 7}, {2 * MiB, 100, MiB, 1}};
+    for (size_t w = 0; w < WAYS; w++) {
+        for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+            shardio_slot_options o = slot_options(ways[w].direct, 0);
+            shardio_slot slot;
+            size_t sum = 0;
+            rig g;
+            if (ways[w].real) o.durability = SHARDIO_DURABLE_NONE;
+            rig_begin(&g, ways[w].real, NULL, 0);
+            g.faulty.alignment = ways[w].alignment;
+            CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 65536, &o));
+            for (int k = 0; k < 4; k++) {
+                CHECK_OK(shardio_slot_append(&slot, source, lengths[i][k]));
+                memcpy(model + sum, source, lengths[i][k]);
+                sum += lengths[i][k];
+                CHECK_U64(shardio_slot_size(&slot), sum);
+            }
+            CHECK_OK(shardio_slot_finish(&slot));
+            rig_check(&g, model, sum);
+            CHECK_U64(g.faulty.closed, 1);
+            CHECK(g.faulty.published);
+            rig_end(&g);
+        }
+    }
+}
+
+/* A null pointer goes with a length of 0. */
+TEST(nothing_from_nowhere)
+{
+    shardio_slot_options o = slot_options(SHARDIO_DIRECT_OFF, 0);
+    shardio_slot slot;
+    rig g;
+    rig_begin(&g, false, NULL, 0);
+    CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 4096, &o));
+    CHECK_OK(shardio_slot_append(&slot, NULL, 0));
+    CHECK_OK(shardio_slot_append(&slot, source, 5));
+    CHECK_OK(shardio_slot_finish(&slot));
+    rig_check(&g, source, 5);
+    rig_end(&g);
+}
+
+typedef struct play {
+    rig g;
+    shardio_slot slot;
+    shardio_slot_options o;
+    uint64_t seed, size, limit, checkpointed, before;   /* bytes; before: in the file at the begin */
+    uint32_t alignment;
+    size_t buffer;
+    unsigned half;              /* of the pool, in use */
+    bool update, spoiled;       /* opened by update; overwritten since the checkpoint */
+} play;
+
+static uint64_t pick(play *p, uint64_t n) { return test_random(&p->seed) % n; }
+
+static void play_append(play *p)
+{
+    uint64_t unit = p->alignment ? p->alignment : 512, n = 0, from = 0;
+    switch (pick(p, 8)) {
+    case 0: n = 0; break;
+    case 1: n = 1 + pick(p, 16); break;
+    case 2: n = unit - 2 + pick(p, 5); break;
+    case 3: n = pick(p, 3 * unit + 10); break;
+    case 4: n = pick(p, 2 * p->buffer + 1); break;
+    case 5: n = (unit - p->size % unit) % unit; break;
+    case 6: n = unit * pick(p, 40); break;
+    default: n = pick(p, 200000); break;
+    }
+    switch (pick(p, 5)) {
+    case 0: from = 0; break;
+    case 1: from = 1; break;
+    case 2: from = 512; break;
+    case 3: from = p->size % unit; break;
+    default: from = pick(p, 4096); break;
+    }
+    if (n > p->limit - p->size) n = p->limit - p->size;
+    if (n > SOURCE) n = SOURCE;
+    memcpy(model + p->size, source + from, (size_t)n);
+    p->size += n;
+    CHECK_OK(shardio_slot_append(&p->slot, source + from, (size_t)n));
+    CHECK_U64(shardio_slot_size(&p->slot), p->size);
+}
+
+static void play_overwrite(play *p)
+{
+    uint64_t unit = p->slot.direct ? p->slot.block : 1, first = (p->o.start + unit - 1) / unit * unit, offset, n;
+    if (p->size <= first) return;
+    offset = first + pick(p, (p->size - first + unit - 1) / unit) * unit;
+    n = pick(p, 3) == 0 ? p->size - offset : pick(p, p->size - offset + 1);
+    if (offset + n <= p->slot.base) n = n / unit * unit;
+    if (n > SOURCE) n = SOURCE / 4096 * 4096;
+    if (offset + n > p->size) return;
+    memcpy(model + offset, source + 4096, (size_t)n);
+    CHECK_OK(shardio_slot_overwrite(&p->slot, offset, source + 4096, (size_t)n));
+    p->spoiled = p->spoiled || n > 0;
+}
+
+static void play_suspend(play *p)
+{
+    CHECK_OK(shardio_slot_suspend(&p->slot));
+    CHECK(p->g.faulty.suspended);
+}
+
+static void play_begin(play *p, bool real)
+{
+    static const uint32_t alignments[] = {0, 0, 512, 4096, 4096};
+    static const size_t mins[] = {0, 1, 4096, 10000, SIZE_MAX}, factors[] = {1, 2, 3, 16, 256}, odd[] = {1, 3, 100, 5000, 70001};
+    static const uint64_t starts[] = {0, 0, 0, 1, 511, 512, 513, 4096, 5000, 65536, MiB + 3}, every[] = {0, 0, 5000, MiB};
+    static const int codes[] = {EINVAL, EOPNOTSUPP, ENOTSUP, EPERM};
+    uint64_t extra;
+    p->alignment = real ? 0 : alignments[pick(p, 5)];
+    p->o = slot_options((shardio_direct)pick(p, real || p->alignment ? 3 : 1), starts[pick(p, 11)]);
+    if (!real && p->alignment == 0 && pick(p, 2)) p->o.direct = SHARDIO_DIRECT_OFF;
+    p->o.direct_min = mins[pick(p, 5)];
+    p->o.sync_every = every[pick(p, 4)];
+    p->o.drop_behind = every[pick(p, 4)];
+    p->o.durability = pick(p, real ? 4 : 2) ? SHARDIO_DURABLE_NONE : SHARDIO_DURABLE_FINISH;
+    if (real && p->o.sync_every) p->o.sync_every = MiB;
+    p->limit = 300000 + p->o.start;
+    p->buffer = factors[pick(p, 5)] * (p->alignment ? p->alignment : 4096);
+    if (pick(p, 16) == 0) {
+        p->buffer = (size_t)MiB << pick(p, 5);
+        p->limit = p->buffer + p->buffer / 3 + p->o.start;
+    } else if (p->o.direct == SHARDIO_DIRECT_OFF && pick(p, 2)) {
+        p->buffer = odd[pick(p, 5)];
+        if (p->buffer < 100) p->limit = 3000 + p->o.start;
+    }
+    extra = p->o.start && pick(p, 2) ? pick(p, 20000) : 0;
+    p->before = p->o.start + extra;
+    test_fill(model, (size_t)p->before, p->seed);
+    p->update = p->o.start > 0;
+    rig_begin(&p->g, real, p->update ? model : NULL, (size_t)p->before);
+    p->g.faulty.alignment = p->alignment;
+    p->g.faulty.overlap = !real && pick(p, 4) == 0;
+    if (pick(p, 2)) p->g.faulty.shorten = 1 + pick(p, 1000000);
+    if (p->o.direct == SHARDIO_DIRECT_AUTO && p->alignment && pick(p, 3) == 0)
+        *(pick(p, 2) ? &p->g.faulty.refuse_direct : &p->g.faulty.refuse_write) = codes[pick(p, 4)];
+    p->size = p->checkpointed = p->o.start;
+    CHECK_OK(shardio_slot_begin(&p->slot, rig_open(&p->g, p->update), pool, p->buffer, &p->o));
+}
+
+static void play_finish(play *p)
+{
+    shardio_accounting a;
+    CHECK_OK(shardio_slot_finish(&p->slot));
+    a = p->slot.accounting;
+    rig_check(&p->g, model, (size_t)p->size);
+    CHECK_U64(a.logical_bytes, p->size);
+    CHECK_U64(a.dead_bytes, 0);
+    if (!p->g.faulty.overlap) {
+        CHECK_U64(a.device_calls, p->g.faulty.calls[FAULTY_WRITE]);
+        CHECK_U64(a.device_bytes, p->g.faulty.bytes_written);
+    }
+    CHECK_U64(a.syncs, p->g.faulty.calls[FAULTY_SYNC]);
+    CHECK(a.direct ? a.direct_reason == NULL : a.direct_reason != NULL);
+}
+
+/* What an abort leaves: nothing, the last checkpoint, or what was there before. */
+static void play_abort(play *p)
+{
+    size_t size = 0;
+    const uint8_t *now;
+    shardio_slot_abort(&p->slot);
+    now = rig_contents(&p->g, &size);
+    if (p->g.faulty.published) {
+        CHECK_U64(size, p->checkpointed);
+        if (!p->spoiled) CHECK_BYTES(now, model, size);
+    } else if (p->update) {
+        if (p->before == p->o.start) CHECK_U64(size, p->before);
+        CHECK(size >= p->o.start && size <= p->before);
+        if (!p->spoiled) CHECK_BYTES(now, model, (size_t)p->o.start);
+    } else {
+        CHECK_U64(p->g.faulty.how, SHARDIO_CLOSE_DISCARD);
+        if (p->g.real) CHECK(access(p->g.path, F_OK) != 0);
+    }
+}
+
+static void play_sequence(bool real, uint64_t seed)
+{
+    int failures = test_failures;
+    static play p;
+    unsigned moods;
+    memset(&p, 0, sizeof p);
+    p.seed = seed << 32;
+    play_begin(&p, real);
+    moods = (unsigned)pick(&p, 32);
+    for (int step = 0; step < 60 && test_failures == failures; step++) {
+        unsigned what = (unsigned)pick(&p, 20);
+        if (what >= 5 || (moods >> what & 1) == 0) {
+            play_append(&p);
+        } else if (what == 0) {
+            CHECK_OK(shardio_slot_checkpoint(&p.slot));
+            rig_check(&p.g, model, (size_t)p.size);
+            p.checkpointed = p.size;
+            p.spoiled = false;
+        } else if (what == 1) {
+            CHECK_OK(shardio_slot_sync(&p.slot));
+        } else if (what == 2) {
+            play_overwrite(&p);
+        } else if (what == 3) {
+            p.half ^= 1;
+            CHECK_OK(shardio_slot_set_buffer(&p.slot, pool + (p.half ? POOL : 0), p.buffer));
+        } else {
+            play_suspend(&p);
+        }
+    }
+    if (pick(&p, 5)) play_finish(&p);
+    else play_abort(&p);
+    CHECK(p.slot.error.status == SHARDIO_OK || test_failures > failures);
+    rig_end(&p.g);
+    if (test_failures > failures)
+        fprintf(stderr, "  seed %llu real %d alignment %u direct %d buffer %llu start %llu+%llu min %llu shorten %d refuse %d/%d moods %u\n",
+                (unsigned long long)seed, real, p.alignment, (int)p.o.direct, (unsigned long long)p.buffer, (unsigned long long)p.o.start,
+                (unsigned long long)(p.before - p.o.start), (unsigned long long)p.o.direct_min, p.g.faulty.shorten != 0,
+                p.g.faulty.refuse_direct, p.g.faulty.refuse_write, moods);
+}
+
+TEST(random_sequences_in_memory)
+{
+    for (uint64_t seed = 1; seed <= test_rounds(250) && test_failures < 5; seed++) play_sequence(false, seed);
+}
+
+TEST(random_sequences_on_real_files)
+{
+    for (uint64_t seed = 1; seed <= test_rounds(80) && test_failures < 5; seed++) play_sequence(true, 1000 + seed);
+}
+
+/* ---- how the bytes reach the device -------------------------------------------------------------------------- */
+
+TEST(large_aligned_appends_are_not_copied)
+{
+    static const struct {
+        uint32_t alignment, memory_alignment;
+        shardio_direct direct;
+        size_t before, from, size;    /* bytes appended before, address of the source in its page, bytes */
+        uint64_t copied_min, copied_max;
+    } table[] = {
+        {4096, 0, SHARDIO_DIRECT_ON, 0, 0, MiB, 0, 0},
+        {4096, 0, SHARDIO_DIRECT_ON, 0, 0, 5 * MiB, 0, 0},
+        {512, 0, SHARDIO_DIRECT_ON, 0, 512, MiB, 0, 0},
+        {4096, 512, SHARDIO_DIRECT_ON, 0, 512, MiB, 0, 0},
+        {4096, 0, SHARDIO_DIRECT_ON, 8192, 0, 2 * MiB, 0, 0},
+        {4096, 0, SHARDIO_DIRECT_ON, 100, 100, 2 * MiB + 3996, 3996, 4095},      /* lines up after 3996 bytes */
+        {4096, 512, SHARDIO_DIRECT_ON, 100, 612, 2 * MiB + 3996, 3996, 4095},
+        {512, 0, SHARDIO_DIRECT_ON, 100, 100, 2 * MiB + 412, 412, 511},
+        {4096, 0, SHARDIO_DIRECT_ON, 100, 0, 2 * MiB, 2 * MiB, 2 * MiB},         /* never lines up */
+        {4096, 0, SHARDIO_DIRECT_ON, 0, 1, 2 * MiB, 2 * MiB, 2 * MiB},
+        {4096, 0, SHARDIO_DIRECT_ON, 0, 0, MiB - 4096, MiB - 4096, MiB - 4096},  /* less than direct_min */
+        {4096, 0, SHARDIO_DIRECT_ON, 0, 0, MiB + 77, 77, 77},                    /* the tail is kept */
+        {4096, 0, SHARDIO_DIRECT_OFF, 0, 0, MiB, 0, 0},
+        {0, 0, SHARDIO_DIRECT_OFF, 0, 1, 2 * MiB, 0, 0},                         /* the page cache takes any address */
+        {0, 0, SHARDIO_DIRECT_AUTO, 8192, 0, 2 * MiB, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        shardio_slot_options o = slot_options(table[i].direct, 0);
+        shardio_slot slot;
+        uint64_t copied, failures = (uint64_t)test_failures;
+        rig g;
+        rig_begin(&g, false, NULL, 0);
+        g.faulty.alignment = table[i].alignment;
+        g.faulty.memory_alignment = table[i].memory_alignment;
+        CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 65536, &o));
+        CHECK_OK(shardio_slot_append(&slot, source, table[i].before));
+        copied = slot.accounting.copied_bytes;
+        CHECK_OK(shardio_slot_append(&slot, source + table[i].from, table[i].size));
+        copied = slot.accounting.copied_bytes - copied;
+        if (copied < table[i].copied_min) CHECK_U64(copied, table[i].copied_min);
+        if (copied > table[i].copied_max) CHECK_U64(copied, table[i].copied_max);
+        CHECK_OK(shardio_slot_finish(&slot));
+        memcpy(model, source, table[i].before);
+        memcpy(model + table[i].before, source + table[i].from, table[i].size);
+        rig_check(&g, model, table[i].before + table[i].size);
+        rig_end(&g);
+        if ((uint64_t)test_failures > failures) fprintf(stderr, "  row %d\n", (int)i);
+    }
+}
+
+TEST(small_appends_make_large_calls)
+{
+    static const size_t sizes[] = {8192, 8000, 1, 4096};
+    for (size_t w = 0; w < WAYS; w++) {
+        for (size_t i = 0; i < 4; i++) {
+            shardio_slot_options o = slot_options(ways[w].direct, 0);
+            shardio_slot slot;
+            size_t buffer = 256 * 1024, sum = 0;
+            rig g;
+            if (ways[w].real) o.durability = SHARDIO_DURABLE_NONE;
+            rig_begin(&g, ways[w].real, NULL, 0);
+            g.faulty.alignment = ways[w].alignment;
+            CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, buffer, &o));
+            while (sum + sizes[i] <= 3 * buffer) {
+                CHECK_OK(shardio_slot_append(&slot, source + sum, sizes[i]));
+                sum += sizes[i];
+            }
+            CHECK(g.faulty.calls[FAULTY_WRITE] <= 3);
+            if (g.faulty.calls[FAULTY_WRITE]) CHECK_U64(g.faulty.smallest_write, buffer);
+            CHECK_U64(slot.accounting.copied_bytes, sum);
+            CHECK_OK(shardio_slot_finish(&slot));
+            CHECK(g.faulty.calls[FAULTY_WRITE] <= 4);     /* the last whole blocks, and the tail */
+            CHECK_U64(g.faulty.largest_write, buffer);
+            rig_check(&g, source, sum);
+            rig_end(&g);
+        }
+    }
+}
+
+/* Nothing is written twice unless it changed. */
+TEST(tail_is_written_once)
+{
+    for (size_t w = 0; w < WAYS; w++) {
+        static const struct {
+            size_t append;
+            bool checkpoint;
+            uint64_t writes;    /* at most: the whole blocks, and the tail */
+        } steps[] = {{100, true, 1}, {0, true, 0}, {0, true, 0}, {10, false, 0}, {0, true, 1}, {10000, true, 2},
+                     {0, true, 0}, {4096 * 16 - 10110, true, 1}, {0, true, 0}, {5, true, 1}, {65536 - 5, true, 1}, {0, true, 0}};
+        shardio_slot_options o = slot_options(ways[w].direct, 0);
+        shardio_slot slot;
+        size_t sum = 0, failures = (size_t)test_failures;
+        uint64_t writes, bytes;
+        rig g;
+        if (ways[w].real) o.durability = SHARDIO_DURABLE_NONE;
+        rig_begin(&g, ways[w].real, NULL, 0);
+        g.faulty.alignment = ways[w].alignment;
+        CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 65536, &o));
+        for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+            uint64_t before = g.faulty.calls[FAULTY_WRITE];
+            CHECK_OK(shardio_slot_append(&slot, source + sum, steps[i].append));
+            sum += steps[i].append;
+            if (steps[i].checkpoint) CHECK_OK(shardio_slot_checkpoint(&slot));
+            if (steps[i].checkpoint) rig_check(&g, source, sum);
+            before = g.faulty.calls[FAULTY_WRITE] - before;
+            if (before > steps[i].writes || (before == 0) != (steps[i].writes == 0)) CHECK_U64(before, steps[i].writes);
+            if ((size_t)test_failures > failures) {
+                fprintf(stderr, "  way %d step %d\n", (int)w, (int)i);
+                failures = (size_t)test_failures;
+            }
+        }
+        writes = g.faulty.calls[FAULTY_WRITE];
+        bytes = g.faulty.bytes_written;
+        CHECK(bytes <= sum + 8 * 4096);     /* whole blocks that were there are not written again */
+        CHECK_OK(shardio_slot_finish(&slot));
+        CHECK_U64(g.faulty.calls[FAULTY_WRITE], writes);
+        rig_check(&g, source, sum);
+        rig_end(&g);
+    }
+}
+
+/* Refused when it is switched on, or by a write: the bytes go on from that very one. */
+TEST(unbuffered_refused)
+{
+    static const int codes[] = {EINVAL, EOPNOTSUPP, ENOTSUP, EPERM};
+    static const struct {
+        bool at_write;
+        uint64_t start;
+        size_t lengths[3];
+    } table[] = {
+        {false, 0, {100, 5000, 70000}}, {false, 5000, {100, 5000, 2 * MiB}}, {true, 0, {100, 5000, 70000}},
+        {true, 0, {2 * MiB, 5000, 100}}, {true, 4096, {100, 2 * MiB, 70000}}, {true, 5001, {5000, 3, 1}},
+        {true, 1, {0, 0, 70000}},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        for (size_t c = 0; c < 8; c++) {
+            bool on = c >= 4;
+            shardio_slot_options o = slot_options(on ? SHARDIO_DIRECT_ON : SHARDIO_DIRECT_AUTO, table[i].start);
+            size_t sum = (size_t)table[i].start;
+            shardio_status status;
+            shardio_slot slot;
+            rig g;
+            test_fill(model, sum, 9);
+            rig_begin(&g, false, sum ? model : NULL, sum);
+            g.faulty.alignment = 4096;
+            *(table[i].at_write ? &g.faulty.refuse_write : &g.faulty.refuse_direct) = codes[c % 4];
+            status = shardio_slot_begin(&slot, rig_open(&g, sum > 0), pool, 65536, &o);
+            CHECK_STATUS(status, on && !table[i].at_write ? SHARDIO_ERR_DIRECT : SHARDIO_OK);
+            for (int k = 0; k < 3; k++) {
+                status = shardio_slot_append(&slot, source, table[i].lengths[k]);
+                if (!on) CHECK_OK(status);
+                memcpy(model + sum, source, table[i].lengths[k]);
+                sum += table[i].lengths[k];
+            }
+            status = shardio_slot_finish(&slot);
+            CHECK_STATUS(status, on ? SHARDIO_ERR_DIRECT : SHARDIO_OK);
+            CHECK_U64(g.faulty.closed, 1);
+            CHECK(!slot.accounting.direct);
+            if (!on) {
+                CHECK(slot.accounting.direct_reason != NULL && *slot.accounting.direct_reason);
+                CHECK_U64(slot.accounting.direct_code, codes[c % 4]);
+                rig_check(&g, model, sum);
+            } else {
+                CHECK(!g.faulty.published);
+                CHECK_U64(g.faulty.how, SHARDIO_CLOSE_DISCARD);
+                CHECK_U64(g.faulty.bytes_written, 0);
+                CHECK_STATUS(slot.error.status, SHARDIO_ERR_DIRECT);
+                CHECK_U64(slot.error.system_code, codes[c % 4]);
+                if (table[i].start) rig_check(&g, model, (size_t)table[i].start);   /* untouched */
+            }
+            rig_end(&g);
+        }
+    }
+}
+
+/* A full disk or a broken one is not a refusal. */
+TEST(other_errors_of_the_first_write_are_errors)
+{
+    static const struct { shardio_status status; int code; } table[] = {
+        {SHARDIO_ERR_NO_SPACE, ENOSPC}, {SHARDIO_ERR_IO, EIO}, {SHARDIO_ERR_PERMISSION, EACCES}};
+    for (size_t i = 0; i < 3; i++) {
+        shardio_slot_options o = slot_options(SHARDIO_DIRECT_AUTO, 0);
+        shardio_slot slot;
+        rig g;
+        rig_begin(&g, false, NULL, 0);
+        g.faulty.alignment = 4096;
+        g.faulty.fail_at = 1;
+        g.faulty.fail_only = FAULTY_ONLY(FAULTY_WRITE);
+        g.faulty.fail_status = table[i].status;
+        g.faulty.fail_code = table[i].code;
+        CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 4096, &o));
+        CHECK_STATUS(shardio_slot_append(&slot, source, 10000), table[i].status);
+        CHECK_STATUS(shardio_slot_finish(&slot), table[i].status);
+        CHECK_U64(slot.error.system_code, table[i].code);
+        rig_end(&g);
+    }
+}
+
+/* Memory that cannot be used unbuffered: a wish gives way, a demand does not. */
+TEST(buffers_that_do_not_fit)
+{
+    static const struct {
+        size_t from, size;
+        shardio_direct direct;
+        bool works;
+    } table[] = {
+        {0, 4096, SHARDIO_DIRECT_ON, true},   {0, 4095, SHARDIO_DIRECT_ON, false}, {1, 8192, SHARDIO_DIRECT_ON, false},
+        {512, 9000, SHARDIO_DIRECT_ON, false}, {0, 10000, SHARDIO_DIRECT_ON, true}, {1, 1, SHARDIO_DIRECT_OFF, true},
+        {3, 100, SHARDIO_DIRECT_OFF, true},   {0, 0, SHARDIO_DIRECT_OFF, false},   {0, 0, SHARDIO_DIRECT_ON, false},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        shardio_slot_options o = slot_options(table[i].direct, 0);
+        shardio_slot slot;
+        shardio_status status;
+        rig g;
+        rig_begin(&g, false, NULL, 0);
+        g.faulty.alignment = 4096;
+        status = shardio_slot_begin(&slot, rig_open(&g, false), pool + table[i].from, table[i].size, &o);
+        CHECK((status == SHARDIO_OK) == table[i].works);
+        shardio_slot_append(&slot, source, 30000);
+        CHECK((shardio_slot_finish(&slot) == SHARDIO_OK) == table[i].works);
+        CHECK_U64(g.faulty.closed, 1);
+        if (table[i].works) rig_check(&g, source, 30000);
+        else CHECK(!g.faulty.published);
+        rig_end(&g);
+    }
+}
+
+/* ---- errors -------------------------------------------------------------------------------------------------- */
+
+TEST(first_error_sticks)
+{
+    for (size_t w = 0; w < 6; w++) {
+        for (uint64_t nth = 1; nth <= 3; nth++) {
+            shardio_slot_options o = slot_options(ways[w].direct, 0);
+            shardio_slot slot;
+            shardio_status status = SHARDIO_OK;
+            rig g;
+            uint64_t calls;
+            rig_begin(&g, false, NULL, 0);
+            g.faulty.alignment = ways[w].alignment;
+            g.faulty.fail_at = nth;
+            g.faulty.fail_only = FAULTY_ONLY(FAULTY_WRITE);
+            g.faulty.fail_code = 4711;
+            CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 8192, &o));
+            for (int i = 0; i < 40 && status == SHARDIO_OK; i++) status = shardio_slot_append(&slot, source, 1000);
+            CHECK_STATUS(status, SHARDIO_ERR_IO);
+            CHECK_U64(slot.error.system_code, 4711);
+            CHECK_TEXT(slot.error.operation, "write");
+            CHECK_U64(slot.error.offset, (nth - 1) * 8192);
+            CHECK_TEXT(slot.error.subject, "memory");
+            calls = g.faulty.calls[FAULTY_WRITE];
+            CHECK_STATUS(shardio_slot_append(&slot, source, 10000), SHARDIO_ERR_IO);
+            CHECK_STATUS(shardio_slot_append(&slot, source, 0), SHARDIO_ERR_IO);
+            CHECK_STATUS(shardio_slot_checkpoint(&slot), SHARDIO_ERR_IO);
+            CHECK_STATUS(shardio_slot_sync(&slot), SHARDIO_ERR_IO);
+            CHECK_STATUS(shardio_slot_overwrite(&slot, 0, source, 4096), SHARDIO_ERR_IO);
+            CHECK_STATUS(shardio_slot_set_buffer(&slot, pool + POOL, 8192), SHARDIO_ERR_IO);
+            CHECK_U64(g.faulty.calls[FAULTY_WRITE], calls);
+            CHECK_STATUS(shardio_slot_finish(&slot), SHARDIO_ERR_IO);
+            CHECK_U64(slot.error.system_code, 4711);
+            CHECK_U64(g.faulty.calls[FAULTY_WRITE], calls);
+            CHECK_U64(g.faulty.calls[FAULTY_SYNC], 0);
+            CHECK(!g.faulty.published);
+            CHECK_U64(g.faulty.how, SHARDIO_CLOSE_DISCARD);
+            CHECK_U64(g.faulty.closed, 1);
+            rig_end(&g);
+        }
+    }
+}
+
+/* What a workflow shows of itself. */
+typedef struct course {
+    shardio_status finish;
+    uint64_t published;       /* bytes at the last checkpoint that returned success; 0: none */
+    uint64_t size;
+    bool failed;              /* a call before finish failed */
+} course;
+
+static void note(course *c, shardio_status status) { c->failed = c->failed || status != SHARDIO_OK; }
+
+/* Everything a slot can do, once. */
+static course run_course(rig *g, shardio_direct direct, uint64_t start, bool checkpoints)
+{
+    shardio_slot_options o = slot_options(direct, start);
+    shardio_slot slot;
+    course c = {SHARDIO_OK, 0, 0, false};
+    size_t sum = (size_t)start;
+    o.sync_every = 100000;
+    o.drop_behind = 30000;
+    note(&c, shardio_slot_begin(&slot, rig_open(g, start > 0), pool, 16384, &o));
+    for (int i = 0; i < 4; i++) {
+        size_t n = (size_t)(i == 1 ? MiB + MiB / 4 : 5000 + i);
+        memcpy(model + sum, source + 64, n);
+        note(&c, shardio_slot_append(&slot, source + 64, n));
+        sum += n;
+        if (checkpoints) {
+            shardio_status status = shardio_slot_checkpoint(&slot);
+            note(&c, status);
+            if (status == SHARDIO_OK) c.published = sum;
+        }
+        if (i == 0) note(&c, shardio_slot_suspend(&slot));
+        if (i == 1) note(&c, shardio_slot_sync(&slot));
+        if (i == 2) note(&c, shardio_slot_set_buffer(&slot, pool + POOL, 32768));
+    }
+    note(&c, shardio_slot_overwrite(&slot, (start + 8191) / 4096 * 4096, source + 4096, 8192));
+    memcpy(model + (start + 8191) / 4096 * 4096, source + 4096, 8192);
+    c.finish = shardio_slot_finish(&slot);
+    c.size = sum;
+    if (c.finish == SHARDIO_OK) CHECK(!c.failed);
+    else CHECK_STATUS(slot.error.status, c.finish);
+    return c;
+}
+
+/* The n-th call of the course fails, for each n: the error comes out, and nothing wrong is left under the name. */
+static void fail_every_call(uint32_t alignment, shardio_direct direct, uint64_t start, bool checkpoints, bool fail_on)
+{
+    for (uint64_t nth = 1; nth < 1000; nth++) {
+        unsigned ignorable = FAULTY_ONLY(FAULTY_DIRECT);
+        int failures = test_failures;
+        size_t size = 0;
+        const uint8_t *now;
+        course c;
+        rig g;
+        test_fill(model, (size_t)start, 5);
+        rig_begin(&g, false, start ? model : NULL, (size_t)start);
+        g.faulty.alignment = alignment;
+        g.faulty.fail_at = nth;
+        g.faulty.fail_on = fail_on;
+        g.faulty.fail_code = 99;
+        g.faulty.fail_only = ~ignorable;
+        c = run_course(&g, direct, start, checkpoints);
+        CHECK_U64(g.faulty.closed, 1);
+        now = rig_contents(&g, &size);
+        if (g.faulty.fired == 0) {
+            CHECK_OK(c.finish);
+            CHECK(g.faulty.published);
+            rig_check(&g, model, (size_t)c.size);
+            rig_end(&g);
+            CHECK(nth > 8);
+            return;
+        }
+        CHECK_STATUS(c.finish, SHARDIO_ERR_IO);
+        CHECK_U64(g.faulty.how, SHARDIO_CLOSE_DISCARD);
+        if (g.faulty.published) {
+            CHECK(checkpoints && size >= c.published);
+            if (size > c.size + (fail_on ? 4095 : 0)) CHECK_U64(size, c.size);   /* it may still be padded */
+        } else if (start) {
+            CHECK(size >= start);
+            CHECK_BYTES(now, model, (size_t)start);
+            if (!fail_on && g.faulty.fired_call != FAULTY_CLOSE) CHECK_U64(size, start);   /* what is closed cannot be cut */
+        }
+        rig_end(&g);
+        if (test_failures > failures)
+            fprintf(stderr, "  call %d, alignment %u direct %d start %d checkpoints %d on %d\n", (int)nth, alignment, (int)direct,
+                    (int)start, checkpoints, fail_on);
+        if (test_failures > 10) return;
+    }
+    CHECK_TEXT("the course", "ended");
+}
+
+TEST(every_call_fails_in_turn)
+{
+    static const uint64_t starts[] = {0, 1, 4096, 10000};
+    for (int bits = 0; bits < 8; bits++) {
+        for (size_t s = 0; s < 4; s++)
+            fail_every_call(bits & 1 ? 4096 : 0, bits & 1 ? SHARDIO_DIRECT_ON : SHARDIO_DIRECT_OFF, starts[s], (bits & 2) != 0,
+                            (bits & 4) != 0);
+    }
+}
+
+TEST(device_full_at_every_block)
+{
+    for (size_t w = 0; w < 6; w++) {
+        for (uint64_t space = 512; space <= 40000; space += space < 9000 ? 512 : 3584) {
+            static const size_t lengths[] = {100, 4000, 10000, 20000};
+            shardio_slot_options o = slot_options(ways[w].direct, 0);
+            shardio_slot slot;
+            size_t sum = 0;
+            rig g;
+            shardio_status status;
+            o.direct_min = 9000;
+            rig_begin(&g, false, NULL, 0);
+            g.faulty.alignment = ways[w].alignment;
+            g.faulty.space = space;
+            CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 8192, &o));
+            for (int i = 0; i < 4; i++) {
+                memcpy(model + sum, source + sum % 4096, lengths[i]);
+                shardio_slot_append(&slot, source + sum % 4096, lengths[i]);
+                sum += lengths[i];
+            }
+            status = shardio_slot_finish(&slot);
+            if (status == SHARDIO_OK) {
+                CHECK(space >= sum);
+                rig_check(&g, model, sum);
+            } else {
+                CHECK(space < sum + 4096);
+                CHECK_STATUS(status, SHARDIO_ERR_NO_SPACE);
+                CHECK_U64(slot.error.system_code, ENOSPC);
+                CHECK_TEXT(slot.error.operation, "write");
+                CHECK(slot.error.offset <= space);
+                CHECK(!g.faulty.published);
+                CHECK_U64(g.faulty.how, SHARDIO_CLOSE_DISCARD);
+            }
+            rig_end(&g);
+        }
+    }
+}
+
+TEST(wrong_calls)
+{
+    shardio_slot_options o = slot_options(SHARDIO_DIRECT_OFF, 0);
+    shardio_slot slot;
+    rig g;
+    CHECK_STATUS(shardio_slot_append(NULL, source, 1), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_slot_finish(NULL), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_slot_checkpoint(NULL), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_slot_sync(NULL), SHARDIO_ERR_ARGUMENT);
+    shardio_slot_abort(NULL);
+
+    rig_begin(&g, false, NULL, 0);   /* bytes from nowhere: sticks, or frames would be missing without a word */
+    CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 4096, &o));
+    CHECK_OK(shardio_slot_append(&slot, source, 10));
+    CHECK_STATUS(shardio_slot_append(&slot, NULL, 5), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_slot_append(&slot, source, 10), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_slot_finish(&slot), SHARDIO_ERR_ARGUMENT);
+    CHECK(!g.faulty.published);
+    CHECK(shardio_slot_append(&slot, source, 1) != SHARDIO_OK);   /* ended */
+    CHECK(shardio_slot_finish(&slot) != SHARDIO_OK);
+    shardio_slot_abort(&slot);
+    CHECK_U64(g.faulty.closed, 1);
+    rig_end(&g);
+
+    rig_begin(&g, false, NULL, 0);   /* after the end */
+    CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 4096, &o));
+    CHECK_OK(shardio_slot_append(&slot, source, 10));
+    CHECK_OK(shardio_slot_finish(&slot));
+    CHECK_STATUS(shardio_slot_append(&slot, source, 1), SHARDIO_ERR_STATE);
+    CHECK_STATUS(shardio_slot_checkpoint(&slot), SHARDIO_ERR_STATE);
+    shardio_slot_abort(&slot);
+    CHECK_U64(g.faulty.closed, 1);
+    rig_check(&g, source, 10);
+    rig_end(&g);
+
+    rig_begin(&g, false, NULL, 0);   /* what was not appended cannot be overwritten */
+    CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 4096, &o));
+    CHECK_OK(shardio_slot_append(&slot, source, 100));
+    CHECK_STATUS(shardio_slot_overwrite(&slot, 50, source, 51), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_slot_finish(&slot), SHARDIO_ERR_ARGUMENT);
+    rig_end(&g);
+
+    rig_begin(&g, false, NULL, 0);
+    CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 4096, &o));
+    CHECK_OK(shardio_slot_append(&slot, source, 100));
+    CHECK_STATUS(shardio_slot_overwrite(&slot, UINT64_MAX - 10, source, 20), SHARDIO_ERR_ARGUMENT);
+    shardio_slot_abort(&slot);
+    rig_end(&g);
+}
+
+/* A start beyond the end would leave a hole that nobody wrote. */
+TEST(start_beyond_the_end)
+{
+    for (int real = 0; real < 2; real++) {
+        shardio_slot_options o = slot_options(SHARDIO_DIRECT_OFF, 5001);
+        shardio_slot slot;
+        rig g;
+        rig_begin(&g, real != 0, source, 5000);
+        CHECK(shardio_slot_begin(&slot, rig_open(&g, true), pool, 4096, &o) != SHARDIO_OK);
+        CHECK(shardio_slot_finish(&slot) != SHARDIO_OK);
+        rig_check(&g, source, 5000);
+        rig_end(&g);
+    }
+}
+
+/* ---- checkpoints, continuing, durability --------------------------------------------------------------------- */
+
+/* Every byte to start at, with what is beyond it cut off at finish. */
+TEST(start_at_any_byte)
+{
+    for (size_t w = 0; w < 6; w++) {
+        for (uint64_t start = 1; start <= 8300; start += start < 20 || (start % 512) > 500 || (start % 512) < 10 ? 1 : 97) {
+            shardio_slot_options o = slot_options(ways[w].direct, start);
+            shardio_slot slot;
+            rig g;
+            rig_begin(&g, false, source, 9000);
+            g.faulty.alignment = ways[w].alignment;
+            CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, true), pool, 8192, &o));
+            CHECK_U64(shardio_slot_size(&slot), start);
+            CHECK_OK(shardio_slot_append(&slot, source + 100, 300));
+            CHECK_OK(shardio_slot_finish(&slot));
+            memcpy(model, source, (size_t)start);
+            memcpy(model + start, source + 100, 300);
+            rig_check(&g, model, (size_t)start + 300);
+            rig_end(&g);
+        }
+    }
+}
+
+/* Beyond 4 GiB; the file is sparse. */
+TEST(start_beyond_four_gigabytes)
+{
+    shardio_slot_options o = slot_options(SHARDIO_DIRECT_AUTO, (UINT64_C(5) << 30) + 7);
+    shardio_slot slot;
+    struct stat facts;
+    uint8_t back[300];
+    rig g;
+    int fd;
+    rig_begin(&g, true, source, 1);
+    if (!CHECK(truncate(g.path, (off_t)o.start) == 0)) return;
+    CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, true), pool, 65536, &o));
+    CHECK_OK(shardio_slot_append(&slot, source, 300));
+    CHECK_OK(shardio_slot_finish(&slot));
+    fd = open(g.path, O_RDONLY);
+    CHECK(fstat(fd, &facts) == 0 && (uint64_t)facts.st_size == o.start + 300);
+    CHECK(pread(fd, back, sizeof back, (off_t)o.start) == 300);
+    CHECK_BYTES(back, source, 300);
+    close(fd);
+    rig_end(&g);
+}
+
+TEST(overwrite_rewrites_bytes)
+{
+    for (size_t w = 0; w < WAYS; w++) {
+        static const struct { size_t size, offset, n; } table[] = {
+            {100, 0, 100}, {5000, 4096, 904}, {5000, 0, 5000}, {100000, 0, 4096}, {100000, 8192, 4096}, {100000, 65536, 34464}, {4096, 0, 4096}};
+        for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+            shardio_slot_options o = slot_options(ways[w].direct, 0);
+            shardio_slot slot;
+            rig g;
+            if (ways[w].real) o.durability = SHARDIO_DURABLE_NONE;
+            rig_begin(&g, ways[w].real, NULL, 0);
+            g.faulty.alignment = ways[w].alignment;
+            CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 32768, &o));
+            CHECK_OK(shardio_slot_append(&slot, source, table[i].size));
+            CHECK_OK(shardio_slot_overwrite(&slot, table[i].offset, source + 8192, table[i].n));
+            CHECK_U64(shardio_slot_size(&slot), table[i].size);
+            CHECK_OK(shardio_slot_append(&slot, source, 10));
+            CHECK_OK(shardio_slot_finish(&slot));
+            memcpy(model, source, table[i].size);
+            memcpy(model + table[i].offset, source + 8192, table[i].n);
+            memcpy(model + table[i].size, source, 10);
+            rig_check(&g, model, table[i].size + 10);
+            rig_end(&g);
+        }
+    }
+}
+
+/* The positions in the log of the last call of each kind. */
+static size_t last_of(const faulty_state *f, faulty_call call)
+{
+    for (size_t i = f->logged; i > 0; i--)
+        if (f->log[i - 1].call == call) return i;
+    return 0;
+}
+
+TEST(durability)
+{
+    static const struct {
+        shardio_durability durability;
+        uint64_t every;
+        bool explicit_sync, durable;
+        uint64_t at_least, at_most;     /* syncs, for 1 MiB in steps of 10000 */
+    } table[] = {
+        {SHARDIO_DURABLE_FINISH, 0, false, true, 1, 1}, {SHARDIO_DURABLE_NONE, 0, false, false, 0, 0},
+        {SHARDIO_DURABLE_NONE, 0, true, false, 1, 1},   {SHARDIO_DURABLE_FINISH, 0, true, true, 2, 2},
+        {SHARDIO_DURABLE_NONE, 100000, false, false, 8, 11}, {SHARDIO_DURABLE_FINISH, 100000, false, true, 9, 12},
+        {SHARDIO_DURABLE_NONE, 1, false, false, 16, 110},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        for (size_t w = 0; w < 6; w++) {
+            shardio_slot_options o = slot_options(ways[w].direct, 0);
+            shardio_slot slot;
+            uint64_t failures = (uint64_t)test_failures;
+            char text[8000];
+            rig g;
+            o.durability = table[i].durability;
+            o.sync_every = table[i].every;
+            rig_begin(&g, false, NULL, 0);
+            g.faulty.alignment = ways[w].alignment;
+            CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 65536, &o));
+            for (int k = 0; k < 105; k++) {
+                CHECK_OK(shardio_slot_append(&slot, source, 10000));
+                if (k == 50 && table[i].explicit_sync) CHECK_OK(shardio_slot_sync(&slot));
+            }
+            CHECK_OK(shardio_slot_finish(&slot));
+            if (g.faulty.calls[FAULTY_SYNC] < table[i].at_least) CHECK_U64(g.faulty.calls[FAULTY_SYNC], table[i].at_least);
+            if (g.faulty.calls[FAULTY_SYNC] > table[i].at_most) CHECK_U64(g.faulty.calls[FAULTY_SYNC], table[i].at_most);
+            CHECK_U64(slot.accounting.syncs, g.faulty.calls[FAULTY_SYNC]);
+            CHECK_U64(g.faulty.durable, table[i].durable);
+            if (table[i].durable) {   /* after all that changes the contents, before the name */
+                CHECK(last_of(&g.faulty, FAULTY_SYNC) > last_of(&g.faulty, FAULTY_WRITE));
+                CHECK(last_of(&g.faulty, FAULTY_SYNC) > last_of(&g.faulty, FAULTY_RESIZE));
+                CHECK(last_of(&g.faulty, FAULTY_SYNC) < last_of(&g.faulty, FAULTY_CLOSE));
+                if (last_of(&g.faulty, FAULTY_PUBLISH)) CHECK(last_of(&g.faulty, FAULTY_SYNC) < last_of(&g.faulty, FAULTY_PUBLISH));
+            }
+            rig_end(&g);
+            if ((uint64_t)test_failures > failures)
+                fprintf(stderr, "  row %d way %d: %s\n", (int)i, (int)w, faulty_text(&g.faulty, 0, text, sizeof text));
+        }
+    }
+}
+
+/* A checkpoint makes durable and publishes in this order, too. */
+TEST(checkpoint_is_durable)
+{
+    for (int none = 0; none < 2; none++) {
+        for (size_t w = 0; w < 6; w++) {
+            shardio_slot_options o = slot_options(ways[w].direct, 0);
+            shardio_slot slot;
+            rig g;
+            o.durability = none ? SHARDIO_DURABLE_NONE : SHARDIO_DURABLE_FINISH;
+            rig_begin(&g, false, NULL, 0);
+            g.faulty.alignment = ways[w].alignment;
+            CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 65536, &o));
+            for (uint64_t k = 1; k <= 3; k++) {
+                CHECK_OK(shardio_slot_append(&slot, source, 5000));
+                CHECK_OK(shardio_slot_checkpoint(&slot));
+                CHECK(g.faulty.published);
+                CHECK_U64(g.faulty.durable, !none);
+                CHECK_U64(g.faulty.calls[FAULTY_SYNC], none ? 0 : k);
+                if (none) continue;
+                CHECK(last_of(&g.faulty, FAULTY_SYNC) > last_of(&g.faulty, FAULTY_WRITE));
+                CHECK(last_of(&g.faulty, FAULTY_SYNC) > last_of(&g.faulty, FAULTY_RESIZE));
+            }
+            CHECK_OK(shardio_slot_finish(&slot));
+            rig_end(&g);
+        }
+    }
+}
+
+/* A failed sync is not tried again as if nothing had happened. */
+TEST(failed_sync_sticks)
+{
+    for (size_t w = 0; w < 6; w++) {
+        shardio_slot_options o = slot_options(ways[w].direct, 0);
+        shardio_slot slot;
+        rig g;
+        rig_begin(&g, false, NULL, 0);
+        g.faulty.alignment = ways[w].alignment;
+        g.faulty.fail_at = 1;
+        g.faulty.fail_only = FAULTY_ONLY(FAULTY_SYNC);
+        CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 65536, &o));
+        CHECK_OK(shardio_slot_append(&slot, source, 100000));
+        CHECK_STATUS(shardio_slot_sync(&slot), SHARDIO_ERR_IO);
+        CHECK_TEXT(slot.error.operation, "sync");
+        CHECK_STATUS(shardio_slot_sync(&slot), SHARDIO_ERR_IO);
+        CHECK_STATUS(shardio_slot_finish(&slot), SHARDIO_ERR_IO);
+        CHECK_U64(g.faulty.calls[FAULTY_SYNC], 1);
+        CHECK(!g.faulty.published);
+        rig_end(&g);
+    }
+}
+
+/* Many slots share one large buffer and keep one block each in between. */
+TEST(slots_share_a_buffer)
+{
+    enum { SLOTS = 5 };
+    static uint8_t blocks[SLOTS][4096] __attribute__((aligned(4096)));
+    static shardio_slot slots[SLOTS];
+    static rig rigs[SLOTS];
+    static uint8_t models[SLOTS][200000];
+    size_t sizes[SLOTS] = {0};
+    uint64_t seed = 77;
+    for (int i = 0; i < SLOTS; i++) {
+        shardio_slot_options o = slot_options(i % 2 ? SHARDIO_DIRECT_ON : SHARDIO_DIRECT_AUTO, 0);
+        rig_begin(&rigs[i], i == 4, NULL, 0);
+        if (i < 4) rigs[i].faulty.alignment = i < 2 ? 4096 : 512;
+        CHECK_OK(shardio_slot_begin(&slots[i], rig_open(&rigs[i], false), blocks[i], 4096, &o));
+    }
+    for (int round = 0; round < 60; round++) {
+        size_t i = (size_t)(test_random(&seed) % SLOTS);
+        CHECK_OK(shardio_slot_set_buffer(&slots[i], pool, 65536));
+        for (int k = 0; k < 3; k++) {
+            size_t n = (size_t)(test_random(&seed) % 6000);
+            if (sizes[i] + n > sizeof models[i]) continue;
+            memcpy(models[i] + sizes[i], source + 3, n);
+            CHECK_OK(shardio_slot_append(&slots[i], source + 3, n));
+            sizes[i] += n;
+        }
+        CHECK_OK(shardio_slot_set_buffer(&slots[i], blocks[i], 4096));
+        memset(pool, 0xDD, 65536);
+    }
+    for (int i = 0; i < SLOTS; i++) {
+        CHECK_OK(shardio_slot_finish(&slots[i]));
+        rig_check(&rigs[i], models[i], sizes[i]);
+        rig_end(&rigs[i]);
+    }
+}
+
+/* A device that takes nothing but whole pages, and one that cannot be cut: then the last page is filled with zeros. */
+TEST(flash)
+{
+    static const size_t lengths[] = {0, 1, 255, 256, 257, 1000, 5000};
+    for (int no_resize = 0; no_resize < 2; no_resize++) {
+        for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+            shardio_slot_options o = slot_options(SHARDIO_DIRECT_AUTO, 0);
+            size_t n = lengths[i], size = no_resize ? (n + 255) / 256 * 256 : n;
+            shardio_slot slot;
+            rig g;
+            rig_begin(&g, false, NULL, 0);
+            g.faulty.alignment = 256;
+            g.faulty.memory_alignment = 4;
+            g.faulty.flash = true;
+            g.faulty.no_resize = no_resize != 0;
+            CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool + 4, 512, &o));
+            for (size_t at = 0; at < n; at += 100) CHECK_OK(shardio_slot_append(&slot, source + at, n - at < 100 ? n - at : 100));
+            CHECK_OK(shardio_slot_finish(&slot));
+            memset(model, 0, size);
+            memcpy(model, source, n);
+            rig_check(&g, model, size);
+            CHECK_U64(slot.accounting.logical_bytes, n);
+            rig_end(&g);
+        }
+    }
+}
+
+/* A moved slot is the same slot. */
+TEST(slot_moves)
+{
+    shardio_slot_options o = slot_options(SHARDIO_DIRECT_AUTO, 0);
+    shardio_slot one, two;
+    rig g;
+    rig_begin(&g, false, NULL, 0);
+    g.faulty.alignment = 512;
+    CHECK_OK(shardio_slot_begin(&one, rig_open(&g, false), pool, 4096, &o));
+    CHECK_OK(shardio_slot_append(&one, source, 700));
+    memcpy(&two, &one, sizeof two);
+    memset(&one, 0xEE, sizeof one);
+    CHECK_OK(shardio_slot_append(&two, source + 700, 5000));
+    CHECK_OK(shardio_slot_finish(&two));
+    rig_check(&g, source, 5700);
+    rig_end(&g);
+}
+
+/* ---- names on a real file system ----------------------------------------------------------------------------- */
+
+static char where[300];   /* a new directory for each test here */
+
+static const char *in(const char *name)
+{
+    static char paths[4][600];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", where, name);
+    return path;
+}
+
+static void check_file(const char *path, const void *expected, size_t size)
+{
+    size_t now = 0;
+    uint8_t *data = rig_slurp(path, &now);
+    if (CHECK(data != NULL)) {
+        CHECK_U64(now, size);
+        CHECK_BYTES(data, expected, now < size ? now : size);
+    }
+    free(data);
+}
+
+static int entries(const char *directory)
+{
+    return rig_count_names(directory, "");
+}
+
+static shardio_status write_file(const char *path, const shardio_slot_options *o, size_t size, shardio_slot *slot)
+{
+    shardio_slot_create(slot, path, o);
+    shardio_slot_append(slot, source, size);
+    return shardio_slot_finish(slot);
+}
+
+TEST(create_finish_abort)
+{
+    for (int way = 0; way < 3; way++) {
+        shardio_slot_options o = slot_options((shardio_direct)(way == 2 ? SHARDIO_DIRECT_OFF : SHARDIO_DIRECT_AUTO), 0);
+        shardio_slot slot;
+        struct stat facts;
+        mode_t mask = umask(022);
+        o.in_place = way == 1;
+        test_directory(where, sizeof where);
+        CHECK_OK(shardio_slot_create(&slot, in("a"), &o));
+        CHECK_OK(shardio_slot_append(&slot, source, 100000));
+        CHECK((access(in("a"), F_OK) == 0) == o.in_place);
+        CHECK_U64(entries(where), 1);
+        CHECK_OK(shardio_slot_finish(&slot));
+        check_file(in("a"), source, 100000);
+        CHECK_U64(entries(where), 1);
+        CHECK(stat(in("a"), &facts) == 0 && (facts.st_mode & 0777) == 0644);
+        umask(mask);
+
+        CHECK_OK(shardio_slot_create(&slot, in("b"), &o));
+        CHECK_OK(shardio_slot_append(&slot, source, 100000));
+        shardio_slot_abort(&slot);
+        CHECK_U64(entries(where), 1);
+
+        CHECK_OK(shardio_slot_create(&slot, in("c"), &o));
+        CHECK_OK(shardio_slot_append(&slot, source, 100000));
+        CHECK_OK(shardio_slot_checkpoint(&slot));
+        check_file(in("c"), source, 100000);
+        CHECK_OK(shardio_slot_append(&slot, source, 5000000));
+        shardio_slot_abort(&slot);
+        check_file(in("c"), source, 100000);    /* the checkpoint stays */
+        CHECK_U64(entries(where), 2);
+    }
+}
+
+/* A slot that is just lost, as in a crash, leaves no file that looks finished. */
+TEST(a_lost_writer_leaves_no_finished_file)
+{
+    shardio_slot_options o = slot_options(SHARDIO_DIRECT_AUTO, 0);
+    int status = 0;
+    pid_t child;
+    test_directory(where, sizeof where);
+    child = fork();
+    if (child == 0) {
+        shardio_slot slot;
+        shardio_slot_create(&slot, in("a"), &o);
+        shardio_slot_append(&slot, source, 100000);
+        shardio_slot_sync(&slot);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(access(in("a"), F_OK) != 0);
+    CHECK_U64(entries(where), 1);
+    CHECK_U64(rig_count_names(where, "tmp"), 1);
+}
+
+TEST(existing_files_are_refused)
+{
+    shardio_slot_options o = slot_options(SHARDIO_DIRECT_AUTO, 0);
+    shardio_slot slot;
+    for (int in_place = 0; in_place < 2; in_place++) {
+        test_directory(where, sizeof where);
+        o.in_place = in_place != 0;
+        o.overwrite = false;
+        rig_put(in("theirs"), "theirs", 6);
+        CHECK_STATUS(write_file(in("theirs"), &o, 5000, &slot), SHARDIO_ERR_EXISTS);
+        CHECK_STATUS(slot.error.status, SHARDIO_ERR_EXISTS);
+        CHECK(strstr(slot.error.subject, "theirs") != NULL);
+        check_file(in("theirs"), "theirs", 6);
+        CHECK_U64(entries(where), 1);
+
+        o.overwrite = true;
+        CHECK_OK(write_file(in("theirs"), &o, 5000, &slot));
+        check_file(in("theirs"), source, 5000);
+        CHECK_U64(entries(where), 1);
+    }
+
+    o.in_place = false;   /* it appears in between: at finish, and at a checkpoint */
+    o.overwrite = false;
+    for (int checkpoint = 0; checkpoint < 2; checkpoint++) {
+        test_directory(where, sizeof where);
+        CHECK_OK(shardio_slot_create(&slot, in("late"), &o));
+        CHECK_OK(shardio_slot_append(&slot, source, 5000));
+        rig_put(in("late"), "theirs", 6);
+        if (checkpoint) CHECK_STATUS(shardio_slot_checkpoint(&slot), SHARDIO_ERR_EXISTS);
+        CHECK_STATUS(shardio_slot_finish(&slot), SHARDIO_ERR_EXISTS);
+        check_file(in("late"), "theirs", 6);
+        CHECK_U64(entries(where), 1);
+    }
+
+    /* an overwrite that does not come to its end leaves the old file */
+    o.overwrite = true;
+    CHECK_OK(shardio_slot_create(&slot, in("late"), &o));
+    CHECK_OK(shardio_slot_append(&slot, source, 5000));
+    shardio_slot_abort(&slot);
+    check_file(in("late"), "theirs", 6);
+    CHECK_U64(entries(where), 1);
+}
+
+TEST(parents)
+{
+    shardio_slot_options o = slot_options(SHARDIO_DIRECT_AUTO, 0);
+    shardio_slot slot;
+    test_directory(where, sizeof where);
+    CHECK_STATUS(write_file(in("x/y/z"), &o, 50, &slot), SHARDIO_ERR_NOT_FOUND);
+    CHECK_U64(entries(where), 0);
+    o.make_parents = true;
+    CHECK_OK(write_file(in("x/y/z"), &o, 50, &slot));
+    CHECK_OK(write_file(in("x/y/w"), &o, 50, &slot));
+    check_file(in("x/y/z"), source, 50);
+    CHECK(write_file(in("x/y/z/below-a-file"), &o, 50, &slot) != SHARDIO_OK);
+    CHECK(write_file(where, &o, 50, &slot) != SHARDIO_OK);   /* a directory */
+    CHECK(write_file("", &o, 50, &slot) != SHARDIO_OK);
+    o.start = 10;   /* nothing to continue */
+    CHECK_STATUS(write_file(in("none"), &o, 50, &slot), SHARDIO_ERR_NOT_FOUND);
+    CHECK_U64(entries(where), 1);
+}
+
+TEST(continue_a_file)
+{
+    for (int direct = 0; direct < 3; direct++) {
+        shardio_slot_options o = slot_options((shardio_direct)(direct == 1 ? SHARDIO_DIRECT_OFF : SHARDIO_DIRECT_AUTO), 0);
+        shardio_slot slot;
+        test_directory(where, sizeof where);
+        rig_put(in("a"), source, 10000);
+        o.start = 10000;
+        CHECK_OK(shardio_slot_create(&slot, in("a"), &o));
+        CHECK_OK(shardio_slot_append(&slot, source + 10000, 70000));
+        CHECK_OK(shardio_slot_finish(&slot));
+        check_file(in("a"), source, 80000);
+
+        o.start = 80000;   /* given up, with much already on the device */
+        o.buffer_size = 4096;
+        CHECK_OK(shardio_slot_create(&slot, in("a"), &o));
+        CHECK_OK(shardio_slot_append(&slot, source, 70000));
+        shardio_slot_abort(&slot);
+        check_file(in("a"), source, 80000);
+
+        CHECK_OK(shardio_slot_create(&slot, in("a"), &o));   /* given up after a checkpoint */
+        CHECK_OK(shardio_slot_append(&slot, source + 80000, 1000));
+        CHECK_OK(shardio_slot_checkpoint(&slot));
+        CHECK_OK(shardio_slot_append(&slot, source, 70000));
+        shardio_slot_abort(&slot);
+        check_file(in("a"), source, 81000);
+        CHECK_U64(entries(where), 1);
+    }
+}
+
+TEST(symbolic_links_stay_links)
+{
+    static const char *const targets[] = {"real", "sub/real", "absolute", "link2"};
+    for (int existing = 0; existing < 2; existing++) {
+        for (int t = 0; t < 4; t++) {
+            shardio_slot_options o = slot_options(SHARDIO_DIRECT_AUTO, 0);
+            shardio_slot slot;
+            struct stat facts;
+            char target[600];
+            test_directory(where, sizeof where);
+            CHECK(mkdir(in("sub"), 0777) == 0);
+            CHECK(mkdir(in("other"), 0777) == 0);
+            if (t == 2 && where[0] != '/') {
+                char here[200];
+                if (!CHECK(getcwd(here, sizeof here) != NULL)) return;
+                snprintf(target, sizeof target, "%s/%s", here, in("sub/real"));
+            } else {
+                snprintf(target, sizeof target, "%s", t == 2 ? in("sub/real") : targets[t]);
+            }
+            CHECK(symlink(target, in("link")) == 0);
+            if (t == 3) CHECK(symlink("sub/real", in("link2")) == 0);
+            snprintf(target, sizeof target, "%s", in(t == 0 ? "real" : "sub/real"));
+            if (existing) {
+                rig_put(target, "old", 3);
+                CHECK_STATUS(write_file(in("link"), &o, 5000, &slot), SHARDIO_ERR_EXISTS);
+                check_file(target, "old", 3);
+                o.overwrite = true;
+            }
+            CHECK_OK(write_file(in("link"), &o, 5000, &slot));
+            CHECK(lstat(in("link"), &facts) == 0 && S_ISLNK(facts.st_mode));
+            CHECK(lstat(target, &facts) == 0 && S_ISREG(facts.st_mode));
+            check_file(target, source, 5000);
+            CHECK_U64(rig_count_names(where, "tmp") + rig_count_names(in("sub"), "tmp"), 0);
+        }
+    }
+}
+
+TEST(a_circle_of_links_ends)
+{
+    shardio_slot_options o = slot_options(SHARDIO_DIRECT_AUTO, 0);
+    shardio_slot slot;
+    test_directory(where, sizeof where);
+    CHECK(symlink("two", in("one")) == 0);
+    CHECK(symlink("one", in("two")) == 0);
+    o.overwrite = true;
+    CHECK(write_file(in("one"), &o, 50, &slot) != SHARDIO_OK);
+    CHECK_U64(entries(where), 2);
+}
+
+TEST(fifo_is_written_in_place)
+{
+    for (int direct = 0; direct < 2; direct++) {
+        shardio_slot_options o = slot_options((shardio_direct)(direct ? SHARDIO_DIRECT_OFF : SHARDIO_DIRECT_AUTO), 0);
+        static uint8_t back[40000];
+        shardio_slot slot;
+        struct stat facts;
+        int reader;
+        test_directory(where, sizeof where);
+        CHECK(mkfifo(in("fifo"), 0666) == 0);
+        reader = open(in("fifo"), O_RDWR | O_NONBLOCK);
+        if (!CHECK(reader >= 0)) return;
+        o.buffer_size = 8192;
+        CHECK_OK(shardio_slot_create(&slot, in("fifo"), &o));
+        CHECK_OK(shardio_slot_append(&slot, source, 100));
+        CHECK_OK(shardio_slot_append(&slot, source + 100, 20000));
+        CHECK_OK(shardio_slot_append(&slot, source + 20100, 1));
+        CHECK_OK(shardio_slot_finish(&slot));
+        CHECK(!slot.accounting.direct);
+        CHECK_U64(read(reader, back, sizeof back), 20101);
+        CHECK_BYTES(back, source, 20101);
+        close(reader);
+        CHECK(stat(in("fifo"), &facts) == 0 && S_ISFIFO(facts.st_mode));
+        CHECK_U64(entries(where), 1);
+    }
+}
+
+/* The real device, or as root one of our own, so that a mistake here does no harm. */
+static bool make_device(const char *path, unsigned minor)
+{
+    struct stat facts;
+    char command[900];
+    snprintf(command, sizeof command, "mknod '%s' c 1 %u 2>/dev/null", path, minor);
+    if (geteuid() != 0 || system(command) != 0) return false;
+    if (stat(path, &facts) == 0 && S_ISCHR(facts.st_mode)) {
+        int fd = open(path, O_WRONLY);
+        if (fd >= 0) {
+            close(fd);
+            return true;
+        }
+    }
+    unlink(path);
+    return false;
+}
+
+TEST(full_device)
+{
+    for (int direct = 0; direct < 3; direct++) {
+        shardio_slot_options o = slot_options((shardio_direct)direct, 0);
+        char path[600] = "/dev/full";
+        shardio_slot slot;
+        struct stat facts;
+        shardio_status status;
+        test_directory(where, sizeof where);
+        if (make_device(in("full"), 7)) snprintf(path, sizeof path, "%s", in("full"));
+        else if (geteuid() == 0) LEAVE_OUT("no device node of our own, and none of the system's as root");
+        o.overwrite = true;
+        status = write_file(path, &o, 5000, &slot);
+        if (direct == SHARDIO_DIRECT_ON && status == SHARDIO_ERR_DIRECT) continue;   /* a device need not take it */
+        CHECK_STATUS(status, SHARDIO_ERR_NO_SPACE);
+        CHECK_U64(slot.error.system_code, ENOSPC);
+        CHECK_TEXT(slot.error.operation, "write");
+        CHECK(stat(path, &facts) == 0 && S_ISCHR(facts.st_mode));
+        CHECK(entries(where) <= 1);
+        if (strcmp(path, "/dev/full") != 0) unlink(path);
+    }
+}
+
+TEST(null_device)
+{
+    shardio_slot_options o = slot_options(SHARDIO_DIRECT_AUTO, 0);
+    char path[600] = "/dev/null";
+    shardio_slot slot;
+    struct stat facts;
+    test_directory(where, sizeof where);
+    if (make_device(in("null"), 3)) snprintf(path, sizeof path, "%s", in("null"));
+    else if (geteuid() == 0) LEAVE_OUT("no device node of our own, and none of the system's as root");
+    o.overwrite = true;
+    CHECK_OK(write_file(path, &o, 5000000, &slot));
+    CHECK(stat(path, &facts) == 0 && S_ISCHR(facts.st_mode));
+    CHECK_U64(slot.accounting.logical_bytes, 5000000);
+    if (strcmp(path, "/dev/null") != 0) unlink(path);
+}
+
+TEST(directory_without_permission)
+{
+    shardio_slot_options o = slot_options(SHARDIO_DIRECT_AUTO, 0);
+    shardio_slot slot;
+    bool root = geteuid() == 0;
+    shardio_status status;
+    char outside[280];
+    test_directory(outside, sizeof outside);
+    snprintf(where, sizeof where, "%s/closed", outside);
+    CHECK(mkdir(where, 0755) == 0);
+    rig_put(in("theirs"), "theirs", 6);
+    CHECK(chmod(where, 0555) == 0 && chmod(outside, 0755) == 0);
+    if (root && seteuid(65534) != 0) LEAVE_OUT("root cannot become nobody");
+    status = write_file(in("new"), &o, 100, &slot);
+    CHECK_U64(slot.error.system_code != 0, 1);
+    if (root) CHECK(seteuid(0) == 0);
+    CHECK_STATUS(status, SHARDIO_ERR_PERMISSION);
+    check_file(in("theirs"), "theirs", 6);
+    CHECK_U64(entries(where), 1);
+    chmod(where, 0755);
+}
+
+/* ---- what file systems do ------------------------------------------------------------------------------------ */
+
+/* Pages of the file that are in the page cache, or -1. */
+static long cached_pages(const char *path)
+{
+    int fd = open(path, O_RDONLY);
+    struct stat facts;
+    long count = -1;
+    if (fd >= 0 && fstat(fd, &facts) == 0 && facts.st_size > 0) {
+        size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = ((size_t)facts.st_size + page - 1) / page;
+        void *map = mmap(NULL, (size_t)facts.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        unsigned char *seen = (unsigned char *)malloc(pages);
+        if (map != MAP_FAILED && seen != NULL && mincore(map, (size_t)facts.st_size, seen) == 0) {
+            count = 0;
+            for (size_t i = 0; i < pages; i++) count += seen[i] & 1;
+        }
+        free(seen);
+        if (map != MAP_FAILED) munmap(map, (size_t)facts.st_size);
+    }
+    if (fd >= 0) close(fd);
+    return count;
+}
+
+TEST(unbuffered_writes_leave_the_page_cache_alone)
+{
+    static const size_t sizes[] = {5 * MiB, 5 * MiB + 100, 5 * MiB + 4096 + 511};
+    for (size_t i = 0; i < 3; i++) {
+        shardio_slot_options o = slot_options(SHARDIO_DIRECT_ON, 0);
+        shardio_slot slot;
+        shardio_status status;
+        test_directory(where, sizeof where);
+        status = write_file(in("a"), &o, sizes[i], &slot);
+        if (status == SHARDIO_ERR_DIRECT) LEAVE_OUT("this file system refuses O_DIRECT");
+        CHECK_OK(status);
+        CHECK(slot.accounting.direct);
+        if (cached_pages(in("a")) < 0) LEAVE_OUT("no mincore here");
+        CHECK_U64(cached_pages(in("a")), 0);
+        check_file(in("a"), source, sizes[i]);
+        CHECK(cached_pages(in("a")) > 100);   /* and mincore does see pages */
+        unlink(in("a"));
+    }
+}
+
+/* Buffered, with drop_behind: the page cache stays about as clean. */
+TEST(drop_behind_keeps_the_page_cache_clean)
+{
+    shardio_slot_options o = slot_options(SHARDIO_DIRECT_OFF, 0);
+    shardio_slot slot;
+    o.drop_behind = MiB;
+    o.buffer_size = 256 * 1024;
+    test_directory(where, sizeof where);
+    CHECK_OK(shardio_slot_create(&slot, in("a"), &o));
+    for (int i = 0; i < 20; i++) CHECK_OK(shardio_slot_append(&slot, source, MiB));
+    CHECK_OK(shardio_slot_finish(&slot));
+    if (cached_pages(in("a")) < 0) LEAVE_OUT("no mincore here");
+    if (cached_pages(in("a")) > 1024) CHECK_U64(cached_pages(in("a")), 1024);   /* 4 MiB of 20 */
+    unlink(in("a"));
+}
+
+/* tmpfs takes O_DIRECT and goes through memory all the same. */
+TEST(tmpfs)
+{
+    for (int direct = 0; direct < 2; direct++) {
+        shardio_slot_options o = slot_options((shardio_direct)direct, 0);
+        shardio_slot slot;
+        shardio_status status;
+        snprintf(where, sizeof where, "/dev/shm/shardio-XXXXXX");
+        if (mkdtemp(where) == NULL) LEAVE_OUT("no /dev/shm");
+        status = write_file(in("a"), &o, 2 * MiB + 100, &slot);
+        if (!(o.direct == SHARDIO_DIRECT_ON && status == SHARDIO_ERR_DIRECT)) {   /* before Linux 6.6 */
+            CHECK_OK(status);
+            check_file(in("a"), source, 2 * MiB + 100);
+        }
+        unlink(in("a"));
+        CHECK(rmdir(where) == 0);
+    }
+}
+
+static char mounted[300], image[320];
+
+static void unmount(void)
+{
+    if (mounted[0] == 0) return;
+    if (umount2(mounted, 0) != 0) umount2(mounted, MNT_DETACH);
+    rmdir(mounted);
+    unlink(image);
+    mounted[0] = 0;
+}
+
+/* Mounts a new file system of `size` bytes, made by a command, from an image; false where that does not work. */
+static bool mount_image(const char *make, uint64_t size)
+{
+    static bool registered;
+    char command[1200];
+    if (geteuid() != 0) return false;
+    test_directory(mounted, sizeof mounted);
+    snprintf(image, sizeof image, "%s.image", mounted);
+    if (!registered) registered = atexit(unmount) == 0;
+    rig_put(image, "", 0);
+    snprintf(command, sizeof command, "%s '%s' >/dev/null 2>&1 && mount -o loop '%s' '%s' 2>/dev/null", make, image, image, mounted);
+    if (truncate(image, (off_t)size) == 0 && system(command) == 0) return true;
+    rmdir(mounted);
+    unlink(image);
+    mounted[0] = 0;
+    return false;
+}
+
+/* A file system that refuses O_DIRECT when it is asked for. */
+TEST(file_system_that_refuses)
+{
+    if (geteuid() != 0) LEAVE_OUT("only root can mount ramfs");
+    test_directory(mounted, sizeof mounted);
+    if (mount("none", mounted, "ramfs", 0, "") != 0) {
+        mounted[0] = 0;
+        LEAVE_OUT("no ramfs here");
+    }
+    snprintf(where, sizeof where, "%s", mounted);
+    {
+        int fd = open(in("probe"), O_CREAT | O_RDWR | O_DIRECT, 0666);
+        bool refuses = fd < 0;
+        if (fd >= 0) close(fd);
+        unlink(in("probe"));
+        for (int direct = 0; direct < 3 && refuses; direct++) {
+            shardio_slot_options o = slot_options((shardio_direct)direct, 0);
+            shardio_slot slot;
+            shardio_status status = write_file(in("a"), &o, 2 * MiB + 100, &slot);
+            if (direct == SHARDIO_DIRECT_ON) {
+                CHECK_STATUS(status, SHARDIO_ERR_DIRECT);
+                CHECK_U64(slot.error.system_code, EINVAL);
+                CHECK_U64(entries(where), 0);
+                continue;
+            }
+            CHECK_OK(status);
+            check_file(in("a"), source, 2 * MiB + 100);
+            CHECK(!slot.accounting.direct && slot.accounting.direct_reason != NULL);
+            if (direct == SHARDIO_DIRECT_AUTO) CHECK_U64(slot.accounting.direct_code, EINVAL);
+            unlink(in("a"));
+        }
+        unmount();
+        if (!refuses) LEAVE_OUT("ramfs takes O_DIRECT here");
+    }
+}
+
+/* Small and large blocks, and other kinds of file system. */
+TEST(file_systems_of_other_block_sizes)
+{
+    static const char *const makes[] = {"mkfs.ext4 -q -b 1024", "mkfs.ext4 -q -b 4096", "mkfs.xfs -q", "mkfs.btrfs -q"};
+    int done = 0;
+    if (geteuid() != 0) LEAVE_OUT("only root can mount");
+    for (size_t i = 0; i < sizeof makes / sizeof makes[0]; i++) {
+        static const size_t lengths[] = {100, 5000, 70000, 2 * MiB + 513, 1, 300000};
+        if (!mount_image(makes[i], (uint64_t)(i < 2 ? 24 : 320) * MiB)) continue;
+        snprintf(where, sizeof where, "%s", mounted);
+        for (int direct = 0; direct < 3; direct++) {
+            shardio_slot_options o = slot_options((shardio_direct)direct, 0);
+            shardio_slot slot;
+            size_t sum = 0;
+            o.buffer_size = 65536;
+            CHECK_OK(shardio_slot_create(&slot, in("a"), &o));
+            for (int k = 0; k < 6; k++) {
+                CHECK_OK(shardio_slot_append(&slot, source, lengths[k]));
+                memcpy(model + sum, source, lengths[k]);
+                sum += lengths[k];
+                if (k % 2) CHECK_OK(shardio_slot_checkpoint(&slot));
+                if (k % 2) check_file(in("a"), model, sum);
+            }
+            CHECK_OK(shardio_slot_finish(&slot));
+            if (direct != SHARDIO_DIRECT_OFF) CHECK(slot.accounting.direct);
+            check_file(in("a"), model, sum);
+            unlink(in("a"));
+        }
+        unmount();
+        done++;
+    }
+    if (done == 0) LEAVE_OUT("no loop device here");
+}
+
+/* A disk that really is full: the error comes out, and nothing is left that looks finished. */
+TEST(full_file_system)
+{
+    if (!mount_image("mkfs.ext4 -q -b 1024 -O ^has_journal -m 0", 4 * MiB)) LEAVE_OUT("no loop device here");
+    snprintf(where, sizeof where, "%s", mounted);
+    for (int direct = 0; direct < 3; direct++) {
+        for (int checkpoint = 0; checkpoint < 2; checkpoint++) {
+            shardio_slot_options o = slot_options((shardio_direct)direct, 0);
+            shardio_slot slot;
+            int before = entries(where);
+            o.buffer_size = 65536;
+            shardio_slot_create(&slot, in("big"), &o);
+            shardio_slot_append(&slot, source, MiB);
+            if (checkpoint) CHECK_OK(shardio_slot_checkpoint(&slot));
+            shardio_slot_append(&slot, source + 5, 2 * MiB);
+            shardio_slot_append(&slot, source, 5 * MiB);
+            CHECK_STATUS(shardio_slot_finish(&slot), SHARDIO_ERR_NO_SPACE);
+            CHECK_U64(slot.error.system_code, ENOSPC);
+            CHECK_U64(entries(where), before + checkpoint);
+            if (checkpoint) check_file(in("big"), source, MiB);
+            unlink(in("big"));
+            CHECK_OK(write_file(in("small"), &o, 2 * MiB, &slot));   /* there is space again */
+            unlink(in("small"));
+        }
+    }
+    unmount();
+}
+
+TEST_MAIN(TEST_CASE(lengths_add_up)
+          TEST_CASE(nothing_from_nowhere)
+          TEST_CASE(random_sequences_in_memory)
+          TEST_CASE(random_sequences_on_real_files)
+          TEST_CASE(large_aligned_appends_are_not_copied)
+          TEST_CASE(small_appends_make_large_calls)
+          TEST_CASE(tail_is_written_once)
+          TEST_CASE(unbuffered_refused)
+          TEST_CASE(other_errors_of_the_first_write_are_errors)
+          TEST_CASE(buffers_that_do_not_fit)
+          TEST_CASE(first_error_sticks)
+          TEST_CASE(every_call_fails_in_turn)
+          TEST_CASE(device_full_at_every_block)
+          TEST_CASE(wrong_calls)
+          TEST_CASE(start_beyond_the_end)
+          TEST_CASE(start_at_any_byte)
+          TEST_CASE(start_beyond_four_gigabytes)
+          TEST_CASE(overwrite_rewrites_bytes)
+          TEST_CASE(durability)
+          TEST_CASE(checkpoint_is_durable)
+          TEST_CASE(failed_sync_sticks)
+          TEST_CASE(slots_share_a_buffer)
+          TEST_CASE(flash)
+          TEST_CASE(slot_moves)
+          TEST_CASE(create_finish_abort)
+          TEST_CASE(a_lost_writer_leaves_no_finished_file)
+          TEST_CASE(existing_files_are_refused)
+          TEST_CASE(parents)
+          TEST_CASE(continue_a_file)
+          TEST_CASE(symbolic_links_stay_links)
+          TEST_CASE(a_circle_of_links_ends)
+          TEST_CASE(fifo_is_written_in_place)
+          TEST_CASE(full_device)
+          TEST_CASE(null_device)
+          TEST_CASE(directory_without_permission)
+          TEST_CASE(unbuffered_writes_leave_the_page_cache_alone)
+          TEST_CASE(drop_behind_keeps_the_page_cache_clean)
+          TEST_CASE(tmpfs)
+          TEST_CASE(file_system_that_refuses)
+          TEST_CASE(file_systems_of_other_block_sizes)
+          TEST_CASE(full_file_system))

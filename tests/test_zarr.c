@@ -1,0 +1,865 @@
+/* The zarr section: what is written is what the specification wants, byte by byte, and comes back. Failures are in
+   test_zarr_faults.c, damaged and hostile input in test_zarr_input.c. */
+#include "arrays.h"
+
+#include <sys/resource.h>
+
+/* ---- zarr.json, member by member */
+
+static shardio_json member2(shardio_json object, const char *a, const char *b)
+{
+    return shardio_json_member(shardio_json_member(object, a), b);
+}
+
+static void check_extents(shardio_json list, const uint64_t *want, uint32_t ndim)
+{
+    shardio_json value;
+    size_t at = 0;
+    uint32_t n = 0;
+    for (; shardio_json_next(list, &at, NULL, &value); n++) {
+        uint64_t got = 0;
+        CHECK(n < ndim && shardio_json_uint64(value, &got));
+        if (n < ndim) CHECK_U64(got, want[n]);
+    }
+    CHECK_U64(n, ndim);
+}
+
+/* A list of codecs: their names, each followed by a blank; a bytes codec by its byte order as well. */
+static void codec_names(shardio_json list, char *text, size_t size)
+{
+    shardio_json entry;
+    size_t at = 0, used = 0;
+    text[0] = 0;
+    while (shardio_json_next(list, &at, NULL, &entry)) {
+        char name[40] = "?", order[20] = "";
+        CHECK(shardio_json_string(shardio_json_member(entry, "name"), name, sizeof name));
+        shardio_json endian = member2(entry, "configuration", "endian");
+        if (shardio_json_kind(endian) != 0) CHECK(shardio_json_string(endian, order, sizeof order));
+        used += (size_t)snprintf(text + used, size - used, "%s%s%s ", name, order[0] ? ":" : "", order);
+    }
+}
+
+static void check_metadata(const model *m, const shardio_store *store, uint64_t frames)
+{
+    char key[200], names[200], want[200];
+    size_t size;
+    shardio_json root = {NULL, 0}, codecs, first = {NULL, 0}, chunk_codecs;
+    uint64_t number = 0, shape[SHARDIO_MAX_DIMS];
+    size_t at = 0, members = 0;
+    uint32_t n = m->o.ndim;
+    bool sharded = m->o.shard[0] != 0;
+    snprintf(key, sizeof key, "%s%szarr.json", m->o.path ? m->o.path : "", m->o.path ? "/" : "");
+    char *text = (char *)store_get(store, key, &size);
+    if (!CHECK(text != NULL)) return;
+    CHECK_OK(shardio_json_parse(text, size, &root, NULL));
+    CHECK(shardio_json_uint64(shardio_json_member(root, "zarr_format"), &number) && number == 3);
+    CHECK(shardio_json_is(shardio_json_member(root, "node_type"), "array"));
+    memcpy(shape, m->o.shape, sizeof shape);
+    shape[0] = frames;
+    check_extents(shardio_json_member(root, "shape"), shape, n);
+    CHECK(shardio_json_is(shardio_json_member(root, "data_type"), shardio_dtype_name(m->o.dtype)));
+    CHECK(shardio_json_is(member2(root, "chunk_grid", "name"), "regular"));
+    check_extents(shardio_json_member(member2(root, "chunk_grid", "configuration"), "chunk_shape"),
+                  sharded ? m->o.shard : m->o.chunk, n);
+    CHECK(shardio_json_is(member2(root, "chunk_key_encoding", "name"), "default"));
+    CHECK(shardio_json_is(shardio_json_member(member2(root, "chunk_key_encoding", "configuration"), "separator"), "/"));
+    CHECK(shardio_json_kind(shardio_json_member(root, "fill_value")) != 0);
+    codecs = chunk_codecs = shardio_json_member(root, "codecs");
+    if (sharded) {
+        codec_names(codecs, names, sizeof names);
+        CHECK_TEXT(names, "sharding_indexed ");
+        shardio_json_next(codecs, &at, NULL, &first);
+        shardio_json configuration = shardio_json_member(first, "configuration");
+        check_extents(shardio_json_member(configuration, "chunk_shape"), m->o.chunk, n);
+        CHECK(shardio_json_is(shardio_json_member(configuration, "index_location"), m->o.index_at_start ? "start" : "end"));
+        codec_names(shardio_json_member(configuration, "index_codecs"), names, sizeof names);
+        snprintf(want, sizeof want, "bytes:%s %s", m->o.index_big_endian ? "big" : "little",
+                 m->o.index_no_checksum ? "" : "crc32c ");
+        CHECK_TEXT(names, want);
+        chunk_codecs = shardio_json_member(configuration, "codecs");
+    }
+    codec_names(chunk_codecs, names, sizeof names);
+    snprintf(want, sizeof want, "bytes:%s %s", m->o.big_endian ? "big" : "little", m->o.codecs[0] ? "crc32c " : "");
+    CHECK_TEXT(names, want);
+    shardio_json attributes = shardio_json_member(root, "attributes");
+    if (shardio_json_kind(attributes) != 0) CHECK_U64(shardio_json_kind(attributes), '{');
+    shardio_json dimensions = shardio_json_member(root, "dimension_names"), name;
+    if (m->o.dimension_names != NULL) {
+        uint32_t d = 0;
+        for (at = 0; shardio_json_next(dimensions, &at, NULL, &name) && d < n; d++)
+            CHECK(m->o.dimension_names[d] == NULL ? shardio_json_kind(name) == 'n' : shardio_json_is(name, m->o.dimension_names[d]));
+        CHECK_U64(d, n);
+    } else {
+        CHECK_U64(shardio_json_kind(dimensions), 0);
+    }
+    for (at = 0; shardio_json_next(root, &at, &name, &first);) members++;
+    CHECK_U64(members, 9 + (m->o.dimension_names != NULL));
+    free(text);
+}
+
+static void no_findings(void *context, const shardio_error *finding)
+{
+    char text[400];
+    ++*(int *)context;
+    test_fail(__FILE__, __LINE__, shardio_error_text(finding, text, sizeof text));
+}
+
+static void check_verifies(const model *m, const shardio_store *store)
+{
+    shardio_array_options o;
+    shardio_error e;
+    int findings = 0;
+    memset(&o, 0, sizeof o);
+    o.path = m->o.path;
+    shardio_array *a = shardio_array_open_in(store, &o, &e);
+    CHECK_OK(shardio_array_verify(a, no_findings, &findings, NULL, NULL, &e));
+    CHECK_U64(findings, 0);
+    shardio_array_close(a);
+}
+
+/* Writes `frames` frames in random pieces with `checkpoints` checkpoints somewhere, at frames and within, each looked at
+   by a second handle. */
+static void write_model(const model *m, const shardio_store *store, shardio_array *a, uint64_t from, uint64_t frames,
+                        uint64_t seed, int checkpoints)
+{
+    uint64_t r = seed, at = from * m->frame, end = frames * m->frame;
+    shardio_error e;
+    for (int k = 0; k < checkpoints; k++) {
+        uint64_t to = at + test_random(&r) % (end - at + 1);
+        if (k % 2) to -= to % m->frame > to - at ? 0 : to % m->frame;     /* a whole frame */
+        CHECK_OK(model_append(m, a, at, to - at, &r));
+        at = to;
+        CHECK_OK(shardio_array_checkpoint(a));
+        check_metadata(m, store, at / m->frame);
+        model_check(m, store, at / m->frame, seed + (uint64_t)k, 2);
+        if (test_failures) break;
+    }
+    CHECK_OK(model_append(m, a, at, end - at, &r));
+    shardio_accounting before = shardio_array_accounting(a);
+    shardio_status s = shardio_array_finish(a, &e);
+    char text[400];
+    if (s != SHARDIO_OK) test_fail(__FILE__, __LINE__, shardio_error_text(&e, text, sizeof text));
+    CHECK(before.files <= 1u << 20);
+}
+
+static void check_all(const model *m, const shardio_store *store, uint64_t frames, uint64_t seed, bool packed)
+{
+    check_metadata(m, store, frames);
+    model_check(m, store, frames, seed, 6);
+    model_check_files(m, store, frames, packed);
+    check_verifies(m, store);
+}
+
+static void describe_model(const model *m, uint64_t seed)
+{
+    fprintf(stderr, "    seed %llu: ndim %u, %s, shape/chunk/shard", (unsigned long long)seed, (unsigned)m->o.ndim,
+            shardio_dtype_name(m->o.dtype));
+    for (uint32_t d = 0; d < m->o.ndim; d++)
+        fprintf(stderr, " %llu/%llu/%llu", (unsigned long long)(d ? m->o.shape[d] : m->room), (unsigned long long)m->o.chunk[d],
+                (unsigned long long)m->o.shard[d]);
+    fprintf(stderr, "%s%s%s%s%s%s%s memory %llu open %u\n", m->o.shape[0] ? "" : " unlimited", m->o.index_at_start ? " start" : "",
+            m->o.skip_fill ? " skip" : "", m->o.codecs[0] ? " crc" : "", m->o.big_endian ? " big" : "",
+            m->o.index_big_endian ? " bigindex" : "", m->o.index_no_checksum ? " nosum" : "", (unsigned long long)m->o.memory,
+            (unsigned)m->o.max_open_files);
+}
+
+TEST(random_arrays)
+{
+    char directory[300], path[340];
+    test_directory(directory, sizeof directory);
+    for (uint64_t seed = 0; seed < 400; seed++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        uint64_t r = seed + 1000;
+        model m;
+        model_random(&m, seed, seed < 64 ? 1 + (uint32_t)(seed % 32) : 0);
+        if (test_random(&r) % 3 == 0) m.o.path = "raw/movie";
+        if (seed % 40 == 7) {
+            snprintf(path, sizeof path, "%s/%llu.zarr", directory, (unsigned long long)seed);
+            store = shardio_store_directory(path);
+            m.o.direct = SHARDIO_DIRECT_AUTO;
+            if (seed % 80 == 7) m.o.block_size = 4096;
+            m.o.durability = SHARDIO_DURABLE_NONE;
+        }
+        uint64_t frames = test_random(&r) % 4 == 0 ? test_random(&r) % (m.room + 1) : m.room;
+        int checkpoints = test_random(&r) % 3 == 0 ? (int)(test_random(&r) % 5) : 0;
+        shardio_array *a = shardio_array_create_in(&store, &m.o);
+        write_model(&m, &store, a, 0, frames, seed, checkpoints);
+        check_all(&m, &store, frames, seed, checkpoints == 0);
+        if (test_failures) describe_model(&m, seed);
+        model_end(&m);
+        shardio_store_memory_free(&memory);
+        if (test_failures) return;
+    }
+}
+
+TEST(every_number_of_dimensions)
+{
+    for (uint32_t n = 1; n <= SHARDIO_MAX_DIMS; n++) {
+        for (int k = 0; k < 4; k++) {
+            shardio_memory_store memory;
+            shardio_store store = shardio_store_memory(&memory, NULL);
+            model m;
+            memset(&m, 0, sizeof m);
+            m.o.ndim = n;
+            m.o.dtype = SHARDIO_UINT16;
+            for (uint32_t d = 0; d < n; d++) {
+                bool wide = d == 0 || (d + 1 == n && n > 1) || d == n / 2;
+                m.o.shape[d] = wide ? 3 : 1;
+                m.o.chunk[d] = wide ? 2 : 1;
+                m.o.shard[d] = k == 0 ? 0 : wide ? 2 * (uint64_t)(1 + (d + (uint32_t)k) % 2) : 1;
+            }
+            if (k == 3) m.o.shape[0] = SHARDIO_UNLIMITED;
+            m.o.index_at_start = k == 2;
+            model_begin(&m, 3, n, false);
+            shardio_array *a = shardio_array_create_in(&store, &m.o);
+            write_model(&m, &store, a, 0, 3, n, 0);
+            check_all(&m, &store, 3, n, true);
+            model_end(&m);
+            shardio_store_memory_free(&memory);
+        }
+        if (test_failures) { fprintf(stderr, "    %u dimensions\n", (unsigned)n); return; }
+    }
+}
+
+TEST(every_type)
+{
+    for (int dtype = 1; dtype < SHARDIO_DTYPE_COUNT; dtype++) {
+        for (int k = 0; k < 8; k++) {
+            shardio_memory_store memory;
+            shardio_store store = shardio_store_memory(&memory, NULL);
+            model m;
+            memset(&m, 0, sizeof m);
+            m.o.ndim = 2;
+            m.o.dtype = (shardio_dtype)dtype;
+            m.o.shape[0] = 5;
+            m.o.shape[1] = 7;
+            m.o.chunk[0] = 2;
+            m.o.chunk[1] = 3;
+            m.o.shard[0] = k & 1 ? 4 : 0;
+            m.o.shard[1] = k & 1 ? 3 : 0;
+            m.o.big_endian = (k & 2) != 0;
+            random_element((shardio_dtype)dtype, (uint64_t)k, m.fill);
+            m.o.fill_value = m.fill;
+            m.o.skip_fill = (k & 4) != 0;
+            model_begin(&m, 5, (uint64_t)k, true);
+            shardio_array *a = shardio_array_create_in(&store, &m.o);
+            write_model(&m, &store, a, 0, 5, 1, 0);
+            check_all(&m, &store, 5, 1, true);
+            model_end(&m);
+            shardio_store_memory_free(&memory);
+            if (test_failures) { fprintf(stderr, "    %s, %d\n", shardio_dtype_name((shardio_dtype)dtype), k); return; }
+        }
+    }
+    CHECK_U64(shardio_dtype_from_name("uint16"), SHARDIO_UINT16);
+    CHECK_U64(shardio_dtype_from_name("Uint16"), SHARDIO_DTYPE_UNSET);
+    CHECK_U64(shardio_dtype_from_name(""), SHARDIO_DTYPE_UNSET);
+    CHECK_U64(shardio_dtype_from_name(NULL), SHARDIO_DTYPE_UNSET);
+    CHECK_U64(shardio_dtype_size(SHARDIO_DTYPE_COUNT), 0);
+    CHECK_U64(shardio_dtype_size(SHARDIO_COMPLEX128), 16);
+}
+
+/* ---- the sizes that have to come out (issue 3) */
+
+typedef struct size_case {
+    const char *name;
+    shardio_dtype dtype;
+    uint32_t ndim;
+    uint64_t shape[5], chunk[5], shard[5], frames;
+    struct { const char *key; uint64_t size; } files[4];
+    uint64_t count;
+} size_case;
+
+static const size_case size_cases[] = {
+    {"five dimensions", SHARDIO_UINT16, 5, {10, 8, 6, 48, 64}, {5, 4, 2, 16, 16}, {10, 8, 2, 16, 32}, 10,
+     {{"c/0/0/0/0/0", 163972}, {"c/0/0/2/2/1", 163972}, {"c/0/0/1/0/1", 163972}}, 18},
+    {"stacks", SHARDIO_UINT8, 5, {0, 1, 125, 125, 125}, {1, 1, 125, 125, 125}, {16, 1, 125, 125, 125}, 17,
+     {{"c/0/0/0/0/0", 31250260}, {"c/1/0/0/0/0", 1953125 + 260}}, 2},
+    {"one chunk", SHARDIO_UINT16, 3, {2, 48, 64}, {2, 48, 64}, {2, 48, 64}, 2, {{"c/0/0/0", 12308}}, 1},
+};
+
+static void write_sizes(const char *path, const size_case *c, shardio_direct direct, bool null_data, bool skip)
+{
+    shardio_array_options o;
+    shardio_error e;
+    char text[400], file[500];
+    struct stat st;
+    uint64_t frame = 1;
+    memset(&o, 0, sizeof o);
+    o.dtype = c->dtype;
+    o.ndim = c->ndim;
+    for (uint32_t d = 0; d < c->ndim; d++) {
+        o.shape[d] = c->shape[d];
+        o.chunk[d] = c->chunk[d];
+        o.shard[d] = c->shard[d];
+        if (d > 0) frame *= c->shape[d];
+    }
+    o.direct = direct;
+    o.skip_fill = skip;
+    o.durability = SHARDIO_DURABLE_NONE;
+    size_t bytes = (size_t)frame * shardio_dtype_size(c->dtype);
+    uint8_t *data = (uint8_t *)malloc(bytes);
+    shardio_array *a = shardio_array_create(path, &o);
+    for (uint64_t t = 0; t < c->frames; t++) {
+        memset(data, (int)(t + 1), bytes);
+        if (null_data) CHECK_OK(shardio_array_append(a, NULL, frame));
+        else CHECK_OK(shardio_array_append(a, data, frame));
+    }
+    shardio_status s = shardio_array_finish(a, &e);
+    if (s != SHARDIO_OK) test_fail(__FILE__, __LINE__, shardio_error_text(&e, text, sizeof text));
+    for (size_t i = 0; i < 4 && c->files[i].key != NULL; i++) {
+        snprintf(file, sizeof file, "%s/%s", path, c->files[i].key);
+        bool there = stat(file, &st) == 0;
+        if (null_data && skip) CHECK(!there);
+        else if (CHECK(there)) CHECK_U64(st.st_size, c->files[i].size);
+    }
+    key_list list;
+    shardio_store store = shardio_store_directory(path);
+    CHECK_OK(store_keys(&store, "", &list));
+    CHECK_U64(list.shards, null_data && skip ? 0 : c->count);
+    CHECK_U64(list.count, list.shards + 1);
+    CHECK_U64(list.temporary, 0);
+    a = shardio_array_open(path, NULL, &e);      /* the last frame comes back */
+    uint64_t start[5] = {0, 0, 0, 0, 0}, count[5];
+    start[0] = c->frames - 1;
+    count[0] = 1;
+    for (uint32_t d = 1; d < c->ndim; d++) count[d] = c->shape[d];
+    uint8_t *got = (uint8_t *)malloc(bytes);
+    memset(data, null_data ? 0 : (int)c->frames, bytes);
+    CHECK_OK(shardio_array_read(a, start, count, got, bytes, &e));
+    CHECK_BYTES(got, data, bytes);
+    shardio_array_close(a);
+    free(got);
+    free(data);
+}
+
+TEST(sizes_of_the_issue)
+{
+    char directory[300], path[400];
+    test_directory(directory, sizeof directory);
+    for (size_t i = 0; i < sizeof size_cases / sizeof size_cases[0]; i++) {
+        for (int k = 0; k < 5; k++) {
+            int before = test_failures;
+            if (i == 1 && k == 3) continue;      /* 33 MB each */
+            snprintf(path, sizeof path, "%s/%d-%d.zarr", directory, (int)i, k);
+            write_sizes(path, &size_cases[i], k == 1 ? SHARDIO_DIRECT_OFF : SHARDIO_DIRECT_AUTO, k >= 2, k == 4);
+            if (test_failures != before) fprintf(stderr, "    %s, %d\n", size_cases[i].name, k);
+            char command[500];
+            snprintf(command, sizeof command, "rm -rf '%s'", path);
+            CHECK(system(command) == 0);
+        }
+    }
+}
+
+/* Large rows of chunks are laid out so that each shard can be written without copying; the padding of ragged chunks has
+   to be the fill value there, too, wherever the shard begins. */
+TEST(large_rows_ragged)
+{
+    for (int k = 0; k < 8; k++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        double fill[2] = {-1234.5678, 3.25};
+        model m;
+        memset(&m, 0, sizeof m);
+        m.o.ndim = 3;
+        m.o.dtype = k & 4 ? SHARDIO_COMPLEX128 : SHARDIO_FLOAT64;
+        static const uint64_t shape[] = {5, 250, 270}, chunk[] = {2, 128, 128}, shard[] = {4, 256, 256};
+        for (int d = 0; d < 3; d++) { m.o.shape[d] = shape[d]; m.o.chunk[d] = chunk[d]; m.o.shard[d] = shard[d]; }
+        m.o.index_at_start = (k & 1) != 0;
+        m.o.fill_value = fill;
+        m.o.durability = SHARDIO_DURABLE_NONE;
+        model_begin(&m, 5, 1, false);
+        shardio_array *a = shardio_array_create_in(&store, &m.o);
+        write_model(&m, &store, a, 0, 5, 3, k & 2 ? 2 : 0);
+        check_metadata(&m, &store, 5);
+        model_check(&m, &store, 5, 3, 2);
+        model_check_files(&m, &store, 5, !(k & 2));
+        model_end(&m);
+        shardio_store_memory_free(&memory);
+        if (test_failures) { fprintf(stderr, "    %d\n", k); return; }
+    }
+}
+
+
+/* ---- small arrays for the rest: (t, 6, 7) of uint16 */
+
+static void small_model(model *m, uint64_t room, uint64_t chunk0, uint64_t shard0)
+{
+    static const uint64_t chunk[] = {0, 4, 4}, shard[] = {0, 4, 8};
+    memset(m, 0, sizeof *m);
+    m->o.ndim = 3;
+    m->o.dtype = SHARDIO_UINT16;
+    m->o.shape[1] = 6;
+    m->o.shape[2] = 7;
+    for (int d = 0; d < 3; d++) { m->o.chunk[d] = d ? chunk[d] : chunk0; m->o.shard[d] = shard0 == 0 ? 0 : d ? shard[d] : shard0; }
+    m->o.buffer_size = 4096;
+    m->o.memory = 1;
+    m->o.durability = SHARDIO_DURABLE_NONE;
+    m->o.direct = SHARDIO_DIRECT_OFF;
+    m->fill[0] = 7;
+    m->o.fill_value = m->fill;
+    model_begin(m, room, 77, false);
+}
+
+/* Elements first to first + count - 1 as they are in the model. */
+static shardio_status append_plain(const model *m, shardio_array *a, uint64_t first, uint64_t count)
+{
+    return shardio_array_append(a, m->data + first * m->element, count);
+}
+
+/* ---- input that ends early */
+
+TEST(begun_frame_is_filled)
+{
+    for (uint64_t given = 0; given <= 5 * 42; given += given % 42 == 41 ? 1 : 13) {
+        for (int k = 0; k < 6; k++) {
+            shardio_memory_store memory;
+            shardio_store store = shardio_store_memory(&memory, NULL);
+            shardio_array_facts f;
+            model m;
+            small_model(&m, 5, k % 3 == 0 ? 1 : 2, k % 3 == 2 ? 0 : 4);
+            m.o.shape[0] = k < 3 ? 0 : 9;
+            uint64_t frames = (given + 41) / 42;
+            shardio_array *a = shardio_array_create_in(&store, &m.o);
+            if (given > 0) CHECK_OK(append_plain(&m, a, 0, given));
+            CHECK_OK(shardio_array_describe(a, &f));
+            CHECK_U64(f.shape[0], given / 42);
+            CHECK(f.begun_frame == (given % 42 != 0));
+            CHECK_OK(shardio_array_finish(a, NULL));
+            for (uint64_t i = given; i < frames * 42; i++) memcpy(m.data + 2 * i, m.fill, 2);
+            check_all(&m, &store, frames, 3, true);
+            model_end(&m);
+            shardio_store_memory_free(&memory);
+            if (test_failures) { fprintf(stderr, "    %llu elements, %d\n", (unsigned long long)given, k); return; }
+        }
+    }
+}
+
+TEST(beyond_the_shape)
+{
+    for (int k = 0; k < 4; k++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_array_facts f;
+        shardio_error e;
+        key_list list;
+        model m;
+        small_model(&m, 4, 2, 4);
+        m.o.shape[0] = 4;
+        shardio_array *a = shardio_array_create_in(&store, &m.o);
+        uint64_t first = k == 0 ? 4 * 42 : k == 1 ? 4 * 42 - 1 : 50, more = k < 2 ? 1 + (uint64_t)k : k == 2 ? UINT64_MAX : UINT64_MAX / 2;
+        CHECK_OK(append_plain(&m, a, 0, first));
+        if (k == 1) CHECK_OK(shardio_array_checkpoint(a));
+        CHECK_OK(shardio_array_append(a, m.data, 0));
+        CHECK_STATUS(shardio_array_append(a, k % 2 ? NULL : m.data, more), SHARDIO_ERR_ARGUMENT);
+        CHECK_OK(shardio_array_describe(a, &f));
+        CHECK_U64(f.shape[0], first / 42);            /* nothing of that call was taken */
+        CHECK_STATUS(shardio_array_append(a, m.data, 1), SHARDIO_ERR_ARGUMENT);      /* it sticks */
+        CHECK_STATUS(shardio_array_append(a, m.data, 0), SHARDIO_ERR_ARGUMENT);
+        CHECK_STATUS(shardio_array_checkpoint(a), SHARDIO_ERR_ARGUMENT);
+        CHECK_STATUS(shardio_array_error(a).status, SHARDIO_ERR_ARGUMENT);
+        CHECK_STATUS(shardio_array_finish(a, &e), SHARDIO_ERR_ARGUMENT);
+        CHECK_STATUS(e.status, SHARDIO_ERR_ARGUMENT);
+        CHECK_OK(store_keys(&store, "", &list));
+        CHECK_U64(list.temporary, 0);
+        if (k == 1) model_check(&m, &store, 3, 1, 2);
+        else CHECK_U64(list.count, 0);
+        model_end(&m);
+        shardio_store_memory_free(&memory);
+    }
+}
+
+TEST(null_data)
+{
+    for (int k = 0; k < 8; k++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        key_list list;
+        model m;
+        small_model(&m, 8, 2, k & 1 ? 4 : 0);
+        m.o.skip_fill = (k & 2) != 0;
+        for (uint64_t i = 2 * 42; i < (k & 4 ? 8 : 6) * 42; i++) memcpy(m.data + 2 * i, m.fill, 2);
+        shardio_array *a = shardio_array_create_in(&store, &m.o);
+        CHECK_OK(append_plain(&m, a, 0, 84));
+        CHECK_OK(shardio_array_append(a, NULL, 100));
+        CHECK_OK(shardio_array_append(a, NULL, 4 * 42 - 100));
+        if (k & 4) CHECK_OK(shardio_array_append(a, NULL, 84));
+        else CHECK_OK(append_plain(&m, a, 6 * 42, 84));
+        CHECK_OK(shardio_array_finish(a, NULL));
+        check_all(&m, &store, 8, 3, true);
+        CHECK_OK(store_keys(&store, "c/", &list));
+        CHECK_U64(list.count, k & 1 ? (k & 2 && k & 4 ? 2 : 4) : 4 * (k & 2 ? (k & 4 ? 1 : 2) : 4));
+        model_end(&m);
+        shardio_store_memory_free(&memory);
+    }
+}
+
+/* Compared by bits: -0.0 is not 0.0, and a NaN is itself. */
+TEST(skip_fill_compares_bits)
+{
+    static const struct { double fill, value; bool left_out; } table[] = {
+        {0.0, 0.0, true}, {0.0, -0.0, false}, {-0.0, 0.0, false}, {-0.0, -0.0, true}, {1.5, 1.5, true}, {1.5, 1.25, false},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0] + 3; i++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_array_options o;
+        key_list list;
+        uint64_t bits[2] = {UINT64_C(0x7ff8000000000000), UINT64_C(0x7ff8000000000000)};
+        bool left_out = i != 7;
+        if (i < 6) { memcpy(bits, &table[i].fill, 8); memcpy(bits + 1, &table[i].value, 8); left_out = table[i].left_out; }
+        if (i == 7) bits[1] ^= 1;                              /* another NaN */
+        if (i == 8) bits[0] = bits[1] = UINT64_C(0xfff8000000001234);
+        memset(&o, 0, sizeof o);
+        o.ndim = 1;
+        o.dtype = SHARDIO_FLOAT64;
+        o.chunk[0] = o.shard[0] = 4;
+        o.fill_value = bits;
+        o.skip_fill = true;
+        uint64_t data[8];
+        for (int k = 0; k < 8; k++) data[k] = bits[1];
+        shardio_array *a = shardio_array_create_in(&store, &o);
+        CHECK_OK(shardio_array_append(a, data, 8));
+        CHECK_OK(shardio_array_finish(a, NULL));
+        CHECK_OK(store_keys(&store, "c/", &list));
+        CHECK_U64(list.count, left_out ? 0 : 2);
+        uint64_t got[8], start = 0, count = 8;
+        a = shardio_array_open_in(&store, NULL, NULL);
+        CHECK_OK(shardio_array_read(a, &start, &count, got, sizeof got, NULL));
+        CHECK_BYTES(got, data, sizeof got);
+        shardio_array_close(a);
+        shardio_store_memory_free(&memory);
+        if (test_failures) { fprintf(stderr, "    row %d\n", (int)i); return; }
+    }
+}
+
+/* ---- fill values: how they look in zarr.json, and that every bit comes back */
+
+TEST(fill_values)
+{
+    static const struct { shardio_dtype dtype; uint64_t bits[2]; const char *json; } table[] = {
+        {SHARDIO_BOOL, {0, 0}, "false"}, {SHARDIO_BOOL, {1, 0}, "true"}, {SHARDIO_INT8, {0x80, 0}, "-128"}, {SHARDIO_INT8, {0x7f, 0}, "127"},
+        {SHARDIO_UINT8, {0xff, 0}, "255"}, {SHARDIO_INT16, {0x8000, 0}, "-32768"}, {SHARDIO_UINT16, {0xffff, 0}, "65535"},
+        {SHARDIO_INT32, {0x80000000u, 0}, "-2147483648"}, {SHARDIO_UINT32, {0xffffffffu, 0}, "4294967295"},
+        {SHARDIO_INT64, {UINT64_C(1) << 63, 0}, "-9223372036854775808"}, {SHARDIO_INT64, {INT64_MAX, 0}, "9223372036854775807"},
+        {SHARDIO_UINT64, {UINT64_MAX, 0}, "18446744073709551615"}, {SHARDIO_UINT64, {0, 0}, "0"},
+        {SHARDIO_FLOAT16, {0x7c00, 0}, "\"Infinity\""}, {SHARDIO_FLOAT16, {0xfc00, 0}, "\"-Infinity\""},
+        {SHARDIO_FLOAT16, {0x7e00, 0}, "\"NaN\""}, {SHARDIO_FLOAT16, {0x3e00, 0}, "1.5"}, {SHARDIO_FLOAT16, {0x7e01, 0}, "\"0x7e01\""},
+        {SHARDIO_FLOAT16, {0x8000, 0}, "-0.0"}, {SHARDIO_FLOAT16, {0x0001, 0}, NULL}, {SHARDIO_FLOAT16, {0x7bff, 0}, "65504.0"},
+        {SHARDIO_FLOAT32, {0x7f800000u, 0}, "\"Infinity\""}, {SHARDIO_FLOAT32, {0xff800000u, 0}, "\"-Infinity\""},
+        {SHARDIO_FLOAT32, {0x7fc00000u, 0}, "\"NaN\""}, {SHARDIO_FLOAT32, {0xffc00000u, 0}, "\"0xffc00000\""},
+        {SHARDIO_FLOAT32, {0x7f800001u, 0}, "\"0x7f800001\""}, {SHARDIO_FLOAT32, {0x80000000u, 0}, "-0.0"},
+        {SHARDIO_FLOAT32, {0x3dcccccdu, 0}, "0.1"}, {SHARDIO_FLOAT32, {1, 0}, "1e-45"}, {SHARDIO_FLOAT32, {0x7f7fffffu, 0}, NULL},
+        {SHARDIO_FLOAT64, {UINT64_C(0x7ff0000000000000), 0}, "\"Infinity\""}, {SHARDIO_FLOAT64, {UINT64_C(0xfff0000000000000), 0}, "\"-Infinity\""},
+        {SHARDIO_FLOAT64, {UINT64_C(0x7ff8000000000000), 0}, "\"NaN\""},
+        {SHARDIO_FLOAT64, {UINT64_C(0x7ff8000000000abc), 0}, "\"0x7ff8000000000abc\""}, {SHARDIO_FLOAT64, {UINT64_C(1) << 63, 0}, "-0.0"},
+        {SHARDIO_FLOAT64, {1, 0}, "5e-324"}, {SHARDIO_FLOAT64, {UINT64_C(0x7fefffffffffffff), 0}, NULL},
+        {SHARDIO_FLOAT64, {0, 0}, "0.0"}, {SHARDIO_COMPLEX64, {UINT64_C(0x3f8000007fc00000), 0}, NULL},
+        {SHARDIO_COMPLEX64, {UINT64_C(0xff80000080000000), 0}, NULL},
+        {SHARDIO_COMPLEX128, {UINT64_C(0x7ff8000000000000), UINT64_C(1) << 63}, "[\"NaN\", -0.0]"},
+        {SHARDIO_COMPLEX128, {UINT64_C(0x3ff8000000000000), UINT64_C(0xfff0000000000000)}, "[1.5, \"-Infinity\"]"},
+    };
+    uint64_t r = 4;
+    for (int i = 0; i < (int)(sizeof table / sizeof table[0]) + 300; i++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_array_options o;
+        shardio_array_facts f;
+        uint8_t fill[16];
+        const char *json = NULL;
+        memset(&o, 0, sizeof o);
+        o.ndim = 1;
+        o.chunk[0] = 4;
+        if (i < (int)(sizeof table / sizeof table[0])) {
+            o.dtype = table[i].dtype;
+            json = table[i].json;
+            size_t size = shardio_dtype_size(o.dtype);
+            for (size_t part = 0; part < 2; part++)          /* the number in the machine's byte order */
+                for (size_t b = 0; b < 8; b++)
+                    if (8 * part + b < size) {
+                        size_t at = machine_big_endian() ? (size < 8 ? size : 8) - 1 - b : b;
+                        fill[8 * part + at] = (uint8_t)(table[i].bits[part] >> 8 * b);
+                    }
+        } else {
+            o.dtype = (shardio_dtype)(1 + test_random(&r) % (SHARDIO_DTYPE_COUNT - 1));
+            random_element(o.dtype, test_random(&r), fill);
+        }
+        o.fill_value = fill;
+        shardio_array *a = shardio_array_create_in(&store, &o);
+        CHECK_OK(shardio_array_append(a, NULL, 2));
+        CHECK_OK(shardio_array_finish(a, NULL));
+        a = shardio_array_open_in(&store, NULL, NULL);
+        memset(&f, 0, sizeof f);
+        CHECK_OK(shardio_array_describe(a, &f));
+        CHECK_BYTES(f.fill_value, fill, shardio_dtype_size(o.dtype));
+        shardio_array_close(a);
+        if (json != NULL) {
+            size_t size;
+            char want[80], *text = (char *)store_get(&store, "zarr.json", &size);
+            snprintf(want, sizeof want, "\"fill_value\": %s,", json);
+            if (!CHECK(text != NULL && strstr(text, want) != NULL)) fprintf(stderr, "    wanted %s in %s\n", want, text);
+            free(text);
+        }
+        shardio_store_memory_free(&memory);
+        if (test_failures > 5) return;
+    }
+}
+
+/* ---- attributes and names */
+
+TEST(attributes_and_names)
+{
+    static const char *const texts[] = {
+        "{}", "{\"a\": 1}", "  {\"nested\": {\"x\": [1, 2, {\"y\": null}]}, \"text\": \"\\u00b5m \\\"\xc3\xa9\\\"\", \"n\": 1e400}\n",
+        "{\"a\": 1, \"a\": 2}", "{\"shape\": [9], \"zarr_format\": 2}",
+    };
+    static const char *const bad[] = {"", "[]", "1", "{", "{\"a\": }", "{} {}", "{\"a\": \"\xff\"}", "null"};
+    static const char *const names[] = {"t", NULL, "x \"y\"\\\n\x01\xc2\xb5/\xf0\x9f\x98\x80"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_array_facts f;
+        model m;
+        small_model(&m, 3, 2, 2);
+        char *copy = (char *)malloc(strlen(texts[i]) + 1);
+        const char *copied_names[3] = {names[0], names[1], names[2]};
+        strcpy(copy, texts[i]);
+        m.o.attributes = copy;
+        m.o.dimension_names = copied_names;
+        shardio_array *a = shardio_array_create_in(&store, &m.o);
+        memset(copy, 'x', strlen(texts[i]));               /* what the options point to is copied */
+        copied_names[0] = "gone";
+        CHECK_OK(append_plain(&m, a, 0, 3 * 42));
+        CHECK_OK(shardio_array_describe(a, &f));
+        CHECK(f.attributes != NULL && f.has_dimension_names);
+        CHECK_TEXT(f.dimension_names[0], "t");
+        CHECK(f.dimension_names[1] == NULL);
+        CHECK_TEXT(f.dimension_names[2], names[2]);
+        CHECK_OK(shardio_array_finish(a, NULL));
+        copied_names[0] = "t";
+        strcpy(copy, texts[i]);
+        check_all(&m, &store, 3, 1, true);
+        a = shardio_array_open_in(&store, NULL, NULL);
+        CHECK_OK(shardio_array_describe(a, &f));
+        CHECK_TEXT(f.dimension_names[0], "t");
+        CHECK(f.dimension_names[1] == NULL);
+        CHECK_TEXT(f.dimension_names[2], names[2]);
+        shardio_json value;
+        CHECK_OK(shardio_json_parse(texts[i], strlen(texts[i]), &value, NULL));
+        CHECK(strlen(f.attributes) == value.size && memcmp(f.attributes, value.text, value.size) == 0);
+        shardio_array_close(a);
+        free(copy);
+        model_end(&m);
+        shardio_store_memory_free(&memory);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0] + 1; i++) {
+        static const char *const bad_names[] = {"a", "\xff", NULL};
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        key_list list;
+        model m;
+        small_model(&m, 3, 2, 2);
+        if (i < sizeof bad / sizeof bad[0]) m.o.attributes = bad[i];
+        else m.o.dimension_names = bad_names;
+        shardio_array *a = shardio_array_create_in(&store, &m.o);
+        CHECK_STATUS(shardio_array_append(a, m.data, 42), SHARDIO_ERR_ARGUMENT);
+        CHECK_STATUS(shardio_array_finish(a, NULL), SHARDIO_ERR_ARGUMENT);
+        CHECK_OK(store_keys(&store, "", &list));
+        CHECK_U64(list.count + list.temporary, 0);
+        model_end(&m);
+        shardio_store_memory_free(&memory);
+    }
+}
+
+/* ---- paths and groups */
+
+TEST(groups_on_the_way)
+{
+    shardio_memory_store memory;
+    shardio_store store = shardio_store_memory(&memory, NULL);
+    static const char *const paths[] = {"a/b/movie", "a/b/other", "a/x", "b"}, *const groups[] = {"zarr.json", "a/zarr.json", "a/b/zarr.json"};
+    model m;
+    small_model(&m, 3, 2, 2);
+    for (int i = 0; i < 4; i++) {
+        shardio_array_facts f;
+        m.o.path = paths[i];
+        shardio_array *a = shardio_array_create_in(&store, &m.o);
+        CHECK_OK(append_plain(&m, a, 0, 3 * 42));
+        CHECK_OK(shardio_array_describe(a, &f));
+        char want[40];
+        snprintf(want, sizeof want, "%s/c", paths[i]);
+        CHECK_TEXT(f.key_prefix, want);
+        CHECK_OK(shardio_array_finish(a, NULL));
+        check_all(&m, &store, 3, 1, true);
+        if (i == 0)       /* groups that are there stay as they are */
+            CHECK_OK(store_put_text(&store, "a/zarr.json", "{\"zarr_format\": 3, \"node_type\": \"group\", \"attributes\": {\"mine\": 1}}"));
+    }
+    for (int i = 0; i < 3; i++) {
+        size_t size;
+        shardio_json root;
+        char *text = (char *)store_get(&store, groups[i], &size);
+        if (!CHECK(text != NULL)) continue;
+        CHECK_OK(shardio_json_parse(text, size, &root, NULL));
+        CHECK(shardio_json_is(shardio_json_member(root, "node_type"), "group"));
+        uint64_t format = 0;
+        CHECK(shardio_json_uint64(shardio_json_member(root, "zarr_format"), &format) && format == 3);
+        CHECK((i == 1) == (strstr(text, "mine") != NULL));
+        free(text);
+    }
+    key_list before, after;
+    CHECK_OK(store_keys(&store, "", &before));
+    CHECK_U64(before.count - before.shards, 3 + 4);
+    /* paths that lead out, into an array, or onto something that exists */
+    static const char *const bad[] = {"..", "../x", "/a", "a//b", "a/", ".", "a/../b", "b/c", "b/inside", "a/b/movie", "a", "a/b"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        m.o.path = bad[i];
+        shardio_array *a = shardio_array_create_in(&store, &m.o);
+        CHECK(shardio_array_append(a, m.data, 42) != SHARDIO_OK);
+        shardio_error e;
+        shardio_status s = shardio_array_finish(a, &e);
+        if (s == SHARDIO_OK) fprintf(stderr, "    path %s\n", bad[i]);
+        CHECK_STATUS(s, i < 7 ? SHARDIO_ERR_ARGUMENT : i < 9 ? s : SHARDIO_ERR_EXISTS);
+        CHECK(s != SHARDIO_OK);
+    }
+    CHECK_OK(store_keys(&store, "", &after));
+    CHECK_TEXT(after.text, before.text);
+    m.o.path = NULL;      /* the root is a group by now */
+    shardio_array *a = shardio_array_create_in(&store, &m.o);
+    CHECK_STATUS(shardio_array_finish(a, NULL), SHARDIO_ERR_EXISTS);
+    /* a parent that is no group, or damaged */
+    static const char *const parents[] = {"", "{", "[]", "{\"zarr_format\": 2}", "{\"zarr_format\": 3, \"node_type\": \"array\"}"};
+    for (size_t i = 0; i < sizeof parents / sizeof parents[0]; i++) {
+        shardio_error e;
+        char text[400];
+        CHECK_OK(store_put_text(&store, "p/zarr.json", parents[i]));
+        m.o.path = "p/movie";
+        a = shardio_array_create_in(&store, &m.o);
+        CHECK(shardio_array_finish(a, &e) != SHARDIO_OK);
+        CHECK(strstr(shardio_error_text(&e, text, sizeof text), "p/zarr.json") != NULL);
+        CHECK_OK(store_keys(&store, "p/", &after));
+        CHECK_U64(after.count, 1);
+    }
+    model_end(&m);
+    shardio_store_memory_free(&memory);
+}
+
+/* ---- options that make no sense */
+
+TEST(wrong_options)
+{
+    for (int k = 0; k < 24; k++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_memory_plan plan;
+        shardio_error e;
+        key_list list;
+        model m;
+        small_model(&m, 3, 2, 2);
+        shardio_array_options o = m.o;
+        counter c;
+        shardio_status want = SHARDIO_ERR_ARGUMENT;
+        o.allocator = counter_begin(&c);
+        c.limit = 64 << 20;
+        if (k == 0) o.dtype = SHARDIO_DTYPE_UNSET;
+        if (k == 1) o.dtype = SHARDIO_DTYPE_COUNT;
+        if (k == 2) o.ndim = 0;
+        if (k == 3) o.ndim = 33;
+        if (k == 4) o.chunk[1] = 0;
+        if (k == 5) o.shard[1] = 0;
+        if (k == 6) o.shard[1] = 6;                        /* chunk 4 */
+        if (k == 7) o.shape[1] = 0;
+        if (k == 8) o.chunk[0] = o.shard[0] = UINT64_MAX;
+        if (k == 9) o.shape[1] = o.shape[2] = UINT64_C(1) << 32;
+        if (k == 10) { o.shard[0] = UINT64_C(1) << 60; o.shard[1] = UINT64_C(1) << 10; }
+        if (k == 11) o.block_size = 1000;
+        if (k == 12) o.block_size = 8u << 20;
+        if (k == 13) { o.chunk[0] = o.chunk[1] = o.chunk[2] = UINT64_C(1) << 30; memset(o.shard, 0, sizeof o.shard); }
+        if (k == 14) { o.shape[1] = UINT64_C(1) << 62; o.shape[2] = 1; o.chunk[0] = o.chunk[1] = o.chunk[2] = o.shard[0] = o.shard[1] = o.shard[2] = 1; want = SHARDIO_ERR_LIMIT; }
+        if (k == 15) { o.shard[0] = 2 * (UINT64_C(1) << 50); want = SHARDIO_OK; }        /* what no machine has */
+        if (k == 16) { o.buffer_size = SIZE_MAX; want = SHARDIO_OK; }
+        if (k == 17) { o.buffer_size = SIZE_MAX - 5000; want = SHARDIO_OK; }
+        if (k == 18) { o.buffer_size = SIZE_MAX / 2 + 4096; want = SHARDIO_OK; }
+        if (k == 19) { o.shape[0] = UINT64_MAX; want = SHARDIO_OK; }
+        if (k == 20) { o.shape[0] = 3; o.shape[1] = UINT64_C(1) << 40; want = SHARDIO_OK; }
+        if (k == 21) { o.memory = SIZE_MAX; want = SHARDIO_OK; }
+        if (k == 22) { o.buffer_size = SIZE_MAX - 4096; want = SHARDIO_OK; }
+        if (k == 23) { o.direct = (shardio_direct)0; o.max_open_files = UINT32_MAX; want = SHARDIO_OK; }
+        shardio_status planned = shardio_array_memory(&o, 20, &plan, &e);
+        if (want != SHARDIO_OK) { CHECK_STATUS(planned, want); CHECK_STATUS(e.status, want); }
+        shardio_array *a = shardio_array_create_in(&store, &o);
+        shardio_status s = shardio_array_append(a, m.data, 42);
+        if (want != SHARDIO_OK) CHECK_STATUS(s, want);
+        else CHECK(s == SHARDIO_OK ? k == 21 || k == 23 || k == 19 : s == SHARDIO_ERR_ARGUMENT || s == SHARDIO_ERR_MEMORY || s == SHARDIO_ERR_LIMIT);
+        CHECK_STATUS(shardio_array_error(a).status, s);
+        if (s != SHARDIO_OK) CHECK_STATUS(shardio_array_finish(a, &e), s);
+        else shardio_array_abort(a);                       /* such a frame takes forever to fill */
+        CHECK_U64(c.live, 0);
+        CHECK_OK(store_keys(&store, "", &list));
+        CHECK_U64(list.count + list.temporary, 0);
+        model_end(&m);
+        shardio_store_memory_free(&memory);
+        if (test_failures) { fprintf(stderr, "    %d\n", k); return; }
+    }
+    shardio_error e;
+    shardio_array_options o;
+    memset(&o, 0, sizeof o);
+    CHECK_STATUS(shardio_array_finish(shardio_array_create_in(NULL, &o), &e), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_array_finish(shardio_array_create("", &o), NULL), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_array_finish(shardio_array_create(NULL, NULL), NULL), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_array_finish(NULL, &e), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(e.status, SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_array_append(NULL, "x", 1), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_array_checkpoint(NULL), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_array_read(NULL, NULL, NULL, NULL, 0, &e), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_array_verify(NULL, NULL, NULL, NULL, NULL, NULL), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_array_error(NULL).status, SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_array_memory(NULL, 0, NULL, NULL), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_array_suggest(NULL, 0, 0, NULL), SHARDIO_ERR_ARGUMENT);
+    shardio_array_abort(NULL);
+    shardio_array_close(NULL);
+    shardio_array *a = shardio_array_open_in(NULL, NULL, &e);
+    CHECK_STATUS(e.status, SHARDIO_ERR_ARGUMENT);
+    shardio_array_close(a);
+    a = shardio_array_continue_in(NULL, NULL);
+    CHECK_STATUS(shardio_array_finish(a, NULL), SHARDIO_ERR_ARGUMENT);
+    a = shardio_array_open("build/there/is/no/such/array.zarr", NULL, &e);
+    CHECK_STATUS(e.status, SHARDIO_ERR_NOT_FOUND);
+    CHECK_STATUS(shardio_array_append(a, "x", 1), SHARDIO_ERR_NOT_FOUND);
+    shardio_array_close(a);
+    a = shardio_array_continue("build/there/is/no/such/array.zarr", NULL);
+    CHECK_STATUS(shardio_array_append(a, "x", 1), SHARDIO_ERR_NOT_FOUND);
+    CHECK_STATUS(shardio_array_finish(a, &e), SHARDIO_ERR_NOT_FOUND);
+}
+
+/* A reader is no writer and a writer is no reader; nobody is hurt. */
+TEST(called_in_the_wrong_order)
+{
+    shardio_memory_store memory;
+    shardio_store store = shardio_store_memory(&memory, NULL);
+    uint64_t start[3] = {0, 0, 0}, count[3] = {1, 1, 1};
+    uint16_t element;
+    shardio_error e;
+    model m;
+    small_model(&m, 3, 2, 2);
+    shardio_array *a = shardio_array_create_in(&store, &m.o);
+    CHECK_OK(append_plain(&m, a, 0, 42));
+    CHECK_STATUS(shardio_array_read(a, start, count, &element, 2, &e), SHARDIO_ERR_STATE);
+    CHECK_STATUS(shardio_array_verify(a, NULL, NULL, NULL, NULL, &e), SHARDIO_ERR_STATE);
+    CHECK_OK(append_plain(&m, a, 42, 84));
+    CHECK_OK(shardio_array_finish(a, NULL));
+    a = shardio_array_open_in(&store, NULL, &e);
+    CHECK_STATUS(shardio_array_append(a, m.data, 1), SHARDIO_ERR_STATE);
+    CHECK_STATUS(shardio_array_checkpoint(a), SHARDIO_ERR_STATE);
+    model_check_reads(&m, a, 3, 1, 1);
+    CHECK_OK(shardio_array_error(a).status);
+    CHECK_STATUS(shardio_array_finish(a, &e), SHARDIO_ERR_STATE);
+    a = shardio_array_open_in(&store, NULL, &e);
+    shardio_array_abort(a);
+    model_check(&m, &store, 3, 1, 1);
+    model_end(&m);
+    shardio_store_memory_free(&memory);
+}
+TEST_MAIN(TEST_CASE(random_arrays) TEST_CASE(every_number_of_dimensions) TEST_CASE(every_type) TEST_CASE(sizes_of_the_issue)
+          TEST_CASE(large_rows_ragged) TEST_CASE(begun_frame_is_filled) TEST_CASE(beyond_the_shape) TEST_CASE(null_data)
+          TEST_CASE(skip_fill_compares_bits) TEST_CASE(fill_values) TEST_CASE(attributes_and_names) TEST_CASE(groups_on_the_way)
+          TEST_CASE(wrong_options) TEST_CASE(called_in_the_wrong_order))
