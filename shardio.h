@@ -2496,14 +2496,14 @@ static shardio_status shardio_p_slot_fail(shardio_slot *slot, shardio_status sta
 static shardio_status shardio_p_slot_go_buffered(shardio_slot *slot, int code, const char *reason)
 {
     int ignored = 0;
+    slot->accounting.direct = false;
+    slot->accounting.direct_code = code;
+    slot->accounting.direct_reason = reason;
     if (slot->wish == SHARDIO_DIRECT_ON)
         return shardio_p_slot_fail(slot, SHARDIO_ERR_DIRECT, "write", slot->base, code, reason);
     if (slot->direct) (void)slot->file.functions->set_direct(slot->file.context, false, &ignored);
     slot->direct = slot->padded = false;
     slot->block = slot->memory_alignment = 1;
-    slot->accounting.direct = false;
-    slot->accounting.direct_code = code;
-    slot->accounting.direct_reason = reason;
     return SHARDIO_OK;
 }
 
@@ -2541,7 +2541,7 @@ static void shardio_p_slot_drop_behind(shardio_slot *slot, uint64_t end)
     void (*hint)(void *, shardio_hint, uint64_t, uint64_t) = slot->file.functions->hint;
     uint64_t step = slot->drop_behind;
     if (step == 0 || hint == NULL || slot->direct) return;
-    while (end - slot->dropped >= 2 * step) {
+    while (end > slot->dropped && end - slot->dropped >= 2 * step) {   /* an overwrite is behind */
         hint(slot->file.context, SHARDIO_HINT_WRITE_BACK, slot->dropped + step, step);
         hint(slot->file.context, SHARDIO_HINT_DROP, slot->dropped, step);
         slot->dropped += step;
@@ -2658,10 +2658,8 @@ static shardio_status shardio_p_slot_ask_direct(shardio_slot *slot, const shardi
         const char *reason = slot->wish == SHARDIO_DIRECT_OFF ? "not asked for"
                              : facts->special                 ? "not a regular file"
                                                               : "the file system has no unbuffered I/O";
-        if (slot->wish != SHARDIO_DIRECT_ON || slot->padded) {
-            slot->accounting.direct_reason = reason;
-            return SHARDIO_OK;
-        }
+        slot->accounting.direct_reason = reason;
+        if (slot->wish != SHARDIO_DIRECT_ON || slot->padded) return SHARDIO_OK;
         return shardio_p_slot_fail(slot, SHARDIO_ERR_DIRECT, "begin", SHARDIO_NO_OFFSET, 0, reason);
     }
     if (set_direct(slot->file.context, true, &code) != SHARDIO_OK)
@@ -2694,13 +2692,16 @@ static shardio_status shardio_p_slot_read_back(shardio_slot *slot, uint64_t star
     slot->base = shardio_p_floor(start, slot->block);
     slot->fill = slot->written = (size_t)(start - slot->base);
     if (slot->fill == 0) return SHARDIO_OK;
-    /* an unbuffered read takes whole blocks, and may end at the end of the file */
-    size_t done = 0, ask = slot->padded ? slot->block : slot->fill;
+    if (!slot->padded) return shardio_file_read(&slot->file, slot->base, slot->buffer, slot->fill, &slot->error);
+    /* an unbuffered read takes whole blocks, may end at the end of the file, and is begun again if it was cut short */
+    shardio_status status = SHARDIO_OK;
+    size_t done = 1;
     int code = 0;
-    shardio_status status = slot->file.functions->read(slot->file.context, slot->base, slot->buffer, ask, &done, &code);
-    if (status == SHARDIO_OK && done >= slot->fill) return SHARDIO_OK;
-    if (status == SHARDIO_OK) status = SHARDIO_ERR_TRUNCATED;
-    return shardio_p_slot_fail(slot, status, "read back", slot->base, code, NULL);
+    for (int tries = 0; tries < SHARDIO_P_PATIENCE && status == SHARDIO_OK && done > 0; tries++) {
+        status = slot->file.functions->read(slot->file.context, slot->base, slot->buffer, slot->block, &done, &code);
+        if (status == SHARDIO_OK && done >= slot->fill) return SHARDIO_OK;
+    }
+    return shardio_p_slot_fail(slot, status != SHARDIO_OK ? status : SHARDIO_ERR_TRUNCATED, "read back", slot->base, code, NULL);
 }
 
 static void shardio_p_slot_take_options(shardio_slot *slot, const shardio_slot_options *options)
