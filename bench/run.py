@@ -72,7 +72,7 @@ class Bench:
         self.build = options.build
         self.work_dir = os.path.join(options.build, "tmp", "bench")
         self.quick = options.quick
-        self.rounds = options.rounds or (1 if options.quick else 7)
+        self.rounds = options.rounds or (1 if options.quick else 5)
         self.bytes = (64 if options.quick else 512) * MIB
         self.settle = 0.0 if options.quick else 0.3
         self.python = options.python
@@ -503,7 +503,7 @@ def parse():
     parser.add_argument("--build", default="build", help="where the programs are; files go to BUILD/tmp")
     parser.add_argument("--output", help="write the report here as well")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: does it run at all?")
-    parser.add_argument("--rounds", type=int, help="default 7, quick 1")
+    parser.add_argument("--rounds", type=int, help="default 5, quick 1")
     parser.add_argument("--python", help="with zarr, tensorstore or acquire-zarr; default BUILD/venv/bin/python")
     parser.add_argument("--only", choices=["throughput", "latency", "crc", "commands"], help="one part, raw tables")
     options = parser.parse_args()
