@@ -1910,6 +1910,7 @@ typedef struct shardio_p_os_file {
     const shardio_allocator *allocator;
     size_t size;              /* of this piece of memory */
     char *path, *temporary;   /* behind the struct; temporary is empty in place */
+    size_t existing;          /* length of the part of the path that was there before */
 } shardio_p_os_file;
 
 static const char *shardio_p_os_current_name(const shardio_p_os_file *f)
@@ -1936,13 +1937,13 @@ static shardio_status shardio_p_sync_parent(const char *path, int *code)
     return shardio_p_os_sync_directory(parent, code);
 }
 
-/* Makes the directories that `path` needs. Each is synced into its parent at once, because later nobody knows which
-   ones were new. */
-static shardio_status shardio_p_make_parents(const char *path, int *code)
+/* Makes the directories that `path` needs. *existing is the length of the part that was there before. */
+static shardio_status shardio_p_make_parents(const char *path, size_t *existing, int *code)
 {
     char parent[SHARDIO_P_PATH];
     size_t whole = shardio_p_parent_length(path), n;
     bool link;
+    *existing = whole;
     if (whole == 0) return SHARDIO_OK;
     if (whole >= sizeof parent) return SHARDIO_ERR_NOT_FOUND;
     memcpy(parent, path, whole);
@@ -1950,17 +1951,37 @@ static shardio_status shardio_p_make_parents(const char *path, int *code)
     /* back to the longest part that exists, then forward again */
     for (n = whole; n > 0 && shardio_p_os_kind(parent, &link) == SHARDIO_P_NOTHING; parent[n] = 0)
         n = shardio_p_parent_length(parent);
+    *existing = n;
     while (n < whole) {
         parent[n] = path[n];
         for (n++; n < whole && !shardio_p_is_separator(path[n]); n++) parent[n] = path[n];
         parent[n] = 0;
         if (shardio_p_is_separator(parent[n - 1])) continue;
         shardio_status status = shardio_p_os_make_directory(parent, code);
-        if (status == SHARDIO_ERR_EXISTS) continue;
-        if (status == SHARDIO_OK) status = shardio_p_sync_parent(parent, code);
-        if (status != SHARDIO_OK) return status;
+        if (status != SHARDIO_OK && status != SHARDIO_ERR_EXISTS) return status;
     }
     return SHARDIO_OK;
+}
+
+/* Does something to the directories above `path` that are longer than `existing`, the innermost first. */
+static shardio_status shardio_p_each_new_parent(const char *path, size_t existing, int *code,
+                                                shardio_status (*act)(const char *directory, int *code))
+{
+    char directory[SHARDIO_P_PATH];
+    size_t n = shardio_p_parent_length(path);
+    shardio_status status = SHARDIO_OK;
+    if (n >= sizeof directory) return SHARDIO_ERR_NOT_FOUND;
+    memcpy(directory, path, n);
+    for (; n > existing && status == SHARDIO_OK; n = shardio_p_parent_length(directory)) {
+        directory[n] = 0;
+        status = act(directory, code);
+    }
+    return status;
+}
+
+static shardio_status shardio_p_remove_directory(const char *path, int *code)
+{
+    return shardio_p_os_remove(path, true, code);
 }
 
 static uint64_t shardio_p_mix(uint64_t x)
@@ -2044,7 +2065,9 @@ static shardio_status shardio_p_osf_publish(void *file, bool durable, int *code)
     if (f->temporary[0] != 0) status = shardio_p_os_rename(f->temporary, f->path, f->overwrite, code);
     if (status != SHARDIO_OK) return status;
     f->unpublished = false;
-    return durable ? shardio_p_sync_parent(f->path, code) : SHARDIO_OK;
+    if (durable) status = shardio_p_sync_parent(f->path, code);
+    if (durable && status == SHARDIO_OK) status = shardio_p_each_new_parent(f->path, f->existing, code, shardio_p_sync_parent);
+    return status;
 }
 
 static shardio_status shardio_p_osf_suspend(void *file, int *code)
@@ -2082,8 +2105,10 @@ static shardio_status shardio_p_osf_close(void *file, shardio_close how, bool du
     int ignored = 0;
     if (f->handle != SHARDIO_P_NO_HANDLE) status = shardio_p_os_close(f->handle, code);
     if (status == SHARDIO_OK && how == SHARDIO_CLOSE_PUBLISH) status = shardio_p_osf_publish(file, durable, code);
-    if (f->unpublished && !f->lost && (how == SHARDIO_CLOSE_DISCARD || status != SHARDIO_OK))
+    if (f->unpublished && !f->lost && (how == SHARDIO_CLOSE_DISCARD || status != SHARDIO_OK)) {
         (void)shardio_p_os_remove(shardio_p_os_current_name(f), false, &ignored);
+        (void)shardio_p_each_new_parent(f->path, f->existing, &ignored, shardio_p_remove_directory);
+    }
     shardio_p_release(f->allocator, f, f->size, sizeof(uint64_t));
     return status;
 }
@@ -2147,7 +2172,7 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
                                    &f->handle, code);
         if (status == SHARDIO_ERR_NOT_FOUND && !parents_made) {
             parents_made = true;
-            status = shardio_p_make_parents(f->path, code);
+            status = shardio_p_make_parents(f->path, &f->existing, code);
             if (status == SHARDIO_OK) continue;
         }
         if (status == SHARDIO_ERR_EXISTS && !options->in_place) continue;
@@ -2185,6 +2210,7 @@ static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, s
     if (f == NULL) return SHARDIO_ERR_MEMORY;
     memset(f, 0, sizeof *f);
     f->handle = SHARDIO_P_NO_HANDLE;
+    f->existing = SIZE_MAX;
     f->allocator = options->allocator;
     f->size = size;
     f->overwrite = options->overwrite;
@@ -6256,9 +6282,12 @@ static shardio_status shardio_p_write_chunk_file(shardio_array *array, const sha
     status = shardio_slot_begin(&slot, file, array->staging, array->plan.buffer, &o);
     if (status == SHARDIO_OK) status = shardio_slot_append(&slot, data, size);
     status = shardio_slot_finish(&slot);
-    if (status != SHARDIO_OK) return shardio_p_array_inherit(array, &slot.error);
-    shardio_p_add_accounting(&array->accounting, &slot.accounting);
-    return SHARDIO_OK;
+    if (status == SHARDIO_OK) {
+        shardio_p_add_accounting(&array->accounting, &slot.accounting);
+        return SHARDIO_OK;
+    }
+    if (!array->published) (void)array->store.functions->remove(array->store.context, key, &code);   /* empty directories */
+    return shardio_p_array_inherit(array, &slot.error);
 }
 
 /* Does something to the part of each shard in the first `steps` rows of chunks of the batch. */
@@ -6433,9 +6462,12 @@ SHARDIO_API shardio_status shardio_array_finish(shardio_array *array, shardio_er
 
 static shardio_status shardio_p_abort_flight(shardio_array *array, shardio_p_flight *flight, const uint64_t *position)
 {
-    (void)array, (void)position;
+    bool visible = flight->shard.slot.continued;   /* by an earlier writer or a checkpoint */
+    int ignored = 0;
     shardio_shard_abort(&flight->shard);
     flight->begun = false;
+    if (!visible)   /* not there; but its directories may be empty now */
+        (void)array->store.functions->remove(array->store.context, shardio_p_chunk_key(array, position), &ignored);
     return SHARDIO_OK;
 }
 
@@ -6536,6 +6568,8 @@ static shardio_status shardio_p_claim(shardio_array *array, bool overwrite)
     if (status != SHARDIO_OK) return status;
     const char *key = shardio_p_named_key(array, "zarr.json");
     status = s->functions->create(s->context, key, true, shardio_p_small_memory(array), &file, &code);
+    if (status == SHARDIO_ERR_NOT_FOUND)
+        return shardio_p_array_fail(array, SHARDIO_ERR_EXISTS, "create", array->prefix, code, "what is there is no directory");
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
     (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
     return SHARDIO_OK;

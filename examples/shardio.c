@@ -5,8 +5,8 @@
    1 trouble with data or I/O, 2 a wrong command line; with 1 and 2 there is one line on standard error. Results go
    to standard output, with --json as exactly one object. Nothing that exists is replaced without --force.
 
-   CONTENTS, each found by its tag: >>system >>messages >>options >>progress >>elements >>json >>npy >>source
-   >>import >>fortran >>sink >>export >>open >>info >>verify >>layout >>main */
+   CONTENTS, each found by its tag: >>system >>options >>messages >>progress >>elements >>json >>source >>npy
+   >>import >>fortran >>sink >>open >>export >>info >>verify >>layout >>main */
 
 #define SHARDIO_IMPLEMENTATION
 #include "shardio.h"
@@ -278,10 +278,10 @@ typedef struct command {
 
 /* >>messages -------------------------------------------------------------------------------------------------- */
 
+/* One line on standard error, whatever names with line ends in them say. Returns `status`. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
-/* One line on standard error, whatever names with line ends in them say. Returns `status`. */
 static int complain(const settings *s, int status, const char *format, ...)
 {
     char line[1024];
@@ -368,7 +368,7 @@ static bool parse_size(const char *text, uint64_t *size)
     static const char units[] = "KMGT";
     if (!parse_uint64(&text, size) || *size == 0) return false;
     if (*text == 0) return true;
-    const char *unit = strchr(units, *text & ~0x20);
+    const char *unit = strchr(units, *text >= 'a' ? *text - 'a' + 'A' : *text);
     if (unit == NULL || text[1] != 0) return false;
     for (const char *u = units; u <= unit; u++) {
         if (*size > UINT64_MAX / 1024) return false;
@@ -1423,7 +1423,7 @@ static int announce_passes(import_job *job, uint64_t held)
     char memory[32];
     if (in->size == UNKNOWN)
         return complain(job->s, EXIT_TROUBLE, "%s: Fortran order cannot be read from a pipe", in->name);
-    if (in->size < in->begin || in->size - in->begin < in->bytes)
+    if (in->size - in->begin < in->bytes)
         return complain(job->s, EXIT_TROUBLE, "%s: shorter than its header says", in->name);
     if (in->bytes > 0) job->passes = (in->bytes / shardio_dtype_size(in->dtype) - 1) / held + 1;
     if (job->s->quiet) return EXIT_GOOD;

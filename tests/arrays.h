@@ -178,10 +178,10 @@ static inline uint64_t entries_below(const char *path)
     uint64_t count = 0;
     if (d == NULL) return 0;
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        char below[600];
+        char below[1400];
         struct stat st;
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
-        snprintf(below, sizeof below, "%s/%s", path, e->d_name);
+        if (snprintf(below, sizeof below, "%s/%s", path, e->d_name) >= (int)sizeof below) continue;
         count++;
         if (lstat(below, &st) == 0 && S_ISDIR(st.st_mode)) count += entries_below(below);
     }
@@ -204,8 +204,10 @@ typedef struct spy {
     shardio_store inner;
     uint64_t calls, fail_at, written, room;
     bool forever, failed, durable;
+    bool late;                            /* do it, then say that it failed */
     shardio_status status;
     uint32_t shards_open, shards_open_peak;
+    uint64_t removals, reads;
     uint64_t disorder;                    /* a zarr.json appeared before what it describes */
     uint64_t unsynced;                    /* shard files closed or left with bytes that were not synced */
     spy_file *files;
@@ -225,6 +227,7 @@ static inline shardio_status spy_read(void *file, uint64_t offset, void *data, s
 {
     spy_file *f = (spy_file *)file;
     if (spy_fails(f->spy)) return f->spy->status;
+    f->spy->reads += f->shard;
     return f->inner.functions->read(f->inner.context, offset, data, size, done, code);
 }
 
@@ -277,9 +280,12 @@ static inline void spy_appears(spy *s, const spy_file *file)
 static inline shardio_status spy_publish(void *file, bool durable, int *code)
 {
     spy_file *f = (spy_file *)file;
-    if (spy_fails(f->spy)) return f->spy->status;
+    bool fails = spy_fails(f->spy);
+    if (fails && !f->spy->late) return f->spy->status;
     spy_appears(f->spy, f);
-    return f->inner.functions->publish != NULL ? f->inner.functions->publish(f->inner.context, durable, code) : SHARDIO_OK;
+    if (f->inner.functions->publish == NULL) return fails ? f->spy->status : SHARDIO_OK;
+    shardio_status status = f->inner.functions->publish(f->inner.context, durable, code);
+    return fails ? f->spy->status : status;
 }
 
 static inline shardio_status spy_close(void *file, shardio_close how, bool durable, int *code)
@@ -293,7 +299,7 @@ static inline shardio_status spy_close(void *file, shardio_close how, bool durab
         s->shards_open--;
         if (f->writing && f->dirty && how != SHARDIO_CLOSE_DISCARD) s->unsynced++;
     }
-    status = file_close(&f->inner, fails ? SHARDIO_CLOSE_DISCARD : how);
+    status = file_close(&f->inner, fails && !s->late ? SHARDIO_CLOSE_DISCARD : how);
     (void)durable;
     (void)code;
     for (at = &s->files; *at != f; at = &(*at)->next) {}
@@ -372,6 +378,7 @@ static inline shardio_status spy_remove(void *store, const char *key, int *code)
 {
     spy *s = (spy *)store;
     if (spy_fails(s)) return s->status;
+    s->removals++;
     return s->inner.functions->remove(s->inner.context, key, code);
 }
 

@@ -208,7 +208,9 @@ static long test_syscall(long number, ...)
         const char *path = va_arg(list, const char *);
         int flags = va_arg(list, int);
         unsigned mask = va_arg(list, unsigned);
-        result = syscall(number, fd, path, flags, mask, va_arg(list, void *));
+        uint32_t *facts = va_arg(list, uint32_t *);
+        result = syscall(number, fd, path, flags, mask, facts);
+        if (facts[38] == 0) result = -1;   /* stx_dio_mem_align: qemu-user leaves it out, then the older ways count */
     } else {   /* sync_file_range: a hint */
         result = 0;
     }
@@ -794,7 +796,7 @@ TEST(order_of_durable_calls)
         const char *log;    /* without C and repeated W */
     } table[] = {
         {SHARDIO_DURABLE_FINISH, false, false, "WTFRD"}, {SHARDIO_DURABLE_NONE, false, false, "WTR"},
-        {SHARDIO_DURABLE_FINISH, true, false, "DDWTFRD"}, {SHARDIO_DURABLE_FINISH, false, true, "WTFD"},
+        {SHARDIO_DURABLE_FINISH, true, false, "WTFRDDD"}, {SHARDIO_DURABLE_FINISH, false, true, "WTFD"},
         {SHARDIO_DURABLE_NONE, false, true, "WT"},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {

@@ -1489,6 +1489,22 @@ TEST(file_system_that_refuses)
     }
 }
 
+/* Whether the system gives alignments for unbuffered I/O at `path` (qemu-user does not). */
+static bool direct_at(const char *path)
+{
+    shardio_file_facts facts;
+    shardio_file file;
+    int code = 0;
+    memset(&facts, 0, sizeof facts);
+    rig_put(path, "", 0);
+    if (shardio_file_open(&file, path, SHARDIO_OPEN_UPDATE, NULL, NULL) == SHARDIO_OK) {
+        CHECK_OK(file.functions->facts(file.context, &facts, &code));
+        CHECK_OK(file.functions->close(file.context, SHARDIO_CLOSE_DISCARD, false, &code));
+    }
+    unlink(path);
+    return facts.length_alignment != 0;
+}
+
 /* Small and large blocks, and other kinds of file system. */
 TEST(file_systems_of_other_block_sizes)
 {
@@ -1502,7 +1518,9 @@ TEST(file_systems_of_other_block_sizes)
         for (int direct = 0; direct < 3; direct++) {
             shardio_slot_options o = slot_options((shardio_direct)direct, 0);
             shardio_slot slot;
+            bool possible = direct_at(in("probe"));
             size_t sum = 0;
+            if (direct == SHARDIO_DIRECT_ON && !possible) continue;
             o.buffer_size = 65536;
             CHECK_OK(shardio_slot_create(&slot, in("a"), &o));
             for (int k = 0; k < 6; k++) {
@@ -1513,7 +1531,7 @@ TEST(file_systems_of_other_block_sizes)
                 if (k % 2) check_file(in("a"), model, sum);
             }
             CHECK_OK(shardio_slot_finish(&slot));
-            if (direct != SHARDIO_DIRECT_OFF) CHECK(slot.accounting.direct);
+            CHECK(slot.accounting.direct == (possible && direct != SHARDIO_DIRECT_OFF));
             check_file(in("a"), model, sum);
             unlink(in("a"));
         }
@@ -1533,6 +1551,7 @@ TEST(full_file_system)
             shardio_slot_options o = slot_options((shardio_direct)direct, 0);
             shardio_slot slot;
             int before = entries(where);
+            if (direct == SHARDIO_DIRECT_ON && !direct_at(in("probe"))) continue;
             o.buffer_size = 65536;
             shardio_slot_create(&slot, in("big"), &o);
             shardio_slot_append(&slot, source, MiB);
