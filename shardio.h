@@ -5267,28 +5267,32 @@ static shardio_status shardio_p_option(shardio_error *error, shardio_status stat
     return shardio_p_fail(error, status, "create", option, reason);
 }
 
+/* JSON text from the caller that becomes a part of zarr.json has to be an object; null is fine. */
+static shardio_status shardio_p_check_object(const char *text, const char *option, shardio_error *error)
+{
+    shardio_json value;
+    if (text == NULL) return SHARDIO_OK;
+    shardio_status status = shardio_json_parse(text, shardio_p_length(text), &value, error);
+    if (status == SHARDIO_OK && shardio_json_kind(value) == '{') return SHARDIO_OK;
+    if (status == SHARDIO_OK) return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, option, "not a JSON object");
+    if (error != NULL) {   /* keeps where it is wrong */
+        error->status = SHARDIO_ERR_ARGUMENT;
+        shardio_p_set_subject(error, option);
+    }
+    return SHARDIO_ERR_ARGUMENT;
+}
+
 static shardio_status shardio_p_take_codecs(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
 {
-    for (uint32_t i = 0; i < SHARDIO_MAX_CODECS && o->codecs[i] != NULL; i++) {
+    shardio_status status = SHARDIO_OK;
+    for (uint32_t i = 0; i < SHARDIO_MAX_CODECS && o->codecs[i] != NULL && status == SHARDIO_OK; i++) {
         const shardio_codec *codec = o->codecs[i];
         if (codec->name == NULL || codec->bound == NULL || codec->encode == NULL || codec->decode == NULL)
             return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option codecs", "a codec lacks its name or a function");
+        status = shardio_p_check_object(codec->configuration, "option codecs, a configuration", error);
         m->chain.codecs[m->chain.count++] = codec;
     }
-    return SHARDIO_OK;
-}
-
-static shardio_status shardio_p_check_attributes(const char *attributes, shardio_error *error)
-{
-    shardio_json value;
-    if (attributes == NULL) return SHARDIO_OK;
-    shardio_status status = shardio_json_parse(attributes, shardio_p_length(attributes), &value, error);
-    if (status != SHARDIO_OK) {
-        if (error != NULL) shardio_p_set_subject(error, "option attributes");
-        return SHARDIO_ERR_ARGUMENT;
-    }
-    if (shardio_json_kind(value) == '{') return SHARDIO_OK;
-    return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option attributes", "not a JSON object");
+    return status;
 }
 
 static shardio_status shardio_p_meta_from_options(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
@@ -5318,7 +5322,7 @@ static shardio_status shardio_p_meta_from_options(shardio_p_meta *m, const shard
     if (o->fill_value != NULL) memcpy(m->fill, o->fill_value, shardio_dtype_size(o->dtype));
     if (m->dtype == SHARDIO_BOOL) m->fill[0] = m->fill[0] != 0;
     shardio_status status = shardio_p_take_codecs(m, o, error);
-    if (status == SHARDIO_OK) status = shardio_p_check_attributes(o->attributes, error);
+    if (status == SHARDIO_OK) status = shardio_p_check_object(o->attributes, "option attributes", error);
     if (status != SHARDIO_OK) return status;
     const char *wrong = shardio_p_meta_derive(m, true);
     return wrong == NULL ? SHARDIO_OK : shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options shape, chunk and shard", wrong);

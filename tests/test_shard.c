@@ -336,6 +336,7 @@ typedef struct life {
     uint64_t seed;
     size_t way, room;
     bool any, visible, rewrite;
+    unsigned half;             /* of the buffer, in use */
 } life;
 
 static uint64_t pick(life *l, uint64_t n) { return test_random(&l->seed) % n; }
@@ -347,6 +348,8 @@ static void life_begin(life *l, bool update)
     const shardio_index_layout *layout = &l->now.layout;
     shardio_error error;
     o.direct_min = pick(l, 2) ? 4096 : 0;
+    o.drop_behind = pick(l, 4) ? 0 : 10000;
+    o.in_place = pick(l, 4) == 0;
     memset(&l->g.faulty, 0, sizeof l->g.faulty);
     l->g.faulty.alignment = ways[l->way].alignment;
     l->visible = false;
@@ -377,6 +380,10 @@ static void life_steps(life *l)
         } else if (what == 2) {
             CHECK_OK(shardio_shard_drop(&l->w, chunk));
             l->now.chunk[chunk].data = NULL;
+        } else if (pick(l, 2)) {   /* as an array does that shares a buffer and few descriptors between its shards */
+            l->half ^= 1;
+            CHECK_OK(shardio_slot_set_buffer(&l->w.slot, buffer + (l->half ? sizeof buffer / 2 : 0), l->room));
+            CHECK_OK(shardio_slot_suspend(&l->w.slot));
         } else if (l->any && !l->rewrite) {
             CHECK_OK(shardio_shard_checkpoint(&l->w));
             CHECK_U64(check_rig(&l->g, &l->now), shardio_shard_accounting(&l->w).dead_bytes);
@@ -428,7 +435,7 @@ static void live(uint64_t seed, bool real)
     l.seed = seed << 32;
     do l.way = (size_t)pick(&l, WAYS);
     while (ways[l.way].real != real);
-    l.room = (size_t)4096 << pick(&l, 5);
+    l.room = (size_t)4096 << pick(&l, 5);   /* at most a half of the buffer */
     layout = layout_number((unsigned)pick(&l, 8), 1 + pick(&l, pick(&l, 2) ? 6 : MODEL_CHUNKS));
     l.any = pick(&l, 2) != 0;
     model_clear(&l.now, &layout);
@@ -630,6 +637,38 @@ static size_t find(const faulty_state *f, size_t from, faulty_call call, bool at
     for (size_t i = from; i < f->logged; i++)
         if (f->log[i].call == call && (f->log[i].offset == 0) == at_zero) return i;
     return f->logged;
+}
+
+/* Syncing every so many bytes is a checkpoint and then a sync: bytes that no index points to would not be saved. */
+TEST(sync_every_is_a_checkpoint)
+{
+    for (unsigned bits = 0; bits < 8; bits++) {
+        for (size_t way = 0; way < 4; way++) {
+            shardio_index_layout layout = layout_number(bits, 40);
+            shardio_slot_options o = slot_options(ways[way].direct);
+            shardio_shard_writer w;
+            uint64_t syncs = 0, seen = 0;
+            model m;
+            rig g;
+            model_clear(&m, &layout);
+            o.sync_every = 20000;
+            rig_begin(&g, false, NULL, 0);
+            g.faulty.alignment = ways[way].alignment;
+            CHECK_OK(shardio_shard_begin(&w, rig_open(&g, false), &layout, head, memory_for(&layout), buffer, 8192, &o));
+            for (uint64_t c = 0; c < 40; c++) {
+                put(&w, &m, c, source + c, 3000);
+                if (g.faulty.calls[FAULTY_SYNC] == syncs) continue;
+                syncs = g.faulty.calls[FAULTY_SYNC];
+                seen++;
+                CHECK(g.faulty.published);
+                CHECK_U64(check_rig(&g, &m), shardio_shard_accounting(&w).dead_bytes);
+            }
+            CHECK(seen >= 4 && seen <= 6);   /* 120000 bytes */
+            CHECK_OK(shardio_shard_finish(&w, NULL));
+            check_rig(&g, &m);
+            rig_end(&g);
+        }
+    }
 }
 
 /* Index at the start: the copy behind everything, then a sync, then the head, then (durable) a sync. */
@@ -862,6 +901,114 @@ TEST(every_call_fails_in_turn)
             fail_every_call(bits, way, true);
         }
     }
+}
+
+/* Plays the tape up to operation `count`, of those after the last sync only some: the power went. */
+static size_t play_crash(const faulty_tape *t, size_t count, uint64_t seed, const uint8_t *before, size_t size, uint8_t *state, size_t room)
+{
+    size_t synced = 0;
+    memset(state, 0, room);
+    memcpy(state, before, size);
+    for (size_t i = 0; i < count; i++)
+        if (t->op[i].call == FAULTY_SYNC) synced = i;
+    for (size_t i = 0; i < count; i++) {
+        size_t n = (size_t)t->op[i].size, offset = (size_t)t->op[i].offset;
+        if (i > synced && seed != 0 && test_random(&seed) % 2) continue;                      /* never reached the disk */
+        if (i > synced && seed != 0 && n > 0 && t->op[i].call == FAULTY_WRITE && test_random(&seed) % 4 == 0)
+            n = (size_t)(test_random(&seed) % n);                                             /* torn */
+        if (t->op[i].call == FAULTY_WRITE && offset + n <= room) {
+            memcpy(state + offset, t->data + t->op[i].at, n);
+            if (offset + n > size) size = offset + n;
+        } else if (t->op[i].call == FAULTY_RESIZE && n <= room) {
+            if (n < size) memset(state + n, 0, size - n);
+            size = n;
+        }
+    }
+    return size;
+}
+
+/* Whether an index that ends at `end` is valid and gives exactly what the model says. */
+static bool index_holds(const uint8_t *data, size_t size, size_t end, const model *m)
+{
+    size_t n = shardio_index_size(&m->layout);
+    uint64_t offset, length;
+    if (end < n || end > size || shardio_index_check(&m->layout, data + end - n) != SHARDIO_OK) return false;
+    for (uint64_t c = 0; c < m->layout.chunks; c++) {
+        shardio_index_get(&m->layout, data + end - n, c, &offset, &length);
+        if ((length == SHARDIO_MISSING) != (m->chunk[c].data == NULL)) return false;
+        if (length == SHARDIO_MISSING) continue;
+        if (length != m->chunk[c].size || offset > size || length > size - offset) return false;
+        if (memcmp(data + offset, m->chunk[c].data, (size_t)length) != 0) return false;
+    }
+    return true;
+}
+
+enum { STAGES = 6 };
+
+/* A crash after any operation, what was not synced lost, torn or out of order: the last durable stage, or a later one,
+   is there with a valid index. */
+static void crash_everywhere(unsigned bits, size_t way, bool update)
+{
+    static faulty_tape tape;
+    static uint8_t before[30000], state[1 << 18];
+    static model stages[STAGES];
+    size_t ends[STAGES], durable_at[STAGES], stage = 0, size = 0;
+    shardio_index_layout layout = layout_number(bits, 8);
+    shardio_slot_options o = slot_options(ways[way].direct);
+    const uint8_t *now;
+    shardio_shard_writer w;
+    model m;
+    rig g;
+    tape.ops = tape.used = 0;
+    o.durability = SHARDIO_DURABLE_FINISH;
+    if (update) {
+        make_shard(&g, &m, &layout, false);
+        now = rig_contents(&g, &size);
+        memcpy(before, now, size);
+        stages[0] = m;
+        ends[0] = layout.at_start ? shardio_index_size(&layout) : size;
+        durable_at[stage++] = 0;
+    } else {
+        rig_begin(&g, false, NULL, 0);
+        model_clear(&m, &layout);
+    }
+    g.faulty.alignment = ways[way].alignment;
+    g.faulty.tape = &tape;
+    if (update) CHECK_OK(shardio_shard_begin_update(&w, rig_open(&g, true), NULL, &layout, head, memory_for(&layout), buffer, 8192, &o));
+    else CHECK_OK(shardio_shard_begin(&w, rig_open(&g, false), &layout, head, memory_for(&layout), buffer, 8192, &o));
+    for (uint64_t c = 0; c < 7; c++) {
+        put(&w, &m, c, source + 5 * c, 6000 + (size_t)c);
+        if (c % 2 == 0) continue;
+        CHECK_OK(shardio_shard_checkpoint(&w));
+        stages[stage] = m;
+        ends[stage] = (size_t)shardio_slot_size(&w.slot);
+        durable_at[stage++] = tape.ops;
+    }
+    CHECK_OK(shardio_shard_finish(&w, NULL));
+    stages[stage] = m;
+    ends[stage] = g.memory.size;
+    durable_at[stage++] = tape.ops;
+    for (size_t count = 0; count <= tape.ops; count++) {
+        for (uint64_t seed = 0; seed < test_rounds(6); seed++) {
+            size_t length = play_crash(&tape, count, seed ? seed * 1000 + count : 0, before, size, state, sizeof state);
+            bool held = count < durable_at[0];
+            for (size_t s = 0; s < stage && !held; s++)
+                held = (s + 1 == stage || durable_at[s + 1] > count)   /* no later one is durable */
+                       && (index_holds(state, length, ends[s], &stages[s])
+                           || (layout.at_start && index_holds(state, length, shardio_index_size(&layout), &stages[s])));
+            if (CHECK(held)) continue;
+            fprintf(stderr, "  crash after %d of %d, seed %d, start %d way %d update %d\n", (int)count, (int)tape.ops, (int)seed, layout.at_start, (int)way, update);
+            break;
+        }
+    }
+    rig_end(&g);
+}
+
+TEST(crashes_leave_the_old_or_the_new_shard)
+{
+    for (unsigned bits = 0; bits < 4; bits++)
+        for (size_t way = 0; way < 4; way++)
+            for (int update = 0; update < 2; update++) crash_everywhere(bits, way, update != 0);
 }
 
 TEST(wrong_calls_stick)
@@ -1306,6 +1453,19 @@ TEST(changed_under_the_reader)
     CHECK_OK(shardio_shard_read(&reader, 1, back, sizeof back, &n, &error));
     shardio_shard_close(&reader);
     rig_end(&g);
+    make_shard(&g, &m, &layout, true);
+    CHECK_OK(shardio_shard_open(&reader, g.path, &layout, NULL, &error));
+    {   /* replaced, as by a compaction: the open one can still be read, but is not the one of that name */
+        char other[420];
+        snprintf(other, sizeof other, "%s.new", g.path);
+        rig_put(other, "other", 5);
+        CHECK(rename(other, g.path) == 0);
+    }
+    CHECK_STATUS(shardio_shard_unchanged(&reader, &error), SHARDIO_ERR_CHANGED);
+    CHECK_OK(shardio_shard_read(&reader, 4, back, sizeof back, &n, &error));
+    CHECK_BYTES(back, m.chunk[4].data, (size_t)n);
+    shardio_shard_close(&reader);
+    rig_end(&g);
     CHECK_STATUS(shardio_shard_open(&reader, "no/such/file", &layout, NULL, &error), SHARDIO_ERR_NOT_FOUND);
     shardio_shard_close(&reader);
 }
@@ -1348,11 +1508,13 @@ TEST_MAIN(TEST_CASE(written_in_one_go_is_packed)
           TEST_CASE(update_by_name)
           TEST_CASE(updates_of_what_is_no_shard)
           TEST_CASE(updates_of_damaged_shards)
+          TEST_CASE(sync_every_is_a_checkpoint)
           TEST_CASE(order_of_a_checkpoint)
           TEST_CASE(the_tail_holds_a_copy_of_the_index)
           TEST_CASE(checkpoint_without_changes)
           TEST_CASE(many_chunks)
           TEST_CASE(every_call_fails_in_turn)
+          TEST_CASE(crashes_leave_the_old_or_the_new_shard)
           TEST_CASE(wrong_calls_stick)
           TEST_CASE(create_by_name)
           TEST_CASE(one_read_to_open_and_one_a_chunk)

@@ -37,7 +37,7 @@ TEST(memory_is_as_stated)
         c.limit = (size_t)plan.total;
         shardio_array *a = shardio_array_create_in(&store, &o);
         CHECK(c.peak <= plan.total);
-        CHECK(c.peak + 2048 >= plan.total);       /* and not much less: it is exact, but for the names */
+        CHECK(c.peak + 2048 + plan.shards_in_flight * 1024 >= plan.total);       /* exact, but for names */
         uint64_t calls = c.calls;
         CHECK_OK(model_append(&m, a, 0, m.room * m.frame, &r));
         CHECK_U64(c.calls, calls);                /* nothing on the way */
@@ -719,8 +719,9 @@ TEST(no_permission)
 
 /* ---- failures: the n-th operation of the store fails, for every n */
 
-/* What zarr.json says is there, is there. */
-static void check_claims(const model *m, const shardio_store *store)
+/* What zarr.json says is there, is there. Where nothing works any more, not even cutting off what was begun, a shard may
+   be torn: an error, but never other data. */
+static void check_claims(const model *m, const shardio_store *store, bool torn)
 {
     shardio_array_facts f;
     shardio_error e;
@@ -728,7 +729,12 @@ static void check_claims(const model *m, const shardio_store *store)
     memset(&f, 0, sizeof f);
     if (e.status == SHARDIO_OK && CHECK(shardio_array_describe(a, &f) == SHARDIO_OK) && f.shape[0] > 0) {
         CHECK(f.shape[0] <= m->room);
-        model_check_reads(m, a, f.shape[0], 1, 1);
+        uint64_t start[3] = {0, 0, 0}, count[3] = {0, 6, 7};
+        uint8_t got[12 * 42 * 2];
+        count[0] = f.shape[0];
+        shardio_status s = shardio_array_read(a, start, count, got, sizeof got, &e);
+        if (!torn) CHECK_OK(s);
+        if (s == SHARDIO_OK) CHECK_BYTES(got, m->data, (size_t)f.shape[0] * 84);
     } else {
         CHECK(e.status == SHARDIO_OK || e.status == SHARDIO_ERR_NOT_FOUND);
     }
@@ -760,9 +766,9 @@ TEST(every_operation_fails)
             s.status = n % 2 ? SHARDIO_ERR_IO : SHARDIO_ERR_NO_SPACE;
             shardio_array *a = shardio_array_create_in(&store, &m.o);
             shardio_status first = shardio_array_error(a).status, last;
-            for (uint64_t at = 0; at < 9 * 42; at += 30) {
-                shardio_status t = append_plain(&m, a, at, at + 30 > 9 * 42 ? 9 * 42 - at : 30);
-                if (t == SHARDIO_OK && checkpoints && at % 90 == 0) t = shardio_array_checkpoint(a);
+            for (uint64_t at = 0; at < 9 * 42; at += 21) {
+                shardio_status t = append_plain(&m, a, at, 21);
+                if (t == SHARDIO_OK && checkpoints && at % 84 == 21) t = shardio_array_checkpoint(a);
                 if (first != SHARDIO_OK) CHECK_STATUS(t, first);
                 first = t;
                 if (t != SHARDIO_OK && late) break;       /* lost here */
@@ -779,7 +785,7 @@ TEST(every_operation_fails)
             CHECK(s.files == NULL);
             CHECK_U64(c.live, 0);
             s.fail_at = 0;
-            check_claims(&m, &inner);
+            check_claims(&m, &inner, forever);
             key_list list;
             CHECK_OK(store_keys(&inner, "", &list));
             if (!forever) CHECK_U64(list.temporary, 0);
@@ -815,7 +821,7 @@ TEST(no_space)
             shardio_status last = shardio_array_finish(a, &e);
             if (t != SHARDIO_OK) CHECK_STATUS(last, t);
             CHECK_STATUS(last, s.failed ? SHARDIO_ERR_NO_SPACE : SHARDIO_OK);
-            check_claims(&m, &inner);
+            check_claims(&m, &inner, false);
             if (last == SHARDIO_OK) check_all(&m, &inner, 9, 1, false);
             model_end(&m);
             shardio_store_memory_free(&memory);

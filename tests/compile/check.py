@@ -97,31 +97,26 @@ def test(name, function):
 
 def silent_tests(compiler, standards, machine, flags):
     """Nothing to say about the header, however it is included."""
-    unused = "int unused_name_so_that_the_file_is_not_empty(void);\n"
-    ways = {
-        "declarations": (INCLUDE + unused, ["-O2"], True),
-        "implementation": (IMPLEMENT, ["-O2"], False),
-        "twice": (IMPLEMENT + INCLUDE + INCLUDE, [], True),
-        "static": ("#define SHARDIO_STATIC\n" + IMPLEMENT, ["-O2"], False),
-    }
-    for standard in standards:
-        for way, (text, more, syntax) in ways.items():
-            if standard not in (standards[0], standards[-1]) and way != "implementation":
-                continue
-            test("%s%s -std=%s: %s" % (compiler.word, machine, standard, way),
-                 lambda directory, standard=standard, text=text, more=more, syntax=syntax:
-                 compiler.compile(directory, standard, {"one": text}, *(flags + more), syntax=syntax))
-    for options in OPTION_SETS if not machine else OPTION_SETS[:2]:
-        test("%s%s -std=%s: %s" % (compiler.word, machine, standards[0], " ".join(options)),
-             lambda directory, options=options:
-             [compiler.compile(directory, standards[0], {"one": prefix + IMPLEMENT},
-                               *(flags + ["-D" + o for o in options]), syntax=True)
-              for prefix in ("", "#define SHARDIO_STATIC\n")])
-    # users turn the optimizer up, and its warnings come with it
-    for level in ("-O0", "-O3"):
-        test("%s%s -std=%s %s: implementation" % (compiler.word, machine, standards[0], level),
-             lambda directory, level=level:
-             compiler.compile(directory, standards[0], {"one": IMPLEMENT}, *(flags + [level])))
+    def add(name, standard, text, *more, syntax=False):
+        test("%s%s -std=%s%s" % (compiler.word, machine, standard, name), lambda directory:
+             compiler.compile(directory, standard, {"one": text}, *(flags + list(more)), syntax=syntax))
+    first = standards[0]
+    static = "#define SHARDIO_STATIC\n"
+    add(": declarations", first, INCLUDE + "int other(void);\n", "-O2", syntax=True)
+    add(": implementation", first, IMPLEMENT, "-O2")
+    add(": static", first, static + IMPLEMENT, "-O1")
+    for standard in standards[1:]:
+        add(": declarations", standard, INCLUDE + "int other(void);\n", syntax=True)
+        add(": implementation", standard, IMPLEMENT, syntax=True)
+    if machine:
+        add(": SHARDIO_NO_OS", first, IMPLEMENT, "-DSHARDIO_NO_OS", "-O0")
+        return
+    add(": twice", first, IMPLEMENT + INCLUDE + INCLUDE, syntax=True)
+    add(" -O3: implementation", first, IMPLEMENT, "-O3")    # more warnings come with the optimizer
+    for options in OPTION_SETS:
+        defines = ["-D" + o for o in options]
+        add(": " + " ".join(options), first, IMPLEMENT, *(["-O0"] + defines))
+        add(": static " + " ".join(options), first, static + IMPLEMENT, *defines, syntax=True)
 
 
 def two_files(compiler, standard, static):
