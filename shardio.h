@@ -180,7 +180,8 @@ typedef enum shardio_status {
 
 #define SHARDIO_NO_OFFSET UINT64_MAX
 
-/* What went wrong, as data. Copies freely; owns nothing. */
+/* What went wrong, as data. Copies freely; owns nothing. Functions that take one set it in any case, to status
+   SHARDIO_OK when all went well. */
 typedef struct shardio_error {
     shardio_status status;
     int system_code;        /* errno, GetLastError() or the number that the caller's own function gave; 0: none */
@@ -391,7 +392,7 @@ typedef struct shardio_slot {
     bool direct, padded, open, suspended, continued, special;
     const shardio_allocator *allocator;
     void *own_buffer;            /* what the slot allocated itself, or null */
-    size_t own_size;
+    size_t own_size, own_alignment;
     shardio_accounting accounting;
     shardio_error error;         /* the first one; sticky */
 } shardio_slot;
@@ -753,7 +754,8 @@ typedef struct shardio_array_options {
     bool index_at_start, index_big_endian, index_no_checksum;
     bool big_endian;                         /* byte order of the elements in the chunks; default little */
     bool skip_fill;                          /* leave out chunks that hold nothing but the fill value */
-    bool overwrite;                          /* replace an array that exists; default: SHARDIO_ERR_EXISTS */
+    bool overwrite;                          /* replace an array that exists, which is removed by create, once nothing
+                                                else is wrong; default: SHARDIO_ERR_EXISTS */
     shardio_direct direct;
     shardio_durability durability;
     uint64_t checkpoint_every;               /* bytes of elements between two checkpoints; 0: none by itself */
@@ -764,6 +766,8 @@ typedef struct shardio_array_options {
     size_t block_size;                       /* bytes kept of the tail of each shard in flight; 0: 4096; has to hold
                                                 a block of the file system for unbuffered I/O */
     uint32_t max_open_files;                 /* shards open at once; 0: 64. More are closed and continued */
+    shardio_accounting *accounting;          /* finish leaves here what was done in all, the last writes included;
+                                                null: not wanted */
     const shardio_allocator *allocator;      /* null: malloc */
 } shardio_array_options;
 
@@ -1099,8 +1103,11 @@ static shardio_status shardio_p_fail(shardio_error *error, shardio_status status
 static void shardio_p_no_error(shardio_error *error)
 {
     if (error == NULL) return;
-    memset(error, 0, sizeof *error);
+    error->status = SHARDIO_OK;
+    error->system_code = 0;
+    error->operation = error->reason = NULL;
     error->offset = SHARDIO_NO_OFFSET;
+    error->subject[0] = 0;
 }
 
 /* >>platform -------------------------------------------------------------------------------------------------- */
@@ -1269,6 +1276,7 @@ SHARDIO_API shardio_status shardio_file_read(const shardio_file *file, uint64_t 
                                              shardio_error *error)
 {
     uint8_t *to = (uint8_t *)data;
+    shardio_p_no_error(error);
     while (size > 0) {
         size_t ask = (size_t)shardio_p_min(size, SHARDIO_P_LARGEST_TRANSFER), done = 0;
         int code = 0;
@@ -2136,8 +2144,8 @@ static bool shardio_p_resolve(const char *path, char *resolved, size_t size)
     if (shardio_p_length(path) >= size) return false;
     memcpy(resolved, path, shardio_p_length(path) + 1);
     for (int i = 0; i < SHARDIO_P_LONGEST_CHAIN; i++) {
-        (void)shardio_p_os_kind(resolved, &link);
-        if (!link) return true;
+        shardio_p_kind kind = shardio_p_os_kind(resolved, &link);
+        if (!link || kind == SHARDIO_P_SPECIAL) return true;   /* the name of a pipe behind /dev/stdout is none */
         if (!shardio_p_os_read_link(resolved, target, sizeof target)) return false;
         size_t keep = shardio_p_is_separator(target[0]) ? 0 : shardio_p_parent_length(resolved), n = shardio_p_length(target);
         if (keep > 0 && !shardio_p_is_separator(resolved[keep - 1])) keep++;   /* the separator behind the directory */
@@ -2242,6 +2250,7 @@ SHARDIO_API shardio_status shardio_file_open(shardio_file *file, const char *pat
     char resolved[SHARDIO_P_PATH];
     const char *reason = NULL, *name = path;
     int code = 0;
+    shardio_p_no_error(error);
     if (file == NULL || path == NULL || path[0] == 0 || (unsigned)mode > SHARDIO_OPEN_CREATE)
         return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", path, "a file and a path are needed");
     memset(file, 0, sizeof *file);
@@ -2590,6 +2599,7 @@ static shardio_status shardio_p_slot_write_once(shardio_slot *slot, uint64_t off
     if (status != SHARDIO_OK) return shardio_p_slot_fail(slot, status, "write", offset, code, NULL);
     if (*done > ask) return shardio_p_slot_fail(slot, SHARDIO_ERR_IO, "write", offset, 0, "wrote more than it was given");
     slot->accounting.device_bytes += *done;
+    slot->device_end = shardio_p_max(slot->device_end, offset + *done);
     if (*done == 0) return shardio_p_slot_fail(slot, SHARDIO_ERR_IO, "write", offset, 0, "the file takes no more");
     if (slot->padded) *done -= *done % slot->block;   /* go on from the last whole block */
     return SHARDIO_OK;
@@ -2609,7 +2619,6 @@ static shardio_status shardio_p_slot_write(shardio_slot *slot, uint64_t offset, 
         data += done;
         size -= done;
         slot->unsynced += done;
-        slot->device_end = shardio_p_max(slot->device_end, offset);
     }
     shardio_p_slot_drop_behind(slot, offset);
     if (slot->sync_every > 0 && slot->unsynced >= slot->sync_every) return shardio_p_slot_sync_contents(slot);
@@ -2803,8 +2812,10 @@ SHARDIO_API shardio_status shardio_slot_create(shardio_slot *slot, const char *p
         slot->error = error;
         return status;
     }
-    size_t alignment = SHARDIO_P_MAX_BLOCK, size = o.buffer_size;
-    if (size < alignment) alignment = SHARDIO_P_DEFAULT_BLOCK;
+    shardio_file_facts facts;   /* if it cannot be asked now, begin will say so */
+    (void)shardio_p_file_facts(&file, &facts, NULL);
+    size_t size = (size_t)shardio_p_max(o.buffer_size, facts.length_alignment);   /* one block at least */
+    size_t alignment = (size_t)shardio_p_max(SHARDIO_P_DEFAULT_BLOCK, facts.memory_alignment);
     void *buffer = shardio_p_allocate(o.allocator, size, alignment);
     if (buffer == NULL) {
         (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
@@ -2814,6 +2825,7 @@ SHARDIO_API shardio_status shardio_slot_create(shardio_slot *slot, const char *p
     slot->allocator = o.allocator;
     slot->own_buffer = buffer;
     slot->own_size = size;
+    slot->own_alignment = alignment;
     if (status != SHARDIO_OK) shardio_slot_abort(slot);
     return status;
 }
@@ -2962,8 +2974,7 @@ static void shardio_p_slot_end(shardio_slot *slot)
     slot->open = false;
     slot->accounting.logical_bytes = shardio_slot_size(slot);
     if (slot->own_buffer == NULL) return;
-    shardio_p_release(slot->allocator, slot->own_buffer, slot->own_size,
-                      slot->own_size < SHARDIO_P_MAX_BLOCK ? SHARDIO_P_DEFAULT_BLOCK : SHARDIO_P_MAX_BLOCK);
+    shardio_p_release(slot->allocator, slot->own_buffer, slot->own_size, slot->own_alignment);
     slot->own_buffer = NULL;
 }
 
@@ -2996,7 +3007,7 @@ SHARDIO_API void shardio_slot_abort(shardio_slot *slot)
 }
 
 /* Appends a piece of another file, through the buffer. */
-static shardio_status shardio_p_slot_append_from(shardio_slot *slot, const shardio_file *file, uint64_t offset,
+static inline shardio_status shardio_p_slot_append_from(shardio_slot *slot, const shardio_file *file, uint64_t offset,
                                                  uint64_t size)
 {
     shardio_status status = shardio_p_slot_enter(slot, "append");
@@ -3535,6 +3546,7 @@ SHARDIO_API shardio_status shardio_shard_open_file(shardio_shard_reader *reader,
                                                    const shardio_index_layout *layout,
                                                    const shardio_allocator *allocator, shardio_error *error)
 {
+    shardio_p_no_error(error);
     if (reader == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no reader");
     memset(reader, 0, sizeof *reader);
     reader->file = file;
@@ -3578,6 +3590,7 @@ SHARDIO_API shardio_status shardio_shard_locate(const shardio_shard_reader *read
 {
     const char *reason = "the shard has fewer chunks than this number";
     shardio_status status = SHARDIO_ERR_ARGUMENT;
+    shardio_p_no_error(error);
     if (reader == NULL || reader->index == NULL)
         return shardio_p_fail(error, SHARDIO_ERR_STATE, "look up", NULL, "the shard is not open");
     if (chunk < reader->layout.chunks)
@@ -3678,6 +3691,7 @@ SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader,
 {
     shardio_p_extent window[SHARDIO_P_WINDOW];
     shardio_status status = SHARDIO_OK;
+    shardio_p_no_error(error);
     for (size_t done = 0; done < count && status == SHARDIO_OK;) {
         size_t held = 0;
         for (; done < count && held < SHARDIO_P_WINDOW && status == SHARDIO_OK; done++) {
@@ -3698,6 +3712,7 @@ SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader,
 SHARDIO_API shardio_status shardio_shard_unchanged(const shardio_shard_reader *reader, shardio_error *error)
 {
     shardio_file_facts now;
+    shardio_p_no_error(error);
     shardio_status status = shardio_p_file_facts(&reader->file, &now, error);
     if (status != SHARDIO_OK) return status;
     if (now.size == reader->facts.size && memcmp(now.identity, reader->facts.identity, sizeof now.identity) == 0) return SHARDIO_OK;
@@ -3748,6 +3763,7 @@ SHARDIO_API shardio_status shardio_shard_verify(shardio_shard_reader *reader, sh
     shardio_error fault;
     size_t held = 0;
     if (summary == NULL) summary = &own;
+    shardio_p_no_error(error);
     memset(summary, 0, sizeof *summary);
     if (reader == NULL || reader->index == NULL)
         return shardio_p_fail(error, SHARDIO_ERR_STATE, "verify", NULL, "the shard is not open");
@@ -4076,6 +4092,7 @@ SHARDIO_API shardio_status shardio_json_parse(const char *text, size_t size, sha
 {
     shardio_p_json_check check;
     bool fine = text != NULL;
+    shardio_p_no_error(error);
     memset(&check, 0, sizeof check);
     check.text = text;
     check.size = size;
@@ -4648,7 +4665,8 @@ static const char *shardio_p_meta_derive(shardio_p_meta *m, bool open_ended)
 {
     uint64_t elements = 1, chunk_bytes, chunks = 1;
     shardio_p_type type = shardio_p_type_of(m->dtype);
-    m->element = chunk_bytes = type.size;
+    m->element = type.size;
+    chunk_bytes = type.size;
     m->unit = m->big_endian == shardio_p_machine_is_big() ? 1 : type.unit;
     shardio_p_copy_elements(m->stored_fill, m->fill, m->element, m->unit);
     for (uint32_t i = 0; i < m->ndim; i++) {
@@ -5048,9 +5066,12 @@ static shardio_status shardio_p_read_node(shardio_json root, const char *type, c
     if (wrong != NULL) return shardio_p_meta_fail(error, SHARDIO_ERR_CORRUPT, file, "metadata", wrong);
     if (!shardio_json_uint64(shardio_json_member(root, "zarr_format"), &format) || format != 3)
         return shardio_p_meta_fail(error, SHARDIO_ERR_UNSUPPORTED, file, "zarr_format", "not version 3");
-    if (!shardio_json_is(shardio_json_member(root, "node_type"), type))
-        return shardio_p_meta_fail(error, SHARDIO_ERR_CORRUPT, file, "node_type",
-                                   type[0] == 'a' ? "not an array" : "not a group");
+    if (!shardio_json_is(shardio_json_member(root, "node_type"), type)) {
+        bool other = shardio_json_is(shardio_json_member(root, "node_type"), type[0] == 'a' ? "group" : "array");
+        if (!other) return shardio_p_meta_fail(error, SHARDIO_ERR_CORRUPT, file, "node_type", "neither array nor group");
+        return shardio_p_meta_fail(error, SHARDIO_ERR_ARGUMENT, file, "node_type",
+                                   type[0] == 'a' ? "a group, not an array" : "an array, not a group");
+    }
     while (shardio_json_next(root, &at, &name, &value)) {
         char unknown[64];
         if (shardio_p_may_ignore(name, value)) continue;
@@ -5137,6 +5158,7 @@ struct shardio_array {
     shardio_direct direct;
     shardio_durability durability;
     uint64_t drop_behind, checkpoint_every;
+    shardio_accounting *report;              /* the caller's, for finish; or null */
     bool skip_fill, claimed, store_was_empty, published, groups_written, resuming;
     uint8_t *rows, *staging, *scratch, *small_names;
     shardio_arena small_arena;               /* hands out small_names to the store, for one file at a time */
@@ -5147,6 +5169,7 @@ struct shardio_array {
     uint64_t at[SHARDIO_MAX_DIMS];           /* chunk index of the batch, up to batch_dim */
     uint64_t steps, extent;                  /* of this batch: chunks and elements along batch_dim */
     uint64_t filled, elements;               /* of this batch */
+    uint64_t flushed;                        /* rows of chunks of this batch that are full and handed over */
     uint64_t total, frame, limit;            /* elements appended, in a frame, and at most */
     uint64_t published_total, since_checkpoint;
     /* reading */
@@ -5519,6 +5542,7 @@ SHARDIO_API shardio_status shardio_array_memory(const shardio_array_options *opt
     shardio_p_meta m;
     shardio_p_plan p;
     memset(&p, 0, sizeof p);
+    shardio_p_no_error(error);
     shardio_status status = shardio_p_meta_from_options(&m, options, error);
     if (status != SHARDIO_OK) return status;
     size_t longest = shardio_p_longest_key(&m, path_length + 1);
@@ -5588,6 +5612,7 @@ SHARDIO_API shardio_status shardio_array_suggest(shardio_array_options *options,
     shardio_array_options trial;
     shardio_memory_plan plan;
     shardio_p_meta m;
+    shardio_p_no_error(error);
     if (options == NULL) return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options", "there are none");
     trial = *options;
     for (uint32_t i = 0; i < SHARDIO_MAX_DIMS; i++) trial.chunk[i] = trial.shard[i] = 1;
@@ -5692,6 +5717,7 @@ static void shardio_p_take_write_options(shardio_array *array, const shardio_arr
     array->durability = o->durability;
     array->drop_behind = o->drop_behind;
     array->checkpoint_every = o->checkpoint_every;
+    array->report = o->accounting;
     array->skip_fill = o->skip_fill;
 }
 
@@ -5923,7 +5949,7 @@ static void shardio_p_begin_batch(shardio_array *array)
     array->extent = array->steps * m->chunk[b];
     if (m->grid[b] != UINT64_MAX) array->extent = shardio_p_min(array->extent, m->shape[b] - at * m->chunk[b]);
     array->elements = array->extent * shardio_p_product(m->shape, b + 1, m->ndim);
-    array->filled = 0;
+    array->filled = array->flushed = 0;
     shardio_p_note_phases(array);
     if (shardio_p_batch_is_ragged(array)) shardio_p_fill(array->rows, array->plan.rows, m->stored_fill, m->element);
 }
@@ -6294,8 +6320,8 @@ static shardio_status shardio_p_write_chunk_file(shardio_array *array, const sha
     return shardio_p_array_inherit(array, &slot.error);
 }
 
-/* Does something to the part of each shard in the first `steps` rows of chunks of the batch. */
-static shardio_status shardio_p_each_box(shardio_array *array, uint64_t steps,
+/* Does something to the part of each shard in some rows of chunks of the batch. */
+static shardio_status shardio_p_each_box(shardio_array *array, uint64_t first_step, uint64_t steps,
                                          shardio_status (*act)(shardio_array *, const shardio_p_box *))
 {
     const shardio_p_meta *m = &array->meta;
@@ -6305,7 +6331,7 @@ static shardio_status shardio_p_each_box(shardio_array *array, uint64_t steps,
     bool more;
     memset(&box, 0, sizeof box);
     for (uint32_t i = 0; i <= b; i++) {
-        box.first[i] = array->at[i];
+        box.first[i] = array->at[i] + (i == b ? first_step : 0);
         box.count[i] = i == b ? steps : 1;
         box.shard[i] = array->at[i] / m->per_shard[i];
     }
@@ -6324,9 +6350,12 @@ static shardio_status shardio_p_each_box(shardio_array *array, uint64_t steps,
     return status;
 }
 
-static shardio_status shardio_p_flush(shardio_array *array, uint64_t steps)
+/* Hands the rows of chunks of the batch before `end` over, unless a checkpoint has done so when they were full. */
+static shardio_status shardio_p_flush(shardio_array *array, uint64_t end)
 {
-    return shardio_p_each_box(array, steps, array->meta.sharded ? shardio_p_put_box : shardio_p_write_chunk_file);
+    if (end == array->flushed) return SHARDIO_OK;
+    return shardio_p_each_box(array, array->flushed, end - array->flushed,
+                              array->meta.sharded ? shardio_p_put_box : shardio_p_write_chunk_file);
 }
 
 /* Moves on to the next batch. True: the shards in flight are complete. */
@@ -6391,7 +6420,9 @@ static shardio_status shardio_p_flush_begun(shardio_array *array)
     uint64_t steps = shardio_p_divide_up(shardio_p_divide_up(array->filled, one), m->chunk[b]);
     uint64_t end = shardio_p_min(steps * m->chunk[b], array->extent) * one;
     shardio_p_gather(array, array->filled, NULL, end - array->filled);
-    return shardio_p_flush(array, steps);
+    shardio_status status = shardio_p_flush(array, steps);
+    array->flushed = array->filled / one / m->chunk[b];   /* the rest comes again when it is complete */
+    return status;
 }
 
 /* -- the interface of a writer */
@@ -6403,16 +6434,29 @@ static shardio_status shardio_p_writer_enter(shardio_array *array, const char *o
     return shardio_p_fail(NULL, SHARDIO_ERR_STATE, operation, NULL, NULL);   /* a reader is never sticky */
 }
 
+/* Elements until the next checkpoint that the options ask for. */
+static uint64_t shardio_p_until_checkpoint(const shardio_array *array)
+{
+    if (array->checkpoint_every == 0) return UINT64_MAX;
+    return shardio_p_max(1, shardio_p_divide_up(array->checkpoint_every - array->since_checkpoint, array->meta.element));
+}
+
 SHARDIO_API shardio_status shardio_array_append(shardio_array *array, const void *elements, uint64_t count)
 {
     shardio_status status = shardio_p_writer_enter(array, "append");
     if (status != SHARDIO_OK || count == 0) return status;
     if (count > array->limit - array->total)
         return shardio_p_array_fail(array, SHARDIO_ERR_ARGUMENT, "append", array->prefix, 0, "more elements than the shape has");
-    array->since_checkpoint += count * array->meta.element;
-    status = shardio_p_append(array, (const uint8_t *)elements, count);
-    if (status == SHARDIO_OK && array->checkpoint_every > 0 && array->since_checkpoint >= array->checkpoint_every)
-        status = shardio_array_checkpoint(array);
+    const uint8_t *from = (const uint8_t *)elements;
+    while (count > 0 && status == SHARDIO_OK) {
+        uint64_t n = shardio_p_min(count, shardio_p_until_checkpoint(array));
+        status = shardio_p_append(array, from, n);
+        if (from != NULL) from += n * array->meta.element;
+        count -= n;
+        array->since_checkpoint += n * array->meta.element;
+        if (status == SHARDIO_OK && array->checkpoint_every > 0 && array->since_checkpoint >= array->checkpoint_every)
+            status = shardio_array_checkpoint(array);
+    }
     return status;
 }
 
@@ -6456,6 +6500,7 @@ SHARDIO_API shardio_status shardio_array_finish(shardio_array *array, shardio_er
     if (array == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "finish", NULL, "no array");
     shardio_status status = shardio_p_writer_enter(array, "finish");
     if (status == SHARDIO_OK) status = shardio_p_finish(array);
+    if (array->mode == SHARDIO_P_WRITING && array->report != NULL) *array->report = shardio_array_accounting(array);
     if (error != NULL) *error = array->error;
     if (status == SHARDIO_ERR_STATE && error != NULL && error->status == SHARDIO_OK)
         shardio_p_fail(error, status, "finish", array->store.name, "it was opened for reading");
@@ -6764,6 +6809,8 @@ SHARDIO_API shardio_accounting shardio_array_accounting(const shardio_array *arr
         shardio_accounting one = shardio_shard_accounting(&array->flights[i].shard);
         shardio_p_add_accounting(&sum, &one);
     }
+    for (uint32_t i = 0; array->mode == SHARDIO_P_READING && i < array->max_open; i++)
+        if (array->kept[i].used != 0) sum.device_calls += array->kept[i].reader.reads;
     return sum;
 }
 
@@ -7089,6 +7136,7 @@ static shardio_status shardio_p_read_part(shardio_p_reading *reading, shardio_er
 
 static shardio_status shardio_p_reader_enter(shardio_array *array, const char *operation, shardio_error *error)
 {
+    shardio_p_no_error(error);
     if (array == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, NULL, "no array");
     if (array->mode == SHARDIO_P_READING) return SHARDIO_OK;
     if (array->error.status != SHARDIO_OK) {
@@ -7188,7 +7236,7 @@ static shardio_status shardio_p_load_chunk_file(shardio_array *array, const shar
 static shardio_status shardio_p_load_begun(shardio_array *array)
 {
     shardio_accounting before = array->accounting;
-    shardio_status status = shardio_p_each_box(array, 1, array->meta.sharded ? shardio_p_load_shard : shardio_p_load_chunk_file);
+    shardio_status status = shardio_p_each_box(array, 0, 1, array->meta.sharded ? shardio_p_load_shard : shardio_p_load_chunk_file);
     array->accounting = before;
     shardio_p_release(array->allocator, array->buffer, array->buffer_size, SHARDIO_P_DEFAULT_BLOCK);
     shardio_p_release(array->allocator, array->decoded, array->decoded_size, SHARDIO_P_DEFAULT_BLOCK);

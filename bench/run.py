@@ -468,7 +468,8 @@ def report(bench, found, size, latencies, crc, whole):
 file is created until finish returns, or until contents and directory are on stable storage. One call per chunk, or per
 frame of uint16, 1024x1024. Share: of the limit, computed within each round, then the median; range: smallest and largest
 of the rounds (of the limit: of its single runs beside their median in the round). Files are removed and the system
-synced before each run. The page-cache figures of "until return" are mostly copies into memory: the disk works later.
+synced before each run. Until return, a writer through the page cache has copied into memory and leaves the disk's work for
+later; its figures swing widely from run to run, in a virtual machine with fresh memory all the more.
 Libraries write uncompressed with their default threads, a whole shard a call (acquire-zarr: a frame a call), in the
 first {PEER_ROUNDS} rounds only.
 

@@ -1141,6 +1141,7 @@ static int set_writing(import_job *job)
                                                                                      : SHARDIO_DIRECT_AUTO;
     o->skip_fill = s->skip_fill;
     o->overwrite = s->force;
+    o->accounting = &job->accounting;
     if (s->sync != NULL && strcmp(s->sync, "none") == 0) o->durability = SHARDIO_DURABLE_NONE;
     else if (s->sync != NULL && strcmp(s->sync, "finish") != 0 && !parse_size(s->sync, &o->checkpoint_every))
         return complain(s, EXIT_USAGE, "--sync %s: has to be none, finish or a size such as 64M", s->sync);
@@ -1543,7 +1544,6 @@ static void print_import_summary(const import_job *job)
 static int finish_import(import_job *job)
 {
     shardio_error error;
-    job->accounting = shardio_array_accounting(job->array);
     shardio_status status = shardio_array_finish(job->array, &error);
     job->array = NULL;
     job->seconds = now() - job->progress.begun;

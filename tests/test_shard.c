@@ -706,7 +706,7 @@ TEST(order_of_a_checkpoint)
                     CHECK(sync < top);
                 }
                 if (!layout.at_start) CHECK(round == 0 || find(&g.faulty, from, FAULTY_WRITE, true) == g.faulty.logged);
-                if (test_failures > failures)
+                if (test_failures > failures && failures < 10)
                     fprintf(stderr, "  start %d way %d round %d: %s\n", layout.at_start, (int)way, (int)round, faulty_text(&g.faulty, from, text, sizeof text));
             }
             CHECK_OK(shardio_shard_finish(&w, NULL));
@@ -997,7 +997,7 @@ static void crash_everywhere(unsigned bits, size_t way, bool update)
                        && (index_holds(state, length, ends[s], &stages[s])
                            || (layout.at_start && index_holds(state, length, shardio_index_size(&layout), &stages[s])));
             if (CHECK(held)) continue;
-            fprintf(stderr, "  crash after %d of %d, seed %d, start %d way %d update %d\n", (int)count, (int)tape.ops, (int)seed, layout.at_start, (int)way, update);
+            if (test_failures < 10) fprintf(stderr, "  crash after %d of %d, seed %d, start %d way %d update %d\n", (int)count, (int)tape.ops, (int)seed, layout.at_start, (int)way, update);
             break;
         }
     }

@@ -16,7 +16,7 @@ TEST(memory_is_as_stated)
 {
     char directory[300], path[400];
     test_directory(directory, sizeof directory);
-    for (uint64_t seed = 0; seed < 200; seed++) {
+    for (uint64_t seed = 0; seed < 120; seed++) {
         shardio_memory_store memory;
         shardio_store store = shardio_store_memory(&memory, NULL);
         shardio_memory_plan plan;
@@ -161,6 +161,7 @@ TEST(many_shards_in_flight)
     o.shard[0] = 4;
     o.memory = 1;
     o.durability = SHARDIO_DURABLE_NONE;
+    o.direct = SHARDIO_DIRECT_OFF;
     o.max_open_files = 16;
     shardio_array *a = shardio_array_create(path, &o);
     uint16_t *frame = (uint16_t *)malloc(128 * 128 * 2), *got = (uint16_t *)malloc(128 * 128 * 2);
