@@ -19,8 +19,9 @@ VALGRIND   ?= valgrind -q --error-exitcode=99 --leak-check=full --errors-for-lea
 
 Q       := $(if $(filter 1,$(V)),,@)
 VERSION := $(shell sed -n 's/^.define SHARDIO_VERSION_STRING "\(.*\)"/\1/p' shardio.h)
-WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion $(if $(filter true,$(CI)),-Werror)
-OWN     := -I. $(WARN)
+WARN    := -Wall -Wextra -Wpedantic -Wshadow $(if $(filter true,$(CI)),-Werror)
+OWN     := -I. $(WARN) -Wconversion -Wsign-conversion
+TESTING := -I. $(WARN) -Wno-unused-function
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
 TOOL     := $(BUILD)/shardio
@@ -55,13 +56,12 @@ $(1)/%: $(2)/%.c $(1)/.flags
 endef
 
 tool       = $(CC) -std=c99 $(OWN) $(CFLAGS)
-test-words = -Wno-unused-function
-c          = $(tool) $(test-words)
-asan-gcc   = $(GCC) -std=c99 $(OWN) $(test-words) $(SANITIZE)
-asan-clang = $(CLANG) -std=c99 $(OWN) $(test-words) $(SANITIZE)
-cxx        = $(CXX) -x c++ -std=c++11 $(OWN) $(test-words) $(CFLAGS)
-m32        = $(CC) $(M32) -std=c99 $(OWN) $(test-words) $(CFLAGS)
-s390x      = $(S390X_CC) -static -std=c99 $(OWN) $(test-words) -O2 -g
+c          = $(CC) -std=c99 $(TESTING) $(CFLAGS)
+asan-gcc   = $(GCC) -std=c99 $(TESTING) $(SANITIZE)
+asan-clang = $(CLANG) -std=c99 $(TESTING) $(SANITIZE)
+cxx        = $(CXX) -x c++ -std=c++11 $(TESTING) $(CFLAGS)
+m32        = $(CC) $(M32) -std=c99 $(TESTING) $(CFLAGS)
+s390x      = $(S390X_CC) -static -std=c99 $(TESTING) -O2 -g
 
 VARIANTS := c asan-gcc asan-clang cxx m32 s390x
 $(foreach v,$(VARIANTS),$(eval $(call compile,$(BUILD)/$(v),$(v)))$(eval $(call from,$(BUILD)/$(v),tests,$(v))))

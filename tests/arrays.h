@@ -161,7 +161,8 @@ static inline shardio_status store_keys(const shardio_store *store, const char *
 {
     int code = 0;
     memset(list, 0, sizeof *list);
-    return store->functions->list(store->context, prefix, key_list_each, list, &code);
+    shardio_status s = store->functions->list(store->context, prefix, key_list_each, list, &code);
+    return s == SHARDIO_ERR_NOT_FOUND ? SHARDIO_OK : s;      /* a directory that is not there has no keys */
 }
 
 static inline bool key_listed(const key_list *list, const char *key)

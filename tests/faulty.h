@@ -519,7 +519,7 @@ static inline void *counting_allocate(void *context, size_t size, size_t alignme
 {
     counting *c = (counting *)context;
     void *memory = NULL;
-    if (++c->calls == c->fail_at || (c->limit && c->held + size > c->limit)) return NULL;
+    if (++c->calls == c->fail_at || size > SIZE_MAX / 2 || (c->limit && c->held + size > c->limit)) return NULL;
     if (posix_memalign(&memory, alignment < sizeof(void *) ? sizeof(void *) : alignment, size ? size : 1) != 0) return NULL;
     memset(memory, 0xA5, size);
     c->held += size;
