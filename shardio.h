@@ -2359,9 +2359,13 @@ static uint32_t shardio_p_crc32c_tables(uint32_t state, const uint8_t *data, siz
     return state;
 }
 
-/* Which instructions there are. Each set gives a step of 8 bytes, one of a byte, and a shift of a state over
-   SHARDIO_P_CRC_LONG or SHARDIO_P_CRC_SHORT bytes of zeros, with which three independent streams are joined: one
-   stream alone waits for the instruction's latency. */
+/* Which instructions there are. Each set gives a step of 8 bytes, one of a byte, and a shift of a state over as many
+   bytes of zeros as a stream has, with which three independent streams are joined: one stream alone waits for the
+   instruction's latency. Long streams because the CPU fetches ahead from memory only where it reads on for some pages;
+   shorter ones for what is left. */
+typedef struct shardio_p_crc_stream {
+    uint32_t length, constant;   /* bytes, a multiple of 16; of the shift */
+} shardio_p_crc_stream;
 #define SHARDIO_P_CRC_HARDWARE 0
 #if !defined(SHARDIO_NO_CRC_HARDWARE) && !SHARDIO_NO_OS
 
@@ -2376,8 +2380,8 @@ static uint32_t shardio_p_crc32c_tables(uint32_t state, const uint8_t *data, siz
 #define SHARDIO_P_CRC_TARGET __attribute__((target("sse4.2,pclmul")))
 #endif
 /* x^(8n-33) mod P, bits reversed: the 33 are what the carry-less product and the CRC instruction add */
-enum { SHARDIO_P_CRC_LONG = 4096, SHARDIO_P_CRC_SHORT = 256 };
-static const uint32_t shardio_p_crc_long = 0x82F89C77u, shardio_p_crc_short = 0xB9E02B86u;
+static const shardio_p_crc_stream shardio_p_crc_streams[] = {
+    {65536, 0xC5013A36u}, {4096, 0x82F89C77u}, {512, 0xDD7E3B0Cu}, {128, 0x0D3B6092u}};
 
 static const char *shardio_p_crc_hardware(void)
 {
@@ -2427,8 +2431,7 @@ SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_shift(uint32_t state, 
 #define SHARDIO_P_CRC_TARGET __attribute__((target("+crc")))
 #endif
 /* x^(8n) mod P, bits reversed; the product costs some hundred steps, so the streams are longer */
-enum { SHARDIO_P_CRC_LONG = 8192, SHARDIO_P_CRC_SHORT = 512 };
-static const uint32_t shardio_p_crc_long = 0x28461564u, shardio_p_crc_short = 0x74C360A4u;
+static const shardio_p_crc_stream shardio_p_crc_streams[] = {{65536, 0xFE7740E6u}, {8192, 0x28461564u}, {512, 0x74C360A4u}};
 
 static const char *shardio_p_crc_hardware(void)
 {
@@ -2469,26 +2472,31 @@ static inline uint32_t shardio_p_crc_shift(uint32_t state, uint32_t constant)
 #endif
 
 #if SHARDIO_P_CRC_HARDWARE
-/* Three streams of `length` bytes each. */
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_three(uint32_t state, const uint8_t *data, size_t length,
-                                                                uint32_t constant)
+/* Three streams of `length` bytes each, two steps a turn so that the loop itself costs nothing. */
+SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_three(uint32_t state, const uint8_t *data,
+                                                                const shardio_p_crc_stream *stream)
 {
     uint32_t second = 0, third = 0;
-    for (const uint8_t *end = data + length; data < end; data += 8) {
+    const uint8_t *b = data + stream->length, *c = b + stream->length;
+    for (const uint8_t *end = b; data < end; data += 16, b += 16, c += 16) {
         state = shardio_p_crc_step8(state, data);
-        second = shardio_p_crc_step8(second, data + length);
-        third = shardio_p_crc_step8(third, data + 2 * length);
+        second = shardio_p_crc_step8(second, b);
+        third = shardio_p_crc_step8(third, c);
+        state = shardio_p_crc_step8(state, data + 8);
+        second = shardio_p_crc_step8(second, b + 8);
+        third = shardio_p_crc_step8(third, c + 8);
     }
-    state = shardio_p_crc_shift(state, constant) ^ second;
-    return shardio_p_crc_shift(state, constant) ^ third;
+    state = shardio_p_crc_shift(state, stream->constant) ^ second;
+    return shardio_p_crc_shift(state, stream->constant) ^ third;
 }
 
 SHARDIO_P_CRC_TARGET static uint32_t shardio_p_crc32c_hardware(uint32_t state, const uint8_t *data, size_t size)
 {
-    for (; size >= 3 * SHARDIO_P_CRC_LONG; data += 3 * SHARDIO_P_CRC_LONG, size -= 3 * SHARDIO_P_CRC_LONG)
-        state = shardio_p_crc_three(state, data, SHARDIO_P_CRC_LONG, shardio_p_crc_long);
-    for (; size >= 3 * SHARDIO_P_CRC_SHORT; data += 3 * SHARDIO_P_CRC_SHORT, size -= 3 * SHARDIO_P_CRC_SHORT)
-        state = shardio_p_crc_three(state, data, SHARDIO_P_CRC_SHORT, shardio_p_crc_short);
+    for (size_t i = 0; i < sizeof shardio_p_crc_streams / sizeof shardio_p_crc_streams[0]; i++) {
+        const shardio_p_crc_stream *stream = &shardio_p_crc_streams[i];
+        size_t step = 3 * (size_t)stream->length;
+        for (; size >= step; data += step, size -= step) state = shardio_p_crc_three(state, data, stream);
+    }
     for (; size >= 8; data += 8, size -= 8) state = shardio_p_crc_step8(state, data);
     for (; size > 0; data++, size--) state = shardio_p_crc_step1(state, *data);
     return state;
@@ -7562,6 +7570,8 @@ static bool shardio_p_may_match(const char *key, const char *prefix)
 static bool shardio_p_list_file(shardio_p_listing *l)
 {
     const char *key = l->path + l->root + 1;
+    size_t prefix = shardio_p_length(l->prefix);
+    if (shardio_p_length(key) < prefix || memcmp(key, l->prefix, prefix) != 0) return true;
     uint64_t size = shardio_p_os_size(l->path);
     l->stopped = !l->each(l->context, key, size, shardio_p_is_temporary(key));
     return !l->stopped;

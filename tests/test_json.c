@@ -537,7 +537,7 @@ TEST(strings_written_read_back)
     uint64_t r = 9;
     for (int k = 0; k < 3000; k++) {
         char text[100], json[700], back[100];
-        size_t size = 0, length = test_random(&r) % 24;
+        size_t size = 0, length = (size_t)(test_random(&r) % 24);
         for (size_t i = 0; i < length; i++) {
             uint32_t c = (uint32_t)(test_random(&r) % (k % 3 == 0 ? 0x80 : k % 3 == 1 ? 0x800 : 0x110000));
             if (c == 0 || (c >= 0xd800 && c < 0xe000)) c = '"';
@@ -614,7 +614,7 @@ TEST(mutated)
             else if (how % 4 == 2) copy[at] = lively[(how >> 8) % (sizeof lively - 1)];
             else copy[at] = copy[(how >> 8) % size];
         }
-        size_t used = k % 5 == 0 ? test_random(&r) % size : size;
+        size_t used = k % 5 == 0 ? (size_t)(test_random(&r) % size) : size;
         if (used < size) { char *less = (char *)malloc(used + 1); memcpy(less, copy, used); free(copy); copy = (char *)realloc(less, used ? used : 1); }
         if (shardio_json_parse(copy, used, &v, NULL) == SHARDIO_OK) { valid++; walk_all(v); }
         free(copy);

@@ -943,7 +943,7 @@ TEST(no_descriptor_left)
     CHECK_U64(slot.error.system_code, EMFILE);
     CHECK(setrlimit(RLIMIT_NOFILE, &old) == 0);
     CHECK_STATUS(shardio_slot_finish(&slot), SHARDIO_ERR_IO);
-    CHECK_U64(entries(), 0);
+    CHECK(access(in("a"), F_OK) != 0);
 }
 
 /* What bears the name when a suspended file is opened again need not be that file: nobody else's is written to. */

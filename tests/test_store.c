@@ -225,7 +225,7 @@ static void check_suspended(const shardio_store *store, const char *parent)
     for (int i = 0; i < 5; i++) {
         shardio_file_facts facts;
         memset(&facts, 0, sizeof facts);
-        CHECK_OK(file_write_all(&f, (uint64_t)i, "abcde" + i, 1));
+        CHECK_OK(file_write_all(&f, (uint64_t)i, &"abcde"[i], 1));
         CHECK_OK(f.functions->suspend(f.context, &code));
         CHECK_OK(g.functions->suspend(g.context, &code));
         CHECK_OK(g.functions->resume(g.context, &code));
@@ -445,7 +445,7 @@ static void check_random(const shardio_store *store, const char *parent)
     uint64_t r = parent != NULL ? 1 : 2;
     memset(want, 0, sizeof want);
     for (int k = 0; k < 500; k++) {
-        size_t i = test_random(&r) % KEYS;
+        size_t i = (size_t)(test_random(&r) % KEYS);
         char text[40];
         shardio_file f;
         shardio_status s;
