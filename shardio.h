@@ -718,6 +718,7 @@ typedef struct shardio_store_functions {
     /* Begins a new value; the key shows it when the file is published. */
     shardio_status (*create)(void *store, const char *key, bool overwrite, const shardio_allocator *allocator,
                              shardio_file *file, int *code);
+    /* Removes a key, and what only held it; the key "" is the store itself, if nothing is in it. */
     shardio_status (*remove)(void *store, const char *key, int *code);
     /* Calls `each` for every key below `prefix` ("" or "a/b/"), in any order, until it returns false. `temporary`:
        a value that was never published. */
@@ -771,7 +772,8 @@ typedef struct shardio_array_options {
     const shardio_allocator *allocator;      /* null: malloc */
 } shardio_array_options;
 
-/* Memory that writing an array takes: all of it in one piece, when it is created, and no more later. */
+/* Memory that writing an array takes: all of it in one piece, when it is created, and no more later. Only creating and
+   continuing take something besides for a moment: the zarr.json of groups on the way, a chunk that is continued. */
 typedef struct shardio_memory_plan {
     uint64_t total;             /* bytes: the sum of */
     uint64_t rows;              /* gathered rows of chunks */
@@ -852,7 +854,7 @@ typedef struct shardio_array_facts {
     const char *attributes;               /* JSON text */
     uint32_t codecs;                      /* number of bytes-to-bytes codecs */
     const char *codec_names[SHARDIO_MAX_CODECS];
-    const char *key_prefix;               /* keys of chunks begin with it: "raw/movie/c" */
+    const char *key_prefix;               /* keys of the array begin with it: "raw/movie/", or "" */
     uint64_t memory;                      /* bytes taken from the allocator */
 } shardio_array_facts;
 SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, shardio_array_facts *facts);
@@ -3165,6 +3167,11 @@ static shardio_status shardio_p_shard_start(shardio_shard_writer *writer, shardi
     writer->index = (uint8_t *)memory;
     writer->index_size = shardio_index_size(layout);
     writer->head_size = layout->at_start ? shardio_shard_memory(layout, writer->slot.block) : 0;
+    if (memory_size < writer->head_size && writer->slot.direct) {   /* the file's blocks are larger than was planned for */
+        status = shardio_p_slot_go_buffered(&writer->slot, 0, "the memory for the index does not hold whole blocks");
+        if (status != SHARDIO_OK) return status;
+        writer->head_size = writer->index_size;
+    }
     if (memory_size < writer->index_size || memory_size < writer->head_size)
         return shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_MEMORY, "begin", SHARDIO_NO_OFFSET, 0,
                                    "the memory handed over is smaller than the index");
@@ -4823,42 +4830,56 @@ static const char *shardio_p_read_named(shardio_json value, char *name, size_t s
     return wrong;
 }
 
+/* What is wrong in another way than damaged, and the codec concerned, if it is one. */
+typedef struct shardio_p_trouble {
+    char member[96];
+    shardio_status status;
+} shardio_p_trouble;
+
 static const char *shardio_p_read_shape(shardio_p_meta *m, shardio_json root)
 {
     return shardio_p_read_extents_json(shardio_json_member(root, "shape"), m->shape, &m->ndim);
 }
 
-static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root)
+static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root, shardio_p_trouble *trouble)
 {
     char name[64];
     shardio_json value = shardio_json_member(root, "data_type");
-    if (!shardio_json_string(value, name, sizeof name)) return "missing, or not a type that this version reads";
-    m->dtype = shardio_dtype_from_name(name);
-    return m->dtype != SHARDIO_DTYPE_UNSET ? NULL : "not a type that this version reads";
+    if (shardio_json_kind(value) != '"' && shardio_json_kind(value) != '{') return "missing, or no type";
+    if (shardio_json_string(value, name, sizeof name)) m->dtype = shardio_dtype_from_name(name);
+    if (m->dtype != SHARDIO_DTYPE_UNSET) return NULL;
+    trouble->status = SHARDIO_ERR_UNSUPPORTED;
+    return "not a type that this version reads";
 }
 
-static const char *shardio_p_read_grid(shardio_p_meta *m, shardio_json root)
+static const char *shardio_p_read_grid(shardio_p_meta *m, shardio_json root, shardio_p_trouble *trouble)
 {
     char name[64];
     shardio_json configuration;
     uint32_t ndim = 0;
     const char *wrong = shardio_p_read_named(shardio_json_member(root, "chunk_grid"), name, sizeof name, &configuration);
     if (wrong != NULL) return wrong;
-    if (!shardio_p_same(name, "regular")) return "only the regular grid is supported";
+    if (!shardio_p_same(name, "regular")) {
+        trouble->status = SHARDIO_ERR_UNSUPPORTED;
+        return "only the regular grid is";
+    }
     wrong = shardio_p_read_extents_json(shardio_json_member(configuration, "chunk_shape"), m->shard, &ndim);
     if (wrong != NULL) return wrong;
     memcpy(m->chunk, m->shard, sizeof m->chunk);
     return ndim == m->ndim ? NULL : "another number of dimensions than the shape";
 }
 
-static const char *shardio_p_read_key_encoding(shardio_p_meta *m, shardio_json root)
+static const char *shardio_p_read_key_encoding(shardio_p_meta *m, shardio_json root, shardio_p_trouble *trouble)
 {
     char name[64], separator[4];
     shardio_json configuration, value;
     const char *wrong = shardio_p_read_named(shardio_json_member(root, "chunk_key_encoding"), name, sizeof name, &configuration);
     if (wrong != NULL) return wrong;
     m->key_v2 = shardio_p_same(name, "v2");
-    if (!m->key_v2 && !shardio_p_same(name, "default")) return "only the encodings default and v2 are supported";
+    if (!m->key_v2 && !shardio_p_same(name, "default")) {
+        trouble->status = SHARDIO_ERR_UNSUPPORTED;
+        return "only the encodings default and v2 are";
+    }
     m->separator = m->key_v2 ? '.' : '/';
     value = shardio_json_member(configuration, "separator");
     if (shardio_json_kind(value) == 0) return NULL;
@@ -4892,12 +4913,6 @@ static const shardio_codec *shardio_p_find_codec(const char *name, const shardio
         if (shardio_p_same(name, options->codecs[i]->name)) return options->codecs[i];
     return shardio_p_same(name, "crc32c") ? shardio_codec_crc32c() : NULL;
 }
-
-/* What went wrong with one codec; its name goes into the message. */
-typedef struct shardio_p_trouble {
-    char member[96];
-    shardio_status status;
-} shardio_p_trouble;
 
 static const char *shardio_p_codec_trouble(shardio_p_trouble *trouble, const char *name, shardio_status status,
                                            const char *reason)
@@ -5014,13 +5029,15 @@ static const char *shardio_p_read_attributes(shardio_p_meta *m, shardio_json roo
     return shardio_json_kind(m->attributes) == 0 || shardio_json_kind(m->attributes) == '{' ? NULL : "not an object";
 }
 
-static const char *shardio_p_read_transformers(shardio_json root)
+static const char *shardio_p_read_transformers(shardio_json root, shardio_p_trouble *trouble)
 {
     shardio_json list = shardio_json_member(root, "storage_transformers"), value;
     size_t at = 0;
     if (shardio_json_kind(list) == 0) return NULL;
     if (shardio_json_kind(list) != '[') return "not a list";
-    return shardio_json_next(list, &at, NULL, &value) ? "storage transformers are not supported" : NULL;
+    if (!shardio_json_next(list, &at, NULL, &value)) return NULL;
+    trouble->status = SHARDIO_ERR_UNSUPPORTED;
+    return "no storage transformer is";
 }
 
 /* Members that the specification does not name have to be understood unless they say otherwise (core, "Extensions"). */
@@ -5052,14 +5069,14 @@ static const char *shardio_p_meta_members(shardio_p_meta *m, shardio_json root, 
 {
     const char *wrong;
     if ((*member = "shape", wrong = shardio_p_read_shape(m, root)) != NULL) return wrong;
-    if ((*member = "data_type", wrong = shardio_p_read_type(m, root)) != NULL) return wrong;
-    if ((*member = "chunk_grid", wrong = shardio_p_read_grid(m, root)) != NULL) return wrong;
-    if ((*member = "chunk_key_encoding", wrong = shardio_p_read_key_encoding(m, root)) != NULL) return wrong;
+    if ((*member = "data_type", wrong = shardio_p_read_type(m, root, trouble)) != NULL) return wrong;
+    if ((*member = "chunk_grid", wrong = shardio_p_read_grid(m, root, trouble)) != NULL) return wrong;
+    if ((*member = "chunk_key_encoding", wrong = shardio_p_read_key_encoding(m, root, trouble)) != NULL) return wrong;
     if ((*member = "fill_value", wrong = shardio_p_read_fill(m, root)) != NULL) return wrong;
     if ((*member = "codecs", wrong = shardio_p_read_codecs(m, root, options, trouble)) != NULL) return wrong;
     if ((*member = "attributes", wrong = shardio_p_read_attributes(m, root)) != NULL) return wrong;
     if ((*member = "dimension_names", wrong = shardio_p_read_names(m, root)) != NULL) return wrong;
-    if ((*member = "storage_transformers", wrong = shardio_p_read_transformers(root)) != NULL) return wrong;
+    if ((*member = "storage_transformers", wrong = shardio_p_read_transformers(root, trouble)) != NULL) return wrong;
     *member = "shape";
     return shardio_p_meta_derive(m, false);
 }
@@ -5096,7 +5113,7 @@ static shardio_status shardio_p_meta_parse(shardio_p_meta *m, const char *text, 
     shardio_p_trouble trouble;
     const char *member = "";
     memset(m, 0, sizeof *m);
-    trouble.status = SHARDIO_OK;
+    memset(&trouble, 0, sizeof trouble);
     shardio_status status = shardio_json_parse(text, size, &root, error);
     if (status != SHARDIO_OK) {
         if (error != NULL) shardio_p_set_subject(error, file);
@@ -5106,7 +5123,8 @@ static shardio_status shardio_p_meta_parse(shardio_p_meta *m, const char *text, 
     if (status != SHARDIO_OK) return status;
     const char *wrong = shardio_p_meta_members(m, root, options, &member, &trouble);
     if (wrong == NULL) return SHARDIO_OK;
-    if (trouble.status != SHARDIO_OK) return shardio_p_meta_fail(error, trouble.status, file, trouble.member, wrong);
+    if (trouble.status != SHARDIO_OK)   /* a codec is named, other members are what they are */
+        return shardio_p_meta_fail(error, trouble.status, file, trouble.member[0] != 0 ? trouble.member : member, wrong);
     return shardio_p_meta_fail(error, SHARDIO_ERR_CORRUPT, file, member, wrong);
 }
 
@@ -5167,7 +5185,7 @@ struct shardio_array {
     shardio_durability durability;
     uint64_t drop_behind, checkpoint_every;
     shardio_accounting *report;              /* the caller's, for finish; or null */
-    bool skip_fill, claimed, store_was_empty, published, groups_written, resuming;
+    bool skip_fill, claimed, checkpointed, store_was_empty, published, groups_written, resuming;
     uint8_t *rows, *staging, *scratch, *small_names;
     shardio_arena small_arena;               /* hands out small_names to the store, for one file at a time */
     shardio_allocator small_allocator;
@@ -5178,6 +5196,7 @@ struct shardio_array {
     uint64_t steps, extent;                  /* of this batch: chunks and elements along batch_dim */
     uint64_t filled, elements;               /* of this batch */
     uint64_t flushed;                        /* rows of chunks of this batch that are full and handed over */
+    uint64_t saved;                          /* elements of this batch that the last checkpoint handed over */
     uint64_t total, frame, limit;            /* elements appended, in a frame, and at most */
     uint64_t published_total, since_checkpoint;
     /* reading */
@@ -5431,6 +5450,8 @@ static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_
     plan->block = o->block_size != 0 ? o->block_size : (size_t)SHARDIO_P_DEFAULT_BLOCK;
     if ((plan->block & (plan->block - 1)) != 0 || plan->block < 512 || plan->block > 1 << 20)
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option block_size", "not a power of two from 512 to 1 MiB");
+    if (o->buffer_size > SIZE_MAX / 4)
+        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option buffer_size", "larger than memory can be");
     plan->buffer = o->buffer_size != 0 ? o->buffer_size : (size_t)SHARDIO_P_DEFAULT_BUFFER;
     plan->buffer = (size_t)shardio_p_ceil(plan->buffer, plan->block);
     plan->flight_dim = shardio_p_first_above_one(m->shard, m->ndim);
@@ -5553,7 +5574,8 @@ SHARDIO_API shardio_status shardio_array_memory(const shardio_array_options *opt
     shardio_p_no_error(error);
     shardio_status status = shardio_p_meta_from_options(&m, options, error);
     if (status != SHARDIO_OK) return status;
-    size_t longest = shardio_p_longest_key(&m, path_length + 1);
+    path_length += 2;   /* two separators */
+    size_t longest = shardio_p_longest_key(&m, path_length);
     shardio_p_plan_names(&p, &m, path_length, shardio_p_system_file_memory(longest), shardio_p_json_size(&m, options));
     status = shardio_p_make_plan(&p, &m, options, error);
     if (status == SHARDIO_OK) *plan = shardio_p_carve_writer(&p, m.sharded, path_length, NULL, NULL);
@@ -5594,6 +5616,7 @@ static void shardio_p_suggest_chunk(shardio_array_options *o, uint64_t memory)
     while (shardio_p_chunk_size(o) <= wanted / 2 && shardio_p_step_size(o) <= memory / 2 &&
            (o->shape[0] == SHARDIO_UNLIMITED || o->chunk[0] < o->shape[0]))
         o->chunk[0] *= 2;
+    if (o->shape[0] != SHARDIO_UNLIMITED) o->chunk[0] = shardio_p_min(o->chunk[0], o->shape[0]);
 }
 
 static void shardio_p_suggest_shard(shardio_array_options *o, uint64_t file_size)
@@ -5753,7 +5776,8 @@ static shardio_array *shardio_p_plan_and_place(shardio_array *draft, const shard
                                                const shardio_array_options *o, size_t text_size, shardio_error *error)
 {
     size_t length = shardio_p_path_length(store, o->path);
-    size_t file_memory = store->functions->file_memory(store->context, shardio_p_longest_key(&draft->meta, length));
+    size_t own = o->path != NULL ? shardio_p_length(o->path) : 0;
+    size_t file_memory = store->functions->file_memory(store->context, shardio_p_longest_key(&draft->meta, own + 1));
     shardio_p_plan_names(&draft->plan, &draft->meta, length, file_memory, text_size);
     shardio_p_take_write_options(draft, o);
     shardio_status status = shardio_p_make_plan(&draft->plan, &draft->meta, o, error);
@@ -5783,7 +5807,8 @@ static shardio_status shardio_p_write_key(shardio_array *array, const char *key,
     memset(&o, 0, sizeof o);
     o.direct = SHARDIO_DIRECT_OFF;
     o.durability = array->durability;
-    shardio_status status = array->store.functions->create(array->store.context, key, true, shardio_p_small_memory(array), &file, &code);
+    shardio_status status = array->store.functions->create(array->store.context, key, array->published,
+                                                           shardio_p_small_memory(array), &file, &code);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
     status = shardio_slot_begin(&slot, file, buffer, sizeof buffer, &o);
     for (size_t i = 0; i < count && status == SHARDIO_OK; i++) status = shardio_slot_append(&slot, pieces[i].text, pieces[i].size);
@@ -5811,16 +5836,19 @@ static shardio_status shardio_p_write_metadata(shardio_array *array, uint64_t fr
     return shardio_p_write_key(array, shardio_p_named_key(array, "zarr.json"), pieces, 3);
 }
 
+enum { SHARDIO_P_MOST_METADATA = 16 << 20 };   /* bytes of a zarr.json */
+
 /* Reads a small key whole into memory from the array's allocator; *size is what was taken, for the release. */
-static shardio_status shardio_p_read_key(const shardio_array *array, const char *key, char **text, size_t *size,
+static shardio_status shardio_p_read_key(shardio_array *array, const char *key, char **text, size_t *size,
                                          shardio_error *error)
 {
-    const uint64_t most = (uint64_t)16 << 20;
+    const uint64_t most = SHARDIO_P_MOST_METADATA;
     shardio_file_facts facts;
     shardio_file file;
     int code = 0;
+    const shardio_allocator *names = array->mode == SHARDIO_P_WRITING ? shardio_p_small_memory(array) : array->allocator;
     *text = NULL;
-    shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
+    shardio_status status = array->store.functions->open(array->store.context, key, false, names, &file, &code);
     if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
     status = shardio_p_file_facts(&file, &facts, error);
     if (status == SHARDIO_OK && facts.size > most)
@@ -5869,7 +5897,8 @@ static shardio_status shardio_p_check_parent(shardio_array *array, const char *k
     }
     if (status != SHARDIO_OK) return status;
     status = shardio_json_parse(text, size - 1, &root, &array->error);
-    if (status == SHARDIO_OK) status = shardio_p_read_node(root, "group", key, &array->error);
+    if (status != SHARDIO_OK) shardio_p_set_subject(&array->error, key);
+    else status = shardio_p_read_node(root, "group", key, &array->error);
     shardio_p_release(array->allocator, text, size, 16);
     return status;
 }
@@ -5945,21 +5974,6 @@ static void shardio_p_note_phases(shardio_array *array)
         uint64_t size = flight->begun ? shardio_slot_size(&flight->shard.slot) : first;
         array->flights[i].phase = (uint32_t)(size % array->plan.block);
     }
-}
-
-/* Begins the batch at array->at. */
-static void shardio_p_begin_batch(shardio_array *array)
-{
-    const shardio_p_meta *m = &array->meta;
-    uint32_t b = array->plan.batch_dim;
-    uint64_t at = array->at[b];
-    array->steps = shardio_p_min(array->plan.steps, shardio_p_min(m->per_shard[b] - at % m->per_shard[b], m->grid[b] - at));
-    array->extent = array->steps * m->chunk[b];
-    if (m->grid[b] != UINT64_MAX) array->extent = shardio_p_min(array->extent, m->shape[b] - at * m->chunk[b]);
-    array->elements = array->extent * shardio_p_product(m->shape, b + 1, m->ndim);
-    array->filled = array->flushed = 0;
-    shardio_p_note_phases(array);
-    if (shardio_p_batch_is_ragged(array)) shardio_p_fill(array->rows, array->plan.rows, m->stored_fill, m->element);
 }
 
 /* Copies elements, or with `from` null the fill value, into a chunk. */
@@ -6082,7 +6096,7 @@ static shardio_status shardio_p_create_flight(shardio_array *array, shardio_p_fl
     const shardio_p_plan *p = &array->plan;
     shardio_file file;
     int code = 0;
-    shardio_status status = array->store.functions->create(array->store.context, key, true, &flight->allocator, &file, &code);
+    shardio_status status = array->store.functions->create(array->store.context, key, array->published, &flight->allocator, &file, &code);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
     status = shardio_shard_begin(&flight->shard, file, &array->meta.index, flight->index, p->index, array->staging, p->buffer, o);
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_flight_failed(array, flight);
@@ -6176,6 +6190,7 @@ static shardio_status shardio_p_each_flight(shardio_array *array,
 
 static shardio_status shardio_p_checkpoint_flight(shardio_array *array, shardio_p_flight *flight, const uint64_t *position)
 {
+    if (position[0] * array->meta.shard[0] >= array->total / array->frame) return SHARDIO_OK;   /* only a begun frame */
     shardio_status status = shardio_p_enter_flight(array, flight, position);
     if (status != SHARDIO_OK) return status;
     if (shardio_shard_checkpoint(&flight->shard) != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
@@ -6281,15 +6296,27 @@ static bool shardio_p_nothing_to_put(const shardio_array *array, const shardio_p
 {
     const shardio_p_meta *m = &array->meta;
     uint64_t bytes = shardio_p_product(box->count, 0, m->ndim) * m->chunk_bytes;
-    return array->skip_fill && !flight->begun && !array->resuming &&
-           shardio_p_is_fill(chunks, (size_t)bytes, m->stored_fill, m->element);
+    return array->skip_fill && !flight->begun && shardio_p_is_fill(chunks, (size_t)bytes, m->stored_fill, m->element);
+}
+
+/* Whether an earlier writer left this shard, or chunk file. */
+static bool shardio_p_is_there(shardio_array *array, const uint64_t *position)
+{
+    shardio_file file;
+    int code = 0;
+    const char *key = shardio_p_chunk_key(array, position);
+    if (array->store.functions->open(array->store.context, key, false, shardio_p_small_memory(array), &file, &code) != SHARDIO_OK)
+        return false;
+    (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
+    return true;
 }
 
 static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_box *box)
 {
     shardio_p_flight *flight = shardio_p_flight_of(array, box->first);
     const uint8_t *chunks = array->rows + shardio_p_place_of_chunk(array, box->first);
-    if (shardio_p_nothing_to_put(array, flight, box, chunks)) return SHARDIO_OK;
+    if (shardio_p_nothing_to_put(array, flight, box, chunks) && !(array->resuming && shardio_p_is_there(array, box->shard)))
+        return SHARDIO_OK;
     shardio_status status = shardio_p_enter_flight(array, flight, box->shard);
     if (status != SHARDIO_OK) return status;
     bool plain = array->meta.chain.count == 0 && !array->skip_fill;
@@ -6315,7 +6342,8 @@ static shardio_status shardio_p_write_chunk_file(shardio_array *array, const sha
     shardio_status status = shardio_p_encode_chunk(array, box->first, &data, &size);
     if (status != SHARDIO_OK) return status;
     key = shardio_p_chunk_key(array, box->first);
-    status = array->store.functions->create(array->store.context, key, true, shardio_p_small_memory(array), &file, &code);
+    status = array->store.functions->create(array->store.context, key, array->published || array->checkpointed,
+                                            shardio_p_small_memory(array), &file, &code);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
     status = shardio_slot_begin(&slot, file, array->staging, array->plan.buffer, &o);
     if (status == SHARDIO_OK) status = shardio_slot_append(&slot, data, size);
@@ -6324,7 +6352,8 @@ static shardio_status shardio_p_write_chunk_file(shardio_array *array, const sha
         shardio_p_add_accounting(&array->accounting, &slot.accounting);
         return SHARDIO_OK;
     }
-    if (!array->published) (void)array->store.functions->remove(array->store.context, key, &code);   /* empty directories */
+    if (!array->published && slot.error.status != SHARDIO_ERR_EXISTS)   /* its directories may be empty */
+        (void)array->store.functions->remove(array->store.context, key, &code);
     return shardio_p_array_inherit(array, &slot.error);
 }
 
@@ -6364,6 +6393,30 @@ static shardio_status shardio_p_flush(shardio_array *array, uint64_t end)
     if (end == array->flushed) return SHARDIO_OK;
     return shardio_p_each_box(array, array->flushed, end - array->flushed,
                               array->meta.sharded ? shardio_p_put_box : shardio_p_write_chunk_file);
+}
+
+/* The chunks of a box become fill values. */
+static shardio_status shardio_p_fill_box(shardio_array *array, const shardio_p_box *box)
+{
+    const shardio_p_meta *m = &array->meta;
+    size_t bytes = (size_t)shardio_p_product(box->count, 0, m->ndim) * m->chunk_bytes;
+    shardio_p_fill(array->rows + shardio_p_place_of_chunk(array, box->first), bytes, m->stored_fill, m->element);
+    return SHARDIO_OK;
+}
+
+/* Begins the batch at array->at. */
+static void shardio_p_begin_batch(shardio_array *array)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint32_t b = array->plan.batch_dim;
+    uint64_t at = array->at[b];
+    array->steps = shardio_p_min(array->plan.steps, shardio_p_min(m->per_shard[b] - at % m->per_shard[b], m->grid[b] - at));
+    array->extent = array->steps * m->chunk[b];
+    if (m->grid[b] != UINT64_MAX) array->extent = shardio_p_min(array->extent, m->shape[b] - at * m->chunk[b]);
+    array->elements = array->extent * shardio_p_product(m->shape, b + 1, m->ndim);
+    array->filled = array->flushed = array->saved = 0;
+    shardio_p_note_phases(array);
+    if (shardio_p_batch_is_ragged(array)) (void)shardio_p_each_box(array, 0, array->steps, shardio_p_fill_box);
 }
 
 /* Moves on to the next batch. True: the shards in flight are complete. */
@@ -6423,13 +6476,15 @@ static shardio_status shardio_p_flush_begun(shardio_array *array)
 {
     const shardio_p_meta *m = &array->meta;
     uint32_t b = array->plan.batch_dim;
-    uint64_t one = shardio_p_product(m->shape, b + 1, m->ndim);
-    if (array->filled == 0) return SHARDIO_OK;
-    uint64_t steps = shardio_p_divide_up(shardio_p_divide_up(array->filled, one), m->chunk[b]);
+    uint64_t one = shardio_p_product(m->shape, b + 1, m->ndim), begun = array->total % array->frame;
+    uint64_t whole = array->filled > begun ? array->filled - begun : 0;   /* a begun frame is not in the shape yet */
+    if (whole == array->saved) return SHARDIO_OK;
+    uint64_t steps = shardio_p_divide_up(shardio_p_divide_up(whole, one), m->chunk[b]);
     uint64_t end = shardio_p_min(steps * m->chunk[b], array->extent) * one;
-    shardio_p_gather(array, array->filled, NULL, end - array->filled);
+    if (end > array->filled) shardio_p_gather(array, array->filled, NULL, end - array->filled);
     shardio_status status = shardio_p_flush(array, steps);
-    array->flushed = array->filled / one / m->chunk[b];   /* the rest comes again when it is complete */
+    array->flushed = whole / one / m->chunk[b];   /* the rest comes again when it is complete */
+    array->saved = whole;
     return status;
 }
 
@@ -6473,6 +6528,7 @@ static shardio_status shardio_p_publish(shardio_array *array, uint64_t frames)
 {
     shardio_status status = SHARDIO_OK;
     if (!array->groups_written) status = shardio_p_each_parent(array, shardio_p_write_parent);
+    if (array->published) array->published_total = frames * array->frame;   /* should it fail after it has appeared */
     if (status == SHARDIO_OK) status = shardio_p_write_metadata(array, frames);
     if (status != SHARDIO_OK) return status;
     array->groups_written = array->published = true;
@@ -6485,6 +6541,7 @@ SHARDIO_API shardio_status shardio_array_checkpoint(shardio_array *array)
     shardio_status status = shardio_p_writer_enter(array, "checkpoint");
     if (status != SHARDIO_OK) return status;
     uint64_t bytes = array->accounting.logical_bytes, files = array->accounting.files;
+    array->checkpointed = true;
     status = shardio_p_flush_begun(array);
     array->accounting.logical_bytes = bytes;   /* chunk files that are not full are written again later */
     array->accounting.files = files;
@@ -6523,7 +6580,7 @@ static shardio_status shardio_p_abort_flight(shardio_array *array, shardio_p_fli
     int ignored = 0;
     shardio_shard_abort(&flight->shard);
     flight->begun = false;
-    if (!visible)   /* not there; but its directories may be empty now */
+    if (!visible && array->error.status != SHARDIO_ERR_EXISTS)   /* not there; but its directories may be empty now */
         (void)array->store.functions->remove(array->store.context, shardio_p_chunk_key(array, position), &ignored);
     return SHARDIO_OK;
 }
@@ -6535,13 +6592,27 @@ typedef struct shardio_p_leftover {
     bool found;
 } shardio_p_leftover;
 
+/* Whether a key below an array's prefix is that of some chunk: digits and separators, perhaps behind a "c". Nothing
+   else is ever removed. */
+static bool shardio_p_looks_like_chunk(const char *key)
+{
+    if (*key == 'c') key++;
+    bool digits = false;
+    for (; *key != 0; key++) {
+        digits = digits || shardio_p_is_digit(*key);
+        if (!shardio_p_is_digit(*key) && *key != '/' && *key != '.') return false;
+    }
+    return digits;
+}
+
 static bool shardio_p_find_leftover(void *context, const char *key, uint64_t size, bool temporary)
 {
     shardio_p_leftover *leftover = (shardio_p_leftover *)context;
     shardio_array *array = leftover->array;
     uint64_t position[SHARDIO_MAX_DIMS];
     (void)size;
-    bool ours = !temporary && shardio_p_length(key) < array->plan.key;
+    bool ours = !temporary && shardio_p_length(key) < array->plan.key &&
+                shardio_p_looks_like_chunk(key + shardio_p_length(array->prefix));
     if (ours && array->published)
         ours = shardio_p_parse_key(array, key, position) &&
                position[0] * array->meta.shard[0] >= array->published_total / array->frame;
@@ -6574,7 +6645,8 @@ SHARDIO_API void shardio_array_abort(shardio_array *array)
     }
     if (array->mode == SHARDIO_P_WRITING && array->claimed) {
         (void)shardio_p_each_flight(array, shardio_p_abort_flight);
-        if (array->total != array->published_total || !array->published) shardio_p_remove_leftovers(array);
+        bool contested = array->error.status == SHARDIO_ERR_EXISTS;   /* then what is there may be somebody else's */
+        if (!contested && (array->total != array->published_total || !array->published)) shardio_p_remove_leftovers(array);
     }
     shardio_p_array_free(array);
 }
@@ -6604,6 +6676,38 @@ static shardio_status shardio_p_remove_old(shardio_array *array)
     return shardio_p_array_fail(array, status, "overwrite", array->prefix, code, NULL);
 }
 
+static bool shardio_p_find_foreign(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_leftover *foreign = (shardio_p_leftover *)context;
+    (void)size;
+    foreign->found = !temporary && !shardio_p_looks_like_chunk(key + shardio_p_length(foreign->array->prefix));
+    return !foreign->found;
+}
+
+/* Only an array is overwritten, or what a writer that was lost left of one: never a group, never other files. */
+static shardio_status shardio_p_check_overwrite(shardio_array *array)
+{
+    const shardio_store *s = &array->store;
+    shardio_p_leftover foreign = {array, false};
+    shardio_json root;
+    char *text;
+    size_t size;
+    int code = 0;
+    shardio_status status = shardio_p_read_key(array, shardio_p_named_key(array, "zarr.json"), &text, &size, &array->error);
+    if (status == SHARDIO_ERR_NOT_FOUND) {
+        shardio_p_no_error(&array->error);
+        (void)s->functions->list(s->context, array->prefix, shardio_p_find_foreign, &foreign, &code);
+        if (!foreign.found) return SHARDIO_OK;
+        return shardio_p_array_fail(array, SHARDIO_ERR_EXISTS, "overwrite", array->prefix, 0, "what is there is no array");
+    }
+    if (status != SHARDIO_OK) return status;
+    bool group = shardio_json_parse(text, size - 1, &root, NULL) == SHARDIO_OK &&
+                 shardio_json_is(shardio_json_member(root, "node_type"), "group");
+    shardio_p_release(array->allocator, text, size, 16);
+    if (!group) return SHARDIO_OK;
+    return shardio_p_array_fail(array, SHARDIO_ERR_EXISTS, "overwrite", array->prefix, 0, "what is there is a group");
+}
+
 /* Nothing may be there yet, and writing has to be possible: found out now, not after an hour of frames. */
 static shardio_status shardio_p_claim(shardio_array *array, bool overwrite)
 {
@@ -6620,6 +6724,7 @@ static shardio_status shardio_p_claim(shardio_array *array, bool overwrite)
     if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND)
         return shardio_p_array_fail(array, status, "create", array->prefix, code, NULL);
     if (any && !overwrite) return shardio_p_array_fail(array, SHARDIO_ERR_EXISTS, "create", array->prefix, 0, NULL);
+    if (any && shardio_p_check_overwrite(array) != SHARDIO_OK) return array->error.status;
     status = shardio_p_each_parent(array, shardio_p_check_parent);
     if (status == SHARDIO_OK && any) status = shardio_p_remove_old(array);
     if (status != SHARDIO_OK) return status;
@@ -6656,7 +6761,9 @@ SHARDIO_API shardio_array *shardio_array_create_in(const shardio_store *store, c
     if (status == SHARDIO_OK && (store == NULL || store->functions == NULL))
         status = shardio_p_option(&error, SHARDIO_ERR_ARGUMENT, "the store", "there is none");
     if (status != SHARDIO_OK) return shardio_p_broken_array(&error, allocator);
-    array = shardio_p_plan_and_place(&draft, store, options, shardio_p_json_size(&draft.meta, options), &error);
+    size_t size = shardio_p_json_size(&draft.meta, options);
+    if (size > SHARDIO_P_MOST_METADATA - 32) shardio_p_option(&error, SHARDIO_ERR_LIMIT, "option attributes", "more than 16 MiB of metadata");
+    array = error.status == SHARDIO_OK ? shardio_p_plan_and_place(&draft, store, options, size, &error) : NULL;
     if (array == NULL) return shardio_p_broken_array(&error, allocator);
     shardio_text text = {array->text, array->plan.text, 0};
     shardio_p_add_array_json(&text, &array->meta, options);
@@ -6664,7 +6771,10 @@ SHARDIO_API shardio_array *shardio_array_create_in(const shardio_store *store, c
     /* read back what was written: names and attributes become pieces of our own text, and the options are not needed */
     shardio_p_meta check;
     status = shardio_p_meta_parse(&check, array->text, array->text_size, options, "zarr.json", &array->error);
-    if (status != SHARDIO_OK) return array;
+    if (status != SHARDIO_OK) {   /* a name that is no UTF-8, say */
+        array->error.status = SHARDIO_ERR_ARGUMENT;
+        return array;
+    }
     array->meta.names = check.names;
     array->meta.attributes = check.attributes;
     shardio_p_keep_strings(array);
@@ -6735,11 +6845,13 @@ static size_t shardio_p_carve_reader(const shardio_p_plan *plan, size_t path, ui
     return c.used;
 }
 
+enum { SHARDIO_P_MOST_KEPT = 1 << 14 };   /* shards that a reader keeps open, whatever it is allowed */
+
 static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio_store *store, const shardio_array_options *o,
                                              size_t text_size)
 {
     size_t length = shardio_p_path_length(store, o->path);
-    draft->max_open = o->max_open_files != 0 ? o->max_open_files : 64;
+    draft->max_open = o->max_open_files != 0 ? (uint32_t)shardio_p_min(o->max_open_files, SHARDIO_P_MOST_KEPT) : 64;
     draft->read_memory = o->memory != 0 ? o->memory : (size_t)16 << 20;
     shardio_p_plan_names(&draft->plan, &draft->meta, length, 0, text_size);
     size_t size = shardio_p_carve_reader(&draft->plan, length, draft->max_open, NULL, NULL);
@@ -6882,6 +6994,18 @@ static shardio_status shardio_p_chunk_fail(shardio_array *array, shardio_error *
     return shardio_p_fail(error, status, "read", subject, reason);
 }
 
+/* Whether a stored chunk can be of this length, known before anything is allocated or read for it. */
+static shardio_status shardio_p_check_stored(shardio_array *array, const uint64_t *index, uint64_t size, shardio_error *error)
+{
+    const shardio_p_meta *m = &array->meta;
+    size_t bound = shardio_p_chain_bound(&m->chain, m->chunk_bytes);
+    bool exact = true;   /* crc32c alone always adds as much */
+    for (uint32_t i = 0; i < m->chain.count; i++) exact = exact && m->chain.codecs[i] == shardio_codec_crc32c();
+    if (size > bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, index, "longer than a chunk can be");
+    if (exact && size < bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, index, "shorter than a chunk has to be");
+    return SHARDIO_OK;
+}
+
 /* Decodes a chunk: *data becomes chunk_bytes bytes in C order, the stored byte order. */
 static shardio_status shardio_p_decode(shardio_array *array, const uint64_t *index, const uint8_t **data, size_t size,
                                        shardio_error *error)
@@ -6974,6 +7098,7 @@ static shardio_status shardio_p_read_chunk_file(shardio_array *array, const uint
     if (status == SHARDIO_OK && facts.size > SIZE_MAX / 2)
         status = shardio_p_key_fail(error, &array->store, SHARDIO_ERR_LIMIT, "read", key, 0, "no memory holds this file");
     *size = (size_t)facts.size;
+    if (status == SHARDIO_OK) status = shardio_p_check_stored(array, index, facts.size, error);
     if (status == SHARDIO_OK) status = shardio_p_need(array, &array->buffer, &array->buffer_size, *size + 1, error);
     if (status == SHARDIO_OK) status = shardio_file_read(&file, 0, array->buffer, *size, error);
     (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
@@ -7039,19 +7164,18 @@ static void shardio_p_scatter(const shardio_p_reading *reading, const uint64_t *
     shardio_p_copy_box(to, reading->stride, from, stride, count, m->ndim, m->element, data != NULL ? m->unit : 1);
 }
 
-/* The index in the grid of chunk `number` of the shard that is read. */
-static void shardio_p_chunk_index(const shardio_p_reading *reading, uint64_t number, uint64_t *index)
+/* The index in the grid of chunk `number` of the shard at `position`. */
+static void shardio_p_chunk_index(const shardio_p_meta *m, const uint64_t *position, uint64_t number, uint64_t *index)
 {
-    const shardio_p_meta *m = &reading->array->meta;
     for (uint32_t i = m->ndim; i-- > 0; number /= m->per_shard[i])
-        index[i] = reading->shard[i] * m->per_shard[i] + number % m->per_shard[i];
+        index[i] = position[i] * m->per_shard[i] + number % m->per_shard[i];
 }
 
 static shardio_status shardio_p_take_chunk(void *context, uint64_t number, const uint8_t *data, size_t size, shardio_error *error)
 {
     shardio_p_reading *reading = (shardio_p_reading *)context;
     uint64_t index[SHARDIO_MAX_DIMS];
-    shardio_p_chunk_index(reading, number, index);
+    shardio_p_chunk_index(&reading->array->meta, reading->shard, number, index);
     if (data != NULL) {
         reading->array->accounting.device_bytes += size;
         shardio_status status = shardio_p_decode(reading->array, index, &data, size, error);
@@ -7061,15 +7185,19 @@ static shardio_status shardio_p_take_chunk(void *context, uint64_t number, const
     return SHARDIO_OK;
 }
 
-/* Memory for reading these chunks: what they take together, within the option, and the largest in any case. */
-static shardio_status shardio_p_need_for(shardio_array *array, const shardio_shard_reader *shard, const uint64_t *numbers,
-                                         size_t count, shardio_error *error)
+/* Memory for reading these chunks of the shard at `position`: what they take together, within the option, and the
+   largest in any case. */
+static shardio_status shardio_p_need_for(shardio_array *array, const uint64_t *position, const shardio_shard_reader *shard,
+                                         const uint64_t *numbers, size_t count, shardio_error *error)
 {
-    uint64_t sum = 0, largest = 0, offset, length;
+    uint64_t sum = 0, largest = 0, offset, length, index[SHARDIO_MAX_DIMS];
     for (size_t i = 0; i < count; i++) {
         shardio_status status = shardio_shard_locate(shard, numbers[i], &offset, &length, error);
         if (status != SHARDIO_OK) return status;
         if (length == SHARDIO_MISSING) continue;
+        shardio_p_chunk_index(&array->meta, position, numbers[i], index);
+        status = shardio_p_check_stored(array, index, length, error);
+        if (status != SHARDIO_OK) return status;
         largest = shardio_p_max(largest, length);
         sum = shardio_p_min(sum + length, array->read_memory);
     }
@@ -7099,8 +7227,9 @@ static shardio_status shardio_p_read_shard(shardio_p_reading *reading, shardio_s
     bool more;
     shardio_p_cover(reading->start, reading->count, m->chunk, m->ndim, first, number);
     for (uint32_t i = 0; i < m->ndim; i++) {   /* of these, the ones in this shard */
-        uint64_t end = shardio_p_min(first[i] + number[i], (reading->shard[i] + 1) * m->per_shard[i]);
-        first[i] = shardio_p_max(first[i], reading->shard[i] * m->per_shard[i]);
+        uint64_t begin = reading->shard[i] * m->per_shard[i], end = first[i] + number[i];
+        if (end - begin > m->per_shard[i]) end = begin + m->per_shard[i];   /* begin + per_shard may be beyond 2^64 */
+        first[i] = shardio_p_max(first[i], begin);
         number[i] = end - first[i];
         index[i] = first[i];
     }
@@ -7108,7 +7237,7 @@ static shardio_status shardio_p_read_shard(shardio_p_reading *reading, shardio_s
         window[held++] = shardio_p_chunk_number(m, index);
         more = shardio_p_next_in_box(index, first, number, m->ndim);
         if (more && held < SHARDIO_P_WINDOW) continue;
-        status = shardio_p_need_for(array, shard, window, held, error);
+        status = shardio_p_need_for(array, reading->shard, shard, window, held, error);
         if (status == SHARDIO_OK)
             status = shardio_shard_read_many(shard, window, held, array->buffer, array->buffer_size, shardio_p_take_chunk, reading, error);
         held = 0;
@@ -7163,6 +7292,8 @@ SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64
     shardio_status status = shardio_p_reader_enter(array, "read", error);
     if (status != SHARDIO_OK) return status;
     const shardio_p_meta *m = &array->meta;
+    if (m->ndim > 0 && (start == NULL || count == NULL))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "a region has a start and a count");
     bytes = m->element;
     for (uint32_t i = m->ndim; i-- > 0;) {
         if (start[i] > m->shape[i] || count[i] > m->shape[i] - start[i])
@@ -7198,7 +7329,7 @@ static shardio_status shardio_p_load_chunks(shardio_array *array, const shardio_
     memcpy(index, box->first, sizeof index);
     do {
         uint64_t number = shardio_p_chunk_number(m, index);
-        if (shard != NULL) status = shardio_p_need_for(array, shard, &number, 1, &array->error);
+        if (shard != NULL) status = shardio_p_need_for(array, box->shard, shard, &number, 1, &array->error);
         if (shard != NULL && status == SHARDIO_OK)
             status = shardio_shard_read(shard, number, array->buffer, array->buffer_size, &size, &array->error);
         const uint8_t *data = array->buffer;
@@ -7266,7 +7397,7 @@ static shardio_status shardio_p_resume(shardio_array *array)
     array->published = array->groups_written = true;
     shardio_p_begin_writing(array);
     array->total = array->published_total = frames * array->frame;
-    array->filled = frames % m->chunk[0] * array->frame;
+    array->filled = array->saved = frames % m->chunk[0] * array->frame;
     return array->filled > 0 ? shardio_p_load_begun(array) : SHARDIO_OK;
 }
 
@@ -7397,7 +7528,7 @@ static shardio_status shardio_p_verify_chunk(void *context, uint64_t number, con
     uint64_t index[SHARDIO_MAX_DIMS];
     shardio_error fault;
     (void)error;
-    shardio_p_chunk_index(&v->reading, number, index);
+    shardio_p_chunk_index(&v->walk->array->meta, v->reading.shard, number, index);
     if (data != NULL && shardio_p_decode(v->walk->array, index, &data, size, &fault) != SHARDIO_OK) shardio_p_verify_found(v, &fault);
     return SHARDIO_OK;
 }
@@ -7411,12 +7542,12 @@ static void shardio_p_verify_chunks(shardio_p_verification *v, shardio_shard_rea
     for (uint64_t number = 0; number < array->meta.index.chunks; number++) {
         if (shardio_shard_locate(reader, number, &offset, &length, NULL) != SHARDIO_OK || length == SHARDIO_MISSING) continue;
         if (array->meta.chain.count > 0) {
-            shardio_status status = shardio_p_need_for(array, reader, &number, 1, &fault);
+            shardio_status status = shardio_p_need_for(array, v->reading.shard, reader, &number, 1, &fault);
             if (status == SHARDIO_OK)
                 status = shardio_shard_read_many(reader, &number, 1, array->buffer, array->buffer_size, shardio_p_verify_chunk, v, &fault);
             if (status != SHARDIO_OK) shardio_p_verify_found(v, &fault);
         } else if (length != array->meta.chunk_bytes) {
-            shardio_p_chunk_index(&v->reading, number, index);
+            shardio_p_chunk_index(&v->walk->array->meta, v->reading.shard, number, index);
             shardio_p_chunk_fail(array, &fault, SHARDIO_ERR_CORRUPT, index, "not as long as a chunk has to be");
             shardio_p_verify_found(v, &fault);
         }
@@ -7516,7 +7647,8 @@ static shardio_status shardio_p_directory_open(void *store, const char *key, boo
     const char *reason;
     shardio_open_options how = {allocator, false, false, false};
     if (key[0] == 0 || !shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    return shardio_p_osf_open(file, path, update ? SHARDIO_OPEN_UPDATE : SHARDIO_OPEN_READ, &how, &reason, code);
+    shardio_status status = shardio_p_osf_open(file, path, update ? SHARDIO_OPEN_UPDATE : SHARDIO_OPEN_READ, &how, &reason, code);
+    return status == SHARDIO_ERR_ARGUMENT ? SHARDIO_ERR_NOT_FOUND : status;   /* a directory is no key */
 }
 
 static shardio_status shardio_p_directory_create(void *store, const char *key, bool overwrite,
@@ -7540,7 +7672,8 @@ static shardio_status shardio_p_directory_remove(void *store, const char *key, i
     if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND) return status;
     for (size_t n = shardio_p_parent_length(path); key[0] != 0 && n > root; n = shardio_p_parent_length(path)) {
         path[n] = 0;
-        if (shardio_p_os_remove(path, true, &ignored) != SHARDIO_OK) break;
+        shardio_status pruned = shardio_p_os_remove(path, true, &ignored);
+        if (pruned != SHARDIO_OK && pruned != SHARDIO_ERR_NOT_FOUND) break;
     }
     return status;
 }

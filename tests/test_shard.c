@@ -309,11 +309,21 @@ TEST(memory_is_as_stated)
 
             rig_begin(&g, false, NULL, 0);
             g.faulty.alignment = 4096;
+            o.direct = SHARDIO_DIRECT_AUTO;
             CHECK_STATUS(shardio_shard_begin(&w, rig_open(&g, false), &layout, head, shardio_index_size(&layout) - 1, buffer, 4096, &o),
                          SHARDIO_ERR_MEMORY);
             CHECK_STATUS(shardio_shard_finish(&w, NULL), SHARDIO_ERR_MEMORY);
             CHECK_U64(g.faulty.closed, 1);
             CHECK(!g.faulty.published);
+            rig_end(&g);
+
+            rig_begin(&g, false, NULL, 0);   /* the index without whole blocks: then buffered */
+            g.faulty.alignment = 4096;
+            memset(head, 0x77, sizeof head);
+            CHECK_OK(shardio_shard_begin(&w, rig_open(&g, false), &layout, head, shardio_index_size(&layout), buffer, 4096, &o));
+            CHECK_OK(shardio_shard_put(&w, 0, source, 9000));
+            CHECK_OK(shardio_shard_finish(&w, NULL));
+            CHECK(head[shardio_index_size(&layout)] == 0x77);
             rig_end(&g);
         }
     }

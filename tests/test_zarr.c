@@ -500,7 +500,7 @@ TEST(groups_on_the_way)
         CHECK_OK(append_plain(&m, a, 0, 3 * 42));
         CHECK_OK(shardio_array_describe(a, &f));
         char want[40];
-        snprintf(want, sizeof want, "%s/c", paths[i]);
+        snprintf(want, sizeof want, "%s/", paths[i]);
         CHECK_TEXT(f.key_prefix, want);
         CHECK_OK(shardio_array_finish(a, NULL));
         check_all(&m, &store, 3, 1, true);
