@@ -119,7 +119,12 @@
 #endif
 
 #if defined(SHARDIO_IMPLEMENTATION) && !SHARDIO_NO_OS
-/* These have to stand before the first system header; the platform section checks that they did. */
+/* These have to stand before the first system header. With glibc a header that came before in strict mode is found out
+   here, and the implementation is left out so that this is the only error. */
+#if defined(__GLIBC__) && !defined(__USE_XOPEN2K8)
+#error "shardio.h: a system header came before it; include shardio.h first in the file that defines SHARDIO_IMPLEMENTATION, or compile that file with -D_GNU_SOURCE"
+#define SHARDIO_IMPLEMENTATION_DONE
+#endif
 #if !defined(_GNU_SOURCE) && !defined(_WIN32)
 #define _GNU_SOURCE
 #endif
@@ -1071,14 +1076,10 @@ SHARDIO_API const char *shardio_error_text(const shardio_error *error, char *tex
 static void shardio_p_set_subject(shardio_error *error, const char *subject)
 {
     size_t n = subject != NULL ? shardio_p_length(subject) : 0, room = sizeof error->subject - 1;
-    if (n <= room) {
-        if (n > 0) memcpy(error->subject, subject, n);
-        error->subject[n] = 0;
-        return;
-    }
-    memcpy(error->subject, "...", 3);
-    memcpy(error->subject + 3, subject + n - (room - 3), room - 3);
-    error->subject[room] = 0;
+    size_t dots = n > room ? 3 : 0, keep = n > room ? room - dots : n;
+    memcpy(error->subject, "...", dots);
+    if (keep > 0) memcpy(error->subject + dots, subject + (n - keep), keep);
+    error->subject[dots + keep] = 0;
 }
 
 /* Fills `error` (may be null) and returns `status`. */
@@ -1602,10 +1603,6 @@ static bool shardio_p_is_separator(char c)
 #include <sys/syscall.h>
 #endif
 
-#if defined(__GLIBC__) && !defined(__USE_XOPEN2K8)
-#error "shardio.h: a system header came before it; include shardio.h first in the file that defines SHARDIO_IMPLEMENTATION, or compile that file with -D_GNU_SOURCE"
-#endif
-
 /* 64-bit offsets, in 32-bit programs too; if this fails, compile with -D_FILE_OFFSET_BITS=64. */
 typedef char shardio_p_needs_64_bit_offsets[sizeof(off_t) == 8 ? 1 : -1];
 
@@ -1790,10 +1787,10 @@ static shardio_status shardio_p_os_set_direct(shardio_p_handle *handle, bool dir
 static void shardio_p_os_hint(shardio_p_handle handle, shardio_hint hint, uint64_t offset, uint64_t size)
 {
 #if defined(__linux__)
-#if defined(SYS_sync_file_range) && (defined(__x86_64__) || defined(__aarch64__))
-    /* WRITE for the first, WAIT_BEFORE | WRITE | WAIT_AFTER for the second */
-    if (hint == SHARDIO_HINT_WRITE_BACK) syscall(SYS_sync_file_range, handle, (off_t)offset, (off_t)size, 2u);
-    if (hint == SHARDIO_HINT_DROP) syscall(SYS_sync_file_range, handle, (off_t)offset, (off_t)size, 7u);
+#if defined(SYNC_FILE_RANGE_WRITE)
+    const unsigned wait = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    if (hint == SHARDIO_HINT_WRITE_BACK) (void)sync_file_range(handle, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
+    if (hint == SHARDIO_HINT_DROP) (void)sync_file_range(handle, (off_t)offset, (off_t)size, wait);
 #endif
     if (hint == SHARDIO_HINT_DROP) (void)posix_fadvise(handle, (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED);
     if (hint == SHARDIO_HINT_WILL_NEED) (void)posix_fadvise(handle, (off_t)offset, (off_t)size, POSIX_FADV_WILLNEED);
@@ -2615,16 +2612,25 @@ static shardio_status shardio_p_slot_write_once(shardio_slot *slot, uint64_t off
     return SHARDIO_OK;
 }
 
-static shardio_status shardio_p_slot_write(shardio_slot *slot, uint64_t offset, const uint8_t *data, size_t size)
+/* Writes `size` bytes, the last `padding` of which are there only to fill a block. */
+static shardio_status shardio_p_slot_write(shardio_slot *slot, uint64_t offset, const uint8_t *data, size_t size,
+                                           size_t padding)
 {
     int stuck = 0;   /* calls in a row that did not complete a block */
     while (size > 0) {
         size_t done;
+        if (!slot->padded && padding > 0) {   /* it went buffered on the way: the zeros are not needed */
+            size = size > padding ? size - padding : 0;
+            padding = 0;
+            continue;
+        }
         shardio_status status = shardio_p_slot_write_once(slot, offset, data, size, &done);
-        if (status != SHARDIO_OK) return status;
         stuck = done > 0 ? 0 : stuck + 1;
-        if (stuck > SHARDIO_P_PATIENCE)
-            return shardio_p_slot_fail(slot, SHARDIO_ERR_IO, "write", offset, 0, "the file takes no whole block");
+        if (status == SHARDIO_OK && stuck > 2 && slot->direct && slot->wish == SHARDIO_DIRECT_AUTO)
+            status = shardio_p_slot_go_buffered(slot, 0, "the system wrote less than a block");
+        if (status == SHARDIO_OK && stuck > SHARDIO_P_PATIENCE)
+            status = shardio_p_slot_fail(slot, SHARDIO_ERR_NO_SPACE, "write", offset, 0, "the file takes no whole block");
+        if (status != SHARDIO_OK) return status;
         offset += done;
         data += done;
         size -= done;
@@ -2641,7 +2647,7 @@ static shardio_status shardio_p_slot_drain(shardio_slot *slot)
     size_t whole = slot->fill - slot->fill % slot->block;
     size_t from = slot->written - slot->written % slot->block;
     if (whole > from) {
-        shardio_status status = shardio_p_slot_write(slot, slot->base + from, slot->buffer + from, whole - from);
+        shardio_status status = shardio_p_slot_write(slot, slot->base + from, slot->buffer + from, whole - from, 0);
         if (status != SHARDIO_OK) return status;
     }
     if (whole == 0) return SHARDIO_OK;
@@ -2661,7 +2667,7 @@ static shardio_status shardio_p_slot_write_tail(shardio_slot *slot)
     size_t from = slot->written - slot->written % slot->block;
     size_t end = (size_t)shardio_p_ceil(slot->fill, slot->block);
     if (end > slot->fill) memset(slot->buffer + slot->fill, 0, end - slot->fill);
-    status = shardio_p_slot_write(slot, slot->base + from, slot->buffer + from, end - from);
+    status = shardio_p_slot_write(slot, slot->base + from, slot->buffer + from, end - from, end - slot->fill);
     if (status == SHARDIO_OK) slot->written = slot->fill;
     return status;
 }
@@ -2769,6 +2775,7 @@ static shardio_status shardio_p_slot_start(shardio_slot *slot, void *buffer, siz
     slot->continued = options->start > 0;
     slot->restore = slot->continued ? facts.size : 0;
     slot->dropped = options->start;
+    slot->unsynced = slot->continued ? 0 : 1;   /* that it is empty is to be synced, too */
     if (options->start > facts.size)
         return shardio_p_slot_fail(slot, SHARDIO_ERR_TRUNCATED, "continue", options->start, 0, "the file ends before");
     status = shardio_p_slot_ask_direct(slot, &facts);
@@ -2849,7 +2856,7 @@ SHARDIO_API uint64_t shardio_slot_size(const shardio_slot *slot)
 /* Writes `size` bytes, whole blocks, straight from the caller's memory. */
 static shardio_status shardio_p_slot_write_through(shardio_slot *slot, const uint8_t *data, size_t size)
 {
-    shardio_status status = shardio_p_slot_write(slot, slot->base, data, size);
+    shardio_status status = shardio_p_slot_write(slot, slot->base, data, size, 0);
     if (status == SHARDIO_OK) slot->base += size;
     return status;
 }
@@ -2910,7 +2917,7 @@ SHARDIO_API shardio_status shardio_slot_overwrite(shardio_slot *slot, uint64_t o
         size_t ahead = (size_t)shardio_p_min(size, slot->base - offset);
         if (offset % slot->block != 0 || ahead % slot->block != 0 || (uintptr_t)from % slot->memory_alignment != 0)
             return shardio_p_slot_fail(slot, SHARDIO_ERR_ARGUMENT, "overwrite", offset, 0, "not aligned to blocks");
-        status = shardio_p_slot_write(slot, offset, from, ahead);
+        status = shardio_p_slot_write(slot, offset, from, ahead, 0);
         if (status != SHARDIO_OK) return status;
         offset += ahead;
         from += ahead;
@@ -2951,6 +2958,7 @@ SHARDIO_API shardio_status shardio_slot_set_buffer(shardio_slot *slot, void *buf
     shardio_status status = SHARDIO_OK;
     if (slot == NULL || buffer == NULL || size == 0) return SHARDIO_ERR_ARGUMENT;
     if (slot->error.status != SHARDIO_OK) return slot->error.status;
+    if (!slot->open) return shardio_p_slot_enter(slot, "change the buffer");
     bool fits = !slot->padded || (size >= slot->block && (uintptr_t)buffer % slot->memory_alignment == 0);
     if (!fits || slot->fill >= slot->block) {   /* otherwise the file is not needed, and may stay closed */
         status = shardio_p_slot_enter(slot, "change the buffer");
@@ -5848,6 +5856,7 @@ static shardio_status shardio_p_read_key(shardio_array *array, const char *key, 
     int code = 0;
     const shardio_allocator *names = array->mode == SHARDIO_P_WRITING ? shardio_p_small_memory(array) : array->allocator;
     *text = NULL;
+    *size = 0;
     shardio_status status = array->store.functions->open(array->store.context, key, false, names, &file, &code);
     if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
     status = shardio_p_file_facts(&file, &facts, error);

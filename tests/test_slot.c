@@ -289,7 +289,7 @@ TEST(random_sequences_in_memory)
 
 TEST(random_sequences_on_real_files)
 {
-    for (uint64_t seed = 1; seed <= test_rounds(80) && test_failures < 5; seed++) play_sequence(true, 1000 + seed);
+    for (uint64_t seed = 1; seed <= test_rounds(50) && test_failures < 5; seed++) play_sequence(true, 1000 + seed);
 }
 
 /* ---- how the bytes reach the device -------------------------------------------------------------------------- */
@@ -754,6 +754,13 @@ TEST(wrong_calls)
     shardio_slot_abort(&slot);
     CHECK_U64(g.faulty.closed, 1);
     rig_check(&g, source, 10);
+    rig_end(&g);
+
+    rig_begin(&g, false, NULL, 0);
+    CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 4096, &o));
+    CHECK_OK(shardio_slot_append(&slot, source, 10));
+    CHECK_OK(shardio_slot_finish(&slot));
+    CHECK_STATUS(shardio_slot_set_buffer(&slot, pool + POOL, 4096), SHARDIO_ERR_STATE);
     rig_end(&g);
 
     rig_begin(&g, false, NULL, 0);   /* what was not appended cannot be overwritten */

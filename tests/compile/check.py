@@ -5,13 +5,13 @@ import concurrent.futures
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-WORK = os.path.join(os.environ.get("BUILD") or "build", "compile")
+BUILD = os.environ.get("BUILD") or "build"
 
 WARNINGS = ("-Werror -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wcast-align -Wundef -Wcast-qual "
             "-Wwrite-strings -Wpointer-arith -Wvla").split()
@@ -316,34 +316,31 @@ def collect():
                 test("%s with %s" % (c.word, cxx.word), c_and_cxx(c, cxx))
 
 
+def one(work, index, name, function):
+    """What went wrong, or None."""
+    directory = os.path.join(work, str(index))
+    os.makedirs(directory)
+    try:
+        function(directory)
+        return None
+    except (Failed, OSError) as failure:
+        return "FAILED: %s\n%s" % (name, failure)
+
+
 def main():
     os.chdir(ROOT)
+    os.makedirs(BUILD, exist_ok=True)
     word = sys.argv[1] if len(sys.argv) > 1 else ""
-    shutil.rmtree(WORK, ignore_errors=True)
     collect()
     chosen = [t for t in TESTS if word in t[0]]
-
-    def one(item):
-        index, (name, function) = item
-        directory = os.path.join(WORK, str(index))
-        os.makedirs(directory)
-        try:
-            function(directory)
-            return None
-        except Failed as failure:
-            return "FAILED: %s\n%s" % (name, failure)
-        except OSError as error:
-            return "FAILED: %s\n%s" % (name, error)
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(one, enumerate(chosen)))
-    for result in results:
-        if result:
-            print(result)
-    failed = sum(1 for result in results if result)
-    if not failed:
-        shutil.rmtree(WORK, ignore_errors=True)
-    print("%d passed, %d failed" % (len(chosen) - failed, failed))
-    return 1 if failed else 0
+    with tempfile.TemporaryDirectory(prefix="compile-", dir=BUILD) as work, \
+            concurrent.futures.ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda item: one(work, item[0], *item[1]), enumerate(chosen)))
+    failures = [result for result in results if result]
+    for result in failures:
+        print(result)
+    print("%d passed, %d failed" % (len(chosen) - len(failures), len(failures)))
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":
