@@ -57,17 +57,9 @@ static shardio_status flash_facts(void *file, shardio_file_facts *facts, int *co
     return SHARDIO_OK;
 }
 
-/* The flash is never anything but unbuffered: saying so makes the slot keep to whole pages. */
-static shardio_status flash_set_direct(void *file, bool direct, int *code)
-{
-    (void)file, (void)code;
-    return direct ? SHARDIO_OK : SHARDIO_ERR_UNSUPPORTED;
-}
-
-/* No sync, publish, close and so on: there is nothing to do. */
+/* No sync, publish, close and so on: there is nothing to do. The alignments hold always, so there is no set_direct. */
 static const shardio_file_functions flash = {
-    .read = flash_read, .write = flash_write, .resize = flash_resize, .facts = flash_facts,
-    .set_direct = flash_set_direct
+    .read = flash_read, .write = flash_write, .resize = flash_resize, .facts = flash_facts
 };
 
 /* ---- a shard on it ---- */
@@ -82,11 +74,9 @@ static int report(const shardio_error *error)
 static int write_samples(shardio_file file, const shardio_index_layout *layout)
 {
     static uint8_t index[16 * CHUNKS + 4 + PAGE], page[PAGE], sample[CHUNK];
-    shardio_slot_options options = {0};
     shardio_shard_writer writer;
     shardio_error error;
-    options.direct = SHARDIO_DIRECT_ON;
-    shardio_shard_begin(&writer, file, layout, index, sizeof index, page, sizeof page, &options);
+    shardio_shard_begin(&writer, file, layout, index, sizeof index, page, sizeof page, NULL);
     for (int i = 0; i < CHUNKS; i++) {
         memset(sample, i, sizeof sample);
         shardio_shard_put(&writer, (uint64_t)i, sample, sizeof sample);
