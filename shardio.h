@@ -119,12 +119,7 @@
 #endif
 
 #if defined(SHARDIO_IMPLEMENTATION) && !SHARDIO_NO_OS
-/* These have to stand before the first system header. With glibc a header that came before in strict mode is found out
-   here, and the implementation is left out so that this is the only error. */
-#if defined(__GLIBC__) && !defined(__USE_XOPEN2K8)
-#error "shardio.h: a system header came before it; include shardio.h first in the file that defines SHARDIO_IMPLEMENTATION, or compile that file with -D_GNU_SOURCE"
-#define SHARDIO_IMPLEMENTATION_DONE
-#endif
+/* These have to stand before the first system header; where the implementation begins that is checked. */
 #if !defined(_GNU_SOURCE) && !defined(_WIN32)
 #define _GNU_SOURCE
 #endif
@@ -915,7 +910,11 @@ SHARDIO_API void shardio_store_memory_free(shardio_memory_store *memory);
 /* ---- That is the interface. What follows is how it is done. ------------------------------------------------- */
 #endif /* SHARDIO_H */
 
-#if defined(SHARDIO_IMPLEMENTATION) && !defined(SHARDIO_IMPLEMENTATION_DONE)
+/* In strict mode glibc hides what we need if a system header came first. The implementation is left out then, so that
+   this is the only error. */
+#if defined(SHARDIO_IMPLEMENTATION) && !SHARDIO_NO_OS && defined(__GLIBC__) && !defined(__USE_XOPEN2K8)
+#error "shardio.h: a system header came before it; include shardio.h first in the file that defines SHARDIO_IMPLEMENTATION, or compile that file with -D_GNU_SOURCE"
+#elif defined(SHARDIO_IMPLEMENTATION) && !defined(SHARDIO_IMPLEMENTATION_DONE)
 #define SHARDIO_IMPLEMENTATION_DONE
 
 /* >>config ---------------------------------------------------------------------------------------------------- */
@@ -5102,7 +5101,7 @@ static shardio_status shardio_p_read_node(shardio_json root, const char *type, c
     if (!shardio_json_is(shardio_json_member(root, "node_type"), type)) {
         bool other = shardio_json_is(shardio_json_member(root, "node_type"), type[0] == 'a' ? "group" : "array");
         if (!other) return shardio_p_meta_fail(error, SHARDIO_ERR_CORRUPT, file, "node_type", "neither array nor group");
-        return shardio_p_meta_fail(error, SHARDIO_ERR_ARGUMENT, file, "node_type",
+        return shardio_p_meta_fail(error, SHARDIO_ERR_UNSUPPORTED, file, "node_type",
                                    type[0] == 'a' ? "a group, not an array" : "an array, not a group");
     }
     while (shardio_json_next(root, &at, &name, &value)) {
