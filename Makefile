@@ -115,7 +115,7 @@ NEED_INTEROP = $(TOOL) $(BUILD)/interop/driver $(if $(call have,asan-gcc),$(BUIL
 
 export BUILD VENV CC GCC CLANG CXX CLANGXX M32 CI
 
-test: $(call programs,c) $(NEED_SANITIZE) $(call needs,cxx,cxx) $(NEED_INTEROP) ## all that has to hold: the next five
+test: $(call programs,c) $(NEED_SANITIZE) $(call needs,cxx,cxx) $(NEED_INTEROP) ## C tests, plain, sanitized and as C++11; compile checks; interoperability
 	$(run) $(PART_C) $(PART_GCC) $(PART_CLANG) $(PART_CXX) $(PART_COMPILE) $(PART_INTEROP)
 
 test-valgrind: $(call programs,c) ## the C tests under valgrind
