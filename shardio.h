@@ -98,7 +98,6 @@
    SHARDIO_NO_STORE         all files    without store (arrays then live in a store of the caller's)
    SHARDIO_NO_CRC_HARDWARE  one file     CRC32C by tables, whatever the CPU has
    SHARDIO_SMALL            one file     one CRC32C table of 1 KiB in place of 8 KiB
-   SHARDIO_ASSERT(x)        one file     checks for mistakes of ours; default nothing
 
    No option changes the layout of a public struct. */
 
@@ -330,7 +329,7 @@ SHARDIO_API shardio_status shardio_file_read(const shardio_file *file, uint64_t 
    with 0. Uses the CPU's instructions where it has them. Any thread. */
 SHARDIO_API uint32_t shardio_crc32c(uint32_t crc, const void *data, size_t size);
 
-/* How shardio_crc32c computes on this CPU: "sse4.2", "sse4.2+pclmul", "armv8" or "tables". Static text. */
+/* How shardio_crc32c computes on this CPU: "sse4.2+pclmul", "armv8" or "tables". Static text. */
 SHARDIO_API const char *shardio_crc32c_kind(void);
 
 /* >>slot-api -------------------------------------------------------------------------------------------------- */
@@ -922,10 +921,6 @@ SHARDIO_API void shardio_store_memory_free(shardio_memory_store *memory);
 #include <string.h>
 #if !SHARDIO_NO_OS
 #include <stdlib.h>
-#endif
-
-#ifndef SHARDIO_ASSERT
-#define SHARDIO_ASSERT(x) ((void)0)
 #endif
 
 enum {
@@ -2720,12 +2715,19 @@ static shardio_status shardio_p_slot_ask_direct(shardio_slot *slot, const shardi
     return SHARDIO_OK;
 }
 
-/* Unbuffered I/O is given up where the buffer does not hold an aligned block. */
+/* What keeps a buffer from holding an aligned block; null: nothing. */
+static const char *shardio_p_slot_misfit(const shardio_slot *slot, const void *buffer, size_t size)
+{
+    if (!slot->padded) return NULL;
+    if ((uintptr_t)buffer % slot->memory_alignment != 0) return "the buffer is not aligned";
+    return size < slot->block ? "the buffer holds less than one block" : NULL;
+}
+
+/* Unbuffered I/O is given up where the buffer does not fit it. */
 static shardio_status shardio_p_slot_judge_buffer(shardio_slot *slot, const void *buffer, size_t size)
 {
-    bool aligned = (uintptr_t)buffer % slot->memory_alignment == 0;
-    const char *reason = aligned ? "the buffer holds less than one block" : "the buffer is not aligned";
-    if (!slot->padded || (size >= slot->block && aligned)) return SHARDIO_OK;
+    const char *reason = shardio_p_slot_misfit(slot, buffer, size);
+    if (reason == NULL) return SHARDIO_OK;
     if (slot->direct) return shardio_p_slot_go_buffered(slot, 0, reason);
     return shardio_p_slot_fail(slot, SHARDIO_ERR_ARGUMENT, "begin", SHARDIO_NO_OFFSET, 0, reason);
 }
@@ -2958,8 +2960,7 @@ SHARDIO_API shardio_status shardio_slot_set_buffer(shardio_slot *slot, void *buf
     if (slot == NULL || buffer == NULL || size == 0) return SHARDIO_ERR_ARGUMENT;
     if (slot->error.status != SHARDIO_OK) return slot->error.status;
     if (!slot->open) return shardio_p_slot_enter(slot, "change the buffer");
-    bool fits = !slot->padded || (size >= slot->block && (uintptr_t)buffer % slot->memory_alignment == 0);
-    if (!fits || slot->fill >= slot->block) {   /* otherwise the file is not needed, and may stay closed */
+    if (shardio_p_slot_misfit(slot, buffer, size) != NULL || slot->fill >= slot->block) {   /* otherwise the file is not needed, and may stay closed */
         status = shardio_p_slot_enter(slot, "change the buffer");
         if (status == SHARDIO_OK) status = shardio_p_slot_judge_buffer(slot, buffer, size);
         if (status == SHARDIO_OK) status = shardio_p_slot_drain(slot);
@@ -6498,11 +6499,11 @@ static shardio_status shardio_p_flush_begun(shardio_array *array)
 
 /* -- the interface of a writer */
 
-static shardio_status shardio_p_writer_enter(shardio_array *array, const char *operation)
+static shardio_status shardio_p_writer_enter(const shardio_array *array)
 {
     if (array == NULL) return SHARDIO_ERR_ARGUMENT;
     if (array->error.status != SHARDIO_OK || array->mode == SHARDIO_P_WRITING) return array->error.status;
-    return shardio_p_fail(NULL, SHARDIO_ERR_STATE, operation, NULL, NULL);   /* a reader is never sticky */
+    return SHARDIO_ERR_STATE;   /* a reader is never sticky */
 }
 
 /* Elements until the next checkpoint that the options ask for. */
@@ -6514,7 +6515,7 @@ static uint64_t shardio_p_until_checkpoint(const shardio_array *array)
 
 SHARDIO_API shardio_status shardio_array_append(shardio_array *array, const void *elements, uint64_t count)
 {
-    shardio_status status = shardio_p_writer_enter(array, "append");
+    shardio_status status = shardio_p_writer_enter(array);
     if (status != SHARDIO_OK || count == 0) return status;
     if (count > array->limit - array->total)
         return shardio_p_array_fail(array, SHARDIO_ERR_ARGUMENT, "append", array->prefix, 0, "more elements than the shape has");
@@ -6546,7 +6547,7 @@ static shardio_status shardio_p_publish(shardio_array *array, uint64_t frames)
 
 SHARDIO_API shardio_status shardio_array_checkpoint(shardio_array *array)
 {
-    shardio_status status = shardio_p_writer_enter(array, "checkpoint");
+    shardio_status status = shardio_p_writer_enter(array);
     if (status != SHARDIO_OK) return status;
     uint64_t bytes = array->accounting.logical_bytes, files = array->accounting.files;
     array->checkpointed = true;
@@ -6571,7 +6572,7 @@ static shardio_status shardio_p_finish(shardio_array *array)
 SHARDIO_API shardio_status shardio_array_finish(shardio_array *array, shardio_error *error)
 {
     if (array == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "finish", NULL, "no array");
-    shardio_status status = shardio_p_writer_enter(array, "finish");
+    shardio_status status = shardio_p_writer_enter(array);
     if (status == SHARDIO_OK) status = shardio_p_finish(array);
     if (array->mode == SHARDIO_P_WRITING && array->report != NULL) *array->report = shardio_array_accounting(array);
     if (error != NULL) *error = array->error;
@@ -6824,12 +6825,11 @@ static shardio_status shardio_p_load(shardio_array *draft, const shardio_store *
 /* The text and everything that points into it move into the array's own memory. */
 static void shardio_p_adopt_text(shardio_array *array, const char *text, size_t size)
 {
-    const shardio_json *from[2] = {&array->meta.names, &array->meta.attributes};
-    shardio_json *to[2] = {&array->meta.names, &array->meta.attributes};
+    shardio_json *pieces[2] = {&array->meta.names, &array->meta.attributes};
     memcpy(array->text, text, size);
     array->text_size = size;
     for (int i = 0; i < 2; i++)
-        if (from[i]->text != NULL) to[i]->text = array->text + (from[i]->text - text);
+        if (pieces[i]->text != NULL) pieces[i]->text = array->text + (pieces[i]->text - text);
     shardio_p_keep_strings(array);
 }
 
@@ -7154,20 +7154,22 @@ typedef struct shardio_p_reading {
     uint64_t shard[SHARDIO_MAX_DIMS];        /* position of the shard that is read */
 } shardio_p_reading;
 
-/* Puts the part of a chunk that the region covers where it belongs; `data` null: the fill value. */
-static void shardio_p_scatter(const shardio_p_reading *reading, const uint64_t *index, const uint8_t *data)
+/* Puts the part that the region covers of a chunk, or of a whole shard that is missing, where it belongs: it has this
+   index in a grid of boxes of `extent` elements. `data` null: the fill value. */
+static void shardio_p_scatter(const shardio_p_reading *reading, const uint64_t *index, const uint64_t *extent,
+                              const uint8_t *data)
 {
     const shardio_p_meta *m = &reading->array->meta;
     uint64_t stride[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS], step = m->element;
     uint8_t *to = reading->to;
     const uint8_t *from = data != NULL ? data : m->fill;
     for (uint32_t i = m->ndim; i-- > 0;) {
-        uint64_t begin = index[i] * m->chunk[i], first = shardio_p_max(begin, reading->start[i]);
-        count[i] = shardio_p_min(m->chunk[i] - (first - begin), reading->start[i] + reading->count[i] - first);
+        uint64_t begin = index[i] * extent[i], first = shardio_p_max(begin, reading->start[i]);
+        count[i] = shardio_p_min(extent[i] - (first - begin), reading->start[i] + reading->count[i] - first);
         stride[i] = data != NULL ? step : 0;
         if (data != NULL) from += (first - begin) * step;
         to += (first - reading->start[i]) * reading->stride[i];
-        step *= m->chunk[i];
+        step *= extent[i];
     }
     shardio_p_copy_box(to, reading->stride, from, stride, count, m->ndim, m->element, data != NULL ? m->unit : 1);
 }
@@ -7189,7 +7191,7 @@ static shardio_status shardio_p_take_chunk(void *context, uint64_t number, const
         shardio_status status = shardio_p_decode(reading->array, index, &data, size, error);
         if (status != SHARDIO_OK) return status;
     }
-    shardio_p_scatter(reading, index, data);
+    shardio_p_scatter(reading, index, reading->array->meta.chunk, data);
     return SHARDIO_OK;
 }
 
@@ -7265,17 +7267,12 @@ static shardio_status shardio_p_read_part(shardio_p_reading *reading, shardio_er
         status = shardio_p_get_shard(array, reading->shard, &shard, error);
         if (status == SHARDIO_OK) return shardio_p_read_shard(reading, shard, error);
         if (status != SHARDIO_ERR_NOT_FOUND) return status;
-        shardio_p_meta *m = &array->meta;   /* all of it is missing: one box of the extent of a shard */
-        uint64_t chunk[SHARDIO_MAX_DIMS];
-        memcpy(chunk, m->chunk, sizeof chunk);
-        memcpy(m->chunk, m->shard, sizeof chunk);
-        shardio_p_scatter(reading, reading->shard, NULL);
-        memcpy(m->chunk, chunk, sizeof chunk);
+        shardio_p_scatter(reading, reading->shard, array->meta.shard, NULL);
         return SHARDIO_OK;
     }
     status = shardio_p_read_chunk_file(array, reading->shard, &data, &size, error);
     if (status == SHARDIO_OK && data != NULL) status = shardio_p_decode(array, reading->shard, &data, size, error);
-    if (status == SHARDIO_OK) shardio_p_scatter(reading, reading->shard, data);
+    if (status == SHARDIO_OK) shardio_p_scatter(reading, reading->shard, array->meta.chunk, data);
     return status;
 }
 

@@ -469,7 +469,7 @@ def report(bench, found, size, latencies, crc, whole):
     quick = "**A quick run: sizes and frames (512x512) too small to mean anything.**\n\n" if bench.quick else ""
     return f"""# Performance
 
-`make bench` writes this file (bench/run.py). {machine(bench, row["version"], row["compiler"])}
+Written by `make bench OUTPUT=docs/performance.md` (bench/run.py). {machine(bench, row["version"], row["compiler"])}
 
 {quick}## Throughput
 
