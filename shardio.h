@@ -38,8 +38,8 @@
        slot       the write coalescer: any bytes in, aligned blocks out
        index      the shard index, kept as its encoded bytes
        shard      write, update, checkpoint, read and verify one shard file
-       codec      how chunk bytes are encoded: a table of callbacks; crc32c
        json       the reader and writer that zarr.json needs
+       codec      how chunk bytes are encoded: a table of callbacks; crc32c, zstd, gzip, blosc, lz4
        zarr       arrays: create, append, checkpoint, read a region, verify
        store      where the keys live: a directory, memory
 
@@ -618,30 +618,47 @@ typedef struct shardio_shard_summary {
 SHARDIO_API shardio_status shardio_shard_verify(shardio_shard_reader *reader, shardio_shard_summary *summary,
                                                 shardio_finding finding, void *context, shardio_error *error);
 
+/* What recovery found. */
+typedef struct shardio_recovery {
+    uint64_t file_bytes;     /* size of the file */
+    uint64_t end;            /* bytes to keep: where the newest complete index ends; index at the start: the file's size */
+    uint64_t index_offset;   /* where that index lies */
+    uint64_t candidates;     /* places that look like an index */
+    bool intact;             /* the file is a complete shard as it is */
+    bool ambiguous;          /* more than one candidate could be the index: nothing is chosen */
+    bool changed;            /* the file was cut, or its head restored */
+} shardio_recovery;
+
+/* Whether a chunk at this place of the file can be a chunk of this shard; null: every one can. */
+typedef bool (*shardio_chunk_check)(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset, uint64_t length);
+
+/* Looks for the newest complete index of a torn or zero-padded shard in one pass over the file, by a rolling CRC32C, and
+   fills `found`. With `apply` the file is then cut behind that index (index at the end) or the index is copied to the
+   head (index at the start); `file` has to be open for update. Without, nothing is changed.
+   Memory: the index and 4 MiB, or five times the index, from `allocator` (null: malloc).
+   SHARDIO_ERR_NOT_FOUND: no index; SHARDIO_ERR_CORRUPT: ambiguous; SHARDIO_ERR_UNSUPPORTED: it has no checksum. */
+SHARDIO_API shardio_status shardio_shard_recover_file(const shardio_file *file, const shardio_index_layout *layout,
+                                                      bool apply, shardio_chunk_check check, void *context,
+                                                      const shardio_allocator *allocator, shardio_recovery *found,
+                                                      shardio_error *error);
+#if !SHARDIO_NO_OS
+SHARDIO_API shardio_status shardio_shard_recover(const char *path, const shardio_index_layout *layout, bool apply,
+                                                 const shardio_allocator *allocator, shardio_recovery *found,
+                                                 shardio_error *error);
+
+/* Rewrites a shard file without its dead bytes and swaps it in atomically; a shard without dead bytes is left alone.
+   *saved (may be null): bytes that the file became shorter. */
+SHARDIO_API shardio_status shardio_shard_compact(const char *path, const shardio_index_layout *layout,
+                                                 const shardio_slot_options *options, uint64_t *saved,
+                                                 shardio_error *error);
+#endif
+
 /* Ends the reader and closes its file. A reader whose open failed needs no close, and takes it. */
 SHARDIO_API void shardio_shard_close(shardio_shard_reader *reader);
 
 #endif /* !SHARDIO_NO_SHARD */
 
 #if !SHARDIO_NO_ZARR
-/* >>codec-api ------------------------------------------------------------------------------------------------- */
-
-/* A bytes-to-bytes codec (Zarr v3 core, section "Codecs"). One that comes with the header, or the caller's own: a
-   table that must outlive the arrays that use it. */
-typedef struct shardio_codec {
-    const char *name;             /* as in zarr.json */
-    const char *configuration;    /* JSON object, or null */
-    void *context;
-    /* the most bytes that `size` bytes can become; SIZE_MAX: cannot be bounded */
-    size_t (*bound)(void *context, size_t size);
-    /* both write at most `capacity` bytes to `out` and set *out_size; in and out do not overlap */
-    shardio_status (*encode)(void *context, const void *in, size_t size, void *out, size_t capacity, size_t *out_size);
-    shardio_status (*decode)(void *context, const void *in, size_t size, void *out, size_t capacity, size_t *out_size);
-} shardio_codec;
-
-/* The crc32c codec: four bytes of CRC32C, little-endian, behind each chunk (codec specification "crc32c"). */
-SHARDIO_API const shardio_codec *shardio_codec_crc32c(void);
-
 /* >>json-api -------------------------------------------------------------------------------------------------- */
 
 /* A JSON value: a piece of a text that was checked by shardio_json_parse and must outlive it. `text` null: absent. */
@@ -682,18 +699,52 @@ SHARDIO_API void shardio_text_add_double(shardio_text *text, double number);
 SHARDIO_API void shardio_text_add_float(shardio_text *text, float number);
 SHARDIO_API void shardio_text_add_string(shardio_text *text, const char *utf8);
 
+/* >>codec-api ------------------------------------------------------------------------------------------------- */
+
+/* A bytes-to-bytes codec (Zarr v3 core, section "Codecs"). One that comes with the header, or the caller's own: a
+   table that must outlive the arrays that use it. */
+typedef struct shardio_codec {
+    const char *name;             /* as in zarr.json */
+    const char *configuration;    /* JSON object, or null */
+    void *context;
+    /* the most bytes that `size` bytes can become; SIZE_MAX: cannot be bounded */
+    size_t (*bound)(void *context, size_t size);
+    /* both write at most `capacity` bytes to `out` and set *out_size; in and out do not overlap */
+    shardio_status (*encode)(void *context, const void *in, size_t size, void *out, size_t capacity, size_t *out_size);
+    shardio_status (*decode)(void *context, const void *in, size_t size, void *out, size_t capacity, size_t *out_size);
+    /* optional, both or none: a context for each array, made from the configuration in its zarr.json (absent: `text` is
+       null) when the array is opened or created. The functions above get *instance instead of `context`. What is wrong
+       with a configuration: SHARDIO_ERR_CORRUPT and a static *reason. `element_size`: bytes of an element. */
+    shardio_status (*begin)(void *context, shardio_json configuration, size_t element_size,
+                            const shardio_allocator *allocator, void **instance, const char **reason);
+    void (*end)(void *instance);
+} shardio_codec;
+
+/* The crc32c codec: four bytes of CRC32C, little-endian, behind each chunk (codec specification "crc32c"). */
+SHARDIO_API const shardio_codec *shardio_codec_crc32c(void);
+
 /* >>zarr-api -------------------------------------------------------------------------------------------------- */
 
 #define SHARDIO_MAX_DIMS 32
 #define SHARDIO_MAX_CODECS 8
 #define SHARDIO_UNLIMITED 0      /* shape[0]: as many as are appended */
 
+/* One element of the types string and bytes. What is read lives until the next read or write through the same handle
+   or its end; what is appended or written is borrowed for the call. Not ended with a zero byte. */
+typedef struct shardio_bytes {
+    const void *data;
+    size_t size;
+} shardio_bytes;
+
 /* Element types: name, name in zarr.json, bytes, bytes of the unit whose order depends on the machine. */
 #define SHARDIO_DTYPE_LIST(X)                                                                                      \
     X(BOOL, "bool", 1, 1) X(INT8, "int8", 1, 1) X(INT16, "int16", 2, 2) X(INT32, "int32", 4, 4)                    \
     X(INT64, "int64", 8, 8) X(UINT8, "uint8", 1, 1) X(UINT16, "uint16", 2, 2) X(UINT32, "uint32", 4, 4)            \
     X(UINT64, "uint64", 8, 8) X(FLOAT16, "float16", 2, 2) X(FLOAT32, "float32", 4, 4)                              \
-    X(FLOAT64, "float64", 8, 8) X(COMPLEX64, "complex64", 8, 4) X(COMPLEX128, "complex128", 16, 8)
+    X(FLOAT64, "float64", 8, 8) X(COMPLEX64, "complex64", 8, 4) X(COMPLEX128, "complex128", 16, 8)                 \
+    X(RAW, "r8", 1, 1)                       /* any number of bytes: raw_bytes of the options says how many */      \
+    X(STRING, "string", sizeof(shardio_bytes), 1)   /* UTF-8; in memory a shardio_bytes each */                    \
+    X(BYTES, "bytes", sizeof(shardio_bytes), 1)
 
 typedef enum shardio_dtype {
     SHARDIO_DTYPE_UNSET = 0,
@@ -740,19 +791,28 @@ typedef struct shardio_array shardio_array;
 
 /* What an array is and how it is written. All-zero members mean the default that is named. */
 typedef struct shardio_array_options {
-    uint32_t ndim;                           /* 1 to 32 */
+    uint32_t ndim;                           /* 1 to 32; 0 for an array that is defined, not appended to */
     shardio_dtype dtype;                     /* has to be set */
+    uint32_t raw_bytes;                      /* bytes of an element of type SHARDIO_RAW */
     uint64_t shape[SHARDIO_MAX_DIMS];        /* elements; shape[0] may be SHARDIO_UNLIMITED */
     uint64_t chunk[SHARDIO_MAX_DIMS];        /* elements of a chunk, at least 1 each */
     uint64_t shard[SHARDIO_MAX_DIMS];        /* elements of a shard, multiples of the chunk; all 0: one file a chunk */
-    const void *fill_value;                  /* one element in the machine's byte order; null: zero */
+    const void *fill_value;                  /* one element in the machine's byte order; null: zero, or empty */
     const char *const *dimension_names;      /* ndim names, each may be null; null: none */
     const char *attributes;                  /* a JSON object; null: {} */
     const char *path;                        /* of the array inside the store, "raw/movie"; null: the store itself.
                                                 Missing groups on the way are created */
-    const shardio_codec *codecs[SHARDIO_MAX_CODECS];   /* bytes-to-bytes codecs of a chunk, up to the first null */
+    const shardio_codec *codecs[SHARDIO_MAX_CODECS];   /* bytes-to-bytes codecs of a chunk, up to the first null; when
+                                                opening: codecs known besides our own */
+    const uint8_t *transpose;                /* ndim numbers: dimension i of a stored chunk is dimension transpose[i]; null:
+                                                as they are */
+    const char *codec_list;                  /* the member "codecs" of zarr.json, JSON text, in place of codecs, transpose,
+                                                index_... and big_endian: shards inside shards, codecs around shards. The
+                                                grid is that of `shard`, or of `chunk` if there is none */
     bool index_at_start, index_big_endian, index_no_checksum;
     bool big_endian;                         /* byte order of the elements in the chunks; default little */
+    bool key_v2;                             /* keys of chunks as in Zarr version 2 */
+    char key_separator;                      /* '/' or '.'; 0: '/', and '.' with key_v2 */
     bool skip_fill;                          /* leave out chunks that hold nothing but the fill value */
     bool overwrite;                          /* replace an array that exists, which is removed by create, once nothing
                                                 else is wrong; default: SHARDIO_ERR_EXISTS */
@@ -766,6 +826,14 @@ typedef struct shardio_array_options {
     size_t block_size;                       /* bytes kept of the tail of each shard in flight; 0: 4096; has to hold
                                                 a block of the file system for unbuffered I/O */
     uint32_t max_open_files;                 /* shards open at once; 0: 64. More are closed and continued */
+    size_t index_memory;                     /* reading: bytes of indexes of shards kept open; 0: 64 MiB */
+    size_t decoded_limit;                    /* the most bytes that a chunk may have decoded, where its file is much smaller, or
+                                                a file that has to be held as a whole; 0: 1 GiB */
+    size_t metadata_limit;                   /* the most bytes of a zarr.json; 0: 16 MiB */
+    bool unbuffered;                         /* reading: past the page cache, where the system takes it */
+    shardio_update update;                   /* changing: how shards that exist are changed */
+    uint32_t dead_percent;                   /* changing: a shard is rewritten when more of its file than this would be
+                                                dead; 0: 50; 100: never */
     shardio_accounting *accounting;          /* finish leaves here what was done in all, the last writes included;
                                                 null: not wanted */
     const shardio_allocator *allocator;      /* null: malloc */
@@ -806,12 +874,27 @@ SHARDIO_API shardio_array *shardio_array_continue(const char *path, const shardi
    MiB), max_open_files, allocator. Never null; an array that could not be opened returns its error from every call. */
 SHARDIO_API shardio_array *shardio_array_open(const char *path, const shardio_array_options *options,
                                               shardio_error *error);
+
+/* Opens an array for reading and changing: shardio_array_write, _resize, _compact, _recover. Of `options` (may be null)
+   besides those of open: direct, durability, skip_fill, update, dead_percent, buffer_size. Each change is complete when
+   its call returns; nothing sticks. */
+SHARDIO_API shardio_array *shardio_array_update(const char *path, const shardio_array_options *options,
+                                                shardio_error *error);
+
+/* Creates an array of the shape in `options` that holds nothing but the fill value: its zarr.json, durable unless the
+   durability is none. shape[0] 0 means zero; ndim 0 is an array of one element. Errors: as creating. */
+SHARDIO_API shardio_status shardio_array_define(const char *path, const shardio_array_options *options,
+                                                shardio_error *error);
 #endif
 /* The same in any store, which must outlive the array. */
 SHARDIO_API shardio_array *shardio_array_create_in(const shardio_store *store, const shardio_array_options *options);
 SHARDIO_API shardio_array *shardio_array_continue_in(const shardio_store *store, const shardio_array_options *options);
 SHARDIO_API shardio_array *shardio_array_open_in(const shardio_store *store, const shardio_array_options *options,
                                                  shardio_error *error);
+SHARDIO_API shardio_array *shardio_array_update_in(const shardio_store *store, const shardio_array_options *options,
+                                                   shardio_error *error);
+SHARDIO_API shardio_status shardio_array_define_in(const shardio_store *store, const shardio_array_options *options,
+                                                   shardio_error *error);
 
 /* Appends `count` elements in C order, the machine's byte order: a part of a frame or many. `elements` null: the fill
    value. Beyond a bounded shape: SHARDIO_ERR_ARGUMENT, and nothing of this call is taken. */
@@ -844,15 +927,21 @@ typedef struct shardio_array_facts {
     uint64_t shape[SHARDIO_MAX_DIMS];     /* shape[0] of a writer: whole frames appended */
     uint64_t chunk[SHARDIO_MAX_DIMS];
     uint64_t shard[SHARDIO_MAX_DIMS];     /* elements; equal to chunk where there are no shards */
-    bool sharded, big_endian;
+    bool sharded, big_endian, key_v2;
+    char key_separator;
+    size_t element_size;                  /* bytes of an element in memory */
     bool begun_frame;                     /* a writer holds a part of a frame */
     shardio_index_layout index;           /* of its shards; chunks: in one shard */
-    uint8_t fill_value[16];               /* machine's byte order */
+    const void *fill_value;               /* one element, machine's byte order */
     const char *dimension_names[SHARDIO_MAX_DIMS];   /* null: no name */
     bool has_dimension_names;
     const char *attributes;               /* JSON text */
-    uint32_t codecs;                      /* number of bytes-to-bytes codecs */
+    uint32_t codecs;                      /* number of bytes-to-bytes codecs of a chunk */
     const char *codec_names[SHARDIO_MAX_CODECS];
+    shardio_json codec_list;              /* the member "codecs" of zarr.json, everything included */
+    uint32_t levels;                      /* grids inside one another: 1 chunks, 2 shards, 3 shards inside shards */
+    bool transposed;
+    uint8_t transpose[SHARDIO_MAX_DIMS];  /* dimension i of a stored chunk is dimension transpose[i] of the array */
     const char *key_prefix;               /* keys of the array begin with it: "raw/movie/", or "" */
     uint64_t memory;                      /* bytes taken from the allocator */
 } shardio_array_facts;
@@ -863,6 +952,43 @@ SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, sh
    is not inside the shape or `size` does not fit. `error` may be null. */
 SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                               void *elements, size_t size, shardio_error *error);
+
+/* The same with any layout in memory: `elements` points to the first element, strides[i] bytes lead to the next one along
+   dimension i; they may be negative. Elements need no alignment. */
+SHARDIO_API shardio_status shardio_array_read_strided(shardio_array *array, const uint64_t *start, const uint64_t *count,
+                                                      void *elements, const ptrdiff_t *strides, shardio_error *error);
+
+/* Writes a region of an array opened by shardio_array_update, from `elements` of `size` bytes as in shardio_array_read;
+   null: the fill value. Chunks that the region covers whole are not read; others are read, changed and written. A shard
+   that exists gets the changed chunks and a new index behind its end, or is rewritten (options update, dead_percent).
+   What a shard held stays readable until its new index is complete; a failure leaves the shards not yet reached as they
+   were. Memory: one chunk, decoded and encoded, and the index of a shard. Errors as in shardio_array_read, and those of
+   writing. */
+SHARDIO_API shardio_status shardio_array_write(shardio_array *array, const uint64_t *start, const uint64_t *count,
+                                               const void *elements, size_t size, shardio_error *error);
+SHARDIO_API shardio_status shardio_array_write_strided(shardio_array *array, const uint64_t *start, const uint64_t *count,
+                                                       const void *elements, const ptrdiff_t *strides,
+                                                       shardio_error *error);
+
+/* Gives an array opened by shardio_array_update another shape (ndim numbers). zarr.json changes first. Then, where an
+   extent shrinks, chunks wholly outside are removed, and the part outside of chunks at the edge becomes the fill value;
+   with `keep_edge` it stays in the file and is seen again when the array grows. */
+SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint64_t *shape, bool keep_edge,
+                                                shardio_error *error);
+
+/* Rewrites every shard of an array opened by shardio_array_update that has dead bytes, each one atomically. `progress`
+   (may be null) in bytes of the files. */
+SHARDIO_API shardio_status shardio_array_compact(shardio_array *array, shardio_progress progress, void *context,
+                                                 shardio_error *error);
+
+/* Told what recovery found in one shard file: done says whether the file was changed, or would be. */
+typedef void (*shardio_recovered)(void *context, const char *key, const shardio_recovery *found, shardio_status status,
+                                  const shardio_error *error);
+
+/* Recovers every shard of an array opened by shardio_array_update, as shardio_shard_recover; a shard counts as found when
+   all its chunks decode. With `apply` false nothing is changed. SHARDIO_ERR_CORRUPT if a shard could not be recovered. */
+SHARDIO_API shardio_status shardio_array_recover(shardio_array *array, bool apply, shardio_recovered report, void *context,
+                                                 shardio_error *error);
 
 /* Called for each shard file that exists: its key, its place in the grid of shards, its reader (null where the array
    has no shards or, with `fault` set, where it could not be opened). Not SHARDIO_OK: stop. */
@@ -881,6 +1007,71 @@ SHARDIO_API shardio_status shardio_array_verify(shardio_array *array, shardio_fi
 
 /* Ends an array opened for reading. */
 SHARDIO_API void shardio_array_close(shardio_array *array);
+
+/* -- nodes: groups and arrays by their zarr.json. Paths are as in the options: "raw/movie", "" or null for the store. */
+
+typedef enum shardio_node_kind { SHARDIO_NODE_UNKNOWN, SHARDIO_NODE_GROUP, SHARDIO_NODE_ARRAY } shardio_node_kind;
+
+/* The zarr.json of a group or an array, in memory. Pieces point into `text`; end with shardio_node_close. */
+typedef struct shardio_node {
+    shardio_node_kind kind;
+    char *text;                   /* ended with a zero byte */
+    size_t size;                  /* of the text, bytes */
+    shardio_json root, attributes;
+    shardio_json consolidated;    /* a group's: the object of metadata by path; or absent */
+    const shardio_allocator *allocator;
+} shardio_node;
+
+/* Opens a node: one read. `limit`: the most bytes of its zarr.json; 0: 16 MiB. Extensions that have to be understood are
+   refused (SHARDIO_ERR_UNSUPPORTED). `allocator` null: malloc. */
+SHARDIO_API shardio_status shardio_node_open(shardio_node *node, const shardio_store *store, const char *path,
+                                             size_t limit, const shardio_allocator *allocator, shardio_error *error);
+SHARDIO_API void shardio_node_close(shardio_node *node);
+
+/* The scalar attribute `name`. False: there is none, or it is of another kind. */
+SHARDIO_API bool shardio_node_int64(const shardio_node *node, const char *name, int64_t *value);
+SHARDIO_API bool shardio_node_double(const shardio_node *node, const char *name, double *value);
+SHARDIO_API bool shardio_node_bool(const shardio_node *node, const char *name, bool *value);
+SHARDIO_API bool shardio_node_string(const shardio_node *node, const char *name, char *text, size_t size);
+
+/* Creates a group with `attributes` (a JSON object; null: {}), and missing groups on the way. SHARDIO_ERR_EXISTS if there
+   is a node, or something else. */
+SHARDIO_API shardio_status shardio_group_create(const shardio_store *store, const char *path, const char *attributes,
+                                                shardio_error *error);
+
+/* Replaces all attributes of a node, or one (`json` null: removes it). Everything else in zarr.json stays byte for byte.
+   The file is replaced by rename. Consolidated metadata of groups above is not touched: consolidate again. */
+SHARDIO_API shardio_status shardio_node_set_attributes(const shardio_store *store, const char *path, const char *attributes,
+                                                       shardio_error *error);
+SHARDIO_API shardio_status shardio_node_set_attribute(const shardio_store *store, const char *path, const char *name,
+                                                      const char *json, shardio_error *error);
+SHARDIO_API shardio_status shardio_node_set_int64(const shardio_store *store, const char *path, const char *name,
+                                                  int64_t value, shardio_error *error);
+SHARDIO_API shardio_status shardio_node_set_double(const shardio_store *store, const char *path, const char *name,
+                                                   double value, shardio_error *error);
+SHARDIO_API shardio_status shardio_node_set_bool(const shardio_store *store, const char *path, const char *name, bool value,
+                                                 shardio_error *error);
+SHARDIO_API shardio_status shardio_node_set_string(const shardio_store *store, const char *path, const char *name,
+                                                   const char *value, shardio_error *error);
+
+/* Called for a node: its path from the store, its metadata, borrowed until it returns. `fault` (node null): a zarr.json
+   that cannot be read. Not SHARDIO_OK: stop. */
+typedef shardio_status (*shardio_node_visitor)(void *context, const char *path, const shardio_node *node,
+                                               const shardio_error *fault);
+
+/* Visits the node at `path` and all below it, parents before children, in the order of their paths. With `consolidated`
+   the group's consolidated metadata is used if it has some: one read, as old as it is. Memory: the paths. */
+SHARDIO_API shardio_status shardio_hierarchy_walk(const shardio_store *store, const char *path, bool consolidated,
+                                                  shardio_node_visitor visit, void *context, shardio_error *error);
+
+/* Writes consolidated metadata of all nodes below into the zarr.json of the group at `path`, as zarr-python does (kind
+   "inline"), or (`remove`) takes it out. */
+SHARDIO_API shardio_status shardio_group_consolidate(const shardio_store *store, const char *path, bool remove,
+                                                     shardio_error *error);
+
+/* Deletes an array, or a group with all nodes below it: zarr.json first, then its chunks and what writers left behind.
+   Files that belong to no node stay. SHARDIO_ERR_NOT_FOUND: there is no node. */
+SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const char *path, shardio_error *error);
 
 #endif /* !SHARDIO_NO_ZARR */
 
@@ -3832,82 +4023,6 @@ SHARDIO_API void shardio_shard_close(shardio_shard_reader *reader)
 #include <stdio.h>
 #include <stdlib.h>
 
-/* >>codec ----------------------------------------------------------------------------------------------------- */
-
-static size_t shardio_p_crc32c_bound(void *context, size_t size)
-{
-    (void)context;
-    return size <= SIZE_MAX - SHARDIO_P_CRC ? size + SHARDIO_P_CRC : SIZE_MAX;
-}
-
-static shardio_status shardio_p_crc32c_encode(void *context, const void *in, size_t size, void *out, size_t capacity,
-                                              size_t *out_size)
-{
-    (void)context;
-    if (capacity < SHARDIO_P_CRC || capacity - SHARDIO_P_CRC < size) return SHARDIO_ERR_LIMIT;
-    if (size > 0) memcpy(out, in, size);
-    shardio_p_store32_little((uint8_t *)out + size, shardio_crc32c(0, in, size));
-    *out_size = size + SHARDIO_P_CRC;
-    return SHARDIO_OK;
-}
-
-static shardio_status shardio_p_crc32c_decode(void *context, const void *in, size_t size, void *out, size_t capacity,
-                                              size_t *out_size)
-{
-    const uint8_t *bytes = (const uint8_t *)in;
-    (void)context;
-    if (size < SHARDIO_P_CRC) return SHARDIO_ERR_TRUNCATED;
-    size -= SHARDIO_P_CRC;
-    if (size > capacity) return SHARDIO_ERR_LIMIT;
-    if (shardio_crc32c(0, in, size) != shardio_p_load32_little(bytes + size)) return SHARDIO_ERR_CHECKSUM;
-    if (size > 0) memcpy(out, in, size);
-    *out_size = size;
-    return SHARDIO_OK;
-}
-
-SHARDIO_API const shardio_codec *shardio_codec_crc32c(void)
-{
-    static const shardio_codec codec = {"crc32c", NULL, NULL, shardio_p_crc32c_bound, shardio_p_crc32c_encode,
-                                        shardio_p_crc32c_decode};
-    return &codec;
-}
-
-/* The codecs of a chunk, in the order of encoding. */
-typedef struct shardio_p_chain {
-    const shardio_codec *codecs[SHARDIO_MAX_CODECS];
-    uint32_t count;
-} shardio_p_chain;
-
-/* The most bytes that a chunk of `size` bytes takes at any point of the chain; SIZE_MAX: cannot be said. */
-static size_t shardio_p_chain_bound(const shardio_p_chain *chain, size_t size)
-{
-    size_t largest = size;
-    for (uint32_t i = 0; i < chain->count && size != SIZE_MAX; i++) {
-        size = chain->codecs[i]->bound(chain->codecs[i]->context, size);
-        if (size > largest) largest = size;
-    }
-    return largest;
-}
-
-/* Runs the chain over *data, between the two halves of `scratch`, each of `half` bytes; *data and *size are the result.
-   On failure *failed is the codec. */
-static shardio_status shardio_p_chain_run(const shardio_p_chain *chain, bool encode, const uint8_t **data, size_t *size,
-                                          uint8_t *scratch, size_t half, const shardio_codec **failed)
-{
-    for (uint32_t i = 0; i < chain->count; i++) {
-        const shardio_codec *codec = chain->codecs[encode ? i : chain->count - 1 - i];
-        uint8_t *out = scratch + (i % 2) * half;
-        size_t out_size = 0;
-        shardio_status status = (encode ? codec->encode : codec->decode)(codec->context, *data, *size, out, half, &out_size);
-        *failed = codec;
-        if (status == SHARDIO_OK && out_size > half) status = SHARDIO_ERR_CORRUPT;
-        if (status != SHARDIO_OK) return status;
-        *data = out;
-        *size = out_size;
-    }
-    return SHARDIO_OK;
-}
-
 /* >>json ------------------------------------------------------------------------------------------------------ */
 
 enum { SHARDIO_P_JSON_DEPTH = 512 };
@@ -4380,6 +4495,82 @@ SHARDIO_API void shardio_text_add_string(shardio_text *text, const char *utf8)
         else shardio_text_add_bytes(text, utf8, 1);
     }
     shardio_text_add(text, "\"");
+}
+
+/* >>codec ----------------------------------------------------------------------------------------------------- */
+
+static size_t shardio_p_crc32c_bound(void *context, size_t size)
+{
+    (void)context;
+    return size <= SIZE_MAX - SHARDIO_P_CRC ? size + SHARDIO_P_CRC : SIZE_MAX;
+}
+
+static shardio_status shardio_p_crc32c_encode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                              size_t *out_size)
+{
+    (void)context;
+    if (capacity < SHARDIO_P_CRC || capacity - SHARDIO_P_CRC < size) return SHARDIO_ERR_LIMIT;
+    if (size > 0) memcpy(out, in, size);
+    shardio_p_store32_little((uint8_t *)out + size, shardio_crc32c(0, in, size));
+    *out_size = size + SHARDIO_P_CRC;
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_crc32c_decode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                              size_t *out_size)
+{
+    const uint8_t *bytes = (const uint8_t *)in;
+    (void)context;
+    if (size < SHARDIO_P_CRC) return SHARDIO_ERR_TRUNCATED;
+    size -= SHARDIO_P_CRC;
+    if (size > capacity) return SHARDIO_ERR_LIMIT;
+    if (shardio_crc32c(0, in, size) != shardio_p_load32_little(bytes + size)) return SHARDIO_ERR_CHECKSUM;
+    if (size > 0) memcpy(out, in, size);
+    *out_size = size;
+    return SHARDIO_OK;
+}
+
+SHARDIO_API const shardio_codec *shardio_codec_crc32c(void)
+{
+    static const shardio_codec codec = {"crc32c", NULL, NULL, shardio_p_crc32c_bound, shardio_p_crc32c_encode,
+                                        shardio_p_crc32c_decode, NULL, NULL};
+    return &codec;
+}
+
+/* The codecs of a chunk, in the order of encoding. */
+typedef struct shardio_p_chain {
+    const shardio_codec *codecs[SHARDIO_MAX_CODECS];
+    uint32_t count;
+} shardio_p_chain;
+
+/* The most bytes that a chunk of `size` bytes takes at any point of the chain; SIZE_MAX: cannot be said. */
+static size_t shardio_p_chain_bound(const shardio_p_chain *chain, size_t size)
+{
+    size_t largest = size;
+    for (uint32_t i = 0; i < chain->count && size != SIZE_MAX; i++) {
+        size = chain->codecs[i]->bound(chain->codecs[i]->context, size);
+        if (size > largest) largest = size;
+    }
+    return largest;
+}
+
+/* Runs the chain over *data, between the two halves of `scratch`, each of `half` bytes; *data and *size are the result.
+   On failure *failed is the codec. */
+static shardio_status shardio_p_chain_run(const shardio_p_chain *chain, bool encode, const uint8_t **data, size_t *size,
+                                          uint8_t *scratch, size_t half, const shardio_codec **failed)
+{
+    for (uint32_t i = 0; i < chain->count; i++) {
+        const shardio_codec *codec = chain->codecs[encode ? i : chain->count - 1 - i];
+        uint8_t *out = scratch + (i % 2) * half;
+        size_t out_size = 0;
+        shardio_status status = (encode ? codec->encode : codec->decode)(codec->context, *data, *size, out, half, &out_size);
+        *failed = codec;
+        if (status == SHARDIO_OK && out_size > half) status = SHARDIO_ERR_CORRUPT;
+        if (status != SHARDIO_OK) return status;
+        *data = out;
+        *size = out_size;
+    }
+    return SHARDIO_OK;
 }
 
 /* >>zarr ------------------------------------------------------------------------------------------------------ */
@@ -6960,7 +7151,7 @@ SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, sh
     facts->sharded = m->sharded;
     facts->big_endian = m->big_endian;
     facts->index = m->index;
-    memcpy(facts->fill_value, m->fill, sizeof facts->fill_value);
+    facts->fill_value = m->fill;
     memcpy(facts->dimension_names, array->names, sizeof facts->dimension_names);
     facts->has_dimension_names = m->names.text != NULL;
     facts->attributes = array->attributes;
