@@ -508,6 +508,7 @@ typedef struct shardio_shard_reader {
     size_t index_size;
     uint64_t index_offset;
     uint64_t reads;              /* calls to read */
+    uint32_t block;              /* unbuffered: what offsets, lengths and addresses of reads are multiples of; or 0 */
     const shardio_allocator *allocator;
 } shardio_shard_reader;
 
@@ -577,6 +578,10 @@ SHARDIO_API shardio_status shardio_shard_open(shardio_shard_reader *reader, cons
                                               const shardio_index_layout *layout,
                                               const shardio_allocator *allocator, shardio_error *error);
 #endif
+/* Reads chunks past the page cache from here on, if the system takes it: shardio_shard_read_many through memory that is
+   aligned to a block (4096 bytes are enough where reader->block is not larger). True: it is so. */
+SHARDIO_API bool shardio_shard_read_unbuffered(shardio_shard_reader *reader);
+
 /* Where chunk number `chunk` lies: *length is SHARDIO_MISSING if it is not there; SHARDIO_ERR_CORRUPT if its entry
    points outside the file or into the index. Several threads may call this on one reader. */
 SHARDIO_API shardio_status shardio_shard_locate(const shardio_shard_reader *reader, uint64_t chunk, uint64_t *offset,
@@ -592,8 +597,8 @@ typedef shardio_status (*shardio_chunk_taker)(void *context, uint64_t chunk, con
                                               shardio_error *error);
 
 /* Reads many chunks, those that lie side by side in the file with one read of up to `size` bytes into `memory`, and
-   hands each to `take`, in the order of their offsets within windows of 256. A chunk that is larger than the memory:
-   SHARDIO_ERR_LIMIT. */
+   hands each to `take`, in the order of their offsets within windows of 256. The system is told ahead what comes. A chunk
+   that is larger than the memory: SHARDIO_ERR_LIMIT; unbuffered, two blocks of it are used besides. */
 SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader, const uint64_t *chunks, size_t count,
                                                    void *memory, size_t size, shardio_chunk_taker take, void *context,
                                                    shardio_error *error);
@@ -707,7 +712,7 @@ typedef struct shardio_codec {
     const char *name;             /* as in zarr.json */
     const char *configuration;    /* JSON object, or null */
     void *context;
-    /* the most bytes that `size` bytes can become; SIZE_MAX: cannot be bounded */
+    /* the most bytes that `size` bytes can become; SIZE_MAX: cannot be bounded. Also asked with the table's own context */
     size_t (*bound)(void *context, size_t size);
     /* both write at most `capacity` bytes to `out` and set *out_size; in and out do not overlap */
     shardio_status (*encode)(void *context, const void *in, size_t size, void *out, size_t capacity, size_t *out_size);
@@ -1478,6 +1483,46 @@ SHARDIO_API shardio_status shardio_file_read(const shardio_file *file, uint64_t 
         offset += done;
     }
     return SHARDIO_OK;
+}
+
+/* A part of another file, for reading. */
+typedef struct shardio_p_window_file {
+    shardio_file file;
+    uint64_t offset, size;
+} shardio_p_window_file;
+
+static inline shardio_status shardio_p_window_read(void *file, uint64_t offset, void *data, size_t size, size_t *done, int *code)
+{
+    const shardio_p_window_file *window = (const shardio_p_window_file *)file;
+    *done = 0;
+    if (offset >= window->size) return SHARDIO_OK;
+    return window->file.functions->read(window->file.context, window->offset + offset, data,
+                                        (size_t)shardio_p_min(size, window->size - offset), done, code);
+}
+
+static inline shardio_status shardio_p_window_facts(void *file, shardio_file_facts *facts, int *code)
+{
+    (void)code;
+    facts->size = ((const shardio_p_window_file *)file)->size;
+    return SHARDIO_OK;
+}
+
+static inline void shardio_p_window_hint(void *file, shardio_hint hint, uint64_t offset, uint64_t size)
+{
+    const shardio_p_window_file *window = (const shardio_p_window_file *)file;
+    if (window->file.functions->hint != NULL) window->file.functions->hint(window->file.context, hint, window->offset + offset, size);
+}
+
+static inline shardio_file shardio_p_file_window(shardio_p_window_file *window, const shardio_file *file, uint64_t offset, uint64_t size)
+{
+    static const shardio_file_functions functions = {
+        shardio_p_window_read, NULL, NULL, shardio_p_window_facts, NULL, NULL, NULL, NULL, NULL, shardio_p_window_hint, NULL, NULL, NULL
+    };
+    shardio_file part = {&functions, window, file->name};
+    window->file = *file;
+    window->offset = offset;
+    window->size = size;
+    return part;
 }
 
 static shardio_status shardio_p_file_facts(const shardio_file *file, shardio_file_facts *facts, shardio_error *error)
@@ -3860,7 +3905,10 @@ static void shardio_p_sort(shardio_p_extent *extents, size_t count)
     }
 }
 
-enum { SHARDIO_P_WINDOW = 256 };
+enum {
+    SHARDIO_P_WINDOW = 256,
+    SHARDIO_P_CACHED_READ = 1 << 20   /* bytes of a read through the page cache: what was read is still in the CPU's */
+};
 
 /* How many of the extents, from the first, lie side by side within `size` bytes; *bytes is what they take. */
 static size_t shardio_p_neighbours(const shardio_p_extent *extents, size_t count, size_t size, size_t *bytes)
@@ -3873,30 +3921,90 @@ static size_t shardio_p_neighbours(const shardio_p_extent *extents, size_t count
     return n;
 }
 
+enum { SHARDIO_P_AHEAD = 32 << 20 };   /* bytes that the system is told of before they are read */
+
+/* Tells the system what comes, up to a distance from what is read now. *told counts extents, *ahead bytes. */
+static void shardio_p_tell_ahead(const shardio_shard_reader *reader, const shardio_p_extent *extents, size_t count, size_t size,
+                                 size_t *told, uint64_t *ahead)
+{
+    void (*hint)(void *, shardio_hint, uint64_t, uint64_t) = reader->file.functions->hint;
+    while (hint != NULL && reader->block == 0 && *told < count && *ahead < SHARDIO_P_AHEAD) {
+        size_t bytes, n = shardio_p_neighbours(extents + *told, count - *told, size, &bytes);
+        if (bytes > 0) hint(reader->file.context, SHARDIO_HINT_WILL_NEED, extents[*told].offset, bytes);
+        *ahead += bytes;
+        *told += n;
+    }
+}
+
+/* Reads `size` bytes at `offset` to `memory`, in whole blocks where that is asked for; *data is where they begin. A
+   system that refuses unbuffered reads after all gets buffered ones. */
+static shardio_status shardio_p_read_blocks(shardio_shard_reader *reader, uint64_t offset, size_t size, uint8_t *memory,
+                                            const uint8_t **data, shardio_error *error)
+{
+    uint64_t block = reader->block, begin = block > 0 ? offset / block * block : offset;
+    size_t want = (size_t)(offset - begin) + size, got = 0;
+    shardio_status status = SHARDIO_OK;
+    *data = memory + (offset - begin);
+    reader->reads++;
+    while (block > 0 && got < want && status == SHARDIO_OK) {
+        size_t ask = (size_t)shardio_p_min(shardio_p_ceil(want - got, block), SHARDIO_P_LARGEST_TRANSFER), done = 0;
+        int code = 0;
+        status = reader->file.functions->read(reader->file.context, begin + got, memory + got, ask, &done, &code);
+        if (status == SHARDIO_OK && (done == 0 || done > ask)) status = SHARDIO_ERR_TRUNCATED;
+        got += done;
+        if (got % block != 0 && got < want) status = SHARDIO_ERR_TRUNCATED;   /* the file ends here, or it may as well */
+    }
+    if (block > 0 && status == SHARDIO_OK) return SHARDIO_OK;
+    if (block > 0) {
+        int code = 0;
+        (void)reader->file.functions->set_direct(reader->file.context, false, &code);
+        reader->block = 0;
+    }
+    *data = memory;
+    return shardio_file_read(&reader->file, offset, memory, size, error);
+}
+
 /* Reads the extents of a window, neighbours together, and hands them on. */
 static shardio_status shardio_p_read_extents(shardio_shard_reader *reader, const shardio_p_extent *extents, size_t count,
                                              uint8_t *memory, size_t size, shardio_chunk_taker take, void *context,
                                              shardio_error *error)
 {
     shardio_status status = SHARDIO_OK;
+    size_t told = 0, room = size > 2 * (size_t)reader->block ? size - 2 * (size_t)reader->block : 0;
+    uint64_t ahead = 0;
     for (size_t at = 0, n; at < count && status == SHARDIO_OK; at += n) {
         size_t bytes;
-        n = shardio_p_neighbours(extents + at, count - at, size, &bytes);
-        if (extents[at].length > size) {
+        const uint8_t *data = memory;
+        n = shardio_p_neighbours(extents + at, count - at, room, &bytes);
+        if (extents[at].length > room) {
             shardio_p_chunk_name name;
             return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read",
                                   shardio_p_name_chunk(&name, extents[at].chunk, reader->file.name),
                                   "it is larger than the memory for it");
         }
-        if (bytes > 0) {
-            reader->reads++;
-            status = shardio_file_read(&reader->file, extents[at].offset, memory, bytes, error);
-        }
+        if (told < at + n) told = at + n;
+        if (n < count) shardio_p_tell_ahead(reader, extents, count, room, &told, &ahead);
+        ahead -= shardio_p_min(ahead, bytes);
+        if (bytes > 0) status = shardio_p_read_blocks(reader, extents[at].offset, bytes, memory, &data, error);
         for (size_t i = 0; i < n && status == SHARDIO_OK; i++)
-            status = take(context, extents[at + i].chunk, memory + (extents[at + i].offset - extents[at].offset),
+            status = take(context, extents[at + i].chunk, data + (extents[at + i].offset - extents[at].offset),
                           (size_t)extents[at + i].length, error);
     }
     return status;
+}
+
+SHARDIO_API bool shardio_shard_read_unbuffered(shardio_shard_reader *reader)
+{
+    shardio_status (*set_direct)(void *, bool, int *) = reader->file.functions->set_direct;
+    const shardio_file_facts *f = &reader->facts;
+    uint32_t block = f->length_alignment;
+    int code = 0;
+    if (f->offset_alignment > block) block = f->offset_alignment;
+    if (f->memory_alignment > block) block = f->memory_alignment;
+    if (block == 0 || block > SHARDIO_P_DEFAULT_BLOCK || set_direct == NULL) return false;
+    if (set_direct(reader->file.context, true, &code) != SHARDIO_OK) return false;
+    reader->block = block;
+    return true;
 }
 
 SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader, const uint64_t *chunks, size_t count,
@@ -4479,11 +4587,11 @@ SHARDIO_API void shardio_text_add_float(shardio_text *text, float number)
     shardio_p_text_add_printed(text, printed);
 }
 
-SHARDIO_API void shardio_text_add_string(shardio_text *text, const char *utf8)
+static void shardio_p_add_string(shardio_text *text, const char *utf8, size_t size)
 {
     static const char digits[] = "0123456789abcdef", names[] = "\"\\bfnrt", meant[] = "\"\\\b\f\n\r\t";
     shardio_text_add(text, "\"");
-    for (; *utf8 != 0; utf8++) {
+    for (; size > 0; utf8++, size--) {
         unsigned char c = (unsigned char)*utf8;
         char escaped[7] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15], 0};
         for (size_t i = 0; names[i] != 0; i++) {
@@ -4495,6 +4603,11 @@ SHARDIO_API void shardio_text_add_string(shardio_text *text, const char *utf8)
         else shardio_text_add_bytes(text, utf8, 1);
     }
     shardio_text_add(text, "\"");
+}
+
+SHARDIO_API void shardio_text_add_string(shardio_text *text, const char *utf8)
+{
+    shardio_p_add_string(text, utf8, shardio_p_length(utf8));
 }
 
 /* >>codec ----------------------------------------------------------------------------------------------------- */
@@ -4537,21 +4650,48 @@ SHARDIO_API const shardio_codec *shardio_codec_crc32c(void)
     return &codec;
 }
 
-/* The codecs of a chunk, in the order of encoding. */
+/* The bytes-to-bytes codecs of a chunk, in the order of encoding. */
 typedef struct shardio_p_chain {
     const shardio_codec *codecs[SHARDIO_MAX_CODECS];
-    uint32_t count;
+    shardio_json configurations[SHARDIO_MAX_CODECS];
+    void *contexts[SHARDIO_MAX_CODECS];
+    uint32_t count, begun;
 } shardio_p_chain;
 
-/* The most bytes that a chunk of `size` bytes takes at any point of the chain; SIZE_MAX: cannot be said. */
-static size_t shardio_p_chain_bound(const shardio_p_chain *chain, size_t size)
+/* Makes the contexts of the codecs. On failure *failed is the codec and *reason what is wrong. */
+static shardio_status shardio_p_chain_begin(shardio_p_chain *chain, size_t element_size, const shardio_allocator *allocator,
+                                            const shardio_codec **failed, const char **reason)
 {
-    size_t largest = size;
-    for (uint32_t i = 0; i < chain->count && size != SIZE_MAX; i++) {
-        size = chain->codecs[i]->bound(chain->codecs[i]->context, size);
-        if (size > largest) largest = size;
+    for (; chain->begun < chain->count; chain->begun++) {
+        const shardio_codec *codec = *failed = chain->codecs[chain->begun];
+        shardio_status status = SHARDIO_OK;
+        chain->contexts[chain->begun] = codec->context;
+        if (codec->begin != NULL)
+            status = codec->begin(codec->context, chain->configurations[chain->begun], element_size, allocator,
+                                  &chain->contexts[chain->begun], reason);
+        if (status != SHARDIO_OK) return status;
     }
-    return largest;
+    return SHARDIO_OK;
+}
+
+static void shardio_p_chain_end(shardio_p_chain *chain)
+{
+    for (uint32_t i = 0; i < chain->begun; i++)
+        if (chain->codecs[i]->end != NULL) chain->codecs[i]->end(chain->contexts[i]);
+    chain->begun = 0;
+}
+
+/* The most bytes that `size` bytes take when the chain has encoded them; *largest also counts what is in between.
+   SIZE_MAX: cannot be said. Before the contexts are made the table's own is asked. */
+static size_t shardio_p_chain_bound(const shardio_p_chain *chain, size_t size, size_t *largest)
+{
+    *largest = size;
+    for (uint32_t i = 0; i < chain->count && size != SIZE_MAX; i++) {
+        const shardio_codec *codec = chain->codecs[i];
+        size = codec->bound(i < chain->begun ? chain->contexts[i] : codec->context, size);
+        if (size > *largest) *largest = size;
+    }
+    return size;
 }
 
 /* Runs the chain over *data, between the two halves of `scratch`, each of `half` bytes; *data and *size are the result.
@@ -4560,10 +4700,11 @@ static shardio_status shardio_p_chain_run(const shardio_p_chain *chain, bool enc
                                           uint8_t *scratch, size_t half, const shardio_codec **failed)
 {
     for (uint32_t i = 0; i < chain->count; i++) {
-        const shardio_codec *codec = chain->codecs[encode ? i : chain->count - 1 - i];
+        uint32_t at = encode ? i : chain->count - 1 - i;
+        const shardio_codec *codec = chain->codecs[at];
         uint8_t *out = scratch + (i % 2) * half;
         size_t out_size = 0;
-        shardio_status status = (encode ? codec->encode : codec->decode)(codec->context, *data, *size, out, half, &out_size);
+        shardio_status status = (encode ? codec->encode : codec->decode)(chain->contexts[at], *data, *size, out, half, &out_size);
         *failed = codec;
         if (status == SHARDIO_OK && out_size > half) status = SHARDIO_ERR_CORRUPT;
         if (status != SHARDIO_OK) return status;
@@ -4593,6 +4734,12 @@ static shardio_p_type shardio_p_type_of(shardio_dtype dtype)
     return types[(unsigned)dtype < SHARDIO_DTYPE_COUNT ? (unsigned)dtype : 0];
 }
 
+/* Whether elements have lengths of their own. */
+static bool shardio_p_is_variable(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_STRING || dtype == SHARDIO_BYTES;
+}
+
 SHARDIO_API size_t shardio_dtype_size(shardio_dtype dtype)
 {
     return shardio_p_type_of(dtype).size;
@@ -4609,10 +4756,21 @@ static bool shardio_p_same(const char *a, const char *b)
     return *a == *b;
 }
 
+/* The number of bytes in the name of a raw type, "r16" has two; 0: it is none. */
+static uint32_t shardio_p_raw_bytes(const char *name)
+{
+    uint32_t bits = 0;
+    if (*name++ != 'r' || *name == '0') return 0;
+    for (; shardio_p_is_digit(*name) && bits < 1u << 24; name++) bits = bits * 10 + (uint32_t)(*name - '0');
+    return *name == 0 && bits % 8 == 0 ? bits / 8 : 0;
+}
+
 SHARDIO_API shardio_dtype shardio_dtype_from_name(const char *name)
 {
-    for (unsigned i = 1; i < SHARDIO_DTYPE_COUNT; i++)
-        if (name != NULL && shardio_p_same(name, shardio_p_type_of((shardio_dtype)i).name)) return (shardio_dtype)i;
+    for (unsigned i = 1; i < SHARDIO_DTYPE_COUNT && name != NULL; i++)
+        if (shardio_p_same(name, shardio_p_type_of((shardio_dtype)i).name)) return (shardio_dtype)i;
+    if (name != NULL && shardio_p_raw_bytes(name) > 0) return SHARDIO_RAW;
+    if (name != NULL && shardio_p_same(name, "variable_length_bytes")) return SHARDIO_BYTES;   /* zarr-python's name */
     return SHARDIO_DTYPE_UNSET;
 }
 
@@ -4639,6 +4797,80 @@ static void shardio_p_fill(uint8_t *to, size_t bytes, const uint8_t *element, si
         size_t n = done < bytes - done ? done : bytes - done;
         memcpy(to + done, to, n);
         done += n;
+    }
+}
+
+/* One element after the other, at steps of any length. */
+static void shardio_p_copy_spread(uint8_t *to, ptrdiff_t to_step, const uint8_t *from, ptrdiff_t from_step, uint64_t count,
+                                  size_t element, size_t unit)
+{
+    if (unit == 1 && element == 1) {
+        for (; count > 0; count--, to += to_step, from += from_step) *to = *from;
+    } else if (unit == 1 && element == 2) {
+        for (; count > 0; count--, to += to_step, from += from_step) memcpy(to, from, 2);
+    } else if (unit == 1 && element == 4) {
+        for (; count > 0; count--, to += to_step, from += from_step) memcpy(to, from, 4);
+    } else if (unit == 1 && element == 8) {
+        for (; count > 0; count--, to += to_step, from += from_step) memcpy(to, from, 8);
+    } else {
+        for (; count > 0; count--, to += to_step, from += from_step) shardio_p_copy_elements(to, from, element, unit);
+    }
+}
+
+/* A dimension of a box: how many, and the bytes to the next on both sides. */
+typedef struct shardio_p_axis {
+    uint64_t count;
+    ptrdiff_t to, from;
+} shardio_p_axis;
+
+/* The axes of a box, without those of one element, and with those that lie without gaps on both sides made one. */
+static uint32_t shardio_p_axes(shardio_p_axis *axes, const ptrdiff_t *to, const ptrdiff_t *from, const uint64_t *count, uint32_t ndim)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < ndim; i++) {
+        shardio_p_axis axis = {count[i], to[i], from[i]};
+        if (axis.count == 1) continue;
+        shardio_p_axis *before = n > 0 ? &axes[n - 1] : NULL;
+        if (before != NULL && before->to == axis.to * (ptrdiff_t)axis.count && before->from == axis.from * (ptrdiff_t)axis.count) {
+            before->count *= axis.count;
+            before->to = axis.to;
+            before->from = axis.from;
+        } else {
+            axes[n++] = axis;
+        }
+    }
+    return n;
+}
+
+/* Copies a box of elements; strides in bytes, of any sign. Source strides of 0 everywhere: one element, again and again.
+   The bytes of each `unit` are turned around if unit > 1. */
+static void shardio_p_copy_box(uint8_t *to, const ptrdiff_t *to_stride, const uint8_t *from, const ptrdiff_t *from_stride,
+                               const uint64_t *count, uint32_t ndim, size_t element, size_t unit)
+{
+    shardio_p_axis axes[SHARDIO_MAX_DIMS + 1];
+    uint64_t at[SHARDIO_MAX_DIMS + 1] = {0};
+    uint32_t n = shardio_p_axes(axes, to_stride, from_stride, count, ndim), i;
+    if (n == 0) {
+        axes[n].count = 1;
+        axes[n].to = axes[n].from = (ptrdiff_t)element;
+        n++;
+    }
+    const shardio_p_axis inner = axes[--n];
+    for (;;) {
+        if (inner.to != (ptrdiff_t)element) shardio_p_copy_spread(to, inner.to, from, inner.from, inner.count, element, unit);
+        else if (inner.from == (ptrdiff_t)element) shardio_p_copy_elements(to, from, (size_t)inner.count * element, unit);
+        else if (inner.from == 0 && unit == 1) shardio_p_fill(to, (size_t)inner.count * element, from, element);
+        else shardio_p_copy_spread(to, inner.to, from, inner.from, inner.count, element, unit);
+        for (i = n; i > 0; i--) {
+            const shardio_p_axis *axis = &axes[i - 1];
+            to += axis->to;
+            from += axis->from;
+            if (++at[i - 1] < axis->count) break;
+            to -= axis->to * (ptrdiff_t)axis->count;
+            from -= axis->from * (ptrdiff_t)axis->count;
+            at[i - 1] = 0;
+        }
+        if (i == 0) return;
     }
 }
 
@@ -4749,7 +4981,12 @@ static bool shardio_p_is_signed(shardio_dtype dtype)
 
 static bool shardio_p_is_float(shardio_dtype dtype)
 {
-    return dtype >= SHARDIO_FLOAT16;
+    return dtype >= SHARDIO_FLOAT16 && dtype <= SHARDIO_FLOAT64;
+}
+
+static bool shardio_p_is_complex(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_COMPLEX64 || dtype == SHARDIO_COMPLEX128;
 }
 
 /* An integer element as 64 bits, sign-extended. */
@@ -4761,11 +4998,43 @@ static uint64_t shardio_p_integer(const uint8_t *element, size_t size, bool is_s
     return value;
 }
 
-static void shardio_p_add_fill_value(shardio_text *text, shardio_dtype dtype, const uint8_t *element)
+/* Raw bytes are a list of numbers (core, "Fill value"). */
+static void shardio_p_add_byte_list(shardio_text *text, const uint8_t *bytes, size_t size)
+{
+    shardio_text_add(text, "[");
+    for (size_t i = 0; i < size; i++) {
+        shardio_text_add(text, i > 0 ? ", " : "");
+        shardio_text_add_uint64(text, bytes[i]);
+    }
+    shardio_text_add(text, "]");
+}
+
+static const char shardio_p_base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* Variable-length bytes are Base64 (extension "bytes", "Fill value"; RFC 4648). */
+static void shardio_p_add_base64(shardio_text *text, const uint8_t *bytes, size_t size)
+{
+    shardio_text_add(text, "\"");
+    for (size_t i = 0; i < size; i += 3) {
+        size_t n = size - i < 3 ? size - i : 3;
+        uint32_t group = (uint32_t)bytes[i] << 16 | (n > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) | (n > 2 ? bytes[i + 2] : 0u);
+        for (size_t k = 0; k < 4; k++)
+            shardio_text_add_bytes(text, k <= n ? &shardio_p_base64_digits[group >> (18 - 6 * k) & 63] : "=", 1);
+    }
+    shardio_text_add(text, "\"");
+}
+
+/* `size`: bytes of the element, for raw types. */
+static void shardio_p_add_fill_value(shardio_text *text, shardio_dtype dtype, const uint8_t *element, size_t size)
 {
     shardio_p_type type = shardio_p_type_of(dtype);
-    if (dtype == SHARDIO_BOOL) shardio_text_add(text, element[0] != 0 ? "true" : "false");
-    else if (dtype == SHARDIO_COMPLEX64 || dtype == SHARDIO_COMPLEX128) {
+    shardio_bytes variable;
+    if (shardio_p_is_variable(dtype)) memcpy(&variable, element, sizeof variable);
+    if (dtype == SHARDIO_STRING) shardio_p_add_string(text, (const char *)variable.data, variable.size);
+    else if (dtype == SHARDIO_BYTES) shardio_p_add_base64(text, (const uint8_t *)variable.data, variable.size);
+    else if (dtype == SHARDIO_RAW) shardio_p_add_byte_list(text, element, size);
+    else if (dtype == SHARDIO_BOOL) shardio_text_add(text, element[0] != 0 ? "true" : "false");
+    else if (shardio_p_is_complex(dtype)) {
         shardio_text_add(text, "[");
         shardio_p_add_float(text, element, type.unit);
         shardio_text_add(text, ", ");
@@ -4835,71 +5104,166 @@ static bool shardio_p_integer_from_json(shardio_json value, uint8_t *element, si
     return shardio_p_integer(element, size, is_signed) == bits;   /* it fitted */
 }
 
-static bool shardio_p_fill_from_json(shardio_json value, shardio_dtype dtype, uint8_t *element)
+/* A list of numbers below 256, or Base64 in a string without escapes; at most `capacity` bytes. `bytes` null: only checks. */
+static bool shardio_p_bytes_from_json(shardio_json value, uint8_t *bytes, size_t capacity, size_t *size)
+{
+    shardio_json item;
+    size_t at = 0;
+    uint64_t number;
+    uint32_t group = 0;
+    *size = 0;
+    if (shardio_json_kind(value) == '[') {
+        for (; shardio_json_next(value, &at, NULL, &item); (*size)++) {
+            if (*size == capacity || !shardio_json_uint64(item, &number) || number > 255) return false;
+            if (bytes != NULL) bytes[*size] = (uint8_t)number;
+        }
+        return true;
+    }
+    if (shardio_json_kind(value) != '"' || (value.size - 2) % 4 != 0) return false;
+    for (size_t i = 0; i + 2 < value.size; i++) {
+        const char *c = value.text + 1 + i;
+        size_t left = value.size - 2 - i;
+        uint32_t digit = 0;
+        if (*c == '=' && (left > 2 || (left == 2 && c[1] != '='))) return false;
+        while (*c != '=' && digit < 64 && shardio_p_base64_digits[digit] != *c) digit++;
+        if (digit == 64) return false;
+        group = group << 6 | digit;
+        if (i % 4 != 3) continue;
+        size_t n = *c != '=' ? 3 : c[-1] != '=' ? 2 : 1;
+        for (size_t k = 0; k < n; k++, (*size)++) {
+            if (*size == capacity) return false;
+            if (bytes != NULL) bytes[*size] = (uint8_t)(group >> (16 - 8 * k));
+        }
+        group = 0;
+    }
+    return true;
+}
+
+/* Not for the types of variable length. */
+static bool shardio_p_fill_from_json(shardio_json value, shardio_dtype dtype, uint8_t *element, size_t raw)
 {
     shardio_p_type type = shardio_p_type_of(dtype);
+    size_t size;
     bool truth;
     if (dtype == SHARDIO_BOOL) {
         if (!shardio_json_bool(value, &truth)) return false;
         element[0] = truth;
         return true;
     }
-    if (dtype == SHARDIO_COMPLEX64 || dtype == SHARDIO_COMPLEX128) return shardio_p_complex_from_json(value, element, type.unit);
+    if (dtype == SHARDIO_RAW) return shardio_p_bytes_from_json(value, element, raw, &size) && size == raw;
+    if (shardio_p_is_complex(dtype)) return shardio_p_complex_from_json(value, element, type.unit);
     if (shardio_p_is_float(dtype)) return shardio_p_float_from_json(value, element, type.size);
     return shardio_p_integer_from_json(value, element, type.size, shardio_p_is_signed(dtype));
 }
 
 /* -- what an array is, as its zarr.json says */
 
+enum { SHARDIO_P_LEVELS = 8, SHARDIO_P_MOST_RAW = 256 };   /* grids inside one another; bytes of a raw element */
+
+/* What turns the elements of a chunk into bytes. */
+typedef enum shardio_p_packing { SHARDIO_P_PLAIN, SHARDIO_P_STRINGS, SHARDIO_P_SHARD } shardio_p_packing;
+
+/* How the chunks of one grid are encoded. Level 0 is what a key holds; where it is a shard, its chunks are level 1, and
+   so on. Extents are those of the array's dimensions; a transposition changes only the order in which elements and chunks
+   are stored, and one around a shard becomes part of the order of all levels inside. */
+typedef struct shardio_p_level {
+    shardio_p_packing packing;
+    bool in_order;                             /* order[] is 0, 1, 2 ... */
+    uint8_t order[SHARDIO_MAX_DIMS];           /* dimension i as stored is dimension order[i] of the array */
+    uint64_t extent[SHARDIO_MAX_DIMS];         /* elements */
+    uint64_t per[SHARDIO_MAX_DIMS];            /* shard: chunks of the next level along each dimension */
+    shardio_index_layout index;                /* shard */
+    size_t bytes;                              /* of the elements in memory */
+    shardio_p_chain chain;
+} shardio_p_level;
+
 typedef struct shardio_p_meta {
-    uint32_t ndim;
+    uint32_t ndim, level_count;
     shardio_dtype dtype;
     size_t element, unit;                      /* bytes; the unit is 1 if the machine's byte order is that of the file */
     uint64_t shape[SHARDIO_MAX_DIMS];
-    uint64_t chunk[SHARDIO_MAX_DIMS], shard[SHARDIO_MAX_DIMS];      /* elements */
+    uint64_t chunk[SHARDIO_MAX_DIMS], shard[SHARDIO_MAX_DIMS];      /* elements of what is gathered, and of a key */
     uint64_t per_shard[SHARDIO_MAX_DIMS];      /* chunks of a shard along each dimension */
     uint64_t grid[SHARDIO_MAX_DIMS];           /* chunks of the array; of an open first dimension: no end */
     uint64_t shard_grid[SHARDIO_MAX_DIMS];
     size_t chunk_bytes;                        /* decoded */
-    bool sharded, big_endian, key_v2;
+    bool sharded;                              /* keys hold shards whose chunks can be reached one by one */
+    bool big_endian, key_v2;
     char separator;
-    shardio_index_layout index;
-    uint8_t fill[16], stored_fill[16];         /* in the machine's byte order and in that of the file */
-    shardio_p_chain chain;
-    shardio_json names, attributes;            /* pieces of the text */
+    shardio_index_layout index;                /* of these shards; otherwise one chunk */
+    uint8_t fill[SHARDIO_P_MOST_RAW], stored_fill[SHARDIO_P_MOST_RAW];   /* in the machine's byte order and in the file's */
+    shardio_p_level levels[SHARDIO_P_LEVELS];
+    shardio_json names, attributes, fill_value, codec_list;         /* pieces of the text */
 } shardio_p_meta;
+
+/* The level whose chunks are gathered, encoded and read one by one. */
+static const shardio_p_level *shardio_p_chunk_level(const shardio_p_meta *m)
+{
+    return &m->levels[m->sharded ? 1 : 0];
+}
+
+/* Whether such a chunk is stored as the bytes of its elements. */
+static bool shardio_p_stored_as_is(const shardio_p_meta *m)
+{
+    const shardio_p_level *level = shardio_p_chunk_level(m);
+    return level->packing == SHARDIO_P_PLAIN && level->in_order && level->chain.count == 0;
+}
 
 static uint64_t shardio_p_divide_up(uint64_t a, uint64_t b)
 {
     return a / b + (a % b != 0);
 }
 
-/* Everything that follows from type, shape, chunk and shard. Null: fine; otherwise what is wrong. */
+/* Everything that follows from the extents and packing of a level. Null: fine; otherwise what is wrong. */
+static const char *shardio_p_level_derive(const shardio_p_meta *m, uint32_t k, shardio_p_level *level)
+{
+    uint64_t bytes = m->element, chunks = 1;
+    level->in_order = true;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        level->in_order = level->in_order && level->order[i] == i;
+        if (level->extent[i] == 0) return "a chunk or shard extent is 0";
+        if (!shardio_p_multiply(bytes, level->extent[i], &bytes)) return "a chunk of more than 2^64 bytes";
+        if (level->packing != SHARDIO_P_SHARD) continue;
+        const uint64_t inner = m->levels[k + 1].extent[i];
+        if (inner == 0) return "a chunk or shard extent is 0";
+        if (level->extent[i] % inner != 0) return "the shard is not a whole number of chunks";
+        level->per[i] = level->extent[i] / inner;
+        if (!shardio_p_multiply(chunks, level->per[i], &chunks)) return "a shard of more than 2^64 chunks";
+    }
+    if (level->packing == SHARDIO_P_SHARD && (chunks > (uint64_t)INT64_MAX / 64 || chunks > SIZE_MAX / 64))
+        return "a shard whose index no memory holds";
+    level->index.chunks = chunks;
+    bool held = level->packing != SHARDIO_P_SHARD || k > 0 || level->chain.count > 0;   /* as a whole, at times */
+    if (held && (bytes > SIZE_MAX / 4 || bytes > (uint64_t)INT64_MAX / 4)) return "a chunk that no memory holds";
+    level->bytes = (size_t)bytes;
+    return NULL;
+}
+
+/* Everything that follows from type, shape and levels. */
 static const char *shardio_p_meta_derive(shardio_p_meta *m, bool open_ended)
 {
-    uint64_t elements = 1, chunk_bytes, chunks = 1;
+    uint64_t elements = 1;
     shardio_p_type type = shardio_p_type_of(m->dtype);
-    m->element = type.size;
-    chunk_bytes = type.size;
     m->unit = m->big_endian == shardio_p_machine_is_big() ? 1 : type.unit;
     shardio_p_copy_elements(m->stored_fill, m->fill, m->element, m->unit);
+    for (uint32_t k = 0; k < m->level_count; k++) {
+        const char *wrong = shardio_p_level_derive(m, k, &m->levels[k]);
+        if (wrong != NULL) return wrong;
+    }
+    m->sharded = m->levels[0].packing == SHARDIO_P_SHARD && m->levels[0].chain.count == 0;
+    memcpy(m->shard, m->levels[0].extent, sizeof m->shard);
+    memcpy(m->chunk, shardio_p_chunk_level(m)->extent, sizeof m->chunk);
+    m->chunk_bytes = shardio_p_chunk_level(m)->bytes;
+    m->index = m->levels[0].index;
+    if (!m->sharded) m->index.chunks = 1;
     for (uint32_t i = 0; i < m->ndim; i++) {
         bool endless = i == 0 && open_ended && m->shape[0] == SHARDIO_UNLIMITED;
-        if (m->chunk[i] == 0 || m->shard[i] == 0) return "a chunk or shard extent is 0";
-        if (m->shard[i] % m->chunk[i] != 0) return "the shard is not a whole number of chunks";
         if (!shardio_p_multiply(elements, shardio_p_max(1, m->shape[i]), &elements)) return "more than 2^64 elements";
-        if (!shardio_p_multiply(chunk_bytes, m->chunk[i], &chunk_bytes)) return "a chunk of more than 2^64 bytes";
-        m->per_shard[i] = m->shard[i] / m->chunk[i];
-        if (!shardio_p_multiply(chunks, m->per_shard[i], &chunks)) return "a shard of more than 2^64 chunks";
+        m->per_shard[i] = m->sharded ? m->levels[0].per[i] : 1;
         m->grid[i] = endless ? UINT64_MAX : shardio_p_divide_up(m->shape[i], m->chunk[i]);
         m->shard_grid[i] = endless ? UINT64_MAX : shardio_p_divide_up(m->shape[i], m->shard[i]);
     }
-    if (!shardio_p_multiply(elements, type.size, &elements)) return "more than 2^64 bytes";
-    if (chunk_bytes > SIZE_MAX / 4 || chunk_bytes > (uint64_t)INT64_MAX / 4) return "a chunk that no memory holds";
-    if (m->sharded && (chunks > (uint64_t)INT64_MAX / 64 || chunks > SIZE_MAX / 64)) return "a shard whose index no memory holds";
-    m->chunk_bytes = (size_t)chunk_bytes;
-    m->index.chunks = m->sharded ? chunks : 1;
-    return NULL;
+    return shardio_p_multiply(elements, m->element, &elements) ? NULL : "more than 2^64 bytes";
 }
 
 /* -- writing zarr.json */
@@ -4920,34 +5284,52 @@ static void shardio_p_add_bytes_codec(shardio_text *text, bool big)
     shardio_text_add(text, big ? "\"big\"}}" : "\"little\"}}");
 }
 
-/* The codecs of a chunk: bytes, then those of the chain. */
-static void shardio_p_add_chunk_codecs(shardio_text *text, const shardio_p_meta *m)
+/* What turns elements into bytes. */
+static void shardio_p_add_packing(shardio_text *text, const shardio_p_meta *m)
+{
+    if (m->dtype == SHARDIO_STRING) shardio_text_add(text, "{\"name\": \"vlen-utf8\"}");
+    else if (m->dtype == SHARDIO_BYTES) shardio_text_add(text, "{\"name\": \"vlen-bytes\"}");
+    else shardio_p_add_bytes_codec(text, m->big_endian);
+}
+
+/* The codecs of a chunk: a transposition, what makes bytes, then those of the options. */
+static void shardio_p_add_chunk_codecs(shardio_text *text, const shardio_p_meta *m, const shardio_array_options *o)
 {
     shardio_text_add(text, "[");
-    shardio_p_add_bytes_codec(text, m->big_endian);
-    for (uint32_t i = 0; i < m->chain.count; i++) {
-        const shardio_codec *codec = m->chain.codecs[i];
+    if (o->transpose != NULL) {
+        uint64_t order[SHARDIO_MAX_DIMS];
+        for (uint32_t i = 0; i < m->ndim; i++) order[i] = o->transpose[i];
+        shardio_text_add(text, "{\"name\": \"transpose\", \"configuration\": {\"order\": ");
+        shardio_p_add_extents(text, order, m->ndim);
+        shardio_text_add(text, "}}, ");
+    }
+    shardio_p_add_packing(text, m);
+    for (uint32_t i = 0; i < SHARDIO_MAX_CODECS && o->codecs[i] != NULL; i++) {
         shardio_text_add(text, ", {\"name\": ");
-        shardio_text_add_string(text, codec->name);
-        if (codec->configuration != NULL) {
+        shardio_text_add_string(text, o->codecs[i]->name);
+        if (o->codecs[i]->configuration != NULL) {
             shardio_text_add(text, ", \"configuration\": ");
-            shardio_text_add(text, codec->configuration);
+            shardio_text_add(text, o->codecs[i]->configuration);
         }
         shardio_text_add(text, "}");
     }
     shardio_text_add(text, "]");
 }
 
-static void shardio_p_add_codecs(shardio_text *text, const shardio_p_meta *m)
+static void shardio_p_add_codecs(shardio_text *text, const shardio_p_meta *m, const shardio_array_options *o)
 {
-    if (!m->sharded) {
-        shardio_p_add_chunk_codecs(text, m);
+    if (o->codec_list != NULL) {
+        shardio_text_add(text, o->codec_list);
+        return;
+    }
+    if (m->level_count == 1) {
+        shardio_p_add_chunk_codecs(text, m, o);
         return;
     }
     shardio_text_add(text, "[{\"name\": \"sharding_indexed\", \"configuration\": {\n    \"chunk_shape\": ");
     shardio_p_add_extents(text, m->chunk, m->ndim);
     shardio_text_add(text, ",\n    \"codecs\": ");
-    shardio_p_add_chunk_codecs(text, m);
+    shardio_p_add_chunk_codecs(text, m, o);
     shardio_text_add(text, ",\n    \"index_codecs\": [");
     shardio_p_add_bytes_codec(text, m->index.big_endian);
     if (!m->index.no_checksum) shardio_text_add(text, ", {\"name\": \"crc32c\"}");
@@ -4955,19 +5337,41 @@ static void shardio_p_add_codecs(shardio_text *text, const shardio_p_meta *m)
     shardio_text_add(text, m->index.at_start ? "\"start\"}}]" : "\"end\"}}]");
 }
 
+static void shardio_p_add_data_type(shardio_text *text, const shardio_p_meta *m)
+{
+    if (m->dtype != SHARDIO_RAW) {
+        shardio_text_add_string(text, shardio_dtype_name(m->dtype));
+        return;
+    }
+    shardio_text_add(text, "\"r");
+    shardio_text_add_uint64(text, 8 * (uint64_t)m->element);
+    shardio_text_add(text, "\"");
+}
+
+static void shardio_p_add_key_encoding(shardio_text *text, const shardio_p_meta *m)
+{
+    char separator[2] = {m->separator, 0};
+    shardio_text_add(text, ",\n  \"chunk_key_encoding\": {\"name\": ");
+    shardio_text_add(text, m->key_v2 ? "\"v2\"" : "\"default\"");
+    shardio_text_add(text, ", \"configuration\": {\"separator\": ");
+    shardio_text_add_string(text, separator);
+    shardio_text_add(text, "}}");
+}
+
 static void shardio_p_add_array_json(shardio_text *text, const shardio_p_meta *m, const shardio_array_options *options)
 {
     shardio_text_add(text, "{\n  \"zarr_format\": 3,\n  \"node_type\": \"array\",\n  \"shape\": ");
     shardio_p_add_extents(text, m->shape, m->ndim);
     shardio_text_add(text, ",\n  \"data_type\": ");
-    shardio_text_add_string(text, shardio_dtype_name(m->dtype));
+    shardio_p_add_data_type(text, m);
     shardio_text_add(text, ",\n  \"chunk_grid\": {\"name\": \"regular\", \"configuration\": {\"chunk_shape\": ");
     shardio_p_add_extents(text, m->shard, m->ndim);
-    shardio_text_add(text, "}},\n  \"chunk_key_encoding\": {\"name\": \"default\", \"configuration\": {\"separator\": \"/\"}},"
-                           "\n  \"fill_value\": ");
-    shardio_p_add_fill_value(text, m->dtype, m->fill);
+    shardio_text_add(text, "}}");
+    shardio_p_add_key_encoding(text, m);
+    shardio_text_add(text, ",\n  \"fill_value\": ");
+    shardio_p_add_fill_value(text, m->dtype, m->fill, m->element);
     shardio_text_add(text, ",\n  \"codecs\": ");
-    shardio_p_add_codecs(text, m);
+    shardio_p_add_codecs(text, m, options);
     shardio_text_add(text, ",\n  \"attributes\": ");
     shardio_text_add(text, options->attributes != NULL ? options->attributes : "{}");
     if (options->dimension_names != NULL) {
@@ -5040,15 +5444,24 @@ static const char *shardio_p_read_shape(shardio_p_meta *m, shardio_json root)
     return shardio_p_read_extents_json(shardio_json_member(root, "shape"), m->shape, &m->ndim);
 }
 
+/* "uint8", "r16", or an object with a name; zarr-python's raw_bytes says its size in the configuration. */
 static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root, shardio_p_trouble *trouble)
 {
     char name[64];
-    shardio_json value = shardio_json_member(root, "data_type");
+    uint64_t raw = 0;
+    shardio_json value = shardio_json_member(root, "data_type"), configuration;
     if (shardio_json_kind(value) != '"' && shardio_json_kind(value) != '{') return "missing, or no type";
-    if (shardio_json_string(value, name, sizeof name)) m->dtype = shardio_dtype_from_name(name);
-    if (m->dtype != SHARDIO_DTYPE_UNSET) return NULL;
-    trouble->status = SHARDIO_ERR_UNSUPPORTED;
-    return "not a type that this version reads";
+    const char *wrong = shardio_p_read_named(value, name, sizeof name, &configuration);
+    if (wrong != NULL && shardio_json_kind(value) == '{') return wrong;
+    if (wrong == NULL) m->dtype = shardio_dtype_from_name(name);
+    if (m->dtype == SHARDIO_RAW) raw = shardio_p_raw_bytes(name);
+    if (wrong == NULL && shardio_p_same(name, "raw_bytes") &&
+        shardio_json_uint64(shardio_json_member(configuration, "length_bytes"), &raw) && raw > 0)
+        m->dtype = SHARDIO_RAW;
+    m->element = m->dtype == SHARDIO_RAW ? (size_t)shardio_p_min(raw, SIZE_MAX / 2) : shardio_dtype_size(m->dtype);
+    if (m->dtype != SHARDIO_DTYPE_UNSET && m->element <= SHARDIO_P_MOST_RAW) return NULL;
+    trouble->status = m->dtype != SHARDIO_DTYPE_UNSET ? SHARDIO_ERR_LIMIT : SHARDIO_ERR_UNSUPPORTED;
+    return m->dtype != SHARDIO_DTYPE_UNSET ? "elements of more than 256 bytes" : "not a type that this version reads";
 }
 
 static const char *shardio_p_read_grid(shardio_p_meta *m, shardio_json root, shardio_p_trouble *trouble)
@@ -5062,9 +5475,8 @@ static const char *shardio_p_read_grid(shardio_p_meta *m, shardio_json root, sha
         trouble->status = SHARDIO_ERR_UNSUPPORTED;
         return "only the regular grid is";
     }
-    wrong = shardio_p_read_extents_json(shardio_json_member(configuration, "chunk_shape"), m->shard, &ndim);
+    wrong = shardio_p_read_extents_json(shardio_json_member(configuration, "chunk_shape"), m->levels[0].extent, &ndim);
     if (wrong != NULL) return wrong;
-    memcpy(m->chunk, m->shard, sizeof m->chunk);
     return ndim == m->ndim ? NULL : "another number of dimensions than the shape";
 }
 
@@ -5089,11 +5501,26 @@ static const char *shardio_p_read_key_encoding(shardio_p_meta *m, shardio_json r
     return NULL;
 }
 
+/* Whether a JSON string holds U+0000. */
+static bool shardio_p_has_zero(shardio_json value)
+{
+    uint32_t code = 1;
+    for (size_t at = 1, n; at + 1 < value.size && code != 0; at += n)
+        if ((n = shardio_p_escape(value.text + at, value.size - at, &code)) == 0) n = 1;
+    return code == 0;
+}
+
 static const char *shardio_p_read_fill(shardio_p_meta *m, shardio_json root)
 {
     shardio_json value = shardio_json_member(root, "fill_value");
+    size_t size;
+    bool right;
+    m->fill_value = value;
     if (shardio_json_kind(value) == 0) return "missing";
-    return shardio_p_fill_from_json(value, m->dtype, m->fill) ? NULL : "not a value of the array's type";
+    if (m->dtype == SHARDIO_STRING) right = shardio_json_kind(value) == '"' && !shardio_p_has_zero(value);
+    else if (m->dtype == SHARDIO_BYTES) right = shardio_p_bytes_from_json(value, NULL, SIZE_MAX, &size);
+    else right = shardio_p_fill_from_json(value, m->dtype, m->fill, m->element);
+    return right ? NULL : "not a value of the array's type";
 }
 
 /* The endian member of a bytes codec; elements of one byte need none. */
@@ -5123,49 +5550,63 @@ static const char *shardio_p_codec_trouble(shardio_p_trouble *trouble, const cha
     return reason;
 }
 
-/* The codecs of a chunk: bytes, then known bytes-to-bytes codecs. */
-static const char *shardio_p_read_chunk_codecs(shardio_p_meta *m, shardio_json list, const shardio_array_options *options,
-                                               shardio_p_trouble *trouble)
+/* A transposition behind those before: `order` says how the dimensions are stored so far (codec "transpose"). */
+static const char *shardio_p_read_transpose(const shardio_p_meta *m, shardio_json configuration, uint8_t *order)
 {
-    char name[64];
-    shardio_json value, configuration;
-    size_t at = 0;
-    int i = 0;
-    if (shardio_json_kind(list) != '[') return "the list of codecs is missing";
-    m->chain.count = 0;
-    for (; shardio_json_next(list, &at, NULL, &value); i++) {
-        const char *wrong = shardio_p_read_named(value, name, sizeof name, &configuration);
-        if (wrong != NULL) return wrong;
-        const shardio_codec *codec = shardio_p_find_codec(name, options);
-        if (shardio_p_same(name, "bytes") && i == 0) {
-            wrong = shardio_p_read_endian(configuration, shardio_p_type_of(m->dtype).unit, &m->big_endian);
-            if (wrong != NULL) return wrong;
-        } else if (codec == NULL || i == 0) {
-            return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "this program does not know it here");
-        } else if (m->chain.count == SHARDIO_MAX_CODECS) {
-            return "more than 8 codecs";
-        } else {
-            m->chain.codecs[m->chain.count++] = codec;
-        }
+    uint64_t wanted[SHARDIO_MAX_DIMS];
+    uint8_t before[SHARDIO_MAX_DIMS];
+    uint32_t ndim = 0, seen = 0;
+    if (shardio_p_read_extents_json(shardio_json_member(configuration, "order"), wanted, &ndim) != NULL || ndim != m->ndim)
+        return "the order of a transpose codec is no list of all dimensions";
+    memcpy(before, order, sizeof before);
+    for (uint32_t i = 0; i < ndim; i++) {
+        if (wanted[i] >= ndim || (seen >> wanted[i] & 1) != 0) return "the order of a transpose codec is no permutation";
+        seen |= (uint32_t)1 << wanted[i];
+        order[i] = before[wanted[i]];
     }
-    return i > 0 ? NULL : "the list of codecs is empty";
+    return NULL;
+}
+
+static const char *shardio_p_read_chain_codec(shardio_p_chain *chain, const char *name, shardio_json configuration,
+                                              const shardio_array_options *options, shardio_p_trouble *trouble)
+{
+    const shardio_codec *codec = shardio_p_find_codec(name, options);
+    if (codec == NULL)
+        return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "this program does not know it here");
+    if (chain->count == SHARDIO_MAX_CODECS) return "more than 8 codecs";
+    chain->configurations[chain->count] = configuration;
+    chain->codecs[chain->count++] = codec;
+    return NULL;
+}
+
+/* What turns elements into bytes, if the codec is one that does. */
+static const char *shardio_p_read_packing(shardio_p_meta *m, shardio_p_level *level, const char *name,
+                                          shardio_json configuration, shardio_p_trouble *trouble)
+{
+    const char *fits = m->dtype == SHARDIO_STRING ? "vlen-utf8" : m->dtype == SHARDIO_BYTES ? "vlen-bytes" : "bytes";
+    bool known = shardio_p_same(name, "bytes") || shardio_p_same(name, "vlen-utf8") || shardio_p_same(name, "vlen-bytes");
+    if (!known) return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "this program does not know it here");
+    if (!shardio_p_same(name, fits)) return "the codec that makes bytes of elements does not fit the data type";
+    level->packing = shardio_p_is_variable(m->dtype) ? SHARDIO_P_STRINGS : SHARDIO_P_PLAIN;
+    if (level->packing == SHARDIO_P_STRINGS) return NULL;
+    return shardio_p_read_endian(configuration, shardio_p_type_of(m->dtype).unit, &m->big_endian);
 }
 
 /* The codecs of an index keep its size: bytes, and crc32c or nothing (codec specification "sharding_indexed"). */
-static const char *shardio_p_read_index_codecs(shardio_p_meta *m, shardio_json list, shardio_p_trouble *trouble)
+static const char *shardio_p_read_index_codecs(shardio_index_layout *layout, shardio_json list, shardio_p_trouble *trouble)
 {
     char name[64];
     shardio_json value, configuration;
     size_t at = 0;
     int i = 0;
     if (shardio_json_kind(list) != '[') return "the list of index_codecs is missing";
-    m->index.no_checksum = true;
+    layout->no_checksum = true;
     for (; shardio_json_next(list, &at, NULL, &value); i++) {
         const char *wrong = shardio_p_read_named(value, name, sizeof name, &configuration);
         if (wrong == NULL && i == 0 && shardio_p_same(name, "bytes")) {
-            wrong = shardio_p_read_endian(configuration, 8, &m->index.big_endian);
+            wrong = shardio_p_read_endian(configuration, 8, &layout->big_endian);
         } else if (wrong == NULL && i == 1 && shardio_p_same(name, "crc32c")) {
-            m->index.no_checksum = false;
+            layout->no_checksum = false;
         } else if (wrong == NULL) {
             return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "not supported for the index of a shard");
         }
@@ -5174,36 +5615,77 @@ static const char *shardio_p_read_index_codecs(shardio_p_meta *m, shardio_json l
     return i > 0 ? NULL : "the list of index_codecs is empty";
 }
 
-static const char *shardio_p_read_sharding(shardio_p_meta *m, shardio_json configuration,
-                                           const shardio_array_options *options, shardio_p_trouble *trouble)
+/* A shard: the extents of its chunks are those of the next level. *inner is the list of their codecs. */
+static const char *shardio_p_read_sharding(shardio_p_meta *m, uint32_t k, shardio_json configuration, shardio_json *inner,
+                                           shardio_p_trouble *trouble)
 {
+    uint64_t extents[SHARDIO_MAX_DIMS];
     uint32_t ndim = 0;
+    shardio_p_level *level = &m->levels[k];
     shardio_json location = shardio_json_member(configuration, "index_location");
-    const char *wrong = shardio_p_read_extents_json(shardio_json_member(configuration, "chunk_shape"), m->chunk, &ndim);
+    if (k + 1 == SHARDIO_P_LEVELS) {
+        trouble->status = SHARDIO_ERR_LIMIT;
+        return "more than 7 shards inside one another";
+    }
+    const char *wrong = shardio_p_read_extents_json(shardio_json_member(configuration, "chunk_shape"), extents, &ndim);
     if (wrong != NULL) return wrong;
     if (ndim != m->ndim) return "the inner chunk has another number of dimensions than the shape";
-    m->sharded = true;
-    m->index.at_start = shardio_json_is(location, "start");
-    if (!m->index.at_start && shardio_json_kind(location) != 0 && !shardio_json_is(location, "end"))
+    for (uint32_t i = 0; i < ndim; i++) m->levels[k + 1].extent[level->order[i]] = extents[i];
+    memcpy(m->levels[k + 1].order, level->order, sizeof level->order);
+    level->packing = SHARDIO_P_SHARD;
+    level->index.at_start = shardio_json_is(location, "start");
+    if (!level->index.at_start && shardio_json_kind(location) != 0 && !shardio_json_is(location, "end"))
         return "index_location is neither start nor end";
-    wrong = shardio_p_read_index_codecs(m, shardio_json_member(configuration, "index_codecs"), trouble);
-    return wrong != NULL ? wrong : shardio_p_read_chunk_codecs(m, shardio_json_member(configuration, "codecs"), options, trouble);
+    *inner = shardio_json_member(configuration, "codecs");
+    if (shardio_json_kind(*inner) != '[') return "the list of codecs is missing";
+    return shardio_p_read_index_codecs(&level->index, shardio_json_member(configuration, "index_codecs"), trouble);
+}
+
+/* The codecs of one level: transpositions, one that makes bytes, then bytes to bytes. *inner: the list of the next level,
+   absent at the last. */
+static const char *shardio_p_read_level(shardio_p_meta *m, uint32_t k, shardio_json list, shardio_json *inner,
+                                        const shardio_array_options *options, shardio_p_trouble *trouble)
+{
+    char name[64];
+    shardio_json value, configuration;
+    shardio_p_level *level = &m->levels[k];
+    size_t at = 0;
+    bool packed = false;
+    inner->text = NULL;
+    if (shardio_json_kind(list) != '[') return "the list of codecs is missing";
+    while (shardio_json_next(list, &at, NULL, &value)) {
+        const char *wrong = shardio_p_read_named(value, name, sizeof name, &configuration);
+        if (wrong != NULL) return wrong;
+        if (packed) wrong = shardio_p_read_chain_codec(&level->chain, name, configuration, options, trouble);
+        else if (shardio_p_same(name, "transpose")) wrong = shardio_p_read_transpose(m, configuration, level->order);
+        else if (shardio_p_same(name, "sharding_indexed")) wrong = shardio_p_read_sharding(m, k, configuration, inner, trouble);
+        else wrong = shardio_p_read_packing(m, level, name, configuration, trouble);
+        if (wrong != NULL) return wrong;
+        packed = !shardio_p_same(name, "transpose");
+    }
+    return packed ? NULL : "no codec makes bytes of the elements";
+}
+
+/* The list of codecs of an array whose outermost extents are known, level by level. */
+static const char *shardio_p_read_codec_list(shardio_p_meta *m, shardio_json list, const shardio_array_options *options,
+                                             shardio_p_trouble *trouble)
+{
+    m->codec_list = list;
+    for (uint8_t i = 0; i < m->ndim; i++) m->levels[0].order[i] = i;
+    for (m->level_count = 0; list.text != NULL; m->level_count++) {
+        shardio_json inner;
+        const char *wrong = shardio_p_read_level(m, m->level_count, list, &inner, options, trouble);
+        if (wrong != NULL) return wrong;
+        list = inner;
+    }
+    return NULL;
 }
 
 static const char *shardio_p_read_codecs(shardio_p_meta *m, shardio_json root, const shardio_array_options *options,
                                          shardio_p_trouble *trouble)
 {
-    char name[64];
-    shardio_json list = shardio_json_member(root, "codecs"), first, second, configuration;
-    size_t at = 0;
-    if (shardio_json_kind(list) != '[' || !shardio_json_next(list, &at, NULL, &first)) return "missing or empty";
-    const char *wrong = shardio_p_read_named(first, name, sizeof name, &configuration);
-    if (wrong != NULL) return wrong;
-    if (!shardio_p_same(name, "sharding_indexed")) return shardio_p_read_chunk_codecs(m, list, options, trouble);
-    wrong = shardio_p_read_sharding(m, configuration, options, trouble);
-    if (wrong != NULL || !shardio_json_next(list, &at, NULL, &second)) return wrong;
-    wrong = shardio_p_read_named(second, name, sizeof name, &configuration);
-    return wrong != NULL ? wrong : shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "not supported outside of shards");
+    shardio_json list = shardio_json_member(root, "codecs");
+    return list.text != NULL ? shardio_p_read_codec_list(m, list, options, trouble) : "missing";
 }
 
 static const char *shardio_p_read_names(shardio_p_meta *m, shardio_json root)
@@ -5351,8 +5833,22 @@ typedef struct shardio_p_plan {
     uint64_t chunks;          /* in a full batch */
     uint64_t flights;
     size_t gap;               /* room between the shards of a batch, so that each lines up with its file; or 0 */
-    size_t block, buffer, rows, index, names, key, text, strings, half;   /* bytes */
+    size_t block, buffer, rows, index, names, key, text, strings;   /* bytes */
+    size_t packed[SHARDIO_P_LEVELS], coded[SHARDIO_P_LEVELS];       /* bytes of the rooms of each level */
 } shardio_p_plan;
+
+/* Memory that is kept from one use to the next. What is a part of a larger piece is not given back by itself. */
+typedef struct shardio_p_room {
+    uint8_t *memory;
+    size_t size;
+    bool carved;
+} shardio_p_room;
+
+/* A piece of memory for the contents of variable-length elements. */
+typedef struct shardio_p_pool {
+    struct shardio_p_pool *next;
+    size_t size;
+} shardio_p_pool;
 
 /* The shard readers that are kept open. */
 typedef struct shardio_p_kept {
@@ -5361,7 +5857,7 @@ typedef struct shardio_p_kept {
     uint64_t used;           /* when, for throwing out the one that was not used longest; 0: empty */
 } shardio_p_kept;
 
-typedef enum shardio_p_mode { SHARDIO_P_BROKEN, SHARDIO_P_WRITING, SHARDIO_P_READING } shardio_p_mode;
+typedef enum shardio_p_mode { SHARDIO_P_BROKEN, SHARDIO_P_WRITING, SHARDIO_P_READING } shardio_p_mode;   /* changing reads, too */
 
 struct shardio_array {
     shardio_error error;
@@ -5385,7 +5881,7 @@ struct shardio_array {
     uint64_t drop_behind, checkpoint_every;
     shardio_accounting *report;              /* the caller's, for finish; or null */
     bool skip_fill, claimed, checkpointed, store_was_empty, published, groups_written, resuming;
-    uint8_t *rows, *staging, *scratch, *small_names;
+    uint8_t *rows, *staging, *small_names;
     shardio_arena small_arena;               /* hands out small_names to the store, for one file at a time */
     shardio_allocator small_allocator;
     shardio_p_flight *flights;
@@ -5398,11 +5894,22 @@ struct shardio_array {
     uint64_t saved;                          /* elements of this batch that the last checkpoint handed over */
     uint64_t total, frame, limit;            /* elements appended, in a frame, and at most */
     uint64_t published_total, since_checkpoint;
+    /* a room for each level: what was read or put together, and what codecs make of it */
+    shardio_p_room packed[SHARDIO_P_LEVELS], coded[SHARDIO_P_LEVELS];
+    shardio_p_room whole;                    /* the elements of one chunk, in the order of the array */
+    shardio_p_room variable;                 /* a chunk of variable-length elements, packed */
+    shardio_p_pool *pool;                    /* contents of variable-length elements: of this batch, of the last read */
     /* reading */
     shardio_p_kept *kept;
+    shardio_p_kept *last;                    /* the one used last, or null */
     uint64_t clock;
-    uint8_t *buffer, *decoded;
-    size_t buffer_size, decoded_size, read_memory;
+    size_t read_memory, index_memory, decoded_limit, metadata_limit;
+    bool unbuffered;
+    /* changing */
+    bool changing, rewrite;
+    uint32_t dead_percent;
+    size_t staging_size;
+    shardio_p_room buffer, index_room;
 };
 
 /* The handle that there is when there is no memory for one: the first members of an array, of which nothing else is
@@ -5531,49 +6038,121 @@ static shardio_status shardio_p_check_object(const char *text, const char *optio
     return SHARDIO_ERR_ARGUMENT;
 }
 
-static shardio_status shardio_p_take_codecs(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
+/* Codecs of the caller's are complete, and their configurations JSON. */
+static shardio_status shardio_p_check_codecs(const shardio_array_options *o, shardio_error *error)
 {
     shardio_status status = SHARDIO_OK;
     for (uint32_t i = 0; i < SHARDIO_MAX_CODECS && o->codecs[i] != NULL && status == SHARDIO_OK; i++) {
         const shardio_codec *codec = o->codecs[i];
-        if (codec->name == NULL || codec->bound == NULL || codec->encode == NULL || codec->decode == NULL)
+        if (codec->name == NULL || codec->bound == NULL || codec->encode == NULL || codec->decode == NULL ||
+            (codec->begin == NULL) != (codec->end == NULL))
             return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option codecs", "a codec lacks its name or a function");
         status = shardio_p_check_object(codec->configuration, "option codecs, a configuration", error);
-        m->chain.codecs[m->chain.count++] = codec;
     }
     return status;
 }
 
-static shardio_status shardio_p_meta_from_options(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
+/* The levels that chunk, shard, transpose, index_... and codecs say. */
+static const char *shardio_p_levels_from_options(shardio_p_meta *m, const shardio_array_options *o, bool sharded)
 {
-    memset(m, 0, sizeof *m);
-    if (o == NULL) return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options", "there are none");
-    if (o->ndim < 1 || o->ndim > SHARDIO_MAX_DIMS)
-        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option ndim", "an array has 1 to 32 dimensions");
-    m->ndim = o->ndim;
+    uint8_t order[SHARDIO_MAX_DIMS];
+    uint32_t seen = 0;
+    for (uint8_t i = 0; i < m->ndim; i++) {
+        order[i] = o->transpose != NULL ? o->transpose[i] : i;
+        if (order[i] >= m->ndim || (seen >> order[i] & 1) != 0) return "the option transpose is no permutation";
+        seen |= (uint32_t)1 << order[i];
+        m->levels[0].order[i] = i;
+    }
+    m->level_count = sharded ? 2 : 1;
+    shardio_p_level *chunk = &m->levels[m->level_count - 1];
+    memcpy(chunk->order, order, sizeof order);
+    memcpy(chunk->extent, o->chunk, sizeof chunk->extent);
+    chunk->packing = shardio_p_is_variable(m->dtype) ? SHARDIO_P_STRINGS : SHARDIO_P_PLAIN;
+    for (; chunk->chain.count < SHARDIO_MAX_CODECS && o->codecs[chunk->chain.count] != NULL; chunk->chain.count++) {
+        chunk->chain.codecs[chunk->chain.count] = o->codecs[chunk->chain.count];
+    }
+    if (!sharded) return NULL;
+    m->levels[0].packing = SHARDIO_P_SHARD;
+    m->levels[0].index.at_start = o->index_at_start;
+    m->levels[0].index.big_endian = o->index_big_endian;
+    m->levels[0].index.no_checksum = o->index_no_checksum;
+    return NULL;
+}
+
+/* A list of codecs that the caller wrote. */
+static shardio_status shardio_p_levels_from_list(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
+{
+    shardio_p_trouble trouble;
+    shardio_json list;
+    memset(&trouble, 0, sizeof trouble);
+    shardio_status status = shardio_json_parse(o->codec_list, shardio_p_length(o->codec_list), &list, error);
+    if (status != SHARDIO_OK) {
+        if (error != NULL) shardio_p_set_subject(error, "option codec_list");
+        return status;
+    }
+    const char *wrong = shardio_p_read_codec_list(m, list, o, &trouble);
+    if (wrong == NULL) return SHARDIO_OK;
+    return shardio_p_option(error, trouble.status != SHARDIO_OK ? trouble.status : SHARDIO_ERR_ARGUMENT,
+                            trouble.member[0] != 0 ? trouble.member : "option codec_list", wrong);
+}
+
+static shardio_status shardio_p_keys_from_options(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
+{
+    m->key_v2 = o->key_v2;
+    m->separator = o->key_separator != 0 ? o->key_separator : o->key_v2 ? '.' : '/';
+    if (m->separator == '/' || m->separator == '.') return SHARDIO_OK;
+    return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option key_separator", "neither / nor .");
+}
+
+static shardio_status shardio_p_type_from_options(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
+{
+    static const shardio_bytes empty = {"", 0};
     m->dtype = o->dtype;
+    m->element = o->dtype == SHARDIO_RAW ? o->raw_bytes : shardio_dtype_size(o->dtype);
     if (shardio_dtype_size(o->dtype) == 0)
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option dtype", "not set, or no such type");
+    if (m->element == 0 || m->element > SHARDIO_P_MOST_RAW)
+        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option raw_bytes", "a raw element has 1 to 256 bytes");
+    if (shardio_p_is_variable(m->dtype)) memcpy(m->fill, &empty, sizeof empty);
+    if (o->fill_value != NULL) memcpy(m->fill, o->fill_value, m->element);
+    if (m->dtype == SHARDIO_BOOL) m->fill[0] = m->fill[0] != 0;
+    m->big_endian = o->big_endian;
+    return SHARDIO_OK;
+}
+
+/* `growing`: shape[0] 0 is no end; otherwise it is zero, as any extent may be. */
+static shardio_status shardio_p_shape_from_options(shardio_p_meta *m, const shardio_array_options *o, bool growing, bool *sharded,
+                                                   shardio_error *error)
+{
+    m->ndim = o->ndim;
+    *sharded = false;
+    if (m->ndim > SHARDIO_MAX_DIMS || (growing && m->ndim < 1))
+        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option ndim", growing ? "an array has 1 to 32 dimensions" : "more than 32 dimensions");
     for (uint32_t i = 0; i < m->ndim; i++) {
         m->shape[i] = o->shape[i];
-        m->chunk[i] = o->chunk[i];
-        m->shard[i] = o->shard[i];
-        m->sharded = m->sharded || o->shard[i] != 0;
-        if (i > 0 && o->shape[i] == 0)
+        *sharded = *sharded || o->shard[i] != 0;
+        if (growing && i > 0 && o->shape[i] == 0)
             return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option shape", "only the first extent may be unlimited");
     }
-    if (!m->sharded) memcpy(m->shard, m->chunk, sizeof m->shard);
-    m->separator = '/';
-    m->big_endian = o->big_endian;
-    m->index.at_start = o->index_at_start;
-    m->index.big_endian = o->index_big_endian;
-    m->index.no_checksum = o->index_no_checksum;
-    if (o->fill_value != NULL) memcpy(m->fill, o->fill_value, shardio_dtype_size(o->dtype));
-    if (m->dtype == SHARDIO_BOOL) m->fill[0] = m->fill[0] != 0;
-    shardio_status status = shardio_p_take_codecs(m, o, error);
+    memcpy(m->levels[0].extent, *sharded ? o->shard : o->chunk, sizeof m->levels[0].extent);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_meta_from_options(shardio_p_meta *m, const shardio_array_options *o, bool growing, shardio_error *error)
+{
+    bool sharded;
+    const char *wrong = NULL;
+    memset(m, 0, sizeof *m);
+    if (o == NULL) return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options", "there are none");
+    shardio_status status = shardio_p_shape_from_options(m, o, growing, &sharded, error);
+    if (status == SHARDIO_OK) status = shardio_p_type_from_options(m, o, error);
+    if (status == SHARDIO_OK) status = shardio_p_keys_from_options(m, o, error);
+    if (status == SHARDIO_OK) status = shardio_p_check_codecs(o, error);
     if (status == SHARDIO_OK) status = shardio_p_check_object(o->attributes, "option attributes", error);
+    if (status == SHARDIO_OK && o->codec_list != NULL) status = shardio_p_levels_from_list(m, o, error);
     if (status != SHARDIO_OK) return status;
-    const char *wrong = shardio_p_meta_derive(m, true);
+    if (o->codec_list == NULL) wrong = shardio_p_levels_from_options(m, o, sharded);
+    if (wrong == NULL) wrong = shardio_p_meta_derive(m, growing);
     return wrong == NULL ? SHARDIO_OK : shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options shape, chunk and shard", wrong);
 }
 
@@ -5642,6 +6221,24 @@ static size_t shardio_p_longest_key(const shardio_p_meta *m, size_t prefix)
     return size > prefix + 16 ? size : prefix + 16;   /* "zarr.json" is a key as well */
 }
 
+/* The rooms in which a chunk is encoded, innermost level first. Those of variable-length elements grow as they need. */
+static bool shardio_p_plan_rooms(shardio_p_plan *plan, const shardio_p_meta *m)
+{
+    size_t one = 0, largest = 0, outer = m->sharded ? 1 : 0;   /* bytes of a chunk of the level inside, encoded */
+    for (uint32_t k = m->level_count; k-- > outer && !shardio_p_is_variable(m->dtype);) {
+        const shardio_p_level *level = &m->levels[k];
+        uint64_t bytes = level->bytes;
+        if (level->packing == SHARDIO_P_SHARD)
+            bytes = shardio_p_bounded_multiply(level->index.chunks, (uint64_t)one + SHARDIO_P_ENTRY) + shardio_index_size(&level->index);
+        if (bytes > SIZE_MAX / 16) return false;
+        one = shardio_p_chain_bound(&level->chain, (size_t)bytes, &largest);
+        if (largest > SIZE_MAX / 16) return false;
+        plan->packed[k] = level->packing == SHARDIO_P_SHARD || !level->in_order || k > outer ? (size_t)bytes : 0;
+        plan->coded[k] = level->chain.count > 0 ? 2 * largest : 0;
+    }
+    return true;
+}
+
 static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_meta *m, const shardio_array_options *o,
                                           shardio_error *error)
 {
@@ -5657,7 +6254,7 @@ static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_
     shardio_p_plan_batch(plan, m, budget);
     plan->flights = m->sharded ? shardio_p_product(m->shard_grid, plan->flight_dim + 1, m->ndim) : 1;
     plan->gap = 0;
-    if (m->chain.count == 0 && !o->skip_fill && shardio_p_largest_run(plan, m) >= SHARDIO_P_DEFAULT_DIRECT_MIN)
+    if (shardio_p_stored_as_is(m) && !o->skip_fill && shardio_p_largest_run(plan, m) >= SHARDIO_P_DEFAULT_DIRECT_MIN)
         plan->gap = 2 * plan->block;
     shards = m->sharded ? shardio_p_product(m->shard_grid, plan->batch_dim + 1, m->ndim) : plan->chunks;
     rows = shardio_p_bounded_multiply(plan->chunks, m->chunk_bytes);
@@ -5667,8 +6264,7 @@ static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_
     plan->index = m->sharded ? (size_t)shardio_p_ceil(shardio_shard_memory(&m->index, plan->block), 16) : 0;
     if (shardio_p_bounded_multiply(plan->flights, sizeof(shardio_p_flight) + plan->block + plan->index + plan->names) > SIZE_MAX / 4)
         return shardio_p_option(error, SHARDIO_ERR_LIMIT, "options shape and shard", "no memory holds what so many shards in flight need");
-    plan->half = m->chain.count > 0 ? shardio_p_chain_bound(&m->chain, m->chunk_bytes) : 0;
-    if (plan->half > SIZE_MAX / 8)
+    if (!shardio_p_plan_rooms(plan, m))
         return shardio_p_option(error, SHARDIO_ERR_UNSUPPORTED, "option codecs", "a codec cannot bound the size of its output");
     return SHARDIO_OK;
 }
@@ -5687,6 +6283,15 @@ static uint8_t *shardio_p_carve(shardio_p_carver *carver, size_t size, size_t al
     return piece;
 }
 
+static void shardio_p_carve_room(shardio_p_carver *carver, size_t size, shardio_p_room *room)
+{
+    uint8_t *memory = shardio_p_carve(carver, size, 16);
+    if (room == NULL || size == 0) return;
+    room->memory = memory;
+    room->size = size;
+    room->carved = true;
+}
+
 /* The parts of a writer's memory, in one place so that the sum and the pieces cannot differ. `array` is null to add
    up only. */
 static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bool sharded, size_t path, uint8_t *memory,
@@ -5699,7 +6304,10 @@ static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bo
     uint8_t *store_path = shardio_p_carve(&c, path + 1, 1), *prefix = shardio_p_carve(&c, path + 2, 1);
     uint8_t *key = shardio_p_carve(&c, plan->key, 1), *text = shardio_p_carve(&c, plan->text, 1);
     uint8_t *strings = shardio_p_carve(&c, plan->strings, 1), *small = shardio_p_carve(&c, plan->names, 16);
-    uint8_t *scratch = shardio_p_carve(&c, 2 * plan->half, 16);
+    for (uint32_t k = 0; k < SHARDIO_P_LEVELS; k++) {
+        shardio_p_carve_room(&c, plan->packed[k], array != NULL ? &array->packed[k] : NULL);
+        shardio_p_carve_room(&c, plan->coded[k], array != NULL ? &array->coded[k] : NULL);
+    }
     sum.other = c.used;
     before = c.used;
     uint8_t *flight = shardio_p_carve(&c, flights * sizeof(shardio_p_flight), 64);
@@ -5723,7 +6331,6 @@ static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bo
     array->text = (char *)text;
     array->strings = (char *)strings;
     array->small_names = small;
-    array->scratch = scratch;
     array->staging = staging;
     array->rows = rows;
     array->flights = (shardio_p_flight *)(void *)flight;
@@ -5771,7 +6378,7 @@ SHARDIO_API shardio_status shardio_array_memory(const shardio_array_options *opt
     shardio_p_plan p;
     memset(&p, 0, sizeof p);
     shardio_p_no_error(error);
-    shardio_status status = shardio_p_meta_from_options(&m, options, error);
+    shardio_status status = shardio_p_meta_from_options(&m, options, true, error);
     if (status != SHARDIO_OK) return status;
     path_length += 2;   /* two separators */
     size_t longest = shardio_p_longest_key(&m, path_length);
@@ -5783,9 +6390,15 @@ SHARDIO_API shardio_status shardio_array_memory(const shardio_array_options *opt
 
 /* -- suggesting extents */
 
+/* Bytes of an element in memory. */
+static size_t shardio_p_element_size(const shardio_array_options *o)
+{
+    return o->dtype == SHARDIO_RAW ? o->raw_bytes : shardio_dtype_size(o->dtype);
+}
+
 static uint64_t shardio_p_chunk_size(const shardio_array_options *o)
 {
-    return shardio_p_bounded_multiply(shardio_p_product(o->chunk, 0, o->ndim), shardio_dtype_size(o->dtype));
+    return shardio_p_bounded_multiply(shardio_p_product(o->chunk, 0, o->ndim), shardio_p_element_size(o));
 }
 
 /* Bytes of one step along the first dimension, whole chunks. */
@@ -5809,7 +6422,7 @@ static void shardio_p_suggest_chunk(shardio_array_options *o, uint64_t memory)
 {
     const uint64_t wanted = (uint64_t)1 << 20;
     for (uint32_t i = 0; i < o->ndim; i++) o->chunk[i] = i == 0 && o->ndim > 1 ? 1 : shardio_p_max(1, o->shape[i]);
-    if (o->ndim == 1) o->chunk[0] = wanted / shardio_dtype_size(o->dtype);
+    if (o->ndim == 1) o->chunk[0] = wanted / shardio_p_element_size(o);
     if (o->ndim == 1 && o->shape[0] != SHARDIO_UNLIMITED) o->chunk[0] = shardio_p_min(o->chunk[0], o->shape[0]);
     while (o->ndim > 1 && shardio_p_chunk_size(o) > wanted) shardio_p_halve_largest(o->chunk, 1, o->ndim);
     while (shardio_p_chunk_size(o) <= wanted / 2 && shardio_p_step_size(o) <= memory / 2 &&
@@ -5825,7 +6438,7 @@ static void shardio_p_suggest_shard(shardio_array_options *o, uint64_t file_size
         o->shard[i] = i == 0 ? o->chunk[0] : shardio_p_divide_up(o->shape[i], o->chunk[i]) * o->chunk[i];
     for (;;) {
         uint32_t largest = 1;
-        bytes = shardio_p_bounded_multiply(shardio_p_product(o->shard, 0, o->ndim), shardio_dtype_size(o->dtype));
+        bytes = shardio_p_bounded_multiply(shardio_p_product(o->shard, 0, o->ndim), shardio_p_element_size(o));
         for (uint32_t i = 1; i < o->ndim; i++)
             if (o->shard[i] / o->chunk[i] > o->shard[largest] / o->chunk[largest]) largest = i;
         if (bytes <= file_size || o->ndim == 1 || o->shard[largest] == o->chunk[largest]) break;
@@ -5846,7 +6459,7 @@ SHARDIO_API shardio_status shardio_array_suggest(shardio_array_options *options,
     if (options == NULL) return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options", "there are none");
     trial = *options;
     for (uint32_t i = 0; i < SHARDIO_MAX_DIMS; i++) trial.chunk[i] = trial.shard[i] = 1;
-    shardio_status status = shardio_p_meta_from_options(&m, &trial, error);
+    shardio_status status = shardio_p_meta_from_options(&m, &trial, true, error);
     if (status != SHARDIO_OK) return status;
     if (memory == 0) memory = (uint64_t)256 << 20;
     if (file_size == 0) file_size = (uint64_t)1 << 30;
@@ -5868,14 +6481,90 @@ SHARDIO_API shardio_status shardio_array_suggest(shardio_array_options *options,
 
 /* -- making and ending handles */
 
+/* At least `size` bytes in the room; what was in it is lost when it grows. False: no memory. */
+static bool shardio_p_widen(const shardio_array *array, shardio_p_room *room, size_t size)
+{
+    if (room->size >= size) return true;
+    uint8_t *memory = (uint8_t *)shardio_p_allocate(array->allocator, size, SHARDIO_P_DEFAULT_BLOCK);
+    if (memory == NULL) return false;
+    if (!room->carved) shardio_p_release(array->allocator, room->memory, room->size, SHARDIO_P_DEFAULT_BLOCK);
+    room->memory = memory;
+    room->size = size;
+    room->carved = false;
+    return true;
+}
+
+/* At least `size` bytes in the room, of which the first `used` stay what they are. */
+static bool shardio_p_extend(const shardio_array *array, shardio_p_room *room, size_t used, size_t size)
+{
+    shardio_p_room larger = {NULL, 0, false};
+    if (room->size >= size) return true;
+    if (size > SIZE_MAX / 4 || !shardio_p_widen(array, &larger, size + size / 2)) return false;
+    memcpy(larger.memory, room->memory, used);
+    if (!room->carved) shardio_p_release(array->allocator, room->memory, room->size, SHARDIO_P_DEFAULT_BLOCK);
+    *room = larger;
+    return true;
+}
+
+static void shardio_p_free_room(const shardio_array *array, shardio_p_room *room)
+{
+    if (!room->carved) shardio_p_release(array->allocator, room->memory, room->size, SHARDIO_P_DEFAULT_BLOCK);
+    memset(room, 0, sizeof *room);
+}
+
+static void shardio_p_free_pool(shardio_array *array)
+{
+    while (array->pool != NULL) {
+        shardio_p_pool *piece = array->pool;
+        array->pool = piece->next;
+        shardio_p_release(array->allocator, piece, piece->size, 16);
+    }
+}
+
+/* `size` bytes for contents of variable-length elements; null: no memory. */
+static uint8_t *shardio_p_pool_bytes(shardio_array *array, size_t size)
+{
+    if (size > SIZE_MAX / 2) return NULL;
+    shardio_p_pool *piece = (shardio_p_pool *)shardio_p_allocate(array->allocator, sizeof *piece + size, 16);
+    if (piece == NULL) return NULL;
+    piece->next = array->pool;
+    piece->size = sizeof *piece + size;
+    array->pool = piece;
+    return (uint8_t *)(piece + 1);
+}
+
+static void shardio_p_free_rooms(shardio_array *array)
+{
+    for (uint32_t k = 0; k < SHARDIO_P_LEVELS; k++) {
+        shardio_p_free_room(array, &array->packed[k]);
+        shardio_p_free_room(array, &array->coded[k]);
+    }
+    shardio_p_free_room(array, &array->whole);
+    shardio_p_free_room(array, &array->variable);
+    shardio_p_free_room(array, &array->buffer);
+    shardio_p_free_room(array, &array->index_room);
+    shardio_p_free_pool(array);
+}
+
+/* Bytes of the rooms that are no part of the handle's own piece. */
+static uint64_t shardio_p_room_bytes(const shardio_array *array)
+{
+    const shardio_p_room *others[4] = {&array->whole, &array->variable, &array->buffer, &array->index_room};
+    uint64_t sum = 0;
+    for (uint32_t k = 0; k < SHARDIO_P_LEVELS; k++)
+        sum += (array->packed[k].carved ? 0 : array->packed[k].size) + (array->coded[k].carved ? 0 : array->coded[k].size);
+    for (int i = 0; i < 4; i++) sum += others[i]->size;
+    return sum;
+}
+
 /* Frees the handle, its copied error included. */
 static void shardio_p_array_free(shardio_array *array)
 {
     if (array == NULL || array == shardio_p_no_array()) return;
     shardio_allocator allocator = array->own_allocator;
     const shardio_allocator *from = array->allocator != NULL ? &allocator : NULL;
-    shardio_p_release(from, array->buffer, array->buffer_size, SHARDIO_P_DEFAULT_BLOCK);
-    shardio_p_release(from, array->decoded, array->decoded_size, SHARDIO_P_DEFAULT_BLOCK);
+    if (array->mode != SHARDIO_P_BROKEN) shardio_p_free_rooms(array);
+    for (uint32_t k = 0; k < array->meta.level_count; k++) shardio_p_chain_end(&array->meta.levels[k].chain);
     shardio_p_release(from, array, array->memory_size, array->memory_alignment);
 }
 
@@ -5900,7 +6589,19 @@ static shardio_array *shardio_p_broken_array(const shardio_error *error, const s
     return array;
 }
 
-/* Copies attributes and names out of the text, each ended with a zero byte. */
+/* The fill value of a variable-length type, from its JSON into `memory`. */
+static void shardio_p_keep_fill(shardio_p_meta *m, char *memory, size_t size)
+{
+    shardio_bytes fill = {memory, 0};
+    if (!shardio_p_is_variable(m->dtype)) return;
+    if (m->dtype == SHARDIO_BYTES) {
+        if (!shardio_p_bytes_from_json(m->fill_value, (uint8_t *)memory, size, &fill.size)) fill.size = 0;
+    } else if (shardio_json_string(m->fill_value, memory, size)) fill.size = shardio_p_length(memory);
+    memcpy(m->fill, &fill, sizeof fill);
+    memcpy(m->stored_fill, &fill, sizeof fill);
+}
+
+/* Copies attributes, names and a fill value out of the text, each ended with a zero byte. */
 static void shardio_p_keep_strings(shardio_array *array)
 {
     char *at = array->strings, *end = array->strings + array->plan.strings;
@@ -5917,6 +6618,7 @@ static void shardio_p_keep_strings(shardio_array *array)
         array->names[i] = at;
         at += shardio_p_length(at) + 1;
     }
+    shardio_p_keep_fill(&array->meta, at, (size_t)(end - at));
 }
 
 /* Copies where the array is. */
@@ -5938,6 +6640,15 @@ static void shardio_p_keep_path(shardio_array *array, const shardio_store *store
 static size_t shardio_p_path_length(const shardio_store *store, const char *path)
 {
     return (store->name != NULL ? shardio_p_length(store->name) : 0) + (path != NULL ? shardio_p_length(path) : 0) + 2;
+}
+
+/* Limits that reading keeps to; continuing reads as well. */
+static void shardio_p_take_limits(shardio_array *array, const shardio_array_options *o)
+{
+    array->index_memory = o->index_memory != 0 ? o->index_memory : (size_t)64 << 20;
+    array->decoded_limit = o->decoded_limit != 0 ? o->decoded_limit : (size_t)1 << 30;
+    array->metadata_limit = o->metadata_limit != 0 ? o->metadata_limit : (size_t)16 << 20;
+    array->read_memory = (size_t)16 << 20;
 }
 
 static void shardio_p_take_write_options(shardio_array *array, const shardio_array_options *o)
@@ -5991,6 +6702,7 @@ static shardio_array *shardio_p_plan_and_place(shardio_array *draft, const shard
 /* For a file that is open for a moment only. */
 static const shardio_allocator *shardio_p_small_memory(shardio_array *array)
 {
+    if (array->mode != SHARDIO_P_WRITING) return array->allocator;
     array->small_allocator = shardio_arena_begin(&array->small_arena, array->small_names, array->plan.names);
     return &array->small_allocator;
 }
@@ -6035,24 +6747,21 @@ static shardio_status shardio_p_write_metadata(shardio_array *array, uint64_t fr
     return shardio_p_write_key(array, shardio_p_named_key(array, "zarr.json"), pieces, 3);
 }
 
-enum { SHARDIO_P_MOST_METADATA = 16 << 20 };   /* bytes of a zarr.json */
-
 /* Reads a small key whole into memory from the array's allocator; *size is what was taken, for the release. */
 static shardio_status shardio_p_read_key(shardio_array *array, const char *key, char **text, size_t *size,
                                          shardio_error *error)
 {
-    const uint64_t most = SHARDIO_P_MOST_METADATA;
     shardio_file_facts facts;
     shardio_file file;
     int code = 0;
-    const shardio_allocator *names = array->mode == SHARDIO_P_WRITING ? shardio_p_small_memory(array) : array->allocator;
+    const shardio_allocator *names = shardio_p_small_memory(array);
     *text = NULL;
     *size = 0;
     shardio_status status = array->store.functions->open(array->store.context, key, false, names, &file, &code);
     if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
     status = shardio_p_file_facts(&file, &facts, error);
-    if (status == SHARDIO_OK && facts.size > most)
-        status = shardio_p_key_fail(error, &array->store, SHARDIO_ERR_LIMIT, "read", key, 0, "more than 16 MiB of metadata");
+    if (status == SHARDIO_OK && facts.size > array->metadata_limit)
+        status = shardio_p_key_fail(error, &array->store, SHARDIO_ERR_LIMIT, "read", key, 0, "larger than the option metadata_limit");
     *size = (size_t)facts.size + 1;
     if (status == SHARDIO_OK) *text = (char *)shardio_p_allocate(array->allocator, *size, 16);
     if (status == SHARDIO_OK && *text == NULL)
@@ -6408,9 +7117,21 @@ typedef struct shardio_p_box {
 /* The number within its shard of the chunk with this index in the grid. */
 static uint64_t shardio_p_chunk_number(const shardio_p_meta *m, const uint64_t *index)
 {
+    const uint8_t *order = m->levels[0].order;
     uint64_t number = 0;
-    for (uint32_t i = 0; i < m->ndim; i++) number = number * m->per_shard[i] + index[i] % m->per_shard[i];
+    for (uint32_t i = 0; i < m->ndim; i++) number = number * m->per_shard[order[i]] + index[order[i]] % m->per_shard[order[i]];
     return number;
+}
+
+/* The next index of a box in the order that is stored. False: that was the last. */
+static bool shardio_p_next_in_order(uint64_t *index, const uint64_t *first, const uint64_t *count, const uint8_t *order, uint32_t ndim)
+{
+    for (uint32_t i = ndim; i-- > 0;) {
+        uint32_t d = order[i];
+        if (++index[d] < first[d] + count[d]) return true;
+        index[d] = first[d];
+    }
+    return false;
 }
 
 /* The next index of a box in C order. False: that was the last. */
@@ -6425,30 +7146,184 @@ static bool shardio_p_next_in_box(uint64_t *index, const uint64_t *first, const 
 
 /* A chunk that cannot be encoded is named by its place in the grid. */
 static shardio_status shardio_p_encode_failed(shardio_array *array, const uint64_t *index, shardio_status status,
-                                              const shardio_codec *codec)
+                                              const char *operation, const char *reason)
 {
-    shardio_text text = {array->key, array->plan.key, 0};
+    char subject[SHARDIO_MAX_DIMS * 21 + 8];
+    shardio_text text = {subject, sizeof subject, 0};
     shardio_text_add(&text, "chunk ");
     for (uint32_t i = 0; i < array->meta.ndim; i++) {
         shardio_text_add(&text, i > 0 ? "," : "");
         shardio_text_add_uint64(&text, index[i]);
     }
-    return shardio_p_array_fail(array, status, codec->name, array->key, 0, "the codec failed");
+    return shardio_p_array_fail(array, status, operation, subject, 0, reason);
 }
 
-/* The bytes that are stored for a chunk. */
+/* Whether elements are copies of the fill value, as they are held for the file. */
+static bool shardio_p_only_fill(const shardio_p_meta *m, const uint8_t *elements, size_t bytes)
+{
+    shardio_bytes fill, one;
+    if (!shardio_p_is_variable(m->dtype)) return shardio_p_is_fill(elements, bytes, m->stored_fill, m->element);
+    memcpy(&fill, m->stored_fill, sizeof fill);
+    for (size_t at = 0; at < bytes; at += sizeof one) {
+        memcpy(&one, elements + at, sizeof one);
+        if (one.size != fill.size || (one.size > 0 && memcmp(one.data, fill.data, one.size) != 0)) return false;
+    }
+    return true;
+}
+
+/* Strides in bytes, per dimension of the array, of a box whose elements lie one after the other in this order. */
+static void shardio_p_order_strides(const shardio_p_meta *m, const uint64_t *extent, const uint8_t *order, ptrdiff_t *stride)
+{
+    uint64_t step = m->element;
+    for (uint32_t i = m->ndim; i-- > 0;) {
+        uint32_t d = order != NULL ? order[i] : i;
+        stride[d] = (ptrdiff_t)step;
+        step = shardio_p_bounded_multiply(step, extent[d]);
+    }
+}
+
+/* The codecs vlen-utf8 and vlen-bytes: the number of elements, then each one's length and bytes, little-endian u32. */
+static shardio_status shardio_p_pack_variable(shardio_array *array, uint32_t k, const uint8_t *elements, const uint8_t **data, size_t *size)
+{
+    const size_t count = array->meta.levels[k].bytes / sizeof(shardio_bytes);
+    uint64_t bytes = 4 + 4 * (uint64_t)count;
+    shardio_bytes one;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&one, elements + i * sizeof one, sizeof one);
+        if (one.size > UINT32_MAX || count > UINT32_MAX) return SHARDIO_ERR_LIMIT;
+        bytes += one.size;
+    }
+    if (bytes > SIZE_MAX / 4) return SHARDIO_ERR_LIMIT;
+    if (!shardio_p_widen(array, &array->variable, (size_t)bytes)) return SHARDIO_ERR_MEMORY;
+    uint8_t *at = array->variable.memory;
+    *data = at;
+    *size = (size_t)bytes;
+    shardio_p_store32_little(at, (uint32_t)count);
+    at += 4;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&one, elements + i * sizeof one, sizeof one);
+        shardio_p_store32_little(at, (uint32_t)one.size);
+        if (one.size > 0) memcpy(at + 4, one.data, one.size);
+        at += 4 + one.size;
+    }
+    return SHARDIO_OK;
+}
+
+/* Brings the elements of a chunk of level k, which lie at `from` with these strides, into the order they are stored in. */
+static shardio_status shardio_p_order_elements(shardio_array *array, uint32_t k, const uint8_t **from, const ptrdiff_t *stride)
+{
+    const shardio_p_meta *m = &array->meta;
+    const shardio_p_level *level = &m->levels[k];
+    ptrdiff_t wanted[SHARDIO_MAX_DIMS];
+    bool there = true;
+    shardio_p_order_strides(m, level->extent, level->order, wanted);
+    for (uint32_t i = 0; i < m->ndim; i++) there = there && (wanted[i] == stride[i] || level->extent[i] == 1);
+    if (there) return SHARDIO_OK;
+    if (!shardio_p_widen(array, &array->packed[k], level->bytes)) return SHARDIO_ERR_MEMORY;
+    shardio_p_copy_box(array->packed[k].memory, wanted, *from, stride, level->extent, m->ndim, m->element, 1);
+    *from = array->packed[k].memory;
+    return SHARDIO_OK;
+}
+
+/* Runs the codecs of level k over *data. A chain whose output was not planned for gets the room it says it needs. */
+static shardio_status shardio_p_encode_chain(shardio_array *array, uint32_t k, const uint64_t *index, const uint8_t **data, size_t *size)
+{
+    const shardio_p_chain *chain = &array->meta.levels[k].chain;
+    const shardio_codec *failed = NULL;
+    size_t largest;
+    if (chain->count == 0) return SHARDIO_OK;
+    (void)shardio_p_chain_bound(chain, *size, &largest);
+    if (largest > SIZE_MAX / 16)
+        return shardio_p_encode_failed(array, index, SHARDIO_ERR_UNSUPPORTED, "encode", "a codec cannot bound the size of its output");
+    if (!shardio_p_widen(array, &array->coded[k], 2 * largest)) return shardio_p_encode_failed(array, index, SHARDIO_ERR_MEMORY, "encode", NULL);
+    shardio_status status = shardio_p_chain_run(chain, true, data, size, array->coded[k].memory, array->coded[k].size / 2, &failed);
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_encode_failed(array, index, status, failed->name, "the codec failed");
+}
+
+static shardio_status shardio_p_encode_level(shardio_array *array, uint32_t k, const uint64_t *index, const uint8_t *from,
+                                             const ptrdiff_t *stride, const uint8_t **data, size_t *size);
+
+/* Whether all elements of a box are the fill value. */
+static bool shardio_p_box_is_fill(const shardio_p_meta *m, const uint8_t *from, const ptrdiff_t *stride, const uint64_t *extent)
+{
+    uint64_t at[SHARDIO_MAX_DIMS] = {0};
+    uint32_t i;
+    do {
+        if (!shardio_p_only_fill(m, from, m->element)) return false;
+        for (i = m->ndim; i > 0; i--) {
+            from += stride[i - 1];
+            if (++at[i - 1] < extent[i - 1]) break;
+            from -= stride[i - 1] * (ptrdiff_t)extent[i - 1];
+            at[i - 1] = 0;
+        }
+    } while (i > 0);
+    return true;
+}
+
+/* Makes a shard, of level k, in the room of its level: index, chunks, and for an index at the end a copy of it. */
+static shardio_status shardio_p_encode_shard(shardio_array *array, uint32_t k, const uint64_t *index, const uint8_t *from,
+                                             const ptrdiff_t *stride, const uint8_t **data, size_t *size)
+{
+    const shardio_p_meta *m = &array->meta;
+    const shardio_p_level *level = &m->levels[k];
+    const uint64_t none[SHARDIO_MAX_DIMS] = {0}, *extent = m->levels[k + 1].extent;
+    uint64_t at[SHARDIO_MAX_DIMS] = {0}, number = 0;
+    size_t index_size = shardio_index_size(&level->index), used = index_size;
+    shardio_p_room *room = &array->packed[k];
+    if (!shardio_p_widen(array, room, 2 * index_size)) return shardio_p_encode_failed(array, index, SHARDIO_ERR_MEMORY, "encode", NULL);
+    shardio_index_clear(&level->index, room->memory);
+    do {
+        const uint8_t *inner = from, *chunk;
+        size_t n;
+        for (uint32_t i = 0; i < m->ndim; i++) inner += (ptrdiff_t)(at[i] * extent[i]) * stride[i];
+        if (array->skip_fill && shardio_p_box_is_fill(m, inner, stride, extent)) continue;
+        shardio_status status = shardio_p_encode_level(array, k + 1, index, inner, stride, &chunk, &n);
+        if (status != SHARDIO_OK) return status;
+        if (!shardio_p_extend(array, room, used, used + n + index_size))
+            return shardio_p_encode_failed(array, index, SHARDIO_ERR_MEMORY, "encode", NULL);
+        if (n > 0) memcpy(room->memory + used, chunk, n);
+        shardio_index_set(&level->index, room->memory, number, used - (level->index.at_start ? 0 : index_size), n);
+        used += n;
+    } while (number++, shardio_p_next_in_order(at, none, level->per, level->order, m->ndim));
+    shardio_index_seal(&level->index, room->memory);
+    *data = room->memory + (level->index.at_start ? 0 : index_size);
+    *size = level->index.at_start ? used : used - index_size;
+    if (level->index.at_start) return SHARDIO_OK;
+    memcpy(room->memory + used, room->memory, index_size);
+    *size += index_size;
+    return SHARDIO_OK;
+}
+
+/* Encodes a chunk of level k whose elements, in the byte order of the file, lie at `from` with these strides. `index` is
+   the place in the grid of the chunk that it is or is in. Recursion goes as deep as there are levels. */
+static shardio_status shardio_p_encode_level(shardio_array *array, uint32_t k, const uint64_t *index, const uint8_t *from,
+                                             const ptrdiff_t *stride, const uint8_t **data, size_t *size)
+{
+    const shardio_p_level *level = &array->meta.levels[k];
+    shardio_status status;
+    *data = from;
+    *size = level->bytes;
+    if (level->packing == SHARDIO_P_SHARD) {
+        status = shardio_p_encode_shard(array, k, index, from, stride, data, size);
+    } else {
+        status = shardio_p_order_elements(array, k, data, stride);
+        if (status == SHARDIO_OK && level->packing == SHARDIO_P_STRINGS) status = shardio_p_pack_variable(array, k, *data, data, size);
+        if (status != SHARDIO_OK) status = shardio_p_encode_failed(array, index, status, "encode", "its elements take too much memory");
+    }
+    return status == SHARDIO_OK ? shardio_p_encode_chain(array, k, index, data, size) : status;
+}
+
+/* The bytes that are stored for a chunk whose elements lie one after the other. */
 static shardio_status shardio_p_encode_chunk(shardio_array *array, const uint64_t *index, const uint8_t **data, size_t *size)
 {
-    const shardio_codec *failed = NULL;
-    *size = array->meta.chunk_bytes;
-    shardio_status status = shardio_p_chain_run(&array->meta.chain, true, data, size, array->scratch, array->plan.half, &failed);
-    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_encode_failed(array, index, status, failed);
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    shardio_p_order_strides(&array->meta, array->meta.chunk, NULL, stride);
+    return shardio_p_encode_level(array, array->meta.sharded ? 1 : 0, index, *data, stride, data, size);
 }
 
 static bool shardio_p_leave_out(const shardio_array *array, const uint8_t *chunk)
 {
-    const shardio_p_meta *m = &array->meta;
-    return array->skip_fill && shardio_p_is_fill(chunk, m->chunk_bytes, m->stored_fill, m->element);
+    return array->skip_fill && shardio_p_only_fill(&array->meta, chunk, array->meta.chunk_bytes);
 }
 
 /* Puts the chunks of a box into their shard, each encoded. */
@@ -6496,7 +7371,7 @@ static bool shardio_p_nothing_to_put(const shardio_array *array, const shardio_p
 {
     const shardio_p_meta *m = &array->meta;
     uint64_t bytes = shardio_p_product(box->count, 0, m->ndim) * m->chunk_bytes;
-    return array->skip_fill && !flight->begun && shardio_p_is_fill(chunks, (size_t)bytes, m->stored_fill, m->element);
+    return array->skip_fill && !flight->begun && shardio_p_only_fill(m, chunks, (size_t)bytes);
 }
 
 /* Whether an earlier writer left this shard, or chunk file. */
@@ -6519,7 +7394,7 @@ static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_bo
         return SHARDIO_OK;
     shardio_status status = shardio_p_enter_flight(array, flight, box->shard);
     if (status != SHARDIO_OK) return status;
-    bool plain = array->meta.chain.count == 0 && !array->skip_fill;
+    bool plain = shardio_p_stored_as_is(&array->meta) && !array->skip_fill;
     status = plain ? shardio_p_put_plain(array, flight, box, chunks) : shardio_p_put_encoded(array, flight, box, chunks);
     return status == SHARDIO_OK ? shardio_p_leave_flight(array, flight) : status;
 }
@@ -6615,6 +7490,7 @@ static void shardio_p_begin_batch(shardio_array *array)
     if (m->grid[b] != UINT64_MAX) array->extent = shardio_p_min(array->extent, m->shape[b] - at * m->chunk[b]);
     array->elements = array->extent * shardio_p_product(m->shape, b + 1, m->ndim);
     array->filled = array->flushed = array->saved = 0;
+    shardio_p_free_pool(array);
     shardio_p_note_phases(array);
     if (shardio_p_batch_is_ragged(array)) (void)shardio_p_each_box(array, 0, array->steps, shardio_p_fill_box);
 }
@@ -6655,11 +7531,37 @@ static shardio_status shardio_p_end_batch(shardio_array *array)
     return status;
 }
 
+/* Copies the contents of variable-length elements, which are only borrowed, into the pool. *from becomes the copies. */
+static shardio_status shardio_p_keep_contents(shardio_array *array, const uint8_t **from, uint64_t count)
+{
+    uint64_t bytes = shardio_p_bounded_multiply(count, sizeof(shardio_bytes));
+    shardio_bytes one;
+    for (uint64_t i = 0; i < count; i++) {
+        memcpy(&one, *from + i * sizeof one, sizeof one);
+        if (!shardio_p_add(bytes, one.size, &bytes)) bytes = UINT64_MAX;
+    }
+    uint8_t *kept = bytes < SIZE_MAX ? shardio_p_pool_bytes(array, (size_t)bytes) : NULL, *at = kept;
+    if (kept == NULL) return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "append", array->prefix, 0, "no memory for variable-length elements");
+    at += count * sizeof one;
+    for (uint64_t i = 0; i < count; i++) {
+        memcpy(&one, *from + i * sizeof one, sizeof one);
+        if (one.size > 0) memcpy(at, one.data, one.size);
+        one.data = at;
+        at += one.size;
+        memcpy(kept + i * sizeof one, &one, sizeof one);
+    }
+    *from = kept;
+    return SHARDIO_OK;
+}
+
 static shardio_status shardio_p_append(shardio_array *array, const uint8_t *from, uint64_t count)
 {
     while (count > 0) {
         uint64_t n = shardio_p_min(count, array->elements - array->filled);
-        shardio_p_gather(array, array->filled, from, n);
+        const uint8_t *kept = from;
+        if (from != NULL && shardio_p_is_variable(array->meta.dtype) && shardio_p_keep_contents(array, &kept, n) != SHARDIO_OK)
+            return array->error.status;
+        shardio_p_gather(array, array->filled, kept, n);
         if (from != NULL) from += n * array->meta.element;
         array->filled += n;
         array->total += n;
@@ -6946,38 +7848,75 @@ static void shardio_p_begin_writing(shardio_array *array)
     shardio_p_begin_batch(array);
 }
 
+/* What every way to create checks first. */
+static shardio_status shardio_p_begin_creating(shardio_array *draft, const shardio_store *store, const shardio_array_options *o,
+                                               bool growing, size_t *size, shardio_error *error)
+{
+    memset(draft, 0, sizeof *draft);
+    shardio_p_no_error(&draft->error);
+    shardio_p_no_error(error);
+    shardio_p_set_allocator(draft, o != NULL ? o->allocator : NULL);
+    shardio_status status = shardio_p_meta_from_options(&draft->meta, o, growing, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_take_limits(draft, o);
+    if (o->path != NULL && o->path[0] != 0 && !shardio_p_key_is_plain(o->path))
+        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option path", "not of plain names with / between");
+    if (store == NULL || store->functions == NULL)
+        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "the store", "there is none");
+    *size = shardio_p_json_size(&draft->meta, o);
+    if (*size > draft->metadata_limit - shardio_p_min(32, draft->metadata_limit))
+        return shardio_p_option(error, SHARDIO_ERR_LIMIT, "option attributes", "more metadata than the option metadata_limit");
+    return SHARDIO_OK;
+}
+
+/* Makes the contexts of all codecs. */
+static shardio_status shardio_p_begin_codecs(shardio_array *array, shardio_error *error)
+{
+    for (uint32_t k = 0; k < array->meta.level_count; k++) {
+        const shardio_codec *failed = NULL;
+        const char *reason = NULL;
+        char member[96];
+        shardio_text text = {member, sizeof member, 0};
+        shardio_status status = shardio_p_chain_begin(&array->meta.levels[k].chain, array->meta.element, array->allocator, &failed, &reason);
+        if (status == SHARDIO_OK) continue;
+        shardio_text_add(&text, "codec ");
+        shardio_text_add_string(&text, failed->name);
+        return shardio_p_meta_fail(error, status, array->store.name, member, reason);
+    }
+    return SHARDIO_OK;
+}
+
+/* Writes the metadata text and reads it back: names, attributes and codecs become pieces of our own text, and the options
+   are not needed any more. */
+static shardio_status shardio_p_compose(shardio_array *array, const shardio_array_options *o)
+{
+    shardio_p_meta check;
+    shardio_text text = {array->text, array->plan.text, 0};
+    shardio_p_add_array_json(&text, &array->meta, o);
+    array->text_size = text.size;
+    shardio_status status = shardio_p_meta_parse(&check, array->text, array->text_size, o, "zarr.json", &array->error);
+    if (status == SHARDIO_OK) {
+        memcpy(array->meta.levels, check.levels, sizeof check.levels);
+        array->meta.names = check.names;
+        array->meta.attributes = check.attributes;
+        array->meta.fill_value = check.fill_value;
+        array->meta.codec_list = check.codec_list;
+        shardio_p_keep_strings(array);
+        status = shardio_p_begin_codecs(array, &array->error);
+    }
+    if (status == SHARDIO_ERR_CORRUPT) array->error.status = status = SHARDIO_ERR_ARGUMENT;   /* a name that is no UTF-8, say */
+    return status;
+}
+
 SHARDIO_API shardio_array *shardio_array_create_in(const shardio_store *store, const shardio_array_options *options)
 {
-    shardio_array draft, *array;
+    shardio_array draft, *array = NULL;
     shardio_error error;
-    const shardio_allocator *allocator = options != NULL ? options->allocator : NULL;
-    memset(&draft, 0, sizeof draft);
-    shardio_p_no_error(&draft.error);
-    shardio_p_no_error(&error);
-    shardio_p_set_allocator(&draft, allocator);
-    shardio_status status = shardio_p_meta_from_options(&draft.meta, options, &error);
-    if (status == SHARDIO_OK && options->path != NULL && options->path[0] != 0 && !shardio_p_key_is_plain(options->path))
-        status = shardio_p_option(&error, SHARDIO_ERR_ARGUMENT, "option path", "not of plain names with / between");
-    if (status == SHARDIO_OK && (store == NULL || store->functions == NULL))
-        status = shardio_p_option(&error, SHARDIO_ERR_ARGUMENT, "the store", "there is none");
-    if (status != SHARDIO_OK) return shardio_p_broken_array(&error, allocator);
-    size_t size = shardio_p_json_size(&draft.meta, options);
-    if (size > SHARDIO_P_MOST_METADATA - 32) shardio_p_option(&error, SHARDIO_ERR_LIMIT, "option attributes", "more than 16 MiB of metadata");
-    array = error.status == SHARDIO_OK ? shardio_p_plan_and_place(&draft, store, options, size, &error) : NULL;
-    if (array == NULL) return shardio_p_broken_array(&error, allocator);
-    shardio_text text = {array->text, array->plan.text, 0};
-    shardio_p_add_array_json(&text, &array->meta, options);
-    array->text_size = text.size;
-    /* read back what was written: names and attributes become pieces of our own text, and the options are not needed */
-    shardio_p_meta check;
-    status = shardio_p_meta_parse(&check, array->text, array->text_size, options, "zarr.json", &array->error);
-    if (status != SHARDIO_OK) {   /* a name that is no UTF-8, say */
-        array->error.status = SHARDIO_ERR_ARGUMENT;
-        return array;
-    }
-    array->meta.names = check.names;
-    array->meta.attributes = check.attributes;
-    shardio_p_keep_strings(array);
+    size_t size;
+    if (shardio_p_begin_creating(&draft, store, options, true, &size, &error) == SHARDIO_OK)
+        array = shardio_p_plan_and_place(&draft, store, options, size, &error);
+    if (array == NULL) return shardio_p_broken_array(&error, options != NULL ? options->allocator : NULL);
+    if (shardio_p_compose(array, options) != SHARDIO_OK) return array;
     if (shardio_p_claim(array, options->overwrite) == SHARDIO_OK) shardio_p_begin_writing(array);
     return array;
 }
@@ -7016,10 +7955,14 @@ static shardio_status shardio_p_load(shardio_array *draft, const shardio_store *
 /* The text and everything that points into it move into the array's own memory. */
 static void shardio_p_adopt_text(shardio_array *array, const char *text, size_t size)
 {
-    shardio_json *pieces[2] = {&array->meta.names, &array->meta.attributes};
+    shardio_p_meta *m = &array->meta;
+    shardio_json *pieces[4 + SHARDIO_P_LEVELS * SHARDIO_MAX_CODECS] = {&m->names, &m->attributes, &m->fill_value, &m->codec_list};
+    size_t count = 4;
+    for (uint32_t k = 0; k < m->level_count; k++)
+        for (uint32_t i = 0; i < m->levels[k].chain.count; i++) pieces[count++] = &m->levels[k].chain.configurations[i];
     memcpy(array->text, text, size);
     array->text_size = size;
-    for (int i = 0; i < 2; i++)
+    for (size_t i = 0; i < count; i++)
         if (pieces[i]->text != NULL) pieces[i]->text = array->text + (pieces[i]->text - text);
     shardio_p_keep_strings(array);
 }
@@ -7051,7 +7994,8 @@ static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio
 {
     size_t length = shardio_p_path_length(store, o->path);
     draft->max_open = o->max_open_files != 0 ? (uint32_t)shardio_p_min(o->max_open_files, SHARDIO_P_MOST_KEPT) : 64;
-    draft->read_memory = o->memory != 0 ? o->memory : (size_t)16 << 20;
+    if (o->memory != 0) draft->read_memory = o->memory;
+    draft->unbuffered = o->unbuffered;
     shardio_p_plan_names(&draft->plan, &draft->meta, length, 0, text_size);
     size_t size = shardio_p_carve_reader(&draft->plan, length, draft->max_open, NULL, NULL);
     uint8_t *memory = (uint8_t *)shardio_p_allocate(draft->allocator, size, 64);
@@ -7082,6 +8026,7 @@ static shardio_status shardio_p_begin_draft(shardio_array *draft, const shardio_
     shardio_p_no_error(&draft->error);
     shardio_p_no_error(error);
     shardio_p_set_allocator(draft, o->allocator);
+    shardio_p_take_limits(draft, o);
     *text = NULL;
     *size = 0;
     if (store == NULL || store->functions == NULL)
@@ -7104,7 +8049,9 @@ SHARDIO_API shardio_array *shardio_array_open_in(const shardio_store *store, con
         else shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", store->name, NULL);
         shardio_p_release(draft.allocator, text, size, 16);
     }
-    return array != NULL ? array : shardio_p_broken_array(error, o.allocator);
+    if (array != NULL && shardio_p_begin_codecs(array, error) == SHARDIO_OK) return array;
+    shardio_array_close(array);
+    return shardio_p_broken_array(error, o.allocator);
 }
 
 /* -- what is known about an array */
@@ -7142,50 +8089,61 @@ SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, sh
     facts->ndim = m->ndim;
     facts->dtype = m->dtype;
     memcpy(facts->shape, m->shape, sizeof facts->shape);
-    memcpy(facts->chunk, m->chunk, sizeof facts->chunk);
+    memcpy(facts->chunk, m->levels[m->level_count > 1 ? 1 : 0].extent, sizeof facts->chunk);
     memcpy(facts->shard, m->shard, sizeof facts->shard);
     if (array->mode == SHARDIO_P_WRITING && array->frame > 0) {
         facts->shape[0] = array->total / array->frame;
         facts->begun_frame = array->total % array->frame != 0;
     }
-    facts->sharded = m->sharded;
+    const shardio_p_level *leaf = &m->levels[m->level_count - 1];
+    facts->sharded = m->level_count > 1;
+    facts->levels = m->level_count;
     facts->big_endian = m->big_endian;
-    facts->index = m->index;
+    facts->key_v2 = m->key_v2;
+    facts->key_separator = m->separator;
+    facts->element_size = m->element;
+    facts->index = m->levels[0].index;
+    facts->transposed = !leaf->in_order;
+    memcpy(facts->transpose, leaf->order, sizeof facts->transpose);
+    facts->codec_list = m->codec_list;
     facts->fill_value = m->fill;
     memcpy(facts->dimension_names, array->names, sizeof facts->dimension_names);
     facts->has_dimension_names = m->names.text != NULL;
     facts->attributes = array->attributes;
-    facts->codecs = m->chain.count;
-    for (uint32_t i = 0; i < m->chain.count; i++) facts->codec_names[i] = m->chain.codecs[i]->name;
+    facts->codecs = leaf->chain.count;
+    for (uint32_t i = 0; i < leaf->chain.count; i++) facts->codec_names[i] = leaf->chain.codecs[i]->name;
     facts->key_prefix = array->prefix;
-    facts->memory = array->memory_size + array->buffer_size + array->decoded_size;
+    facts->memory = array->memory_size + shardio_p_room_bytes(array);
     return SHARDIO_OK;
 }
 
 /* -- reading chunks */
 
-/* At least `size` bytes at *memory, kept for the next time. */
-static shardio_status shardio_p_need(shardio_array *array, uint8_t **memory, size_t *have, size_t size, shardio_error *error)
+/* A read that is under way. `to` null: only checks. */
+typedef struct shardio_p_reading {
+    shardio_array *array;
+    const uint64_t *start, *count;
+    uint8_t *to;
+    const ptrdiff_t *stride;                 /* of the destination, bytes */
+    const uint8_t *fill;                     /* in the byte order of the destination */
+    size_t unit;                             /* of elements whose bytes are turned around; 1: none are */
+} shardio_p_reading;
+
+static shardio_status shardio_p_no_room(shardio_array *array, shardio_error *error)
 {
-    if (*have >= size) return SHARDIO_OK;
-    shardio_p_release(array->allocator, *memory, *have, SHARDIO_P_DEFAULT_BLOCK);
-    *have = 0;
-    *memory = (uint8_t *)shardio_p_allocate(array->allocator, size, SHARDIO_P_DEFAULT_BLOCK);
-    if (*memory == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "read", array->store.name, "no memory for a chunk");
-    *have = size;
-    return SHARDIO_OK;
+    return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "read", array->store.name, "no memory for a chunk");
 }
 
-/* Names a chunk by its place in the grid. */
-static shardio_status shardio_p_chunk_fail(shardio_array *array, shardio_error *error, shardio_status status,
-                                           const uint64_t *index, const char *reason)
+/* Names a chunk of level k by its place in the grid: the chunk that begins at this element. */
+static shardio_status shardio_p_chunk_fail(shardio_array *array, shardio_error *error, shardio_status status, uint32_t k,
+                                           const uint64_t *origin, const char *reason)
 {
     char subject[224];
     shardio_text text = {subject, sizeof subject, 0};
     shardio_text_add(&text, "chunk ");
     for (uint32_t i = 0; i < array->meta.ndim; i++) {
         shardio_text_add(&text, i > 0 ? "," : "");
-        shardio_text_add_uint64(&text, index[i]);
+        shardio_text_add_uint64(&text, origin[i] / array->meta.levels[k].extent[i]);
     }
     shardio_text_add(&text, " of ");
     shardio_text_add(&text, array->prefix);
@@ -7193,56 +8151,196 @@ static shardio_status shardio_p_chunk_fail(shardio_array *array, shardio_error *
     return shardio_p_fail(error, status, "read", subject, reason);
 }
 
-/* Whether a stored chunk can be of this length, known before anything is allocated or read for it. */
-static shardio_status shardio_p_check_stored(shardio_array *array, const uint64_t *index, uint64_t size, shardio_error *error)
+/* Bytes of a chunk of level k before its chain of codecs; 0: that depends on what is in it. */
+static size_t shardio_p_packed_bytes(const shardio_p_level *level)
 {
-    const shardio_p_meta *m = &array->meta;
-    size_t bound = shardio_p_chain_bound(&m->chain, m->chunk_bytes);
+    return level->packing == SHARDIO_P_PLAIN ? level->bytes : 0;
+}
+
+/* Whether a stored chunk can be of this length, known before anything is allocated or read for it. */
+static shardio_status shardio_p_check_stored(shardio_array *array, uint32_t k, const uint64_t *origin, uint64_t size, shardio_error *error)
+{
+    const shardio_p_level *level = &array->meta.levels[k];
+    const uint64_t limit = shardio_p_max(array->read_memory, array->decoded_limit);
+    size_t largest, bound = shardio_p_chain_bound(&level->chain, shardio_p_packed_bytes(level), &largest);
     bool exact = true;   /* crc32c alone always adds as much */
-    for (uint32_t i = 0; i < m->chain.count; i++) exact = exact && m->chain.codecs[i] == shardio_codec_crc32c();
-    if (size > bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, index, "longer than a chunk can be");
-    if (exact && size < bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, index, "shorter than a chunk has to be");
+    if (level->packing == SHARDIO_P_PLAIN) {
+        for (uint32_t i = 0; i < level->chain.count; i++) exact = exact && level->chain.codecs[i] == shardio_codec_crc32c();
+        if (size > bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "longer than a chunk can be");
+        if (exact && size < bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "shorter than a chunk has to be");
+    } else if (size > limit) {
+        return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, k, origin, "larger than the option decoded_limit");
+    }
+    if (size > SIZE_MAX / 4) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, k, origin, "no memory holds it");
     return SHARDIO_OK;
 }
 
-/* Decodes a chunk: *data becomes chunk_bytes bytes in C order, the stored byte order. */
-static shardio_status shardio_p_decode(shardio_array *array, const uint64_t *index, const uint8_t **data, size_t size,
-                                       shardio_error *error)
+/* Runs the chain of level k backwards, with `half` bytes for what each codec gives. */
+static shardio_status shardio_p_decode_with(shardio_array *array, uint32_t k, const uint64_t *origin, const uint8_t **data,
+                                            size_t *size, size_t half, shardio_error *error)
 {
-    const shardio_p_meta *m = &array->meta;
     const shardio_codec *failed = NULL;
-    if (m->chain.count > 0) {
-        size_t half = shardio_p_chain_bound(&m->chain, m->chunk_bytes);
-        uint64_t most = shardio_p_max(array->read_memory, (uint64_t)1 << 30);
-        if (half > most / 2 && half / 4 > size)   /* a small file does not make us take much */
-            return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, index, "decoded it would be larger than the memory option");
-        shardio_status status = shardio_p_need(array, &array->decoded, &array->decoded_size, 2 * half, error);
-        if (status == SHARDIO_OK) {
-            status = shardio_p_chain_run(&m->chain, false, data, &size, array->decoded, half, &failed);
-            if (status != SHARDIO_OK) return shardio_p_chunk_fail(array, error, status, index, failed->name);
-        }
-        if (status != SHARDIO_OK) return status;
-    }
-    if (size == m->chunk_bytes) return SHARDIO_OK;
-    return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, index,
-                                size < m->chunk_bytes ? "shorter than a chunk has to be" : "longer than a chunk has to be");
+    const uint64_t most = shardio_p_max(array->read_memory, array->decoded_limit);
+    if (half > SIZE_MAX / 8 || (half > most && half / 4 > *size))   /* a small file does not make us take much */
+        return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, k, origin, "decoded it would be larger than the option decoded_limit");
+    if (!shardio_p_widen(array, &array->coded[k], 2 * half)) return shardio_p_no_room(array, error);
+    shardio_status status = shardio_p_chain_run(&array->meta.levels[k].chain, false, data, size, array->coded[k].memory,
+                                                array->coded[k].size / 2, &failed);
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_chunk_fail(array, error, status, k, origin, failed->name);
 }
+
+/* Undoes the codecs of level k. Where the size is not known before, room is doubled until it is enough. */
+static shardio_status shardio_p_decode_chain(shardio_array *array, uint32_t k, const uint64_t *origin, const uint8_t **data,
+                                             size_t *size, shardio_error *error)
+{
+    const shardio_p_level *level = &array->meta.levels[k];
+    const uint8_t *encoded = *data;
+    size_t encoded_size = *size, half, known = shardio_p_packed_bytes(level);
+    shardio_status status;
+    if (level->chain.count == 0) return SHARDIO_OK;
+    if (known > 0) {
+        (void)shardio_p_chain_bound(&level->chain, known, &half);
+        return shardio_p_decode_with(array, k, origin, data, size, half, error);
+    }
+    for (half = 4 * encoded_size + 4096;; half *= 2) {
+        *data = encoded;
+        *size = encoded_size;
+        status = shardio_p_decode_with(array, k, origin, data, size, half, error);
+        if (status != SHARDIO_ERR_LIMIT || half > shardio_p_max(array->read_memory, array->decoded_limit)) return status;
+    }
+}
+
+/* Puts the part that the region covers of a box of elements, which begins at `origin`, where it belongs. `from` null: the
+   fill value. */
+static void shardio_p_scatter(const shardio_p_reading *r, const uint64_t *origin, const uint64_t *extent, const uint8_t *from,
+                              const ptrdiff_t *stride)
+{
+    static const ptrdiff_t still[SHARDIO_MAX_DIMS] = {0};
+    const shardio_p_meta *m = &r->array->meta;
+    uint64_t count[SHARDIO_MAX_DIMS];
+    uint8_t *to = r->to;
+    const uint8_t *source = from != NULL ? from : r->fill;
+    if (to == NULL) return;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        uint64_t first = shardio_p_max(origin[i], r->start[i]);
+        count[i] = shardio_p_min(extent[i] - (first - origin[i]), r->count[i] - (first - r->start[i]));
+        to += (ptrdiff_t)(first - r->start[i]) * r->stride[i];
+        if (from != NULL) source += (ptrdiff_t)(first - origin[i]) * stride[i];
+    }
+    shardio_p_copy_box(to, r->stride, source, from != NULL ? stride : still, count, m->ndim, m->element, from != NULL ? r->unit : 1);
+}
+
+/* Scatters elements that lie in the order of level k. */
+static void shardio_p_scatter_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, const uint8_t *elements)
+{
+    const shardio_p_level *level = &r->array->meta.levels[k];
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    shardio_p_order_strides(&r->array->meta, level->extent, level->order, stride);
+    shardio_p_scatter(r, origin, level->extent, elements, stride);
+}
+
+/* Finds the elements in a packed chunk whose contents stay where they are. Null: fine; otherwise what is wrong. */
+static const char *shardio_p_unpack(const uint8_t *at, size_t left, uint64_t count, bool text, shardio_bytes *elements)
+{
+    if (left < 4 || shardio_p_load32_little(at) != count) return "another number of elements than a chunk has";
+    at += 4;
+    left -= 4;
+    for (uint64_t i = 0; i < count; i++) {
+        size_t size = left < 4 ? 0 : shardio_p_load32_little(at);
+        if (left < 4 || size > left - 4) return "an element reaches beyond its end";
+        elements[i].data = at + 4;
+        elements[i].size = size;
+        for (size_t k = 0, n; text && k < size; k += n)
+            if ((n = shardio_p_utf8((const char *)at + 4 + k, size - k)) == 0) return "a string that is not UTF-8";
+        at += 4 + size;
+        left -= 4 + size;
+    }
+    return left == 0 ? NULL : "bytes behind the last element";
+}
+
+/* A chunk of variable-length elements: its bytes go to the pool, where what was read lives on. */
+static shardio_status shardio_p_read_variable(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, const uint8_t *data,
+                                              size_t size, shardio_error *error)
+{
+    shardio_array *array = r->array;
+    const shardio_p_level *level = &array->meta.levels[k];
+    const uint64_t count = level->bytes / sizeof(shardio_bytes);
+    if (size / 4 < count) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "shorter than a chunk has to be");
+    uint8_t *kept = shardio_p_pool_bytes(array, size);
+    if (kept == NULL || !shardio_p_widen(array, &array->packed[k], level->bytes)) return shardio_p_no_room(array, error);
+    memcpy(kept, data, size);
+    shardio_bytes *elements = (shardio_bytes *)(void *)array->packed[k].memory;
+    const char *wrong = shardio_p_unpack(kept, size, count, array->meta.dtype == SHARDIO_STRING, elements);
+    if (wrong != NULL) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, wrong);
+    shardio_p_scatter_chunk(r, k, origin, array->packed[k].memory);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t k, shardio_shard_reader *shard,
+                                           const uint64_t *origin, shardio_error *error);
+
+/* Reads what the region covers of a shard of level k that is a file of its own, in memory or a part of another one. */
+static shardio_status shardio_p_read_inner(const shardio_p_reading *r, uint32_t k, shardio_file file, const uint64_t *origin,
+                                           bool device, shardio_error *error)
+{
+    shardio_shard_reader inner;
+    shardio_status status = shardio_shard_open_file(&inner, file, &r->array->meta.levels[k].index, r->array->allocator, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_read_shard(r, k, &inner, origin, error);
+    if (device) r->array->accounting.device_calls += inner.reads;
+    shardio_shard_close(&inner);
+    return status;
+}
+
+/* Decodes the chunk of level k that begins at element `origin`, and puts what the region covers where it belongs. */
+static shardio_status shardio_p_decode_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, const uint8_t *data,
+                                             size_t size, shardio_error *error)
+{
+    const shardio_p_level *level = &r->array->meta.levels[k];
+    shardio_memory memory = {(uint8_t *)(uintptr_t)data, size, size, NULL, true};
+    shardio_status status = shardio_p_decode_chain(r->array, k, origin, &data, &size, error);
+    if (status != SHARDIO_OK) return status;
+    if (level->packing == SHARDIO_P_STRINGS) return shardio_p_read_variable(r, k, origin, data, size, error);
+    if (level->packing == SHARDIO_P_SHARD) {
+        memory.data = (uint8_t *)(uintptr_t)data;
+        memory.size = memory.capacity = size;
+        return shardio_p_read_inner(r, k, shardio_memory_file(&memory, "a shard inside a shard"), origin, false, error);
+    }
+    if (size != level->bytes)
+        return shardio_p_chunk_fail(r->array, error, SHARDIO_ERR_CORRUPT, k, origin,
+                                    size < level->bytes ? "shorter than a chunk has to be" : "longer than a chunk has to be");
+    shardio_p_scatter_chunk(r, k, origin, data);
+    return SHARDIO_OK;
+}
+
+/* -- shards that are kept open */
 
 static void shardio_p_throw_out(shardio_array *array, shardio_p_kept *kept)
 {
     array->accounting.device_calls += kept->reader.reads;
     shardio_shard_close(&kept->reader);
     kept->used = 0;
+    if (array->last == kept) array->last = NULL;
 }
 
-/* The place for one more shard: an empty one, or that of the shard that was not used longest. */
+/* The place for one more shard: an empty one, or that of the shard that was not used longest. More are given up until
+   their indexes are within the budget. */
 static shardio_p_kept *shardio_p_place_to_keep(shardio_array *array)
 {
-    shardio_p_kept *oldest = &array->kept[0];
-    for (uint32_t i = 0; i < array->max_open; i++)
-        if (array->kept[i].used < oldest->used) oldest = &array->kept[i];
-    if (oldest->used != 0) shardio_p_throw_out(array, oldest);
-    return oldest;
+    const uint64_t one = shardio_index_size(&array->meta.index);
+    for (;;) {
+        shardio_p_kept *oldest = NULL, *empty = NULL;
+        uint64_t held = one;
+        for (uint32_t i = 0; i < array->max_open; i++) {
+            shardio_p_kept *kept = &array->kept[i];
+            if (kept->used == 0) empty = kept;
+            else if (oldest == NULL || kept->used < oldest->used) oldest = kept;
+            if (kept->used != 0) held += one;
+        }
+        if (empty != NULL && (held <= array->index_memory || oldest == NULL)) return empty;
+        shardio_p_throw_out(array, oldest);
+    }
 }
 
 static uint64_t shardio_p_shard_number(const shardio_p_meta *m, const uint64_t *position)
@@ -7252,219 +8350,293 @@ static uint64_t shardio_p_shard_number(const shardio_p_meta *m, const uint64_t *
     return number;
 }
 
+/* The shard with this number if it is kept open; null: it is not. */
+static shardio_p_kept *shardio_p_find_kept(shardio_array *array, uint64_t number)
+{
+    if (array->last != NULL && array->last->shard == number) return array->last;
+    for (uint32_t i = 0; i < array->max_open; i++)
+        if (array->kept[i].used != 0 && array->kept[i].shard == number) return &array->kept[i];
+    return NULL;
+}
+
 /* The reader of a shard, kept open from last time if its file is still the same. SHARDIO_ERR_NOT_FOUND: no such shard. */
 static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *position, shardio_shard_reader **reader,
                                           shardio_error *error)
 {
     uint64_t number = shardio_p_shard_number(&array->meta, position);
+    shardio_p_kept *kept = shardio_p_find_kept(array, number);
     shardio_file file;
     int code = 0;
-    for (uint32_t i = 0; i < array->max_open; i++) {
-        shardio_p_kept *kept = &array->kept[i];
-        if (kept->used == 0 || kept->shard != number) continue;
-        kept->used = ++array->clock;
-        *reader = &kept->reader;
-        if (shardio_shard_unchanged(&kept->reader, NULL) == SHARDIO_OK) return SHARDIO_OK;
+    if (kept != NULL && shardio_shard_unchanged(&kept->reader, NULL) != SHARDIO_OK) {
         shardio_p_throw_out(array, kept);
+        kept = NULL;
     }
-    const char *key = shardio_p_chunk_key(array, position);
-    shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
-    if (status == SHARDIO_ERR_NOT_FOUND) return status;
-    if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
-    shardio_p_kept *kept = shardio_p_place_to_keep(array);
-    status = shardio_shard_open_file(&kept->reader, file, &array->meta.index, array->allocator, error);
-    if (status != SHARDIO_OK) return status;
-    array->accounting.files++;
-    kept->shard = number;
+    if (kept == NULL) {
+        const char *key = shardio_p_chunk_key(array, position);
+        shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
+        if (status == SHARDIO_ERR_NOT_FOUND) return status;
+        if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
+        kept = shardio_p_place_to_keep(array);
+        status = shardio_shard_open_file(&kept->reader, file, &array->meta.index, array->allocator, error);
+        if (status != SHARDIO_OK) return status;
+        if (array->unbuffered) shardio_shard_read_unbuffered(&kept->reader);
+        array->accounting.files++;
+        kept->shard = number;
+    }
     kept->used = ++array->clock;
+    array->last = kept;
     *reader = &kept->reader;
     return SHARDIO_OK;
 }
 
-/* Reads a chunk that is a file of its own into array->buffer; *data null: there is none. */
-static shardio_status shardio_p_read_chunk_file(shardio_array *array, const uint64_t *index, const uint8_t **data, size_t *size,
-                                                shardio_error *error)
+/* Reads a file that is one chunk into the room of level 0; *data null: there is none. */
+static shardio_status shardio_p_read_chunk_file(shardio_array *array, const uint64_t *position, const uint64_t *origin,
+                                                const uint8_t **data, size_t *size, shardio_error *error)
 {
     shardio_file_facts facts;
     shardio_file file;
     int code = 0;
-    const char *key = shardio_p_chunk_key(array, index);
+    const char *key = shardio_p_chunk_key(array, position);
     *data = NULL;
     shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
     if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
     if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
     status = shardio_p_file_facts(&file, &facts, error);
-    if (status == SHARDIO_OK && facts.size > SIZE_MAX / 2)
-        status = shardio_p_key_fail(error, &array->store, SHARDIO_ERR_LIMIT, "read", key, 0, "no memory holds this file");
+    if (status == SHARDIO_OK) status = shardio_p_check_stored(array, 0, origin, facts.size, error);
     *size = (size_t)facts.size;
-    if (status == SHARDIO_OK) status = shardio_p_check_stored(array, index, facts.size, error);
-    if (status == SHARDIO_OK) status = shardio_p_need(array, &array->buffer, &array->buffer_size, *size + 1, error);
-    if (status == SHARDIO_OK) status = shardio_file_read(&file, 0, array->buffer, *size, error);
+    if (status == SHARDIO_OK && !shardio_p_widen(array, &array->buffer, *size + 1)) status = shardio_p_no_room(array, error);
+    if (status == SHARDIO_OK) status = shardio_file_read(&file, 0, array->buffer.memory, *size, error);
     (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
     array->accounting.device_calls++;
     array->accounting.device_bytes += *size;
     array->accounting.files++;
-    *data = array->buffer;
+    *data = array->buffer.memory;
     return status;
 }
 
 /* -- regions */
 
-/* Copies a box of elements; strides in bytes. Source strides of 0 everywhere: one element, again and again. */
-static void shardio_p_copy_box(uint8_t *to, const uint64_t *to_stride, const uint8_t *from, const uint64_t *from_stride,
-                               const uint64_t *count, uint32_t ndim, size_t element, size_t unit)
+/* The chunks of level k + 1, in a chunk of level k that begins at `origin`, that the region covers: first and number of
+   them along each dimension. */
+static void shardio_p_cover_chunks(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, uint64_t *first, uint64_t *number)
 {
-    uint64_t at[SHARDIO_MAX_DIMS] = {0}, run = element;
-    bool repeat = ndim > 0 && from_stride[ndim - 1] == 0;
-    /* dimensions without gaps on both sides are copied as one run */
-    while (ndim > 0 && to_stride[ndim - 1] == run && (repeat || from_stride[ndim - 1] == run)) run *= count[--ndim];
-    for (;;) {
-        if (repeat) shardio_p_fill(to, (size_t)run, from, element);
-        else shardio_p_copy_elements(to, from, (size_t)run, unit);
-        uint32_t i = ndim;
-        while (i > 0) {
-            i--;
-            to += to_stride[i];
-            from += from_stride[i];
-            if (++at[i] < count[i]) break;
-            to -= to_stride[i] * count[i];
-            from -= from_stride[i] * count[i];
-            at[i] = 0;
-            if (i == 0) return;
-        }
-        if (ndim == 0) return;
+    const shardio_p_meta *m = &r->array->meta;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        uint64_t begin = shardio_p_max(origin[i], r->start[i]) - origin[i], size = m->levels[k + 1].extent[i];
+        uint64_t covered = shardio_p_min(m->levels[k].extent[i] - begin, r->count[i] - (origin[i] + begin - r->start[i]));
+        first[i] = begin / size;
+        number[i] = (begin + covered - 1) / size - first[i] + 1;
     }
 }
 
-/* A read that is under way. */
-typedef struct shardio_p_reading {
-    shardio_array *array;
-    const uint64_t *start, *count;
-    uint8_t *to;
-    uint64_t stride[SHARDIO_MAX_DIMS];       /* of the destination, bytes */
-    uint64_t shard[SHARDIO_MAX_DIMS];        /* position of the shard that is read */
-} shardio_p_reading;
-
-/* Puts the part that the region covers of a chunk, or of a whole shard that is missing, where it belongs: it has this
-   index in a grid of boxes of `extent` elements. `data` null: the fill value. */
-static void shardio_p_scatter(const shardio_p_reading *reading, const uint64_t *index, const uint64_t *extent,
-                              const uint8_t *data)
+/* The number of the chunk at `at` within a shard of level k, and back. */
+static uint64_t shardio_p_number_in_shard(const shardio_p_meta *m, uint32_t k, const uint64_t *at)
 {
-    const shardio_p_meta *m = &reading->array->meta;
-    uint64_t stride[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS], step = m->element;
-    uint8_t *to = reading->to;
-    const uint8_t *from = data != NULL ? data : m->fill;
+    const shardio_p_level *level = &m->levels[k];
+    uint64_t number = 0;
+    for (uint32_t i = 0; i < m->ndim; i++) number = number * level->per[level->order[i]] + at[level->order[i]];
+    return number;
+}
+
+static void shardio_p_chunk_origin(const shardio_p_meta *m, uint32_t k, const uint64_t *origin, uint64_t number, uint64_t *chunk)
+{
+    const shardio_p_level *level = &m->levels[k];
     for (uint32_t i = m->ndim; i-- > 0;) {
-        uint64_t begin = index[i] * extent[i], first = shardio_p_max(begin, reading->start[i]);
-        count[i] = shardio_p_min(extent[i] - (first - begin), reading->start[i] + reading->count[i] - first);
-        stride[i] = data != NULL ? step : 0;
-        if (data != NULL) from += (first - begin) * step;
-        to += (first - reading->start[i]) * reading->stride[i];
-        step *= extent[i];
+        uint32_t d = level->order[i];
+        chunk[d] = origin[d] + number % level->per[d] * m->levels[k + 1].extent[d];
+        number /= level->per[d];
     }
-    shardio_p_copy_box(to, reading->stride, from, stride, count, m->ndim, m->element, data != NULL ? m->unit : 1);
 }
 
-/* The index in the grid of chunk `number` of the shard at `position`. */
-static void shardio_p_chunk_index(const shardio_p_meta *m, const uint64_t *position, uint64_t number, uint64_t *index)
-{
-    for (uint32_t i = m->ndim; i-- > 0; number /= m->per_shard[i])
-        index[i] = position[i] * m->per_shard[i] + number % m->per_shard[i];
-}
+/* A shard of level k that is read. */
+typedef struct shardio_p_shard_reading {
+    const shardio_p_reading *reading;
+    uint32_t level;
+    const uint64_t *origin;
+} shardio_p_shard_reading;
 
 static shardio_status shardio_p_take_chunk(void *context, uint64_t number, const uint8_t *data, size_t size, shardio_error *error)
 {
-    shardio_p_reading *reading = (shardio_p_reading *)context;
-    uint64_t index[SHARDIO_MAX_DIMS];
-    shardio_p_chunk_index(&reading->array->meta, reading->shard, number, index);
-    if (data != NULL) {
-        reading->array->accounting.device_bytes += size;
-        shardio_status status = shardio_p_decode(reading->array, index, &data, size, error);
-        if (status != SHARDIO_OK) return status;
+    const shardio_p_shard_reading *s = (const shardio_p_shard_reading *)context;
+    shardio_array *array = s->reading->array;
+    uint64_t chunk[SHARDIO_MAX_DIMS];
+    shardio_p_chunk_origin(&array->meta, s->level, s->origin, number, chunk);
+    if (data == NULL) {
+        shardio_p_scatter(s->reading, chunk, array->meta.levels[s->level + 1].extent, NULL, NULL);
+        return SHARDIO_OK;
     }
-    shardio_p_scatter(reading, index, reading->array->meta.chunk, data);
-    return SHARDIO_OK;
+    array->accounting.device_bytes += size;
+    return shardio_p_decode_chunk(s->reading, s->level + 1, chunk, data, size, error);
 }
 
-/* Memory for reading these chunks of the shard at `position`: what they take together, within the option, and the
-   largest in any case. */
-static shardio_status shardio_p_need_for(shardio_array *array, const uint64_t *position, const shardio_shard_reader *shard,
+/* Memory for reading these chunks: what they take together, within the option, and the largest in any case. */
+static shardio_status shardio_p_need_for(const shardio_p_shard_reading *s, const shardio_shard_reader *shard,
                                          const uint64_t *numbers, size_t count, shardio_error *error)
 {
-    uint64_t sum = 0, largest = 0, offset, length, index[SHARDIO_MAX_DIMS];
+    shardio_array *array = s->reading->array;
+    uint64_t sum = 0, largest = 0, offset, length, chunk[SHARDIO_MAX_DIMS];
     for (size_t i = 0; i < count; i++) {
         shardio_status status = shardio_shard_locate(shard, numbers[i], &offset, &length, error);
         if (status != SHARDIO_OK) return status;
         if (length == SHARDIO_MISSING) continue;
-        shardio_p_chunk_index(&array->meta, position, numbers[i], index);
-        status = shardio_p_check_stored(array, index, length, error);
+        shardio_p_chunk_origin(&array->meta, s->level, s->origin, numbers[i], chunk);
+        status = shardio_p_check_stored(array, s->level + 1, chunk, length, error);
         if (status != SHARDIO_OK) return status;
         largest = shardio_p_max(largest, length);
-        sum = shardio_p_min(sum + length, array->read_memory);
+        sum = shardio_p_min(sum + length, shard->block > 0 ? array->read_memory : shardio_p_min(array->read_memory, SHARDIO_P_CACHED_READ));
     }
-    largest = shardio_p_max(largest, sum);
+    largest = shardio_p_max(largest, sum) + 2 * (uint64_t)shard->block;
     if (largest > SIZE_MAX / 2) return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", shard->file.name, "no memory holds a chunk");
-    return shardio_p_need(array, &array->buffer, &array->buffer_size, (size_t)largest + 1, error);
+    return shardio_p_widen(array, s->level == 0 ? &array->buffer : &array->packed[s->level], (size_t)largest + 1) ? SHARDIO_OK : shardio_p_no_room(array, error);
 }
 
-/* The chunks that a region covers, as first index and count. */
-static void shardio_p_cover(const uint64_t *start, const uint64_t *count, const uint64_t *extent, uint32_t ndim,
-                            uint64_t *first, uint64_t *number)
+/* Chunks that follow each other in the file and in the destination. */
+typedef struct shardio_p_run {
+    uint64_t offset, size;
+    uint8_t *to;
+} shardio_p_run;
+
+/* Whether chunks inside this shard lie in the destination as they lie in the file. */
+static bool shardio_p_lies_alike(const shardio_p_shard_reading *s, const shardio_shard_reader *shard)
 {
-    for (uint32_t i = 0; i < ndim; i++) {
-        first[i] = start[i] / extent[i];
-        number[i] = (start[i] + count[i] - 1) / extent[i] - first[i] + 1;
+    const shardio_p_meta *m = &s->reading->array->meta;
+    const shardio_p_level *level = &m->levels[s->level + 1];
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    if (s->reading->to == NULL || s->reading->unit != 1 || shard->block > 0) return false;
+    if (level->packing != SHARDIO_P_PLAIN || !level->in_order || level->chain.count > 0) return false;
+    shardio_p_order_strides(m, level->extent, NULL, stride);
+    for (uint32_t i = 0; i < m->ndim; i++)
+        if (stride[i] != s->reading->stride[i] && level->extent[i] > 1) return false;
+    return true;
+}
+
+/* Where the chunk that begins at `origin` goes if the region covers all of it; otherwise null. */
+static uint8_t *shardio_p_whole_place(const shardio_p_reading *r, const uint64_t *origin, const uint64_t *extent)
+{
+    uint8_t *to = r->to;
+    for (uint32_t i = 0; i < r->array->meta.ndim; i++) {
+        if (origin[i] < r->start[i] || r->count[i] < extent[i] || origin[i] - r->start[i] > r->count[i] - extent[i]) return NULL;
+        to += (ptrdiff_t)(origin[i] - r->start[i]) * r->stride[i];
     }
+    return to;
 }
 
-/* Reads what the region covers of one shard that exists, in windows of chunks. */
-static shardio_status shardio_p_read_shard(shardio_p_reading *reading, shardio_shard_reader *shard, shardio_error *error)
+static shardio_status shardio_p_read_runs(shardio_array *array, shardio_shard_reader *shard, const shardio_p_run *runs, size_t count,
+                                          shardio_error *error)
 {
-    shardio_array *array = reading->array;
-    const shardio_p_meta *m = &array->meta;
-    uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], index[SHARDIO_MAX_DIMS], window[SHARDIO_P_WINDOW];
+    void (*hint)(void *, shardio_hint, uint64_t, uint64_t) = shard->file.functions->hint;
+    shardio_status status = SHARDIO_OK;
+    for (size_t i = 0; i < count && count > 1 && hint != NULL; i++)
+        hint(shard->file.context, SHARDIO_HINT_WILL_NEED, runs[i].offset, shardio_p_min(runs[i].size, SHARDIO_P_AHEAD / count));
+    for (size_t i = 0; i < count && status == SHARDIO_OK; i++) {
+        shard->reads++;
+        array->accounting.device_bytes += runs[i].size;
+        status = shardio_file_read(&shard->file, runs[i].offset, runs[i].to, (size_t)runs[i].size, error);
+    }
+    return status;
+}
+
+/* Reads the chunks that the region covers whole straight to where they belong; the numbers of the others are left. */
+static shardio_status shardio_p_read_straight(shardio_p_shard_reading *s, shardio_shard_reader *shard, uint64_t *numbers,
+                                              size_t *count, shardio_error *error)
+{
+    shardio_array *array = s->reading->array;
+    const uint64_t *extent = array->meta.levels[s->level + 1].extent;
+    shardio_p_run runs[SHARDIO_P_WINDOW];
+    uint64_t chunk[SHARDIO_MAX_DIMS], offset, length;
+    size_t held = 0, left = 0;
+    for (size_t i = 0; i < *count; i++) {
+        shardio_p_chunk_origin(&array->meta, s->level, s->origin, numbers[i], chunk);
+        uint8_t *to = shardio_p_whole_place(s->reading, chunk, extent);
+        shardio_status status = shardio_shard_locate(shard, numbers[i], &offset, &length, error);
+        if (status == SHARDIO_OK && length != SHARDIO_MISSING) status = shardio_p_check_stored(array, s->level + 1, chunk, length, error);
+        if (status != SHARDIO_OK) return status;
+        shardio_p_run *last = held > 0 ? &runs[held - 1] : NULL;
+        if (to == NULL || length == SHARDIO_MISSING) {
+            numbers[left++] = numbers[i];
+        } else if (last != NULL && last->offset + last->size == offset && last->to + last->size == to) {
+            last->size += length;
+        } else {
+            runs[held].offset = offset;
+            runs[held].size = length;
+            runs[held++].to = to;
+        }
+    }
+    *count = left;
+    return shardio_p_read_runs(array, shard, runs, held, error);
+}
+
+/* Reads these chunks, each with one read at most. */
+static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_shard_reader *shard, uint64_t *numbers,
+                                            size_t count, shardio_error *error)
+{
+    shardio_array *array = s->reading->array;
+    shardio_p_room *room = s->level == 0 ? &array->buffer : &array->packed[s->level];
+    shardio_status status = SHARDIO_OK;
+    if (shardio_p_lies_alike(s, shard)) status = shardio_p_read_straight(s, shard, numbers, &count, error);
+    if (status == SHARDIO_OK && count > 0) status = shardio_p_need_for(s, shard, numbers, count, error);
+    if (status != SHARDIO_OK || count == 0) return status;
+    return shardio_shard_read_many(shard, numbers, count, room->memory, room->size, shardio_p_take_chunk, s, error);
+}
+
+/* A chunk that is a shard itself and is stored as it is: only what the region covers of it is read. */
+static shardio_status shardio_p_read_nested(shardio_p_shard_reading *s, shardio_shard_reader *shard, uint64_t number, shardio_error *error)
+{
+    uint64_t offset, length, chunk[SHARDIO_MAX_DIMS];
+    shardio_p_window_file window;
+    shardio_status status = shardio_shard_locate(shard, number, &offset, &length, error);
+    if (status != SHARDIO_OK) return status;
+    if (length == SHARDIO_MISSING) return shardio_p_take_chunk(s, number, NULL, 0, error);
+    shardio_p_chunk_origin(&s->reading->array->meta, s->level, s->origin, number, chunk);
+    return shardio_p_read_inner(s->reading, s->level + 1, shardio_p_file_window(&window, &shard->file, offset, length), chunk, true, error);
+}
+
+/* Reads what the region covers of a shard of level k that begins at `origin`, in windows of chunks. */
+static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t k, shardio_shard_reader *shard,
+                                           const uint64_t *origin, shardio_error *error)
+{
+    const shardio_p_meta *m = &r->array->meta;
+    const shardio_p_level *inside = &m->levels[k + 1];
+    bool nested = inside->packing == SHARDIO_P_SHARD && inside->chain.count == 0 && shard->block == 0, more;
+    uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], at[SHARDIO_MAX_DIMS], window[SHARDIO_P_WINDOW];
+    shardio_p_shard_reading s = {r, k, origin};
     shardio_status status = SHARDIO_OK;
     size_t held = 0;
-    bool more;
-    shardio_p_cover(reading->start, reading->count, m->chunk, m->ndim, first, number);
-    for (uint32_t i = 0; i < m->ndim; i++) {   /* of these, the ones in this shard */
-        uint64_t begin = reading->shard[i] * m->per_shard[i], end = first[i] + number[i];
-        if (end - begin > m->per_shard[i]) end = begin + m->per_shard[i];   /* begin + per_shard may be beyond 2^64 */
-        first[i] = shardio_p_max(first[i], begin);
-        number[i] = end - first[i];
-        index[i] = first[i];
-    }
+    shardio_p_cover_chunks(r, k, origin, first, number);
+    memcpy(at, first, sizeof at);
     do {
-        window[held++] = shardio_p_chunk_number(m, index);
-        more = shardio_p_next_in_box(index, first, number, m->ndim);
-        if (more && held < SHARDIO_P_WINDOW) continue;
-        status = shardio_p_need_for(array, reading->shard, shard, window, held, error);
-        if (status == SHARDIO_OK)
-            status = shardio_shard_read_many(shard, window, held, array->buffer, array->buffer_size, shardio_p_take_chunk, reading, error);
+        window[held++] = shardio_p_number_in_shard(m, k, at);
+        more = shardio_p_next_in_order(at, first, number, m->levels[k].order, m->ndim);
+        if (nested) status = shardio_p_read_nested(&s, shard, window[0], error);
+        else if (!more || held == SHARDIO_P_WINDOW) status = shardio_p_read_chunks(&s, shard, window, held, error);
+        else continue;
         held = 0;
     } while (status == SHARDIO_OK && more);
     return status;
 }
 
 /* The part of the region that one shard, or one chunk that is a file, covers. */
-static shardio_status shardio_p_read_part(shardio_p_reading *reading, shardio_error *error)
+static shardio_status shardio_p_read_part(const shardio_p_reading *r, const uint64_t *position, shardio_error *error)
 {
-    shardio_array *array = reading->array;
-    const uint8_t *data;
+    shardio_array *array = r->array;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t origin[SHARDIO_MAX_DIMS];
+    const uint8_t *data = NULL;
     size_t size;
     shardio_shard_reader *shard = NULL;
     shardio_status status;
-    if (array->meta.sharded) {
-        status = shardio_p_get_shard(array, reading->shard, &shard, error);
-        if (status == SHARDIO_OK) return shardio_p_read_shard(reading, shard, error);
+    for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
+    if (m->sharded) {
+        status = shardio_p_get_shard(array, position, &shard, error);
+        if (status == SHARDIO_OK) return shardio_p_read_shard(r, 0, shard, origin, error);
         if (status != SHARDIO_ERR_NOT_FOUND) return status;
-        shardio_p_scatter(reading, reading->shard, array->meta.shard, NULL);
-        return SHARDIO_OK;
+    } else {
+        status = shardio_p_read_chunk_file(array, position, origin, &data, &size, error);
+        if (status != SHARDIO_OK) return status;
+        if (data != NULL) return shardio_p_decode_chunk(r, 0, origin, data, size, error);
     }
-    status = shardio_p_read_chunk_file(array, reading->shard, &data, &size, error);
-    if (status == SHARDIO_OK && data != NULL) status = shardio_p_decode(array, reading->shard, &data, size, error);
-    if (status == SHARDIO_OK) shardio_p_scatter(reading, reading->shard, array->meta.chunk, data);
-    return status;
+    shardio_p_scatter(r, origin, m->shard, NULL, NULL);
+    return SHARDIO_OK;
 }
 
 static shardio_status shardio_p_reader_enter(shardio_array *array, const char *operation, shardio_error *error)
@@ -7479,104 +8651,129 @@ static shardio_status shardio_p_reader_enter(shardio_array *array, const char *o
     return shardio_p_fail(error, SHARDIO_ERR_STATE, operation, array->store.name, "it is being written; open it a second time to read");
 }
 
+/* Whether a region lies inside the shape; *empty: it has no elements. */
+static shardio_status shardio_p_check_region(const shardio_array *array, const char *operation, const uint64_t *start,
+                                             const uint64_t *count, bool *empty, shardio_error *error)
+{
+    const shardio_p_meta *m = &array->meta;
+    *empty = false;
+    if (m->ndim > 0 && (start == NULL || count == NULL))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, array->store.name, "a region has a start and a count");
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        if (start[i] > m->shape[i] || count[i] > m->shape[i] - start[i])
+            return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, array->store.name, "the region is not inside the shape");
+        *empty = *empty || count[i] == 0;
+    }
+    return SHARDIO_OK;
+}
+
+/* The strides of a region in C order without gaps. False: it is larger than `size` bytes. */
+static bool shardio_p_packed_strides(const shardio_p_meta *m, const uint64_t *count, size_t size, ptrdiff_t *stride)
+{
+    uint64_t bytes = m->element;
+    for (uint32_t i = m->ndim; i-- > 0;) {
+        stride[i] = (ptrdiff_t)bytes;
+        bytes = shardio_p_bounded_multiply(bytes, count[i]);
+        if (bytes > size) return false;
+    }
+    return bytes <= size;
+}
+
+/* Shards, or chunks that are files, that a region covers: the first and how many along each dimension. */
+static void shardio_p_cover_keys(const shardio_p_meta *m, const uint64_t *start, const uint64_t *count, uint64_t *first, uint64_t *number)
+{
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        first[i] = start[i] / m->shard[i];
+        number[i] = (start[i] + count[i] - 1) / m->shard[i] - first[i] + 1;
+    }
+}
+
+static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_error *error)
+{
+    const shardio_p_meta *m = &r->array->meta;
+    uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], position[SHARDIO_MAX_DIMS];
+    shardio_status status;
+    shardio_p_cover_keys(m, r->start, r->count, first, number);
+    memcpy(position, first, sizeof position);
+    do status = shardio_p_read_part(r, position, error);
+    while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
+    return status;
+}
+
+/* What is read for a caller: in the machine's byte order. */
+static shardio_p_reading shardio_p_reading_of(shardio_array *array, const uint64_t *start, const uint64_t *count, uint8_t *to,
+                                              const ptrdiff_t *stride)
+{
+    shardio_p_reading r = {array, start, count, to, stride, array->meta.fill, array->meta.unit};
+    return r;
+}
+
+SHARDIO_API shardio_status shardio_array_read_strided(shardio_array *array, const uint64_t *start, const uint64_t *count,
+                                                      void *elements, const ptrdiff_t *strides, shardio_error *error)
+{
+    bool empty;
+    shardio_status status = shardio_p_reader_enter(array, "read", error);
+    if (status == SHARDIO_OK) status = shardio_p_check_region(array, "read", start, count, &empty, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_free_pool(array);
+    if (empty) return SHARDIO_OK;
+    if (elements == NULL || (strides == NULL && array->meta.ndim > 0))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "no memory for the region, or no strides");
+    shardio_p_reading r = shardio_p_reading_of(array, start, count, (uint8_t *)elements, strides);
+    return shardio_p_read_region(&r, error);
+}
+
 SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                               void *elements, size_t size, shardio_error *error)
 {
-    shardio_p_reading reading;
-    uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], bytes;
-    bool empty = false;
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    bool empty;
     shardio_status status = shardio_p_reader_enter(array, "read", error);
-    if (status != SHARDIO_OK) return status;
-    const shardio_p_meta *m = &array->meta;
-    if (m->ndim > 0 && (start == NULL || count == NULL))
-        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "a region has a start and a count");
-    bytes = m->element;
-    for (uint32_t i = m->ndim; i-- > 0;) {
-        if (start[i] > m->shape[i] || count[i] > m->shape[i] - start[i])
-            return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "the region is not inside the shape");
-        reading.stride[i] = bytes;
-        empty = empty || count[i] == 0;
-        bytes = shardio_p_bounded_multiply(bytes, count[i]);
-    }
-    if (empty) return SHARDIO_OK;
-    if (elements == NULL || bytes > size)
+    if (status == SHARDIO_OK) status = shardio_p_check_region(array, "read", start, count, &empty, error);
+    if (status != SHARDIO_OK || empty) return status;
+    if (elements == NULL || !shardio_p_packed_strides(&array->meta, count, size, stride))
         return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "the region is larger than the memory for it");
-    reading.array = array;
-    reading.start = start;
-    reading.count = count;
-    reading.to = (uint8_t *)elements;
-    shardio_p_cover(start, count, m->shard, m->ndim, first, number);
-    memcpy(reading.shard, first, sizeof first);
-    do status = shardio_p_read_part(&reading, error);
-    while (status == SHARDIO_OK && shardio_p_next_in_box(reading.shard, first, number, m->ndim));
-    return status;
+    return shardio_array_read_strided(array, start, count, elements, stride, error);
 }
 
 /* -- going on where an array ends */
 
-/* The chunks of one shard come back into the batch, decoded; missing ones as the fill value. `shard` null: there is no
-   such file. */
-static shardio_status shardio_p_load_chunks(shardio_array *array, const shardio_p_box *box, shardio_shard_reader *shard)
+/* What this array holds of a box of chunks comes back into the batch, as it is held for the file. */
+static shardio_status shardio_p_load_box(shardio_array *array, const shardio_p_box *box)
 {
     const shardio_p_meta *m = &array->meta;
     uint8_t *to = array->rows + shardio_p_place_of_chunk(array, box->first);
-    uint64_t index[SHARDIO_MAX_DIMS], size = SHARDIO_MISSING;
+    uint64_t index[SHARDIO_MAX_DIMS], start[SHARDIO_MAX_DIMS];
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    shardio_p_reading r = {array, start, m->chunk, to, stride, m->stored_fill, 1};
     shardio_status status = SHARDIO_OK;
+    shardio_p_order_strides(m, m->chunk, NULL, stride);
     memcpy(index, box->first, sizeof index);
     do {
-        uint64_t number = shardio_p_chunk_number(m, index);
-        if (shard != NULL) status = shardio_p_need_for(array, box->shard, shard, &number, 1, &array->error);
-        if (shard != NULL && status == SHARDIO_OK)
-            status = shardio_shard_read(shard, number, array->buffer, array->buffer_size, &size, &array->error);
-        const uint8_t *data = array->buffer;
-        if (status == SHARDIO_OK && size != SHARDIO_MISSING) status = shardio_p_decode(array, index, &data, (size_t)size, &array->error);
-        if (status != SHARDIO_OK) return status;
-        if (size != SHARDIO_MISSING) memcpy(to, data, m->chunk_bytes);
-        else shardio_p_fill(to, m->chunk_bytes, m->stored_fill, m->element);
-        to += m->chunk_bytes;
-    } while (shardio_p_next_in_box(index, box->first, box->count, m->ndim));
-    return SHARDIO_OK;
-}
-
-static shardio_status shardio_p_load_shard(shardio_array *array, const shardio_p_box *box)
-{
-    shardio_shard_reader shard;
-    shardio_file file;
-    int code = 0;
-    const char *key = shardio_p_chunk_key(array, box->shard);
-    shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
-    if (status == SHARDIO_ERR_NOT_FOUND) return shardio_p_load_chunks(array, box, NULL);
-    if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "open", key, code, NULL);
-    status = shardio_shard_open_file(&shard, file, &array->meta.index, array->allocator, &array->error);
-    if (status != SHARDIO_OK) return status;
-    status = shardio_p_load_chunks(array, box, &shard);
-    shardio_shard_close(&shard);
+        for (uint32_t i = 0; i < m->ndim; i++) start[i] = index[i] * m->chunk[i];
+        status = shardio_p_read_part(&r, box->shard, &array->error);
+        r.to += m->chunk_bytes;
+    } while (status == SHARDIO_OK && shardio_p_next_in_box(index, box->first, box->count, m->ndim));
     return status;
 }
 
-static shardio_status shardio_p_load_chunk_file(shardio_array *array, const shardio_p_box *box)
-{
-    uint8_t *to = array->rows + shardio_p_place_of_chunk(array, box->first);
-    const uint8_t *data;
-    size_t size;
-    shardio_status status = shardio_p_read_chunk_file(array, box->first, &data, &size, &array->error);
-    if (status != SHARDIO_OK) return status;
-    if (data == NULL) return shardio_p_load_chunks(array, box, NULL);
-    status = shardio_p_decode(array, box->first, &data, size, &array->error);
-    if (status == SHARDIO_OK) memcpy(to, data, array->meta.chunk_bytes);
-    return status;
-}
-
-/* Chunks along the last frames that are not full come back to be completed. What that took is given back. */
+/* Chunks along the last frames that are not full come back to be completed. What that took is given back, but the
+   contents of variable-length elements. */
 static shardio_status shardio_p_load_begun(shardio_array *array)
 {
     shardio_accounting before = array->accounting;
-    shardio_status status = shardio_p_each_box(array, 0, 1, array->meta.sharded ? shardio_p_load_shard : shardio_p_load_chunk_file);
+    shardio_p_kept kept;
+    memset(&kept, 0, sizeof kept);
+    uint32_t max_open = array->max_open;
+    array->kept = &kept;
+    array->max_open = 1;
+    shardio_status status = shardio_p_each_box(array, 0, 1, shardio_p_load_box);
+    if (kept.used != 0) shardio_p_throw_out(array, &kept);
+    array->kept = NULL;
+    array->last = NULL;
+    array->max_open = max_open;
     array->accounting = before;
-    shardio_p_release(array->allocator, array->buffer, array->buffer_size, SHARDIO_P_DEFAULT_BLOCK);
-    shardio_p_release(array->allocator, array->decoded, array->decoded_size, SHARDIO_P_DEFAULT_BLOCK);
-    array->buffer = array->decoded = NULL;
-    array->buffer_size = array->decoded_size = 0;
+    shardio_p_free_room(array, &array->buffer);
     return status;
 }
 
@@ -7612,7 +8809,7 @@ SHARDIO_API shardio_array *shardio_array_continue_in(const shardio_store *store,
         shardio_p_release(draft.allocator, text, size, 16);
     }
     if (array == NULL) return shardio_p_broken_array(&error, o.allocator);
-    (void)shardio_p_resume(array);
+    if (shardio_p_begin_codecs(array, &array->error) == SHARDIO_OK) (void)shardio_p_resume(array);
     return array;
 }
 
@@ -7704,7 +8901,6 @@ SHARDIO_API shardio_status shardio_array_each_shard(shardio_array *array, shardi
 
 typedef struct shardio_p_verification {
     shardio_p_walk *walk;
-    shardio_p_reading reading;      /* names the shard that is checked */
     shardio_progress progress;
     void *progress_context;
     uint64_t done, total;
@@ -7717,61 +8913,54 @@ static void shardio_p_verify_found(void *context, const shardio_error *fault)
     if (walk->finding != NULL) walk->finding(walk->finding_context, fault);
 }
 
-/* Checks one chunk; what is wrong with it is a finding, not the end. */
-static shardio_status shardio_p_verify_chunk(void *context, uint64_t number, const uint8_t *data, size_t size, shardio_error *error)
-{
-    shardio_p_verification *v = (shardio_p_verification *)context;
-    uint64_t index[SHARDIO_MAX_DIMS];
-    shardio_error fault;
-    (void)error;
-    shardio_p_chunk_index(&v->walk->array->meta, v->reading.shard, number, index);
-    if (data != NULL && shardio_p_decode(v->walk->array, index, &data, size, &fault) != SHARDIO_OK) shardio_p_verify_found(v, &fault);
-    return SHARDIO_OK;
-}
-
-/* Chunks without codecs are right if they are as long as they have to be; others are decoded. */
-static void shardio_p_verify_chunks(shardio_p_verification *v, shardio_shard_reader *reader)
+/* Checks every chunk of a shard by decoding it, those without codecs by their length; a fault is a finding, not the end. */
+static void shardio_p_verify_chunks(shardio_p_verification *v, shardio_shard_reader *reader, const uint64_t *origin)
 {
     shardio_array *array = v->walk->array;
-    uint64_t offset, length, index[SHARDIO_MAX_DIMS];
+    shardio_p_reading r = shardio_p_reading_of(array, origin, array->meta.shard, NULL, NULL);
+    shardio_p_shard_reading s = {&r, 0, origin};
+    const shardio_p_level *inside = &array->meta.levels[1];
+    uint64_t offset, length, chunk[SHARDIO_MAX_DIMS];
     shardio_error fault;
     for (uint64_t number = 0; number < array->meta.index.chunks; number++) {
+        shardio_status status;
         if (shardio_shard_locate(reader, number, &offset, &length, NULL) != SHARDIO_OK || length == SHARDIO_MISSING) continue;
-        if (array->meta.chain.count > 0) {
-            shardio_status status = shardio_p_need_for(array, v->reading.shard, reader, &number, 1, &fault);
-            if (status == SHARDIO_OK)
-                status = shardio_shard_read_many(reader, &number, 1, array->buffer, array->buffer_size, shardio_p_verify_chunk, v, &fault);
-            if (status != SHARDIO_OK) shardio_p_verify_found(v, &fault);
-        } else if (length != array->meta.chunk_bytes) {
-            shardio_p_chunk_index(&v->walk->array->meta, v->reading.shard, number, index);
-            shardio_p_chunk_fail(array, &fault, SHARDIO_ERR_CORRUPT, index, "not as long as a chunk has to be");
-            shardio_p_verify_found(v, &fault);
-        }
+        shardio_p_chunk_origin(&array->meta, 0, origin, number, chunk);
+        r.start = chunk;
+        r.count = inside->extent;
+        if (inside->packing == SHARDIO_P_SHARD && inside->chain.count == 0) status = shardio_p_read_nested(&s, reader, number, &fault);
+        else if (shardio_p_stored_as_is(&array->meta)) status = shardio_p_check_stored(array, 1, chunk, length, &fault);
+        else status = shardio_p_read_chunks(&s, reader, &number, 1, &fault);
+        if (status != SHARDIO_OK) shardio_p_verify_found(v, &fault);
+        shardio_p_free_pool(array);
     }
 }
 
-static void shardio_p_verify_chunk_file(shardio_p_verification *v, const uint64_t *position)
+static void shardio_p_verify_chunk_file(shardio_p_verification *v, const uint64_t *position, const uint64_t *origin)
 {
     shardio_array *array = v->walk->array;
+    shardio_p_reading r = shardio_p_reading_of(array, origin, array->meta.shard, NULL, NULL);
     const uint8_t *data;
     size_t size;
     shardio_error fault;
-    shardio_status status = shardio_p_read_chunk_file(array, position, &data, &size, &fault);
-    if (status == SHARDIO_OK && data != NULL) status = shardio_p_decode(array, position, &data, size, &fault);
+    shardio_status status = shardio_p_read_chunk_file(array, position, origin, &data, &size, &fault);
+    if (status == SHARDIO_OK && data != NULL) status = shardio_p_decode_chunk(&r, 0, origin, data, size, &fault);
     if (status != SHARDIO_OK) shardio_p_verify_found(v, &fault);
+    shardio_p_free_pool(array);
 }
 
 static shardio_status shardio_p_verify_shard(void *context, const char *key, const uint64_t *position, uint64_t size,
                                              shardio_shard_reader *reader, const shardio_error *fault)
 {
     shardio_p_verification *v = (shardio_p_verification *)context;
-    memcpy(v->reading.shard, position, sizeof v->reading.shard);
+    uint64_t origin[SHARDIO_MAX_DIMS];
+    for (uint32_t i = 0; i < v->walk->array->meta.ndim; i++) origin[i] = position[i] * v->walk->array->meta.shard[i];
     if (fault != NULL) shardio_p_verify_found(v, fault);
-    else if (reader == NULL) shardio_p_verify_chunk_file(v, position);
+    else if (reader == NULL) shardio_p_verify_chunk_file(v, position, origin);
     else {
         shardio_status status = shardio_shard_verify(reader, NULL, shardio_p_verify_found, v, v->walk->error);
         if (status != SHARDIO_OK && status != SHARDIO_ERR_CORRUPT) return status;
-        shardio_p_verify_chunks(v, reader);
+        shardio_p_verify_chunks(v, reader, origin);
     }
     v->done += size;
     if (v->progress == NULL || v->progress(v->progress_context, v->done, v->total) == 0) return SHARDIO_OK;
@@ -7795,7 +8984,6 @@ SHARDIO_API shardio_status shardio_array_verify(shardio_array *array, shardio_fi
     if (status != SHARDIO_OK) return status;
     memset(&v, 0, sizeof v);
     v.walk = &walk;
-    v.reading.array = array;
     v.progress = progress;
     v.progress_context = progress_context;
     if (progress != NULL) (void)array->store.functions->list(array->store.context, array->prefix, shardio_p_add_size, &v.total, &code);
