@@ -5908,8 +5908,7 @@ struct shardio_array {
     /* changing */
     bool changing, rewrite;
     uint32_t dead_percent;
-    size_t staging_size;
-    shardio_p_room buffer, index_room;
+    shardio_p_room buffer, index_room, staging_room, found;   /* what is read; a writer's index and buffer; keys found */
 };
 
 /* The handle that there is when there is no memory for one: the first members of an array, of which nothing else is
@@ -6543,17 +6542,20 @@ static void shardio_p_free_rooms(shardio_array *array)
     shardio_p_free_room(array, &array->variable);
     shardio_p_free_room(array, &array->buffer);
     shardio_p_free_room(array, &array->index_room);
+    shardio_p_free_room(array, &array->staging_room);
+    shardio_p_free_room(array, &array->found);
     shardio_p_free_pool(array);
 }
 
 /* Bytes of the rooms that are no part of the handle's own piece. */
 static uint64_t shardio_p_room_bytes(const shardio_array *array)
 {
-    const shardio_p_room *others[4] = {&array->whole, &array->variable, &array->buffer, &array->index_room};
+    const shardio_p_room *others[] = {&array->whole, &array->variable, &array->buffer, &array->index_room, &array->staging_room,
+                                      &array->found};
     uint64_t sum = 0;
     for (uint32_t k = 0; k < SHARDIO_P_LEVELS; k++)
         sum += (array->packed[k].carved ? 0 : array->packed[k].size) + (array->coded[k].carved ? 0 : array->coded[k].size);
-    for (int i = 0; i < 4; i++) sum += others[i]->size;
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) sum += others[i]->size;
     return sum;
 }
 
@@ -6727,23 +6729,21 @@ static shardio_status shardio_p_write_key(shardio_array *array, const char *key,
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &slot.error);
 }
 
-/* zarr.json with the first extent of the moment. */
-static shardio_status shardio_p_write_metadata(shardio_array *array, uint64_t frames)
+/* zarr.json with this shape; everything else stays byte for byte. */
+static shardio_status shardio_p_write_metadata(shardio_array *array, const uint64_t *shape)
 {
-    char extent[24];
-    shardio_text number = {extent, sizeof extent, 0};
-    shardio_json root, list, first, pieces[3];
-    size_t at = 0;
+    char extents[SHARDIO_MAX_DIMS * 22 + 4];
+    shardio_text list = {extents, sizeof extents, 0};
+    shardio_json root, old, pieces[3];
     (void)shardio_json_parse(array->text, array->text_size, &root, NULL);   /* checked before */
-    list = shardio_json_member(root, "shape");
-    (void)shardio_json_next(list, &at, NULL, &first);
-    shardio_text_add_uint64(&number, frames);
+    old = shardio_json_member(root, "shape");
+    shardio_p_add_extents(&list, shape, array->meta.ndim);
     pieces[0].text = array->text;
-    pieces[0].size = (size_t)(first.text - array->text);
-    pieces[1].text = extent;
-    pieces[1].size = number.size;
-    pieces[2].text = first.text + first.size;
-    pieces[2].size = array->text_size - pieces[0].size - first.size;
+    pieces[0].size = (size_t)(old.text - array->text);
+    pieces[1].text = extents;
+    pieces[1].size = list.size;
+    pieces[2].text = old.text + old.size;
+    pieces[2].size = array->text_size - pieces[0].size - old.size;
     return shardio_p_write_key(array, shardio_p_named_key(array, "zarr.json"), pieces, 3);
 }
 
@@ -7399,24 +7399,31 @@ static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_bo
     return status == SHARDIO_OK ? shardio_p_leave_flight(array, flight) : status;
 }
 
-/* Without shards a chunk is a file: written at once, whole. */
-static shardio_status shardio_p_write_chunk_file(shardio_array *array, const shardio_p_box *box)
+/* Removes the key of a chunk or shard that holds nothing any more, if there is one. */
+static shardio_status shardio_p_remove_chunk_key(shardio_array *array, const uint64_t *position)
 {
-    const uint8_t *data = array->rows + shardio_p_place_of_chunk(array, box->first);
+    const shardio_store *s = &array->store;
+    int code = 0;
+    const char *key = shardio_p_chunk_key(array, position);
+    shardio_status status = s->functions->remove(s->context, key, &code);
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    if (status == SHARDIO_OK && array->durability != SHARDIO_DURABLE_NONE && s->functions->sync != NULL)
+        status = s->functions->sync(s->context, key, &code);
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_fail(array, status, "remove", key, code, NULL);
+}
+
+/* A chunk that is a file is written at once, whole. `data` are its elements. */
+static shardio_status shardio_p_put_chunk_file(shardio_array *array, const uint64_t *position, const uint8_t *data)
+{
     size_t size;
     int code = 0;
     shardio_slot slot;
     shardio_file file;
     shardio_slot_options o = shardio_p_flight_options(array);
-    const char *key = shardio_p_chunk_key(array, box->first);
-    if (shardio_p_leave_out(array, data)) {
-        shardio_status removed = array->store.functions->remove(array->store.context, key, &code);   /* of an earlier checkpoint */
-        if (removed == SHARDIO_OK || removed == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
-        return shardio_p_array_fail(array, removed, "remove", key, code, NULL);
-    }
-    shardio_status status = shardio_p_encode_chunk(array, box->first, &data, &size);
+    if (shardio_p_leave_out(array, data)) return shardio_p_remove_chunk_key(array, position);   /* of an earlier time */
+    shardio_status status = shardio_p_encode_chunk(array, position, &data, &size);
     if (status != SHARDIO_OK) return status;
-    key = shardio_p_chunk_key(array, box->first);
+    const char *key = shardio_p_chunk_key(array, position);
     status = array->store.functions->create(array->store.context, key, array->published || array->checkpointed,
                                             shardio_p_small_memory(array), &file, &code);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
@@ -7430,6 +7437,11 @@ static shardio_status shardio_p_write_chunk_file(shardio_array *array, const sha
     if (!array->published && slot.error.status != SHARDIO_ERR_EXISTS)   /* its directories may be empty */
         (void)array->store.functions->remove(array->store.context, key, &code);
     return shardio_p_array_inherit(array, &slot.error);
+}
+
+static shardio_status shardio_p_write_chunk_file(shardio_array *array, const shardio_p_box *box)
+{
+    return shardio_p_put_chunk_file(array, box->first, array->rows + shardio_p_place_of_chunk(array, box->first));
 }
 
 /* Does something to the part of each shard in some rows of chunks of the batch. */
@@ -7628,10 +7640,13 @@ SHARDIO_API shardio_status shardio_array_append(shardio_array *array, const void
 /* Makes groups and metadata say what the shards hold. */
 static shardio_status shardio_p_publish(shardio_array *array, uint64_t frames)
 {
+    uint64_t shape[SHARDIO_MAX_DIMS];
     shardio_status status = SHARDIO_OK;
+    memcpy(shape, array->meta.shape, sizeof shape);
+    shape[0] = frames;
     if (!array->groups_written) status = shardio_p_each_parent(array, shardio_p_write_parent);
     if (array->published) array->published_total = frames * array->frame;   /* should it fail after it has appeared */
-    if (status == SHARDIO_OK) status = shardio_p_write_metadata(array, frames);
+    if (status == SHARDIO_OK) status = shardio_p_write_metadata(array, shape);
     if (status != SHARDIO_OK) return status;
     array->groups_written = array->published = true;
     array->published_total = frames * array->frame;
@@ -8992,6 +9007,563 @@ SHARDIO_API shardio_status shardio_array_verify(shardio_array *array, shardio_fi
     return shardio_p_fail(error, SHARDIO_ERR_CORRUPT, "verify", array->store.name, "it has faults");
 }
 
+/* -- changing what is there */
+
+/* A change that is under way: a region gets other elements, or what lies outside the shape goes. */
+typedef struct shardio_p_change {
+    shardio_array *array;
+    const uint64_t *start, *count;       /* the region */
+    const uint8_t *from;                 /* null: the fill value */
+    const ptrdiff_t *stride;             /* of what is at `from`, bytes */
+    bool trim, keep_edge;                /* the shape became smaller */
+    /* the shard of the moment */
+    shardio_shard_reader *old;           /* null: there is none yet */
+    shardio_shard_writer writer;
+    bool begun;
+    uint64_t origin[SHARDIO_MAX_DIMS];   /* its first element */
+} shardio_p_change;
+
+/* Whether the region covers all of a chunk that lies inside the shape. */
+static bool shardio_p_covers(const shardio_p_change *c, const uint64_t *origin)
+{
+    const shardio_p_meta *m = &c->array->meta;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        uint64_t inside = shardio_p_min(m->chunk[i], m->shape[i] - origin[i]);
+        if (c->start[i] > origin[i] || c->count[i] - (origin[i] - c->start[i]) < inside) return false;
+    }
+    return true;
+}
+
+static bool shardio_p_reaches_out(const shardio_p_meta *m, const uint64_t *origin)
+{
+    for (uint32_t i = 0; i < m->ndim; i++)
+        if (m->shape[i] - origin[i] < m->chunk[i]) return true;
+    return false;
+}
+
+/* The chunk as it is, or the fill value, comes into `whole`. */
+static shardio_status shardio_p_load_chunk(shardio_p_change *c, const uint64_t *position, const uint64_t *origin)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    const uint8_t *data = NULL;
+    size_t size;
+    shardio_p_reading r = {array, origin, m->chunk, array->whole.memory, stride, m->stored_fill, 1};
+    shardio_p_order_strides(m, m->chunk, NULL, stride);
+    shardio_p_fill(array->whole.memory, m->chunk_bytes, m->stored_fill, m->element);
+    if (m->sharded) return c->old != NULL ? shardio_p_read_shard(&r, 0, c->old, c->origin, &array->error) : SHARDIO_OK;
+    shardio_status status = shardio_p_read_chunk_file(array, position, origin, &data, &size, &array->error);
+    if (status != SHARDIO_OK || data == NULL) return status;
+    return shardio_p_decode_chunk(&r, 0, origin, data, size, &array->error);
+}
+
+/* The elements of the region go into the chunk. */
+static void shardio_p_overlay(const shardio_p_change *c, const uint64_t *origin)
+{
+    static const ptrdiff_t still[SHARDIO_MAX_DIMS] = {0};
+    const shardio_p_meta *m = &c->array->meta;
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    uint64_t count[SHARDIO_MAX_DIMS];
+    uint8_t *to = c->array->whole.memory;
+    const uint8_t *from = c->from != NULL ? c->from : m->stored_fill;
+    shardio_p_order_strides(m, m->chunk, NULL, stride);
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        uint64_t first = shardio_p_max(origin[i], c->start[i]);
+        count[i] = shardio_p_min(m->chunk[i] - (first - origin[i]), c->count[i] - (first - c->start[i]));
+        to += (ptrdiff_t)(first - origin[i]) * stride[i];
+        if (c->from != NULL) from += (ptrdiff_t)(first - c->start[i]) * c->stride[i];
+    }
+    shardio_p_copy_box(to, stride, from, c->from != NULL ? c->stride : still, count, m->ndim, m->element, c->from != NULL ? m->unit : 1);
+}
+
+/* What lies outside the shape becomes the fill value. */
+static void shardio_p_clear_outside(const shardio_p_change *c, const uint64_t *origin)
+{
+    static const ptrdiff_t still[SHARDIO_MAX_DIMS] = {0};
+    const shardio_p_meta *m = &c->array->meta;
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    uint64_t count[SHARDIO_MAX_DIMS];
+    shardio_p_order_strides(m, m->chunk, NULL, stride);
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        uint64_t inside = m->shape[i] - origin[i];
+        if (inside >= m->chunk[i]) continue;
+        memcpy(count, m->chunk, sizeof count);
+        count[i] = m->chunk[i] - inside;
+        shardio_p_copy_box(c->array->whole.memory + (ptrdiff_t)inside * stride[i], stride, m->stored_fill, still, count, m->ndim, m->element, 1);
+    }
+}
+
+/* Puts the chunk that begins at `origin` together in `whole`, as it shall be. */
+static shardio_status shardio_p_change_chunk(shardio_p_change *c, const uint64_t *position, const uint64_t *origin)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    shardio_status status = SHARDIO_OK;
+    if (!shardio_p_widen(array, &array->whole, m->chunk_bytes))
+        return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "write", array->prefix, 0, "no memory for a chunk");
+    if (c->trim || !shardio_p_covers(c, origin)) status = shardio_p_load_chunk(c, position, origin);
+    else if (shardio_p_reaches_out(m, origin)) shardio_p_fill(array->whole.memory, m->chunk_bytes, m->stored_fill, m->element);
+    if (status != SHARDIO_OK) return status;
+    if (c->trim) shardio_p_clear_outside(c, origin);
+    else shardio_p_overlay(c, origin);
+    return SHARDIO_OK;
+}
+
+/* Whether appending the chunks of this box would leave too much of the file dead. */
+static bool shardio_p_too_dead(const shardio_p_change *c, const uint64_t *first, const uint64_t *number)
+{
+    const shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t at[SHARDIO_MAX_DIMS], offset, length, replaced = 0;
+    const uint64_t size = c->old->facts.size, live = shardio_p_live_bytes(&m->index, c->old->index), index = c->old->index_size;
+    if (array->dead_percent >= 100) return false;
+    memcpy(at, first, sizeof at);
+    do {
+        shardio_index_get(&m->index, c->old->index, shardio_p_number_in_shard(m, 0, at), &offset, &length);
+        if (length != SHARDIO_MISSING) replaced += shardio_p_min(length, size);
+    } while (shardio_p_next_in_order(at, first, number, m->levels[0].order, m->ndim));
+    uint64_t dead = (size > live ? size - live : 0) + replaced, after = size + replaced + index;
+    return dead / shardio_p_max(1, after / 100) > array->dead_percent;
+}
+
+/* Begins to write the shard at `position`: behind its end, anew, or a new one. */
+static shardio_status shardio_p_begin_shard_change(shardio_p_change *c, const uint64_t *position, bool rewrite)
+{
+    shardio_array *array = c->array;
+    const shardio_store *s = &array->store;
+    const shardio_index_layout *layout = &array->meta.index;
+    shardio_slot_options o = shardio_p_flight_options(array);
+    shardio_file file;
+    int code = 0;
+    bool append = c->old != NULL && !rewrite;
+    size_t index = shardio_shard_memory(layout, SHARDIO_P_DEFAULT_BLOCK);
+    if (!shardio_p_widen(array, &array->index_room, index))
+        return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "write", array->prefix, 0, "no memory for the index of a shard");
+    const char *key = shardio_p_chunk_key(array, position);
+    shardio_status status = append ? s->functions->open(s->context, key, true, array->allocator, &file, &code)
+                                   : s->functions->create(s->context, key, true, array->allocator, &file, &code);
+    if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "open for writing", key, code, NULL);
+    c->begun = true;
+    if (c->old == NULL)
+        status = shardio_shard_begin(&c->writer, file, layout, array->index_room.memory, array->index_room.size, array->staging, array->plan.buffer, &o);
+    else
+        status = shardio_shard_begin_update(&c->writer, file, rewrite ? c->old : NULL, layout, array->index_room.memory,
+                                            array->index_room.size, array->staging, array->plan.buffer, &o);
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &c->writer.slot.error);
+}
+
+static bool shardio_p_old_has(const shardio_p_change *c, uint64_t number)
+{
+    uint64_t offset, length;
+    if (c->old == NULL) return false;
+    shardio_index_get(&c->array->meta.index, c->old->index, number, &offset, &length);
+    return offset != SHARDIO_MISSING || length != SHARDIO_MISSING;
+}
+
+/* Changes one chunk of the shard: puts it, drops it, or leaves it. */
+static shardio_status shardio_p_change_in_shard(shardio_p_change *c, const uint64_t *position, const uint64_t *at, bool rewrite)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t origin[SHARDIO_MAX_DIMS], index[SHARDIO_MAX_DIMS], number = shardio_p_number_in_shard(m, 0, at);
+    bool outside = false, drop = false;
+    const uint8_t *data;
+    size_t size;
+    shardio_status status = SHARDIO_OK;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        origin[i] = c->origin[i] + at[i] * m->chunk[i];
+        index[i] = origin[i] / m->chunk[i];
+        outside = outside || origin[i] >= m->shape[i];
+    }
+    if (c->trim && !shardio_p_old_has(c, number)) return SHARDIO_OK;
+    if (c->trim && !outside && (c->keep_edge || !shardio_p_reaches_out(m, origin))) return SHARDIO_OK;
+    if (!outside) status = shardio_p_change_chunk(c, position, origin);
+    if (status != SHARDIO_OK) return status;
+    drop = outside || shardio_p_leave_out(array, array->whole.memory);
+    if (drop && !shardio_p_old_has(c, number)) return SHARDIO_OK;
+    if (!c->begun) status = shardio_p_begin_shard_change(c, position, rewrite);
+    if (status != SHARDIO_OK) return status;
+    if (drop) {
+        status = shardio_shard_drop(&c->writer, number);
+    } else {
+        data = array->whole.memory;
+        status = shardio_p_encode_chunk(array, index, &data, &size);
+        if (status == SHARDIO_OK) status = shardio_shard_put(&c->writer, number, data, size);
+    }
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &c->writer.slot.error);
+}
+
+static bool shardio_p_is_empty(const shardio_shard_writer *writer)
+{
+    uint64_t offset, length;
+    if (writer->live > 0) return false;
+    for (uint64_t i = 0; i < writer->layout.chunks; i++) {
+        shardio_index_get(&writer->layout, writer->index, i, &offset, &length);
+        if (length != SHARDIO_MISSING) return false;
+        if (writer->old == NULL) continue;
+        shardio_index_get(&writer->old->layout, writer->old->index, i, &offset, &length);
+        if (length != SHARDIO_MISSING) return false;
+    }
+    return true;
+}
+
+/* Ends the shard of the moment, well or not; one that holds nothing any more is removed where that was asked for. */
+static shardio_status shardio_p_end_shard_change(shardio_p_change *c, const uint64_t *position, shardio_status status)
+{
+    shardio_array *array = c->array;
+    shardio_p_kept *kept = shardio_p_find_kept(array, shardio_p_shard_number(&array->meta, position));
+    if (!c->begun) return status;
+    c->begun = false;
+    if (status == SHARDIO_OK && (array->skip_fill || c->trim) && shardio_p_is_empty(&c->writer)) {
+        shardio_shard_abort(&c->writer);
+        status = shardio_p_remove_chunk_key(array, position);
+    } else if (status == SHARDIO_OK) {
+        shardio_error error;
+        status = shardio_shard_finish(&c->writer, &error);
+        shardio_accounting accounting = shardio_shard_accounting(&c->writer);
+        shardio_p_add_accounting(&array->accounting, &accounting);
+        if (status != SHARDIO_OK) shardio_p_array_inherit(array, &error);
+    } else {
+        shardio_shard_abort(&c->writer);
+    }
+    if (kept != NULL) shardio_p_throw_out(array, kept);   /* its index is no longer that of the file */
+    return status;
+}
+
+/* The chunks of a box, by their place in the shard, change. */
+static shardio_status shardio_p_change_box(shardio_p_change *c, const uint64_t *position, const uint64_t *first, const uint64_t *number)
+{
+    const shardio_p_meta *m = &c->array->meta;
+    uint64_t at[SHARDIO_MAX_DIMS];
+    shardio_status status;
+    bool rewrite = c->old != NULL && (c->array->rewrite || shardio_p_too_dead(c, first, number));
+    memcpy(at, first, sizeof at);
+    do status = shardio_p_change_in_shard(c, position, at, rewrite);
+    while (status == SHARDIO_OK && shardio_p_next_in_order(at, first, number, m->levels[0].order, m->ndim));
+    return shardio_p_end_shard_change(c, position, status);
+}
+
+/* The part of a change that one shard, or one chunk that is a file, takes. */
+static shardio_status shardio_p_change_part(shardio_p_change *c, const uint64_t *position)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t first[SHARDIO_MAX_DIMS] = {0}, number[SHARDIO_MAX_DIMS];
+    shardio_p_reading region;
+    shardio_status status;
+    for (uint32_t i = 0; i < m->ndim; i++) c->origin[i] = position[i] * m->shard[i];
+    if (!m->sharded) {
+        status = shardio_p_change_chunk(c, position, c->origin);
+        return status == SHARDIO_OK ? shardio_p_put_chunk_file(array, position, array->whole.memory) : status;
+    }
+    c->old = NULL;
+    status = shardio_p_get_shard(array, position, &c->old, &array->error);
+    if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND) return status;
+    if (c->trim && c->old == NULL) return SHARDIO_OK;
+    memcpy(number, m->per_shard, sizeof number);
+    region = shardio_p_reading_of(array, c->start, c->count, NULL, NULL);
+    if (!c->trim) shardio_p_cover_chunks(&region, 0, c->origin, first, number);
+    return shardio_p_change_box(c, position, first, number);
+}
+
+static shardio_status shardio_p_changer_enter(shardio_array *array, const char *operation, shardio_error *error)
+{
+    shardio_status status = shardio_p_reader_enter(array, operation, error);
+    if (status != SHARDIO_OK || array->changing) return status;
+    return shardio_p_fail(error, SHARDIO_ERR_STATE, operation, array->store.name, "it was opened for reading; shardio_array_update opens it to be changed");
+}
+
+/* The error of a change goes to its caller; the handle goes on. */
+static shardio_status shardio_p_end_change(shardio_array *array, shardio_status status, shardio_error *error)
+{
+    if (status != SHARDIO_OK && error != NULL) *error = array->error;
+    shardio_p_no_error(&array->error);
+    shardio_p_free_pool(array);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_array_write_strided(shardio_array *array, const uint64_t *start, const uint64_t *count,
+                                                       const void *elements, const ptrdiff_t *strides, shardio_error *error)
+{
+    uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], position[SHARDIO_MAX_DIMS];
+    shardio_p_change c;
+    bool empty;
+    shardio_status status = shardio_p_changer_enter(array, "write", error);
+    if (status == SHARDIO_OK) status = shardio_p_check_region(array, "write", start, count, &empty, error);
+    if (status != SHARDIO_OK || empty) return status;
+    const shardio_p_meta *m = &array->meta;
+    if (elements != NULL && strides == NULL && m->ndim > 0)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "write", array->store.name, "no strides");
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    c.start = start;
+    c.count = count;
+    c.from = (const uint8_t *)elements;
+    c.stride = strides;
+    shardio_p_cover_keys(m, start, count, first, number);
+    memcpy(position, first, sizeof position);
+    do status = shardio_p_change_part(&c, position);
+    while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
+    return shardio_p_end_change(array, status, error);
+}
+
+SHARDIO_API shardio_status shardio_array_write(shardio_array *array, const uint64_t *start, const uint64_t *count,
+                                               const void *elements, size_t size, shardio_error *error)
+{
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    bool empty;
+    shardio_status status = shardio_p_changer_enter(array, "write", error);
+    if (status == SHARDIO_OK) status = shardio_p_check_region(array, "write", start, count, &empty, error);
+    if (status != SHARDIO_OK || empty) return status;
+    if (elements != NULL && !shardio_p_packed_strides(&array->meta, count, size, stride))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "write", array->store.name, "the region is larger than the memory that holds it");
+    return shardio_array_write_strided(array, start, count, elements, stride, error);
+}
+
+/* -- every key of an array, found before anything is changed */
+
+/* Collects the places in the grid of all shards, or chunks that are files. */
+typedef struct shardio_p_collection {
+    shardio_array *array;
+    size_t count;
+    bool full;          /* no memory for one more */
+    uint64_t bytes;     /* of the files */
+} shardio_p_collection;
+
+static bool shardio_p_collect_key(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_collection *c = (shardio_p_collection *)context;
+    shardio_array *array = c->array;
+    const size_t one = sizeof(uint64_t) * SHARDIO_MAX_DIMS;
+    uint64_t position[SHARDIO_MAX_DIMS] = {0};
+    if (temporary || !shardio_p_parse_key(array, key, position)) return true;
+    c->full = !shardio_p_extend(array, &array->found, c->count * one, (c->count + 1) * one);
+    if (c->full) return false;
+    memcpy(array->found.memory + c->count++ * one, position, one);
+    c->bytes += size;
+    return true;
+}
+
+static shardio_status shardio_p_collect(shardio_array *array, shardio_p_collection *c)
+{
+    const shardio_store *s = &array->store;
+    int code = 0;
+    memset(c, 0, sizeof *c);
+    c->array = array;
+    shardio_status status = s->functions->list(s->context, array->prefix, shardio_p_collect_key, c, &code);
+    if (c->full) return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "list", array->prefix, 0, NULL);
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_fail(array, status, "list", array->prefix, code, NULL);
+}
+
+static const uint64_t *shardio_p_found_position(const shardio_array *array, size_t i)
+{
+    return (const uint64_t *)(const void *)(array->found.memory + i * sizeof(uint64_t) * SHARDIO_MAX_DIMS);
+}
+
+/* -- resizing */
+
+/* What a smaller shape means for one shard or file. */
+static shardio_status shardio_p_trim_part(shardio_p_change *c, const uint64_t *position)
+{
+    const shardio_p_meta *m = &c->array->meta;
+    bool straddles = false;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        if (position[i] >= m->shard_grid[i]) {
+            shardio_p_kept *kept = shardio_p_find_kept(c->array, shardio_p_shard_number(m, position));
+            if (kept != NULL) shardio_p_throw_out(c->array, kept);
+            return shardio_p_remove_chunk_key(c->array, position);
+        }
+        straddles = straddles || m->shape[i] - position[i] * m->shard[i] < m->shard[i];
+    }
+    if (!straddles || (c->keep_edge && !m->sharded)) return SHARDIO_OK;
+    return shardio_p_change_part(c, position);
+}
+
+static shardio_status shardio_p_trim(shardio_array *array, bool keep_edge)
+{
+    shardio_p_change c;
+    shardio_p_collection found;
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    c.trim = true;
+    c.keep_edge = keep_edge;
+    shardio_status status = shardio_p_collect(array, &found);
+    for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++) status = shardio_p_trim_part(&c, shardio_p_found_position(array, i));
+    return status;
+}
+
+/* Shards that are kept open are numbered in the old grid. */
+static void shardio_p_forget_shards(shardio_array *array)
+{
+    for (uint32_t i = 0; i < array->max_open; i++)
+        if (array->kept[i].used != 0) shardio_p_throw_out(array, &array->kept[i]);
+}
+
+SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint64_t *shape, bool keep_edge, shardio_error *error)
+{
+    uint64_t before[SHARDIO_MAX_DIMS];
+    bool smaller = false;
+    shardio_status status = shardio_p_changer_enter(array, "resize", error);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_meta *m = &array->meta;
+    if (shape == NULL && m->ndim > 0) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "resize", array->store.name, "no shape");
+    memcpy(before, m->shape, sizeof before);
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        smaller = smaller || shape[i] < before[i];
+        m->shape[i] = shape[i];
+    }
+    shardio_p_forget_shards(array);
+    const char *wrong = shardio_p_meta_derive(m, false);
+    if (wrong != NULL) shardio_p_array_fail(array, status = SHARDIO_ERR_ARGUMENT, "resize", array->prefix, 0, wrong);
+    else status = shardio_p_write_metadata(array, m->shape);
+    if (status != SHARDIO_OK) {
+        memcpy(m->shape, before, sizeof before);
+        (void)shardio_p_meta_derive(m, false);
+    } else if (smaller) {
+        status = shardio_p_trim(array, keep_edge);
+    }
+    return shardio_p_end_change(array, status, error);
+}
+
+/* -- compacting and recovering */
+
+static shardio_status shardio_p_compact_part(shardio_p_change *c, const uint64_t *position)
+{
+    shardio_array *array = c->array;
+    c->old = NULL;
+    shardio_status status = shardio_p_get_shard(array, position, &c->old, &array->error);
+    if (status != SHARDIO_OK) return status == SHARDIO_ERR_NOT_FOUND ? SHARDIO_OK : status;
+    uint64_t used = shardio_p_live_bytes(&array->meta.index, c->old->index) + c->old->index_size;
+    if (c->old->facts.size <= used) return SHARDIO_OK;
+    status = shardio_p_begin_shard_change(c, position, true);
+    return shardio_p_end_shard_change(c, position, status);
+}
+
+SHARDIO_API shardio_status shardio_array_compact(shardio_array *array, shardio_progress progress, void *context, shardio_error *error)
+{
+    shardio_p_change c;
+    shardio_p_collection found;
+    uint64_t done = 0;
+    shardio_status status = shardio_p_changer_enter(array, "compact", error);
+    if (status != SHARDIO_OK || !array->meta.sharded) return status;
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    status = shardio_p_collect(array, &found);
+    for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++) {
+        status = shardio_p_compact_part(&c, shardio_p_found_position(array, i));
+        done = found.bytes / found.count * (i + 1);
+        if (status == SHARDIO_OK && progress != NULL && progress(context, done, found.bytes) != 0)
+            status = shardio_p_array_fail(array, SHARDIO_ERR_CANCELLED, "compact", array->prefix, 0, NULL);
+    }
+    return shardio_p_end_change(array, status, error);
+}
+
+/* A chunk of a shard that is recovered is one that decodes. */
+static bool shardio_p_chunk_decodes(void *context, const shardio_file *file, uint64_t number, uint64_t offset, uint64_t length)
+{
+    const shardio_p_change *c = (const shardio_p_change *)context;
+    shardio_array *array = c->array;
+    uint64_t chunk[SHARDIO_MAX_DIMS];
+    shardio_error error;
+    shardio_p_chunk_origin(&array->meta, 0, c->origin, number, chunk);
+    shardio_p_reading r = shardio_p_reading_of(array, chunk, array->meta.chunk, NULL, NULL);
+    if (shardio_p_check_stored(array, 1, chunk, length, &error) != SHARDIO_OK) return false;
+    if (!shardio_p_widen(array, &array->buffer, (size_t)length + 1)) return false;
+    bool good = shardio_file_read(file, offset, array->buffer.memory, (size_t)length, &error) == SHARDIO_OK &&
+                shardio_p_decode_chunk(&r, 1, chunk, array->buffer.memory, (size_t)length, &error) == SHARDIO_OK;
+    shardio_p_free_pool(array);
+    return good;
+}
+
+static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t *position, bool apply, shardio_recovered report, void *context)
+{
+    shardio_array *array = c->array;
+    const shardio_store *s = &array->store;
+    shardio_recovery found;
+    shardio_error error;
+    shardio_file file;
+    int code = 0;
+    memset(&found, 0, sizeof found);
+    for (uint32_t i = 0; i < array->meta.ndim; i++) c->origin[i] = position[i] * array->meta.shard[i];
+    const char *key = shardio_p_chunk_key(array, position);
+    shardio_status status = s->functions->open(s->context, key, apply, array->allocator, &file, &code);
+    if (status != SHARDIO_OK) {
+        shardio_p_key_fail(&error, s, status, "open", key, code, NULL);
+    } else {
+        status = shardio_shard_recover_file(&file, &array->meta.index, apply, shardio_p_chunk_decodes, c, array->allocator, &found, &error);
+        (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);   /* recover has synced what it changed */
+    }
+    if (report != NULL) report(context, shardio_p_chunk_key(array, position), &found, status, &error);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_array_recover(shardio_array *array, bool apply, shardio_recovered report, void *context,
+                                                 shardio_error *error)
+{
+    shardio_p_change c;
+    shardio_p_collection found;
+    size_t lost = 0;
+    shardio_status status = shardio_p_changer_enter(array, "recover", error);
+    if (status != SHARDIO_OK || !array->meta.sharded) return status;
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    shardio_p_forget_shards(array);
+    status = shardio_p_collect(array, &found);
+    for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++)
+        if (shardio_p_recover_part(&c, shardio_p_found_position(array, i), apply, report, context) != SHARDIO_OK) lost++;
+    if (status == SHARDIO_OK && lost > 0)
+        status = shardio_p_array_fail(array, SHARDIO_ERR_CORRUPT, "recover", array->prefix, 0, "a shard of it cannot be recovered");
+    return shardio_p_end_change(array, status, error);
+}
+
+/* -- opening to change, and defining */
+
+SHARDIO_API shardio_array *shardio_array_update_in(const shardio_store *store, const shardio_array_options *options, shardio_error *error)
+{
+    const size_t block = SHARDIO_P_DEFAULT_BLOCK, usual = 1 << 20;
+    shardio_array_options o = shardio_p_options_or_defaults(options);
+    shardio_error own;
+    if (error == NULL) error = &own;
+    shardio_array *array = shardio_array_open_in(store, &o, error);
+    if (array->mode != SHARDIO_P_READING) return array;
+    array->direct = o.direct;
+    array->durability = o.durability;
+    array->skip_fill = o.skip_fill;
+    array->rewrite = o.update == SHARDIO_UPDATE_REWRITE;
+    array->dead_percent = o.dead_percent != 0 ? o.dead_percent : 50;
+    array->changing = array->published = array->groups_written = true;
+    array->plan.block = block;
+    array->plan.buffer = (size_t)shardio_p_ceil(shardio_p_min(o.buffer_size != 0 ? o.buffer_size : usual, SIZE_MAX / 4), block);
+    if (shardio_p_widen(array, &array->staging_room, array->plan.buffer)) {
+        array->staging = array->staging_room.memory;
+        return array;
+    }
+    shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", store->name, "no memory for the buffer");
+    shardio_array_close(array);
+    return shardio_p_broken_array(error, o.allocator);
+}
+
+SHARDIO_API shardio_status shardio_array_define_in(const shardio_store *store, const shardio_array_options *options, shardio_error *error)
+{
+    shardio_array draft, *array = NULL;
+    shardio_error own;
+    size_t size;
+    if (error == NULL) error = &own;
+    shardio_status status = shardio_p_begin_creating(&draft, store, options, false, &size, error);
+    if (status != SHARDIO_OK) return status;
+    array = shardio_p_place_reader(&draft, store, options, size);
+    if (array == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "create", store->name, NULL);
+    array->durability = options->durability;
+    status = shardio_p_compose(array, options);
+    if (status == SHARDIO_OK) status = shardio_p_claim(array, options->overwrite);
+    if (status == SHARDIO_OK) status = shardio_p_each_parent(array, shardio_p_write_parent);
+    if (status == SHARDIO_OK) status = shardio_p_write_metadata(array, array->meta.shape);
+    *error = array->error;
+    shardio_array_close(array);
+    return status;
+}
+
 SHARDIO_API void shardio_array_close(shardio_array *array)
 {
     if (array == NULL || array == shardio_p_no_array()) return;
@@ -9189,6 +9761,18 @@ SHARDIO_API shardio_array *shardio_array_open(const char *path, const shardio_ar
 {
     shardio_store store;
     return shardio_array_open_in(shardio_p_store_at(&store, path), options, error);
+}
+
+SHARDIO_API shardio_array *shardio_array_update(const char *path, const shardio_array_options *options, shardio_error *error)
+{
+    shardio_store store;
+    return shardio_array_update_in(shardio_p_store_at(&store, path), options, error);
+}
+
+SHARDIO_API shardio_status shardio_array_define(const char *path, const shardio_array_options *options, shardio_error *error)
+{
+    shardio_store store;
+    return shardio_array_define_in(shardio_p_store_at(&store, path), options, error);
 }
 #endif /* !SHARDIO_NO_OS */
 
