@@ -835,7 +835,7 @@ typedef struct shardio_array_options {
     size_t decoded_limit;                    /* the most bytes that a chunk may have decoded, where its file is much smaller, or
                                                 a file that has to be held as a whole; 0: 1 GiB */
     size_t metadata_limit;                   /* the most bytes of a zarr.json; 0: 16 MiB */
-    bool unbuffered;                         /* reading: past the page cache, where the system takes it */
+    bool unbuffered;                         /* open: reads past the page cache, where the system takes it */
     shardio_update update;                   /* changing: how shards that exist are changed */
     uint32_t dead_percent;                   /* changing: a shard is rewritten when more of its file than this would be
                                                 dead; 0: 50; 100: never */
@@ -6499,7 +6499,7 @@ static bool shardio_p_extend(const shardio_array *array, shardio_p_room *room, s
     shardio_p_room larger = {NULL, 0, false};
     if (room->size >= size) return true;
     if (size > SIZE_MAX / 4 || !shardio_p_widen(array, &larger, size + size / 2)) return false;
-    memcpy(larger.memory, room->memory, used);
+    if (used > 0) memcpy(larger.memory, room->memory, used);
     if (!room->carved) shardio_p_release(array->allocator, room->memory, room->size, SHARDIO_P_DEFAULT_BLOCK);
     *room = larger;
     return true;
@@ -9533,6 +9533,7 @@ SHARDIO_API shardio_array *shardio_array_update_in(const shardio_store *store, c
     array->rewrite = o.update == SHARDIO_UPDATE_REWRITE;
     array->dead_percent = o.dead_percent != 0 ? o.dead_percent : 50;
     array->changing = array->published = array->groups_written = true;
+    array->unbuffered = false;   /* what was read is soon read again, or written from */
     array->plan.block = block;
     array->plan.buffer = (size_t)shardio_p_ceil(shardio_p_min(o.buffer_size != 0 ? o.buffer_size : usual, SIZE_MAX / 4), block);
     if (shardio_p_widen(array, &array->staging_room, array->plan.buffer)) {
