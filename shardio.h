@@ -98,6 +98,10 @@
    SHARDIO_NO_STORE         all files    without store (arrays then live in a store of the caller's)
    SHARDIO_NO_CRC_HARDWARE  one file     CRC32C by tables, whatever the CPU has
    SHARDIO_SMALL            one file     one CRC32C table of 1 KiB in place of 8 KiB
+   SHARDIO_WITH_ZSTD        all files    codec zstd, on libzstd 1.4 or later (link -lzstd)
+   SHARDIO_WITH_ZLIB        all files    codec gzip, on zlib (link -lz)
+   SHARDIO_WITH_BLOSC       all files    codec blosc, on c-blosc 1.16 or later, which is not c-blosc2 (link -lblosc)
+   SHARDIO_WITH_LZ4         all files    codec numcodecs.lz4, on liblz4 (link -llz4)
 
    No option changes the layout of a public struct. */
 
@@ -113,8 +117,23 @@
 #ifndef SHARDIO_NO_STORE
 #define SHARDIO_NO_STORE 0
 #endif
+#ifndef SHARDIO_WITH_ZSTD
+#define SHARDIO_WITH_ZSTD 0
+#endif
+#ifndef SHARDIO_WITH_ZLIB
+#define SHARDIO_WITH_ZLIB 0
+#endif
+#ifndef SHARDIO_WITH_BLOSC
+#define SHARDIO_WITH_BLOSC 0
+#endif
+#ifndef SHARDIO_WITH_LZ4
+#define SHARDIO_WITH_LZ4 0
+#endif
 #if SHARDIO_NO_SHARD && !SHARDIO_NO_ZARR
 #error "SHARDIO_NO_SHARD needs SHARDIO_NO_ZARR: arrays are made of shards"
+#endif
+#if SHARDIO_NO_ZARR && (SHARDIO_WITH_ZSTD || SHARDIO_WITH_ZLIB || SHARDIO_WITH_BLOSC || SHARDIO_WITH_LZ4)
+#error "SHARDIO_NO_ZARR leaves out all codecs: define no SHARDIO_WITH_... beside it"
 #endif
 
 #if defined(SHARDIO_IMPLEMENTATION) && !SHARDIO_NO_OS
@@ -727,6 +746,51 @@ typedef struct shardio_codec {
 
 /* The crc32c codec: four bytes of CRC32C, little-endian, behind each chunk (codec specification "crc32c"). */
 SHARDIO_API const shardio_codec *shardio_codec_crc32c(void);
+
+/* Codecs on compression libraries, each compiled in where its macro is defined; arrays that are opened find them without
+   being told. A table has the configuration written here. For another one copy the table and point `configuration` to a
+   text of yours, which must outlive the arrays as the table must. Of members that it lacks the values here are taken.
+
+   Decoding trusts nothing: what is cut short, damaged or longer than it should be is SHARDIO_ERR_TRUNCATED, _CORRUPT or
+   _CHECKSUM, and what would not fit in the memory for it SHARDIO_ERR_LIMIT. Any number of arrays, one thread each. */
+
+#if SHARDIO_WITH_ZSTD
+/* {"level": 3, "checksum": false}. Levels as in the library, -131072 to 22; 0: the library's default. Frames in a row
+   are read as one, with or without a length. libzstd takes its memory from malloc: 100 KiB when the array is opened, and
+   what it compresses with, which it keeps, at the first chunk: 1.3 MiB for 1 MiB at level 3, more for more of either. */
+SHARDIO_API const shardio_codec *shardio_codec_zstd(void);
+#endif
+
+#if SHARDIO_WITH_ZLIB
+/* {"level": 6}. Levels 0 (stored) to 9. Always with the checksum of gzip; members in a row are read as one. zlib takes
+   all its memory from the allocator of the array: 270 KiB when it is opened, and 32 more at the first damaged chunk. */
+SHARDIO_API const shardio_codec *shardio_codec_gzip(void);
+#endif
+
+#if SHARDIO_WITH_BLOSC
+/* {"cname": "lz4", "clevel": 5, "shuffle": "noshuffle", "blocksize": 0}. cname: blosclz, lz4, lz4hc, snappy, zlib or
+   zstd, as far as the library has them (SHARDIO_ERR_UNSUPPORTED). clevel: 0 to 9. shuffle: noshuffle, shuffle or
+   bitshuffle. typesize: 1 to 255, the bytes of an element if it is missing. blocksize in bytes, 0: the library chooses.
+   Shuffling compresses numbers far better, but needs typesize in zarr.json, or other software refuses the array; a fixed
+   text cannot know it: use shardio_codec_blosc_with. At each chunk libblosc takes memory for two of its blocks from
+   malloc; where there is none, the program crashes in it. */
+SHARDIO_API const shardio_codec *shardio_codec_blosc(void);
+
+/* A blosc codec with everything said. Its configuration is written to `text` of `size` bytes (128 hold any), which must
+   outlive the arrays; one that does not fit, or holds what blosc does not know, is refused when an array is created.
+       char text[128];
+       shardio_codec blosc = shardio_codec_blosc_with(text, sizeof text, "zstd", 3, "shuffle", sizeof(uint16_t), 0);
+       options.codecs[0] = &blosc; */
+SHARDIO_API shardio_codec shardio_codec_blosc_with(char *text, size_t size, const char *cname, int clevel,
+                                                   const char *shuffle, size_t typesize, size_t blocksize);
+#endif
+
+#if SHARDIO_WITH_LZ4
+/* {"acceleration": 1}. Larger is faster and compresses less; below 1 is 1. A chunk is its length (u32, little-endian)
+   and an LZ4 block, as numcodecs writes it; it has at most 2113929216 bytes. All memory, 17 KiB, is from the allocator of
+   the array. */
+SHARDIO_API const shardio_codec *shardio_codec_lz4(void);
+#endif
 
 /* >>zarr-api -------------------------------------------------------------------------------------------------- */
 
@@ -4130,6 +4194,19 @@ SHARDIO_API void shardio_shard_close(shardio_shard_reader *reader)
 #if !SHARDIO_NO_ZARR
 #include <stdio.h>
 #include <stdlib.h>
+#if SHARDIO_WITH_ZSTD
+#include <zstd.h>
+#include <zstd_errors.h>
+#endif
+#if SHARDIO_WITH_ZLIB
+#include <zlib.h>
+#endif
+#if SHARDIO_WITH_BLOSC
+#include <blosc.h>
+#endif
+#if SHARDIO_WITH_LZ4
+#include <lz4.h>
+#endif
 
 /* >>json ------------------------------------------------------------------------------------------------------ */
 
@@ -4612,6 +4689,12 @@ SHARDIO_API void shardio_text_add_string(shardio_text *text, const char *utf8)
 
 /* >>codec ----------------------------------------------------------------------------------------------------- */
 
+static bool shardio_p_same(const char *a, const char *b)
+{
+    while (*a != 0 && *a == *b) a++, b++;
+    return *a == *b;
+}
+
 static size_t shardio_p_crc32c_bound(void *context, size_t size)
 {
     (void)context;
@@ -4648,6 +4731,565 @@ SHARDIO_API const shardio_codec *shardio_codec_crc32c(void)
     static const shardio_codec codec = {"crc32c", NULL, NULL, shardio_p_crc32c_bound, shardio_p_crc32c_encode,
                                         shardio_p_crc32c_decode, NULL, NULL};
     return &codec;
+}
+
+/* -- codecs on compression libraries: *instance is a context made by begin, null only if the caller skipped that */
+
+#if SHARDIO_WITH_ZSTD || SHARDIO_WITH_ZLIB || SHARDIO_WITH_BLOSC || SHARDIO_WITH_LZ4
+
+static shardio_status shardio_p_codec_refuse(const char **reason, shardio_status status, const char *why)
+{
+    *reason = why;
+    return status;
+}
+
+/* The memory of a context, all zero, or null. */
+static void *shardio_p_codec_memory(const shardio_allocator *allocator, size_t size)
+{
+    void *memory = shardio_p_allocate(allocator, size, 16);
+    if (memory != NULL) memset(memory, 0, size);
+    return memory;
+}
+
+static bool shardio_p_no_configuration(shardio_json configuration)
+{
+    return shardio_json_kind(configuration) != 0 && shardio_json_kind(configuration) != '{';
+}
+
+/* The whole number `name` of a configuration; where it is missing *value stays. False: another kind, or out of range. */
+static bool shardio_p_take_whole(shardio_json configuration, const char *name, int64_t least, int64_t most, int *value)
+{
+    int64_t number;
+    shardio_json member = shardio_json_member(configuration, name);
+    if (shardio_json_kind(member) == 0) return true;
+    if (!shardio_json_int64(member, &number) || number < least || number > most) return false;
+    *value = (int)number;
+    return true;
+}
+
+#endif
+
+#if SHARDIO_WITH_ZSTD
+
+typedef struct shardio_p_zstd {
+    shardio_allocator allocator;
+    ZSTD_CCtx *compressor;
+    ZSTD_DCtx *decompressor;
+} shardio_p_zstd;
+
+static shardio_status shardio_p_zstd_status(size_t result)
+{
+    switch (ZSTD_getErrorCode(result)) {
+    case ZSTD_error_no_error: return SHARDIO_OK;
+    case ZSTD_error_memory_allocation: return SHARDIO_ERR_MEMORY;
+    case ZSTD_error_dstSize_tooSmall: return SHARDIO_ERR_LIMIT;
+    case ZSTD_error_srcSize_wrong: return SHARDIO_ERR_TRUNCATED;
+    case ZSTD_error_checksum_wrong: return SHARDIO_ERR_CHECKSUM;
+    default: return SHARDIO_ERR_CORRUPT;
+    }
+}
+
+static void shardio_p_zstd_end(void *instance)
+{
+    shardio_p_zstd *zstd = (shardio_p_zstd *)instance;
+    if (zstd == NULL) return;
+    ZSTD_freeCCtx(zstd->compressor);
+    ZSTD_freeDCtx(zstd->decompressor);
+    shardio_p_release(&zstd->allocator, zstd, sizeof *zstd, 16);
+}
+
+static bool shardio_p_zstd_contexts(shardio_p_zstd *zstd, int level, bool checksum)
+{
+    zstd->compressor = ZSTD_createCCtx();
+    zstd->decompressor = ZSTD_createDCtx();
+    return zstd->compressor != NULL && zstd->decompressor != NULL &&
+           !ZSTD_isError(ZSTD_CCtx_setParameter(zstd->compressor, ZSTD_c_compressionLevel, level)) &&
+           !ZSTD_isError(ZSTD_CCtx_setParameter(zstd->compressor, ZSTD_c_checksumFlag, checksum));
+}
+
+static shardio_status shardio_p_zstd_begin(void *context, shardio_json configuration, size_t element_size,
+                                           const shardio_allocator *allocator, void **instance, const char **reason)
+{
+    int level = 3;
+    bool checksum = false;
+    shardio_json member = shardio_json_member(configuration, "checksum");
+    (void)context, (void)element_size;
+    if (shardio_p_no_configuration(configuration))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "its configuration is no object");
+    if (!shardio_p_take_whole(configuration, "level", ZSTD_minCLevel(), ZSTD_maxCLevel(), &level))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "level is not a whole number from -131072 to 22");
+    if (shardio_json_kind(member) != 0 && !shardio_json_bool(member, &checksum))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "checksum is neither true nor false");
+    shardio_p_zstd *zstd = (shardio_p_zstd *)shardio_p_codec_memory(allocator, sizeof *zstd);
+    if (zstd == NULL) return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
+    if (allocator != NULL) zstd->allocator = *allocator;
+    if (!shardio_p_zstd_contexts(zstd, level, checksum)) {
+        shardio_p_zstd_end(zstd);
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
+    }
+    *instance = zstd;
+    return SHARDIO_OK;
+}
+
+static size_t shardio_p_zstd_bound(void *context, size_t size)
+{
+    size_t bound = ZSTD_compressBound(size);
+    (void)context;
+    return ZSTD_isError(bound) || bound < size ? SIZE_MAX : bound;
+}
+
+static shardio_status shardio_p_zstd_encode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                            size_t *out_size)
+{
+    shardio_p_zstd *zstd = (shardio_p_zstd *)context;
+    if (zstd == NULL) return SHARDIO_ERR_STATE;
+    *out_size = ZSTD_compress2(zstd->compressor, out, capacity, in, size);
+    return shardio_p_zstd_status(*out_size);
+}
+
+static shardio_status shardio_p_zstd_decode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                            size_t *out_size)
+{
+    shardio_p_zstd *zstd = (shardio_p_zstd *)context;
+    if (zstd == NULL) return SHARDIO_ERR_STATE;
+    if (size == 0) return SHARDIO_ERR_TRUNCATED;   /* to zstd that is no frame, and fine */
+    *out_size = ZSTD_decompressDCtx(zstd->decompressor, out, capacity, in, size);
+    return shardio_p_zstd_status(*out_size);
+}
+
+SHARDIO_API const shardio_codec *shardio_codec_zstd(void)
+{
+    static const shardio_codec codec = {"zstd", "{\"level\": 3, \"checksum\": false}", NULL, shardio_p_zstd_bound,
+                                        shardio_p_zstd_encode, shardio_p_zstd_decode, shardio_p_zstd_begin,
+                                        shardio_p_zstd_end};
+    return &codec;
+}
+
+#endif
+
+#if SHARDIO_WITH_ZLIB
+
+enum {
+    SHARDIO_P_GZIP_WINDOW = 15 + 16,   /* zlib's largest window, and its word for gzip and nothing else */
+    SHARDIO_P_GZIP_WRAP = 18 - 6,      /* by so much head and tail of gzip are longer than those of a zlib stream */
+    SHARDIO_P_GZIP_HEAD = 16           /* in front of what zlib is given: its size, which zlib does not tell when it frees */
+};
+
+typedef struct shardio_p_gzip {
+    shardio_allocator allocator;
+    z_stream compressor, decompressor;
+    size_t piece;                      /* the most bytes in one call of zlib, whose counts have 32 bits */
+} shardio_p_gzip;
+
+static voidpf shardio_p_gzip_allocate(voidpf opaque, uInt items, uInt item_size)
+{
+    uint64_t wanted = (uint64_t)items * item_size;
+    if (wanted > SIZE_MAX / 2) return NULL;
+    size_t size = (size_t)wanted + SHARDIO_P_GZIP_HEAD;
+    uint8_t *memory = (uint8_t *)shardio_p_allocate((const shardio_allocator *)opaque, size, 16);
+    if (memory == NULL) return NULL;
+    memcpy(memory, &size, sizeof size);
+    return memory + SHARDIO_P_GZIP_HEAD;
+}
+
+static void shardio_p_gzip_release(voidpf opaque, voidpf address)
+{
+    uint8_t *memory = (uint8_t *)address - SHARDIO_P_GZIP_HEAD;
+    size_t size;
+    memcpy(&size, memory, sizeof size);
+    shardio_p_release((const shardio_allocator *)opaque, memory, size, 16);
+}
+
+/* A stream that never began, and one whose beginning failed, is all zero or half made; zlib tells them apart. */
+static void shardio_p_gzip_end(void *instance)
+{
+    shardio_p_gzip *gzip = (shardio_p_gzip *)instance;
+    if (gzip == NULL) return;
+    deflateEnd(&gzip->compressor);
+    inflateEnd(&gzip->decompressor);
+    shardio_p_release(&gzip->allocator, gzip, sizeof *gzip, 16);
+}
+
+static bool shardio_p_gzip_streams(shardio_p_gzip *gzip, int level)
+{
+    z_stream *const streams[] = {&gzip->compressor, &gzip->decompressor};
+    for (int i = 0; i < 2; i++) {
+        streams[i]->zalloc = shardio_p_gzip_allocate;
+        streams[i]->zfree = shardio_p_gzip_release;
+        streams[i]->opaque = &gzip->allocator;
+    }
+    return deflateInit2(&gzip->compressor, level, Z_DEFLATED, SHARDIO_P_GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) == Z_OK &&
+           inflateInit2(&gzip->decompressor, SHARDIO_P_GZIP_WINDOW) == Z_OK;
+}
+
+static shardio_status shardio_p_gzip_begin(void *context, shardio_json configuration, size_t element_size,
+                                           const shardio_allocator *allocator, void **instance, const char **reason)
+{
+    int level = 6;
+    (void)context, (void)element_size;
+    if (shardio_p_no_configuration(configuration))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "its configuration is no object");
+    if (!shardio_p_take_whole(configuration, "level", 0, 9, &level))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "level is not a whole number from 0 to 9");
+    shardio_p_gzip *gzip = (shardio_p_gzip *)shardio_p_codec_memory(allocator, sizeof *gzip);
+    if (gzip == NULL) return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
+    if (allocator != NULL) gzip->allocator = *allocator;
+    gzip->piece = SHARDIO_P_LARGEST_TRANSFER;
+    if (!shardio_p_gzip_streams(gzip, level)) {
+        shardio_p_gzip_end(gzip);
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
+    }
+    *instance = gzip;
+    return SHARDIO_OK;
+}
+
+static size_t shardio_p_gzip_bound(void *context, size_t size)
+{
+    (void)context;
+    if (size > shardio_p_min((uLong)-1, SIZE_MAX) / 2) return SIZE_MAX;   /* uLong has 32 bits on Windows */
+    return (size_t)compressBound((uLong)size) + SHARDIO_P_GZIP_WRAP;
+}
+
+/* What is left of the input, and of the room for output. */
+typedef struct shardio_p_gzip_rest {
+    size_t in, out;
+} shardio_p_gzip_rest;
+
+/* Points a stream at input and output. The input is const to zlib only where ZLIB_CONST is defined. */
+static void shardio_p_gzip_point(z_stream *stream, const void *in, void *out)
+{
+    stream->next_in = (z_const Bytef *)(uintptr_t)in;
+    stream->next_out = (Bytef *)out;
+}
+
+/* One call of inflate or deflate with the next piece. */
+static int shardio_p_gzip_step(const shardio_p_gzip *gzip, int (ZEXPORT *step)(z_streamp, int), z_stream *stream,
+                               shardio_p_gzip_rest *rest)
+{
+    uInt in = (uInt)shardio_p_min(rest->in, gzip->piece), out = (uInt)shardio_p_min(rest->out, gzip->piece);
+    stream->avail_in = in;
+    stream->avail_out = out;
+    int result = step(stream, in == rest->in ? Z_FINISH : Z_NO_FLUSH);
+    rest->in -= in - stream->avail_in;
+    rest->out -= out - stream->avail_out;
+    return result;
+}
+
+static shardio_status shardio_p_gzip_encode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                            size_t *out_size)
+{
+    shardio_p_gzip *gzip = (shardio_p_gzip *)context;
+    shardio_p_gzip_rest rest = {size, capacity};
+    int result;
+    if (gzip == NULL || deflateReset(&gzip->compressor) != Z_OK) return SHARDIO_ERR_STATE;
+    shardio_p_gzip_point(&gzip->compressor, in, out);
+    do {
+        result = shardio_p_gzip_step(gzip, deflate, &gzip->compressor, &rest);
+    } while (result == Z_OK);
+    *out_size = capacity - rest.out;
+    return result == Z_STREAM_END ? SHARDIO_OK : SHARDIO_ERR_LIMIT;
+}
+
+/* Why a member of a gzip file could not be read to its end. */
+static shardio_status shardio_p_gzip_status(int result, const char *message, const shardio_p_gzip_rest *rest)
+{
+    if (result == Z_MEM_ERROR) return SHARDIO_ERR_MEMORY;
+    if (result == Z_OK || result == Z_BUF_ERROR) return rest->in == 0 ? SHARDIO_ERR_TRUNCATED : SHARDIO_ERR_LIMIT;
+    /* zlib has one number for all damage */
+    return message != NULL && shardio_p_same(message, "incorrect data check") ? SHARDIO_ERR_CHECKSUM : SHARDIO_ERR_CORRUPT;
+}
+
+/* One member. Z_BUF_ERROR means that the end was not reached, which is no fault while something moves. */
+static shardio_status shardio_p_gzip_member(shardio_p_gzip *gzip, shardio_p_gzip_rest *rest)
+{
+    z_stream *stream = &gzip->decompressor;
+    shardio_p_gzip_rest before;
+    int result;
+    do {
+        before = *rest;
+        result = shardio_p_gzip_step(gzip, inflate, stream, rest);
+    } while ((result == Z_OK || result == Z_BUF_ERROR) && (rest->in != before.in || rest->out != before.out));
+    return result == Z_STREAM_END ? SHARDIO_OK : shardio_p_gzip_status(result, stream->msg, rest);
+}
+
+static shardio_status shardio_p_gzip_decode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                            size_t *out_size)
+{
+    shardio_p_gzip *gzip = (shardio_p_gzip *)context;
+    shardio_p_gzip_rest rest = {size, capacity};
+    shardio_status status;
+    if (gzip == NULL) return SHARDIO_ERR_STATE;
+    shardio_p_gzip_point(&gzip->decompressor, in, out);
+    do {
+        if (inflateReset(&gzip->decompressor) != Z_OK) return SHARDIO_ERR_STATE;
+        status = shardio_p_gzip_member(gzip, &rest);
+    } while (status == SHARDIO_OK && rest.in > 0);
+    *out_size = capacity - rest.out;
+    return status;
+}
+
+SHARDIO_API const shardio_codec *shardio_codec_gzip(void)
+{
+    static const shardio_codec codec = {"gzip", "{\"level\": 6}", NULL, shardio_p_gzip_bound, shardio_p_gzip_encode,
+                                        shardio_p_gzip_decode, shardio_p_gzip_begin, shardio_p_gzip_end};
+    return &codec;
+}
+
+#endif
+
+#if SHARDIO_WITH_BLOSC
+
+typedef struct shardio_p_blosc {
+    shardio_allocator allocator;
+    const char *cname;
+    int clevel, shuffle, typesize, blocksize;
+} shardio_p_blosc;
+
+/* The place of the string `name` of a configuration in `words`, up to a null; where it is missing *value stays. */
+static bool shardio_p_take_word(shardio_json configuration, const char *name, const char *const *words, int *value)
+{
+    shardio_json member = shardio_json_member(configuration, name);
+    if (shardio_json_kind(member) == 0) return true;
+    for (int i = 0; words[i] != NULL; i++) {
+        if (!shardio_json_is(member, words[i])) continue;
+        *value = i;
+        return true;
+    }
+    return false;
+}
+
+/* What is wrong with a configuration, or null; *blosc is what it says. */
+static const char *shardio_p_blosc_configure(shardio_json configuration, shardio_p_blosc *blosc)
+{
+    static const char *const names[] = {"lz4", "lz4hc", "blosclz", "snappy", "zlib", "zstd", NULL};
+    static const char *const shuffles[] = {"noshuffle", "shuffle", "bitshuffle", NULL};   /* as blosc counts them */
+    int name = 0;
+    if (shardio_p_no_configuration(configuration)) return "its configuration is no object";
+    if (!shardio_p_take_word(configuration, "cname", names, &name)) return "cname is none of blosc's compressors";
+    if (!shardio_p_take_whole(configuration, "clevel", 0, 9, &blosc->clevel))
+        return "clevel is not a whole number from 0 to 9";
+    if (!shardio_p_take_word(configuration, "shuffle", shuffles, &blosc->shuffle))
+        return "shuffle is neither noshuffle, shuffle nor bitshuffle";
+    if (!shardio_p_take_whole(configuration, "typesize", 1, BLOSC_MAX_TYPESIZE, &blosc->typesize))
+        return "typesize is not a whole number from 1 to 255";
+    if (!shardio_p_take_whole(configuration, "blocksize", 0, (int64_t)BLOSC_MAX_BLOCKSIZE, &blosc->blocksize))
+        return "blocksize is not a whole number of bytes that blosc takes";
+    blosc->cname = names[name];
+    return NULL;
+}
+
+static shardio_status shardio_p_blosc_begin(void *context, shardio_json configuration, size_t element_size,
+                                            const shardio_allocator *allocator, void **instance, const char **reason)
+{
+    shardio_p_blosc wanted;
+    (void)context;
+    memset(&wanted, 0, sizeof wanted);
+    wanted.clevel = 5;
+    wanted.typesize = element_size <= BLOSC_MAX_TYPESIZE ? (int)element_size : 1;
+    *reason = shardio_p_blosc_configure(configuration, &wanted);
+    if (*reason != NULL) return SHARDIO_ERR_CORRUPT;
+    if (blosc_compname_to_compcode(wanted.cname) < 0)
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_UNSUPPORTED, "the blosc library was built without this compressor");
+    shardio_p_blosc *blosc = (shardio_p_blosc *)shardio_p_codec_memory(allocator, sizeof *blosc);
+    if (blosc == NULL) return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
+    *blosc = wanted;
+    if (allocator != NULL) blosc->allocator = *allocator;
+    *instance = blosc;
+    return SHARDIO_OK;
+}
+
+static void shardio_p_blosc_end(void *instance)
+{
+    shardio_p_blosc *blosc = (shardio_p_blosc *)instance;
+    if (blosc != NULL) shardio_p_release(&blosc->allocator, blosc, sizeof *blosc, 16);
+}
+
+static size_t shardio_p_blosc_bound(void *context, size_t size)
+{
+    (void)context;
+    return size <= BLOSC_MAX_BUFFERSIZE ? size + BLOSC_MAX_OVERHEAD : SIZE_MAX;
+}
+
+static shardio_status shardio_p_blosc_encode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                             size_t *out_size)
+{
+    const shardio_p_blosc *b = (const shardio_p_blosc *)context;
+    if (b == NULL) return SHARDIO_ERR_STATE;
+    if (size > BLOSC_MAX_BUFFERSIZE) return SHARDIO_ERR_LIMIT;
+    int result = blosc_compress_ctx(b->clevel, b->shuffle, (size_t)b->typesize, size, in, out, capacity, b->cname,
+                                    (size_t)b->blocksize, 1);
+    if (result <= 0) return SHARDIO_ERR_LIMIT;
+    *out_size = (size_t)result;
+    return SHARDIO_OK;
+}
+
+/* A chunk begins with 16 bytes: u8 version, u8 version of the compressor's format, u8 flags, u8 typesize, u32 decoded
+   length, u32 length of a block, u32 encoded length, little-endian. */
+static shardio_status shardio_p_blosc_decode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                             size_t *out_size)
+{
+    const uint8_t *head = (const uint8_t *)in;
+    size_t whole = 0;
+    if (context == NULL) return SHARDIO_ERR_STATE;
+    if (size < BLOSC_MIN_HEADER_LENGTH || shardio_p_load32_little(head + 12) > size) return SHARDIO_ERR_TRUNCATED;
+    if (head[0] != BLOSC_VERSION_FORMAT || blosc_cbuffer_validate(in, size, &whole) < 0) return SHARDIO_ERR_CORRUPT;
+    if (whole > capacity) return SHARDIO_ERR_LIMIT;
+    int result = blosc_decompress_ctx(in, out, whole, 1);
+    if (result < 0 || (size_t)result != whole) return SHARDIO_ERR_CORRUPT;
+    *out_size = whole;
+    return SHARDIO_OK;
+}
+
+SHARDIO_API const shardio_codec *shardio_codec_blosc(void)
+{
+    static const shardio_codec codec = {
+        "blosc", "{\"cname\": \"lz4\", \"clevel\": 5, \"shuffle\": \"noshuffle\", \"blocksize\": 0}", NULL,
+        shardio_p_blosc_bound, shardio_p_blosc_encode, shardio_p_blosc_decode, shardio_p_blosc_begin, shardio_p_blosc_end
+    };
+    return &codec;
+}
+
+SHARDIO_API shardio_codec shardio_codec_blosc_with(char *text, size_t size, const char *cname, int clevel,
+                                                   const char *shuffle, size_t typesize, size_t blocksize)
+{
+    shardio_codec codec = *shardio_codec_blosc();
+    shardio_text t = {text, size, 0};
+    codec.configuration = size > 0 ? text : "";
+    shardio_text_add(&t, "{\"cname\": ");
+    shardio_text_add_string(&t, cname);
+    shardio_text_add(&t, ", \"clevel\": ");
+    shardio_text_add_int64(&t, clevel);
+    shardio_text_add(&t, ", \"shuffle\": ");
+    shardio_text_add_string(&t, shuffle);
+    shardio_text_add(&t, ", \"typesize\": ");
+    shardio_text_add_uint64(&t, typesize);
+    shardio_text_add(&t, ", \"blocksize\": ");
+    shardio_text_add_uint64(&t, blocksize);
+    shardio_text_add(&t, "}");
+    return codec;
+}
+
+#endif
+
+#if SHARDIO_WITH_LZ4
+
+enum { SHARDIO_P_LZ4_HEAD = 4 };   /* the decoded length in front of a block */
+
+typedef struct shardio_p_lz4 {
+    shardio_allocator allocator;
+    void *state;        /* of the compressor, behind this struct in the same memory */
+    size_t size;        /* of both */
+    int acceleration;
+} shardio_p_lz4;
+
+static shardio_status shardio_p_lz4_begin(void *context, shardio_json configuration, size_t element_size,
+                                          const shardio_allocator *allocator, void **instance, const char **reason)
+{
+    int acceleration = 1;
+    size_t head = (size_t)shardio_p_ceil(sizeof(shardio_p_lz4), 16), size = head + (size_t)LZ4_sizeofState();
+    (void)context, (void)element_size;
+    if (shardio_p_no_configuration(configuration))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "its configuration is no object");
+    if (!shardio_p_take_whole(configuration, "acceleration", INT32_MIN, INT32_MAX, &acceleration))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "acceleration is not a whole number of 32 bits");
+    shardio_p_lz4 *lz4 = (shardio_p_lz4 *)shardio_p_codec_memory(allocator, size);
+    if (lz4 == NULL) return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
+    if (allocator != NULL) lz4->allocator = *allocator;
+    lz4->state = (uint8_t *)lz4 + head;
+    lz4->size = size;
+    lz4->acceleration = acceleration;
+    *instance = lz4;
+    return SHARDIO_OK;
+}
+
+static void shardio_p_lz4_end(void *instance)
+{
+    shardio_p_lz4 *lz4 = (shardio_p_lz4 *)instance;
+    if (lz4 != NULL) shardio_p_release(&lz4->allocator, lz4, lz4->size, 16);
+}
+
+static size_t shardio_p_lz4_bound(void *context, size_t size)
+{
+    (void)context;
+    return size <= LZ4_MAX_INPUT_SIZE ? (size_t)LZ4_compressBound((int)size) + SHARDIO_P_LZ4_HEAD : SIZE_MAX;
+}
+
+static shardio_status shardio_p_lz4_encode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                           size_t *out_size)
+{
+    shardio_p_lz4 *lz4 = (shardio_p_lz4 *)context;
+    if (lz4 == NULL) return SHARDIO_ERR_STATE;
+    if (size > LZ4_MAX_INPUT_SIZE || capacity < SHARDIO_P_LZ4_HEAD) return SHARDIO_ERR_LIMIT;
+    int room = (int)shardio_p_min(capacity - SHARDIO_P_LZ4_HEAD, INT32_MAX);
+    int result = LZ4_compress_fast_extState(lz4->state, (const char *)in, (char *)out + SHARDIO_P_LZ4_HEAD, (int)size, room,
+                                            lz4->acceleration);
+    if (result <= 0) return SHARDIO_ERR_LIMIT;
+    shardio_p_store32_little((uint8_t *)out, (uint32_t)size);
+    *out_size = (size_t)result + SHARDIO_P_LZ4_HEAD;
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_lz4_decode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                           size_t *out_size)
+{
+    if (context == NULL) return SHARDIO_ERR_STATE;
+    if (size <= SHARDIO_P_LZ4_HEAD) return SHARDIO_ERR_TRUNCATED;   /* even nothing is a block of one byte */
+    uint32_t whole = shardio_p_load32_little((const uint8_t *)in);
+    if (whole > LZ4_MAX_INPUT_SIZE || size - SHARDIO_P_LZ4_HEAD > INT32_MAX) return SHARDIO_ERR_CORRUPT;
+    if (whole > capacity) return SHARDIO_ERR_LIMIT;
+    int result = LZ4_decompress_safe((const char *)in + SHARDIO_P_LZ4_HEAD, (char *)out, (int)(size - SHARDIO_P_LZ4_HEAD),
+                                     (int)whole);
+    if (result < 0 || (uint32_t)result != whole) return SHARDIO_ERR_CORRUPT;
+    *out_size = whole;
+    return SHARDIO_OK;
+}
+
+SHARDIO_API const shardio_codec *shardio_codec_lz4(void)
+{
+    static const shardio_codec codec = {"numcodecs.lz4", "{\"acceleration\": 1}", NULL, shardio_p_lz4_bound,
+                                        shardio_p_lz4_encode, shardio_p_lz4_decode, shardio_p_lz4_begin,
+                                        shardio_p_lz4_end};
+    return &codec;
+}
+
+#endif
+
+/* -- the codecs of this build */
+
+static const shardio_codec *shardio_p_own_codec(const char *name)
+{
+    static const shardio_codec *(*const own[])(void) = {
+        shardio_codec_crc32c,
+#if SHARDIO_WITH_ZSTD
+        shardio_codec_zstd,
+#endif
+#if SHARDIO_WITH_ZLIB
+        shardio_codec_gzip,
+#endif
+#if SHARDIO_WITH_BLOSC
+        shardio_codec_blosc,
+#endif
+#if SHARDIO_WITH_LZ4
+        shardio_codec_lz4,
+#endif
+    };
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (shardio_p_same(name, own[i]()->name)) return own[i]();
+    return NULL;
+}
+
+/* What would give a codec that this build lacks, one clause; null: nothing here would. */
+static const char *shardio_p_codec_macro(const char *name)
+{
+    static const char *const codecs[][2] = {
+        {"zstd", "compile with SHARDIO_WITH_ZSTD and link libzstd"},
+        {"gzip", "compile with SHARDIO_WITH_ZLIB and link zlib"},
+        {"blosc", "compile with SHARDIO_WITH_BLOSC and link libblosc"},
+        {"numcodecs.lz4", "compile with SHARDIO_WITH_LZ4 and link liblz4"},
+    };
+    for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++)
+        if (shardio_p_same(name, codecs[i][0])) return codecs[i][1];
+    return NULL;
 }
 
 /* The bytes-to-bytes codecs of a chunk, in the order of encoding. */
@@ -4748,12 +5390,6 @@ SHARDIO_API size_t shardio_dtype_size(shardio_dtype dtype)
 SHARDIO_API const char *shardio_dtype_name(shardio_dtype dtype)
 {
     return shardio_p_type_of(dtype).name;
-}
-
-static bool shardio_p_same(const char *a, const char *b)
-{
-    while (*a != 0 && *a == *b) a++, b++;
-    return *a == *b;
 }
 
 /* The number of bytes in the name of a raw type, "r16" has two; 0: it is none. */
@@ -5532,12 +6168,12 @@ static const char *shardio_p_read_endian(shardio_json configuration, size_t unit
     return "the bytes codec does not say little or big";
 }
 
-/* Codecs known here: our own and those in the options. */
+/* Codecs known here: those in the options and our own. */
 static const shardio_codec *shardio_p_find_codec(const char *name, const shardio_array_options *options)
 {
     for (size_t i = 0; options != NULL && i < SHARDIO_MAX_CODECS && options->codecs[i] != NULL; i++)
         if (shardio_p_same(name, options->codecs[i]->name)) return options->codecs[i];
-    return shardio_p_same(name, "crc32c") ? shardio_codec_crc32c() : NULL;
+    return shardio_p_own_codec(name);
 }
 
 static const char *shardio_p_codec_trouble(shardio_p_trouble *trouble, const char *name, shardio_status status,
@@ -5571,8 +6207,9 @@ static const char *shardio_p_read_chain_codec(shardio_p_chain *chain, const char
                                               const shardio_array_options *options, shardio_p_trouble *trouble)
 {
     const shardio_codec *codec = shardio_p_find_codec(name, options);
+    const char *macro = shardio_p_codec_macro(name);
     if (codec == NULL)
-        return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "this program does not know it here");
+        return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, macro != NULL ? macro : "this program does not know it here");
     if (chain->count == SHARDIO_MAX_CODECS) return "more than 8 codecs";
     chain->configurations[chain->count] = configuration;
     chain->codecs[chain->count++] = codec;
