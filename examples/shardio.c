@@ -190,14 +190,17 @@ typedef struct extents {
 /* What the command line said. Words out of a list are numbered from 1; 0: not given. */
 typedef struct settings {
     const char *command, *input, *output;
-    extents shape, chunks, shards;
-    const char *dtype, *fill, *names, *attributes, *path, *sync, *region, *svg;
+    extents shape, chunks, shards, subchunks;
+    const char *dtype, *fill, *names, *attributes, *path, *sync, *region, *svg, *codec, *outer_codec, *transpose;
     uint64_t buffer, memory, checkpoint, shard_chunks;
     int direct, index, index_endian, format;
-    bool skip_fill, append, force, quiet, json, no_checksum, all, help;
+    bool skip_fill, append, force, quiet, json, no_checksum, all, help, chunk_crc;
 } settings;
 
-enum { INDEX_START = 2, ENDIAN_BIG = 2, DIRECT_ON = 2, DIRECT_OFF = 3, FORMAT_RAW = 1, FORMAT_NPY = 2 };
+enum {
+    INDEX_START = 2, ENDIAN_BIG = 2, DIRECT_ON = 2, DIRECT_OFF = 3,
+    FORMAT_JSON = 1, FORMAT_RAW = 2, FORMAT_NPY = 3, FORMAT_LINES = 2      /* the last one of texts that are read */
+};
 
 typedef enum option_kind {
     OPTION_FLAG,       /* bool */
@@ -229,12 +232,23 @@ typedef struct option {
 
 static const option import_options[] = {
     {"--shape", "0,1024,1024", "of raw input; a first 0: until the input ends", OPTION_EXTENTS, AT(shape)},
-    {"--dtype", "TYPE", "of raw input (little-endian): uint16, float32, ...", OPTION_TEXT, AT(dtype)},
+    {"--dtype", "TYPE", "of raw input (little-endian): uint16, float32, r24 (3 bytes), ...; string and bytes:\n"
+                        "lines of text, or INPUT.json", OPTION_TEXT, AT(dtype)},
+    {"--format", "json|lines", "of input of the types string and bytes; json: nested lists, bytes as Base64",
+     OPTION_WORD, AT(format)},
     {"--chunks", "16,256,256", "elements of a chunk; default: about 1 MiB", OPTION_EXTENTS, AT(chunks)},
     {"--shards", "64,1024,1024", "elements of a shard file; default: one file a chunk if --chunks is given,\n"
                                  "otherwise about 1 GiB", OPTION_EXTENTS, AT(shards)},
+    {"--subchunks", "4,64,64", "elements of the chunks inside each chunk, which becomes a shard within the shard",
+     OPTION_EXTENTS, AT(subchunks)},
     {"--index", "end|start", "where the index of a shard lies; default end", OPTION_WORD, AT(index)},
-    {"--fill", "V", "fill value (0): a number, NaN, -Infinity, true; RE,IM", OPTION_TEXT, AT(fill)},
+    {"--codec", "NAME,...", "of chunks, each NAME one of zstd:3, gzip:6, blosc:lz4:5:shuffle, lz4:1, crc32c (the\n"
+                            "numbers are the defaults), or none", OPTION_TEXT, AT(codec)},
+    {"--chunk-crc", NULL, "a CRC32C behind each chunk: crc32c as the last codec", OPTION_FLAG, AT(chunk_crc)},
+    {"--outer-codec", "NAME,...", "around whole shards, which can then not be read in parts", OPTION_TEXT, AT(outer_codec)},
+    {"--transpose", "2,0,1|reverse", "order of the dimensions within a chunk", OPTION_TEXT, AT(transpose)},
+    {"--fill", "V", "fill value (0): a number, NaN, -Infinity, true; RE,IM; text; hex digits of raw bytes",
+     OPTION_TEXT, AT(fill)},
     {"--names", "t,y,x", "names of the dimensions; an empty one is null", OPTION_TEXT, AT(names)},
     {"--attrs", "FILE.json", "attributes: a JSON object", OPTION_TEXT, AT(attributes)},
     {"--path", "NAME", "write the array NAME inside the group OUTPUT.zarr", OPTION_TEXT, AT(path)},
@@ -252,7 +266,10 @@ static const option import_options[] = {
 
 static const option export_options[] = {
     {"--region", "0:16,:,5", "a part of each dimension: begin:end, one index, or all", OPTION_TEXT, AT(region)},
-    {"--format", "raw|npy", "raw: C order, little-endian; default npy for OUTPUT.npy", OPTION_WORD, AT(format)},
+    {"--format", "json|raw|npy", "json: nested lists, bytes as Base64; raw: C order, little-endian. Default: by the end\n"
+                                 "of OUTPUT, otherwise raw, and json for string and bytes", OPTION_WORD, AT(format)},
+    {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it, reading whole arrays only",
+     OPTION_WORD, AT(direct)},
     {"--memory", "BYTES", "for the elements read at once (64M)", OPTION_SIZE, AT(memory)},
     OPTION_PATH, OPTION_FORCE, OPTION_QUIET, OPTION_HELP
 };
@@ -541,6 +558,35 @@ static int bar_progress(void *context, uint64_t done, uint64_t total)
 
 /* >>elements -------------------------------------------------------------------------------------------------- */
 
+enum { RAW_MOST = 256 };                       /* the most bytes of a raw element */
+
+/* Whether elements have lengths of their own: in memory each is a shardio_bytes. */
+static bool is_variable(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_STRING || dtype == SHARDIO_BYTES;
+}
+
+/* The type that `name` says and the bytes of an element in memory; false: none that is known. */
+static bool parse_type(const char *name, shardio_dtype *dtype, size_t *size)
+{
+    uint64_t bits = 0;
+    *dtype = shardio_dtype_from_name(name);
+    *size = shardio_dtype_size(*dtype);
+    if (*dtype != SHARDIO_RAW) return *dtype != SHARDIO_DTYPE_UNSET;
+    name++;                                        /* r16 */
+    if (!parse_uint64(&name, &bits) || *name != 0 || bits == 0 || bits % 8 != 0 || bits > 8 * RAW_MOST) return false;
+    *size = (size_t)(bits / 8);
+    return true;
+}
+
+/* "uint16", "r24" */
+static const char *type_text(shardio_dtype dtype, size_t size, char text[32])
+{
+    if (dtype == SHARDIO_RAW) snprintf(text, 32, "r%zu", 8 * size);
+    else snprintf(text, 32, "%s", shardio_dtype_name(dtype));
+    return text;
+}
+
 /* Bytes of the unit whose order depends on the machine: half of a complex number. */
 static size_t unit_of(shardio_dtype dtype)
 {
@@ -549,6 +595,8 @@ static size_t unit_of(shardio_dtype dtype)
 #undef UNIT
     return units[dtype];
 }
+
+static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static bool machine_is_big_endian(void)
 {
@@ -681,10 +729,23 @@ static bool parse_complex(const char *text, size_t size, void *out)
            parse_float(text + 1, 0, size / 2, (uint8_t *)out + size / 2, &text);
 }
 
-/* The fill value that `text` says, one element; false if it is none of this type. */
-static bool parse_fill(const char *text, shardio_dtype dtype, void *out)
+/* Hexadecimal digits, two for each byte. */
+static bool parse_hex(const char *text, size_t size, uint8_t *out)
 {
-    size_t size = shardio_dtype_size(dtype);
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    if (strlen(text) != 2 * size) return false;
+    for (size_t i = 0; i < 2 * size; i++) {
+        const char *digit = strchr(digits, text[i]);
+        if (digit == NULL) return false;
+        out[i / 2] = (uint8_t)(out[i / 2] << 4 | (digit - digits) % 16);
+    }
+    return true;
+}
+
+/* The fill value that `text` says, one element of `size` bytes; false if it is none of this type. */
+static bool parse_fill(const char *text, shardio_dtype dtype, size_t size, void *out)
+{
+    const shardio_bytes whole = {text, strlen(text)};
     switch (dtype) {
     case SHARDIO_BOOL:
         store_integer(strcmp(text, "true") == 0, 1, out);
@@ -697,6 +758,11 @@ static bool parse_fill(const char *text, shardio_dtype dtype, void *out)
         return parse_float(text, 0, size, out, &text);
     case SHARDIO_COMPLEX64: case SHARDIO_COMPLEX128:
         return parse_complex(text, size, out);
+    case SHARDIO_RAW:
+        return parse_hex(text, size, (uint8_t *)out);
+    case SHARDIO_STRING: case SHARDIO_BYTES:
+        memcpy(out, &whole, sizeof whole);
+        return true;
     default:
         return false;
     }
@@ -770,11 +836,16 @@ static void add_float(shardio_text *t, const uint8_t *bytes, size_t size)
     else shardio_text_add_double(t, value);
 }
 
-/* One element, as a fill value in zarr.json. */
-static void add_element(shardio_text *t, shardio_dtype dtype, const uint8_t *bytes)
+/* One element of a fixed size, as a fill value in zarr.json. */
+static void add_element(shardio_text *t, shardio_dtype dtype, size_t size, const uint8_t *bytes)
 {
-    size_t size = shardio_dtype_size(dtype);
-    if (dtype == SHARDIO_BOOL) {
+    if (dtype == SHARDIO_RAW) {
+        for (size_t i = 0; i < size; i++) {
+            shardio_text_add(t, i > 0 ? ", " : "[");
+            shardio_text_add_uint64(t, bytes[i]);
+        }
+        shardio_text_add(t, "]");
+    } else if (dtype == SHARDIO_BOOL) {
         shardio_text_add(t, bytes[0] != 0 ? "true" : "false");
     } else if (dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64) {
         const uint64_t sign = (uint64_t)1 << (8 * size - 1);
@@ -794,6 +865,14 @@ static void add_element(shardio_text *t, shardio_dtype dtype, const uint8_t *byt
 
 /* >>source ---------------------------------------------------------------------------------------------------- */
 
+/* Elements that have lengths of their own, and what they consist of. */
+typedef struct texts {
+    shardio_bytes *of;
+    size_t count, capacity;
+    char *content;                         /* owned, as `of` is */
+    uint64_t bytes;                        /* of all elements */
+} texts;
+
 /* Where imported elements come from. */
 typedef struct source {
     const char *name;                      /* for messages */
@@ -802,10 +881,12 @@ typedef struct source {
     uint64_t begin;                        /* offset of the first element */
     bool npy, fortran, big_endian;
     shardio_dtype dtype;
+    size_t element;                        /* bytes of one in memory */
     uint32_t ndim;
     uint64_t shape[SHARDIO_MAX_DIMS];
     uint64_t frames;                       /* shape[0], or UNKNOWN: until the input ends */
     uint64_t frame_elements, frame_bytes, bytes;   /* bytes: of all frames, or UNKNOWN */
+    texts text;                            /* of the types string and bytes: all elements, read beforehand */
 } source;
 
 /* Reads what is there, at most `size` bytes, none only at the end. False: an error (errno says which), or Ctrl-C. */
@@ -838,7 +919,7 @@ static bool measure_source(source *in)
 {
     in->frames = in->shape[0];
     return multiply_all(in->shape + 1, in->ndim - 1, &in->frame_elements) &&
-           multiply(in->frame_elements, shardio_dtype_size(in->dtype), &in->frame_bytes) &&
+           multiply(in->frame_elements, in->element, &in->frame_bytes) &&
            multiply(in->frame_bytes, in->frames, &in->bytes);
 }
 
@@ -897,7 +978,17 @@ static const char *take_shape(cursor *c, source *in)
     return in->ndim == 0 ? "it holds a single number without a dimension" : NULL;
 }
 
-/* '<i2', '|u1', '>c16' */
+/* The bytes of a void element, which are raw ones. */
+static bool take_raw(const char *text, source *in)
+{
+    uint64_t bytes;
+    if (!parse_uint64(&text, &bytes) || *text != 0 || bytes == 0 || bytes > RAW_MOST) return false;
+    in->dtype = SHARDIO_RAW;
+    in->element = (size_t)bytes;
+    return true;
+}
+
+/* '<i2', '|u1', '>c16', '|V3' */
 static const char *take_descr(cursor *c, source *in)
 {
     static const struct {
@@ -908,9 +999,11 @@ static const char *take_descr(cursor *c, source *in)
     static const char unsupported[] = "its element type is not supported";
     char text[16];
     if (!take_string(c, text, sizeof text) || text[0] == 0 || strchr("<>|=", text[0]) == NULL) return unsupported;
+    if (text[1] == 'V') return take_raw(text + 2, in) ? NULL : unsupported;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (strcmp(text + 1, types[i].code) == 0) in->dtype = shardio_dtype_from_name(types[i].name);
     if (in->dtype == SHARDIO_DTYPE_UNSET) return unsupported;
+    in->element = shardio_dtype_size(in->dtype);
     if (text[0] == '|' && unit_of(in->dtype) > 1) return "its element type has no byte order";
     in->big_endian = text[0] == '>' || (text[0] == '=' && machine_is_big_endian());
     return NULL;
@@ -1019,30 +1112,428 @@ static int open_source(const settings *s, source *in)
 static void close_source(source *in)
 {
     if (in->file > 0) close_file(in->file);
+    free(in->text.of);
+    free(in->text.content);
 }
 
-/* Type and shape of raw input, from the options or, where they do not say, the array that is continued. */
-static int describe_raw(const settings *s, source *in, const shardio_array_facts *array)
+/* The whole input as text, ended by a zero byte; free it, whatever is returned. */
+static int read_whole(const settings *s, source *in, size_t most, char **text, size_t *size)
+{
+    size_t room = in->size < most ? (size_t)in->size + 1 : (size_t)MIB, got;
+    *size = 0;
+    *text = NULL;
+    for (;; room = room < most / 2 ? 2 * room : most + 1) {
+        char *larger = (char *)realloc(*text, room);
+        if (larger == NULL) return out_of_memory(s);
+        *text = larger;
+        if (!read_block(in, *text + *size, room - 1 - *size, &got)) return complain_read(s, in);
+        *size += got;
+        if (*size < room - 1 || room - 1 == in->size) break;
+        if (room > most) return complain(s, EXIT_TROUBLE, "%s: larger than %zu bytes", in->name, most);
+    }
+    (*text)[*size] = 0;
+    return EXIT_GOOD;
+}
+
+/* >>texts ----------------------------------------------------------------------------------------------------- */
+
+/* Elements of the types string and bytes come as lines of text, or as JSON: a list of strings, or lists of such lists,
+   where bytes are Base64 (RFC 4648). All of the input is held in memory. */
+
+static const char no_room_for_elements[] = "no memory for its elements";
+static const char uneven_lists[] = "its lists are not all alike, or hold something else than strings";
+
+static bool add_text(texts *t, const void *data, size_t size)
+{
+    if (t->count == t->capacity) {
+        size_t capacity = 2 * t->capacity + 1024;
+        shardio_bytes *of = capacity < SIZE_MAX / 4 / sizeof *of
+                          ? (shardio_bytes *)realloc(t->of, capacity * sizeof *of) : NULL;
+        if (of == NULL) return false;
+        t->of = of;
+        t->capacity = capacity;
+    }
+    t->of[t->count].data = data;
+    t->of[t->count++].size = size;
+    t->bytes += size;
+    return true;
+}
+
+/* Lines of text; the last one counts without an end, too, if there is something in it. */
+static const char *take_lines(source *in, char *line, size_t size)
+{
+    const char *end = line + size;
+    while (line < end) {
+        char *stop = (char *)memchr(line, '\n', (size_t)(end - line)), *next = stop != NULL ? stop + 1 : line + (end - line);
+        size_t length = (size_t)(next - line) - (stop != NULL);
+        if (length > 0 && line[length - 1] == '\r') length--;
+        if (!add_text(&in->text, line, length)) return no_room_for_elements;
+        line = next;
+    }
+    return NULL;
+}
+
+/* Base64 to bytes, in place; false: it is none. */
+static bool decode_base64(char *text, size_t *size)
+{
+    size_t length = *size, done = 0;
+    uint32_t group = 0;
+    if (length % 4 != 0) return false;
+    while (length > 0 && *size - length < 2 && text[length - 1] == '=') length--;
+    for (size_t i = 0; i < length; i++) {
+        const char *digit = strchr(base64_digits, text[i]);
+        if (digit == NULL) return false;
+        group = group << 6 | (uint32_t)(digit - base64_digits);
+        if (i % 4 > 0) text[done++] = (char)(group >> (6 - 2 * (i % 4)) & 255);
+    }
+    *size = done;
+    return true;
+}
+
+/* A string, to *place, which moves on behind it. */
+static const char *take_json_text(source *in, shardio_json value, char **place)
+{
+    if (shardio_json_kind(value) != '"') return uneven_lists;
+    if (!shardio_json_string(value, *place, value.size)) return "a string in it holds U+0000";
+    size_t size = strlen(*place);
+    if (in->dtype == SHARDIO_BYTES && !decode_base64(*place, &size)) return "a string in it is no Base64";
+    if (!add_text(&in->text, *place, size)) return no_room_for_elements;
+    *place += size;
+    return NULL;
+}
+
+static uint64_t count_members(shardio_json list)
+{
+    shardio_json value;
+    size_t at = 0;
+    uint64_t count = 0;
+    while (shardio_json_next(list, &at, NULL, &value)) count++;
+    return count;
+}
+
+/* The shape of nested lists, as the first ones say. */
+static const char *measure_lists(source *in, shardio_json value)
+{
+    for (in->ndim = 0; shardio_json_kind(value) == '['; in->ndim++) {
+        const shardio_json absent = {NULL, 0}, list = value;
+        size_t at = 0;
+        if (in->ndim == SHARDIO_MAX_DIMS) return "its lists are nested more than 32 times";
+        in->shape[in->ndim] = count_members(list);
+        if (!shardio_json_next(list, &at, NULL, &value)) value = absent;
+    }
+    return in->ndim > 0 ? NULL : "it is no list";
+}
+
+/* All strings in lists nested evenly. */
+static const char *take_lists(source *in, shardio_json root, char *place)
+{
+    struct {
+        shardio_json list;
+        size_t at;
+    } open[SHARDIO_MAX_DIMS + 1] = {{root, 0}};
+    const char *fault = measure_lists(in, root);
+    for (uint32_t depth = 1; fault == NULL && depth > 0;) {
+        shardio_json value;
+        if (!shardio_json_next(open[depth - 1].list, &open[depth - 1].at, NULL, &value)) {
+            depth--;
+        } else if (depth == in->ndim) {
+            fault = take_json_text(in, value, &place);
+        } else if (shardio_json_kind(value) == '[' && count_members(value) == in->shape[depth]) {
+            open[depth].list = value;
+            open[depth++].at = 0;
+        } else {
+            fault = uneven_lists;
+        }
+    }
+    return fault;
+}
+
+static const char *take_json(source *in, char *text, size_t size)
+{
+    shardio_json root;
+    shardio_error error;
+    if (shardio_json_parse(text, size, &root, &error) != SHARDIO_OK) return "it is no JSON";
+    in->text.content = (char *)malloc(size + 1);
+    return in->text.content != NULL ? take_lists(in, root, in->text.content) : no_room_for_elements;
+}
+
+/* Reads all elements, and where they are JSON the shape. */
+static int read_texts(const settings *s, source *in)
+{
+    const size_t most = sizeof most > 4 ? (size_t)1 << 34 : (size_t)1 << 30;
+    const bool json = s->format == FORMAT_JSON || (s->format == 0 && ends_with(in->name, ".json"));
+    char *text;
+    size_t size;
+    int status = read_whole(s, in, most, &text, &size);
+    if (status == EXIT_GOOD && json && s->shape.count > 0)
+        status = complain(s, EXIT_USAGE, "%s says its shape itself: leave out --shape", in->name);
+    if (status == EXIT_GOOD) {
+        const char *fault = json ? take_json(in, text, size) : take_lines(in, text, size);
+        if (fault != NULL) status = complain(s, EXIT_TROUBLE, "%s: %s", in->name, fault);
+    }
+    if (status == EXIT_GOOD && !json) in->text.content = text;
+    else free(text);
+    in->size = in->text.count * sizeof(shardio_bytes);
+    return status;
+}
+
+/* ---- source: raw input ---- */
+
+/* The type of raw input, from the options or the array that is continued. */
+static int choose_type(const settings *s, source *in, const shardio_array_facts *array)
+{
+    char text[32];
+    if (array != NULL) {
+        in->dtype = array->dtype;
+        in->element = array->element_size;
+    }
+    if (s->dtype == NULL && array != NULL) return EXIT_GOOD;
+    if (s->dtype == NULL) return complain(s, EXIT_USAGE, "raw input needs --dtype");
+    if (!parse_type(s->dtype, &in->dtype, &in->element))
+        return complain(s, EXIT_USAGE, "--dtype %s: no type that is known here (uint16, float32, r24, string, ...)", s->dtype);
+    if (array != NULL && (in->dtype != array->dtype || in->element != array->element_size))
+        return complain(s, EXIT_USAGE, "--dtype %s: the array is of type %s", s->dtype,
+                        type_text(array->dtype, array->element_size, text));
+    return EXIT_GOOD;
+}
+
+/* The shape of raw input: --shape, or that of the array that is continued with an open end; texts need none. */
+static int choose_shape(const settings *s, source *in, const shardio_array_facts *array)
 {
     extents shape = s->shape;
-    if (s->dtype != NULL) in->dtype = shardio_dtype_from_name(s->dtype);
-    else if (array != NULL) in->dtype = array->dtype;
-    if (s->dtype != NULL && in->dtype == SHARDIO_DTYPE_UNSET)
-        return complain(s, EXIT_USAGE, "--dtype %s: no type of Zarr's core (uint16, float32, ...)", s->dtype);
-    if (shape.count == 0 && array != NULL) {
+    if (shape.count == 0 && array == NULL && is_variable(in->dtype)) {
+        shape.of[shape.count++] = 0;
+    } else if (shape.count == 0 && array != NULL) {
         shape.count = array->ndim;
         memcpy(shape.of, array->shape, sizeof shape.of);
         shape.of[0] = 0;
     }
-    if (in->dtype == SHARDIO_DTYPE_UNSET || shape.count == 0)
-        return complain(s, EXIT_USAGE, "raw input needs --%s", shape.count == 0 ? "shape" : "dtype");
+    if (shape.count == 0) return complain(s, EXIT_USAGE, "raw input needs --shape");
     in->ndim = shape.count;
     memcpy(in->shape, shape.of, sizeof in->shape);
+    return EXIT_GOOD;
+}
+
+/* Type and shape of input that does not say them itself. `array`: the one that is continued, or null. */
+static int describe_raw(const settings *s, source *in, const shardio_array_facts *array)
+{
+    int status = choose_type(s, in, array);
+    if (status == EXIT_GOOD && is_variable(in->dtype)) {
+        in->big_endian = machine_is_big_endian();
+        status = read_texts(s, in);
+    }
+    if (status == EXIT_GOOD && in->ndim == 0) status = choose_shape(s, in, array);
+    if (status != EXIT_GOOD) return status;
     for (uint32_t i = 1; i < in->ndim; i++)
-        if (in->shape[i] == 0) return complain(s, EXIT_USAGE, "--shape: only the first extent can be 0");
-    if (!measure_source(in)) return complain(s, EXIT_USAGE, "--shape exceeds 2^64 bytes");
+        if (in->shape[i] == 0) return complain(s, EXIT_USAGE, "only the first extent of the input can be 0");
+    if (!measure_source(in)) return complain(s, EXIT_USAGE, "the input's shape exceeds 2^64 bytes");
     if (in->frames == 0) in->frames = in->bytes = UNKNOWN;
     return EXIT_GOOD;
+}
+
+/* >>codecs ---------------------------------------------------------------------------------------------------- */
+
+/* A codec as --codec names it, with up to three words behind it: "blosc:zstd:5:shuffle". */
+typedef struct codec_word {
+    const char *name;
+    char of[3][24];            /* "": not given */
+    size_t element;            /* bytes of an element */
+} codec_word;
+
+static const char *or_else(const char *word, const char *usual)
+{
+    return word[0] != 0 ? word : usual;
+}
+
+/* A whole number, or `usual`; what else stands there is left for the library to refuse, as a string. */
+static void add_level(shardio_text *t, const char *word, const char *usual)
+{
+    const char *digits = word + (word[0] == '-');
+    if (word[0] == 0 || digits[strspn(digits, "0123456789")] == 0) shardio_text_add(t, or_else(word, usual));
+    else shardio_text_add_string(t, word);
+}
+
+static void add_zstd(shardio_text *t, const codec_word *word)
+{
+    shardio_text_add(t, "\"level\": ");
+    add_level(t, word->of[0], "3");
+    add_truth(t, "checksum", false);
+}
+
+static void add_gzip(shardio_text *t, const codec_word *word)
+{
+    shardio_text_add(t, "\"level\": ");
+    add_level(t, word->of[0], "6");
+}
+
+/* Shuffling puts bytes, or bits, of the same weight side by side; elements of variable length have none. */
+static void add_blosc(shardio_text *t, const codec_word *word)
+{
+    const char *shuffle = word->element == 0 ? "noshuffle" : word->element == 1 ? "bitshuffle" : "shuffle";
+    shardio_text_add(t, "\"cname\": ");
+    shardio_text_add_string(t, or_else(word->of[0], "lz4"));
+    add_name(t, "clevel");
+    add_level(t, word->of[1], "5");
+    add_string(t, "shuffle", or_else(word->of[2], shuffle));
+    add_number(t, "typesize", word->element > 0 && word->element < RAW_MOST ? word->element : 1);
+    add_number(t, "blocksize", 0);
+}
+
+static void add_lz4(shardio_text *t, const codec_word *word)
+{
+    shardio_text_add(t, "\"acceleration\": ");
+    add_level(t, word->of[0], "1");
+}
+
+typedef struct codec {
+    const char *word, *name;           /* on the command line, in zarr.json */
+    int words;                         /* that may follow the name */
+    const char *library, *macro;       /* what it needs */
+    bool here;                         /* compiled in */
+    void (*add)(shardio_text *t, const codec_word *word);
+} codec;
+
+static const codec codecs[] = {
+    {"zstd", "zstd", 1, "libzstd", "SHARDIO_WITH_ZSTD", SHARDIO_WITH_ZSTD, add_zstd},
+    {"gzip", "gzip", 1, "zlib", "SHARDIO_WITH_ZLIB", SHARDIO_WITH_ZLIB, add_gzip},
+    {"blosc", "blosc", 3, "libblosc", "SHARDIO_WITH_BLOSC", SHARDIO_WITH_BLOSC, add_blosc},
+    {"lz4", "numcodecs.lz4", 1, "liblz4", "SHARDIO_WITH_LZ4", SHARDIO_WITH_LZ4, add_lz4},
+    {"crc32c", "crc32c", 0, NULL, NULL, true, NULL}
+};
+
+/* "zstd, gzip" of those that are compiled in, or are not; false: none. */
+static bool list_codecs(bool here, char text[128])
+{
+    shardio_text t = {text, 128, 0};
+    shardio_text_add(&t, "");
+    for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++) {
+        if (codecs[i].here != here) continue;
+        shardio_text_add(&t, t.size > 0 ? ", " : "");
+        shardio_text_add(&t, codecs[i].word);
+    }
+    return t.size > 0;
+}
+
+/* Adds ", {...}" for one item of the option, `size` bytes at `item`. */
+static int add_codec(const settings *s, const char *named, const char *item, size_t size, size_t element, shardio_text *t)
+{
+    codec_word word = {NULL, {"", "", ""}, element};
+    const codec *c = codecs, *end = codecs + sizeof codecs / sizeof codecs[0];
+    size_t length = strcspn(item, ":,");
+    int words = 0;
+    while (c < end && (strlen(c->word) != length || memcmp(c->word, item, length) != 0)) c++;
+    if (c == end)
+        return complain(s, EXIT_USAGE, "%s %.*s: has to be zstd, gzip, blosc, lz4, crc32c or none", named, (int)size, item);
+    if (!c->here)
+        return complain(s, EXIT_USAGE, "%s %s: this tool was built without it: install %s (make deps), then build with "
+                        "%s (make examples)", named, c->word, c->library, c->macro);
+    while (length < size) {
+        const char *from = item + length + 1;
+        size_t n = strcspn(from, ":,");
+        if (words == c->words || n >= sizeof word.of[0])
+            return complain(s, EXIT_USAGE, "%s %.*s: too much behind %s", named, (int)size, item, c->word);
+        memcpy(word.of[words++], from, n);
+        length += 1 + n;
+    }
+    shardio_text_add(t, ", {\"name\": ");
+    shardio_text_add_string(t, c->name);
+    shardio_text_add(t, c->add != NULL ? ", \"configuration\": {" : "}");
+    if (c->add == NULL) return EXIT_GOOD;
+    c->add(t, &word);
+    shardio_text_add(t, "}}");
+    return EXIT_GOOD;
+}
+
+/* Adds all codecs that the option lists; `text` may be null. */
+static int add_codecs_of(const settings *s, const char *named, const char *text, size_t element, shardio_text *t)
+{
+    if (text == NULL || strcmp(text, "none") == 0) return EXIT_GOOD;
+    for (;; text++) {
+        size_t size = strcspn(text, ",");
+        int status = add_codec(s, named, text, size, element, t);
+        if (status != EXIT_GOOD || text[size] == 0) return status;
+        text += size;
+    }
+}
+
+/* "2,0,1" or "reverse", a permutation of all dimensions. */
+static int parse_transpose(const settings *s, uint32_t ndim, extents *order)
+{
+    uint64_t seen = 0;
+    if (strcmp(s->transpose, "reverse") == 0) {
+        order->count = ndim;
+        for (uint32_t i = 0; i < ndim; i++) order->of[i] = ndim - 1 - i;
+        return EXIT_GOOD;
+    }
+    bool good = parse_extents(s->transpose, order) && order->count == ndim;
+    for (uint32_t i = 0; good && i < ndim; i++) {
+        good = order->of[i] < ndim && (seen >> order->of[i] & 1) == 0;
+        seen |= (uint64_t)1 << (order->of[i] & 63);
+    }
+    if (good) return EXIT_GOOD;
+    return complain(s, EXIT_USAGE, "--transpose %s: has to name each of the dimensions 0 to %" PRIu32 " once, or be reverse",
+                    s->transpose, ndim - 1);
+}
+
+static void add_plain_list(shardio_text *t, const uint64_t *of, uint32_t count)
+{
+    char text[LIST_TEXT];
+    shardio_text_add(t, "[");
+    shardio_text_add(t, list_text(of, count, ", ", text));
+    shardio_text_add(t, "]");
+}
+
+/* The codecs of the innermost chunks: a transposition, what makes bytes of elements, those of the options. */
+static int add_innermost(const settings *s, const shardio_array_options *o, shardio_text *t)
+{
+    extents order;
+    const size_t element = is_variable(o->dtype) ? 0 : o->dtype == SHARDIO_RAW ? o->raw_bytes : shardio_dtype_size(o->dtype);
+    if (s->transpose != NULL) {
+        int status = parse_transpose(s, o->ndim, &order);
+        if (status != EXIT_GOOD) return status;
+        shardio_text_add(t, "{\"name\": \"transpose\", \"configuration\": {\"order\": ");
+        add_plain_list(t, order.of, order.count);
+        shardio_text_add(t, "}}, ");
+    }
+    shardio_text_add(t, o->dtype == SHARDIO_STRING ? "{\"name\": \"vlen-utf8\"}"
+                      : o->dtype == SHARDIO_BYTES  ? "{\"name\": \"vlen-bytes\"}"
+                      : "{\"name\": \"bytes\", \"configuration\": {\"endian\": \"little\"}}");
+    int status = add_codecs_of(s, "--codec", s->codec, element, t);
+    return status == EXIT_GOOD && s->chunk_crc ? add_codecs_of(s, "--chunk-crc", "crc32c", element, t) : status;
+}
+
+/* A shard; the codecs of its chunks follow, then end_shard. */
+static void begin_shard(const uint64_t *chunk, uint32_t ndim, shardio_text *t)
+{
+    shardio_text_add(t, "{\"name\": \"sharding_indexed\", \"configuration\": {\"chunk_shape\": ");
+    add_plain_list(t, chunk, ndim);
+    shardio_text_add(t, ", \"codecs\": [");
+}
+
+static void end_shard(const settings *s, shardio_text *t)
+{
+    shardio_text_add(t, "], \"index_codecs\": [{\"name\": \"bytes\", \"configuration\": {\"endian\": \"little\"}}, "
+                        "{\"name\": \"crc32c\"}], \"index_location\": ");
+    shardio_text_add(t, s->index == INDEX_START ? "\"start\"}}" : "\"end\"}}");
+}
+
+/* The member "codecs" of zarr.json as the options want it. Chunks and shards of `o` are set. */
+static int write_codec_list(const settings *s, const shardio_array_options *o, char *text, size_t size)
+{
+    shardio_text t = {text, size, 0};
+    const bool sharded = o->shard[0] != 0, nested = s->subchunks.count > 0;
+    if (nested && !sharded) return complain(s, EXIT_USAGE, "--subchunks needs --shards");
+    if (s->outer_codec != NULL && !sharded) return complain(s, EXIT_USAGE, "--outer-codec needs shards");
+    shardio_text_add(&t, "[");
+    if (sharded) begin_shard(o->chunk, o->ndim, &t);
+    if (nested) begin_shard(s->subchunks.of, o->ndim, &t);
+    int status = add_innermost(s, o, &t);
+    if (nested) end_shard(s, &t);
+    if (sharded) end_shard(s, &t);
+    if (status == EXIT_GOOD) status = add_codecs_of(s, "--outer-codec", s->outer_codec, 0, &t);
+    shardio_text_add(&t, "]");
+    if (status == EXIT_GOOD && t.size >= size) return complain(s, EXIT_USAGE, "--codec: more than the list of codecs takes");
+    return status;
 }
 
 /* >>import ---------------------------------------------------------------------------------------------------- */
@@ -1051,7 +1542,8 @@ typedef struct import_job {
     const settings *s;
     source in;
     shardio_array_options options;
-    uint8_t fill[16];
+    uint8_t fill[RAW_MOST];
+    char codecs[8192];                     /* the list of codecs, as JSON */
     const char *names[SHARDIO_MAX_DIMS];
     char *names_text, *attributes;         /* owned */
     shardio_array *array;
@@ -1088,26 +1580,6 @@ static int split_names(import_job *job)
     return EXIT_GOOD;
 }
 
-/* The text of a whole file, ended by a zero byte. */
-static int read_text(const settings *s, const char *path, char **text, size_t *size)
-{
-    const size_t most = 64 * (size_t)MIB;
-    source in;
-    memset(&in, 0, sizeof in);
-    in.name = path;
-    in.file = open_file(path);
-    if (in.file < 0) return complain(s, EXIT_TROUBLE, "%s: cannot open: %s", path, strerror(errno));
-    uint64_t length = size_of_file(in.file);
-    size_t room = length < most ? (size_t)length : most;
-    int status = EXIT_GOOD;
-    if ((*text = (char *)malloc(room + 1)) == NULL) status = out_of_memory(s);
-    else if (!read_block(&in, *text, room, size)) status = complain_read(s, &in);
-    else if (*size == most) status = complain(s, EXIT_TROUBLE, "%s: larger than 64 MiB", path);
-    else (*text)[*size] = 0;
-    close_file(in.file);
-    return status;
-}
-
 static int read_attributes(import_job *job)
 {
     const settings *s = job->s;
@@ -1115,7 +1587,14 @@ static int read_attributes(import_job *job)
     size_t size = 0;
     shardio_json value;
     shardio_error error;
-    int status = read_text(s, s->attributes, &job->attributes, &size);
+    source in;
+    memset(&in, 0, sizeof in);
+    in.name = s->attributes;
+    in.file = open_file(s->attributes);
+    if (in.file < 0) return complain(s, EXIT_TROUBLE, "%s: cannot open: %s", s->attributes, strerror(errno));
+    in.size = size_of_file(in.file);
+    int status = read_whole(s, &in, 64 * (size_t)MIB, &job->attributes, &size);
+    close_file(in.file);
     if (status != EXIT_GOOD) return status;
     if (shardio_json_parse(job->attributes, size, &value, &error) != SHARDIO_OK)
         return complain(s, EXIT_TROUBLE, "--attrs %s: %s", s->attributes,
@@ -1124,6 +1603,11 @@ static int read_attributes(import_job *job)
         return complain(s, EXIT_TROUBLE, "--attrs %s: not a JSON object", s->attributes);
     job->options.attributes = job->attributes;
     return EXIT_GOOD;
+}
+
+static shardio_direct direct_wish(const settings *s)
+{
+    return s->direct == DIRECT_ON ? SHARDIO_DIRECT_ON : s->direct == DIRECT_OFF ? SHARDIO_DIRECT_OFF : SHARDIO_DIRECT_AUTO;
 }
 
 /* How the array is written; the same for a new one and one that is continued. */
@@ -1137,8 +1621,7 @@ static int set_writing(import_job *job)
     o->path = s->path;
     o->buffer_size = (size_t)s->buffer;
     o->memory = (size_t)s->memory;
-    o->direct = s->direct == DIRECT_ON ? SHARDIO_DIRECT_ON : s->direct == DIRECT_OFF ? SHARDIO_DIRECT_OFF
-                                                                                     : SHARDIO_DIRECT_AUTO;
+    o->direct = direct_wish(s);
     o->skip_fill = s->skip_fill;
     o->overwrite = s->force;
     o->accounting = &job->accounting;
@@ -1171,13 +1654,15 @@ static int set_chunks(import_job *job)
     shardio_error error;
     int status = check_extents(job, "--chunks", &s->chunks);
     if (status == EXIT_GOOD) status = check_extents(job, "--shards", &s->shards);
+    if (status == EXIT_GOOD) status = check_extents(job, "--subchunks", &s->subchunks);
     if (status != EXIT_GOOD) return status;
     if (s->shards.count > 0 && s->chunks.count == 0) return complain(s, EXIT_USAGE, "--shards needs --chunks");
     memcpy(o->chunk, s->chunks.of, sizeof o->chunk);
     memcpy(o->shard, s->shards.of, sizeof o->shard);
     if (s->chunks.count == 0 && shardio_array_suggest(o, s->memory, 0, &error) != SHARDIO_OK)
         return complain_error(s, &error);
-    return EXIT_GOOD;
+    o->codec_list = job->codecs;
+    return write_codec_list(s, o, job->codecs, sizeof job->codecs);
 }
 
 /* What a new array is. */
@@ -1185,25 +1670,34 @@ static int set_identity(import_job *job)
 {
     const settings *s = job->s;
     shardio_array_options *o = &job->options;
+    char type[32];
     o->ndim = job->in.ndim;
     o->dtype = job->in.dtype;
+    o->raw_bytes = o->dtype == SHARDIO_RAW ? (uint32_t)job->in.element : 0;
     memcpy(o->shape, job->in.shape, sizeof o->shape);
-    o->index_at_start = s->index == INDEX_START;
     int status = set_chunks(job);
     if (status == EXIT_GOOD && s->names != NULL) status = split_names(job);
     if (status == EXIT_GOOD && s->attributes != NULL) status = read_attributes(job);
     if (status != EXIT_GOOD || s->fill == NULL) return status;
-    if (!parse_fill(s->fill, o->dtype, job->fill))
-        return complain(s, EXIT_USAGE, "--fill %s: no value of type %s", s->fill, shardio_dtype_name(o->dtype));
+    if (!parse_fill(s->fill, o->dtype, job->in.element, job->fill))
+        return complain(s, EXIT_USAGE, "--fill %s: no value of type %s", s->fill,
+                        type_text(o->dtype, job->in.element, type));
     o->fill_value = job->fill;
     return EXIT_GOOD;
+}
+
+/* What this build cannot write is a mistake on the command line where it was asked for there. */
+static int complain_creating(const settings *s, const shardio_error *error)
+{
+    const int status = complain_error(s, error);
+    return error->status == SHARDIO_ERR_UNSUPPORTED && !s->append ? EXIT_USAGE : status;
 }
 
 /* After create or continue: the error that sticks to the array, or what it turned out to be. */
 static int look_at_array(import_job *job)
 {
     shardio_error error = shardio_array_error(job->array);
-    if (error.status != SHARDIO_OK) return complain_error(job->s, &error);
+    if (error.status != SHARDIO_OK) return complain_creating(job->s, &error);
     shardio_array_describe(job->array, &job->facts);
     return EXIT_GOOD;
 }
@@ -1218,7 +1712,7 @@ static int begin_new(import_job *job)
     if (status != EXIT_GOOD) return status;
     size_t length = strlen(s->output) + (s->path != NULL ? strlen(s->path) + 1 : 0);
     if (shardio_array_memory(&job->options, length, &job->plan, &error) != SHARDIO_OK)
-        return complain_error(s, &error);
+        return complain_creating(s, &error);
     job->array = shardio_array_create(s->output, &job->options);
     return look_at_array(job);
 }
@@ -1230,9 +1724,9 @@ static int check_match(const import_job *job)
     const shardio_array_facts *f = &job->facts;
     char ours[LIST_TEXT], theirs[LIST_TEXT];
     int status = in->npy ? EXIT_TROUBLE : EXIT_USAGE;
-    if (in->dtype != f->dtype)
+    if (in->dtype != f->dtype || in->element != f->element_size)
         return complain(job->s, status, "the input is of type %s, the array of %s",
-                        shardio_dtype_name(in->dtype), shardio_dtype_name(f->dtype));
+                        type_text(in->dtype, in->element, ours), type_text(f->dtype, f->element_size, theirs));
     if (in->ndim != f->ndim || memcmp(in->shape + 1, f->shape + 1, (in->ndim - 1) * sizeof in->shape[0]) != 0)
         return complain(job->s, status, "frames of the input are %s, those of the array %s",
                         list_text(in->shape + 1, in->ndim - 1, " x ", ours),
@@ -1244,7 +1738,8 @@ static int check_match(const import_job *job)
 static const char *option_for_new(const settings *s)
 {
     return s->chunks.count > 0 ? "--chunks" : s->shards.count > 0 ? "--shards" : s->index != 0 ? "--index"
-         : s->fill != NULL ? "--fill" : s->names != NULL ? "--names" : s->attributes != NULL ? "--attrs"
+         : s->subchunks.count > 0 ? "--subchunks" : s->codec != NULL ? "--codec" : s->chunk_crc ? "--chunk-crc"
+         : s->outer_codec != NULL ? "--outer-codec" : s->transpose != NULL ? "--transpose" : s->fill != NULL ? "--fill" : s->names != NULL ? "--names" : s->attributes != NULL ? "--attrs"
          : s->force ? "--force" : NULL;
 }
 
@@ -1276,7 +1771,7 @@ static int begin_append(import_job *job)
 /* Appends whole elements of `size` bytes in all, with a checkpoint wherever --checkpoint wants one. */
 static int append_bytes(import_job *job, uint8_t *data, size_t size)
 {
-    const size_t element = shardio_dtype_size(job->in.dtype);
+    const size_t element = job->in.element;
     const uint64_t step = job->checkpoint_elements;
     if (job->in.big_endian != machine_is_big_endian()) swap_units(data, size, unit_of(job->in.dtype));
     for (uint64_t left = size / element; left > 0;) {
@@ -1299,7 +1794,7 @@ static int append_bytes(import_job *job, uint8_t *data, size_t size)
 /* C order: from the input to the array as it comes, so that a camera's frames are soon there. */
 static int copy_frames(import_job *job)
 {
-    const size_t size = 4 * (size_t)MIB, element = shardio_dtype_size(job->in.dtype);
+    const size_t size = 4 * (size_t)MIB, element = job->in.element;
     const uint64_t total = job->in.bytes;
     void *whole;
     uint8_t *block = aligned_memory(size, &whole);
@@ -1322,6 +1817,15 @@ static int copy_frames(import_job *job)
     job->lost = held;
     job->passes = 1;
     return status;
+}
+
+/* Elements that were read beforehand. */
+static int copy_texts(import_job *job)
+{
+    const uint64_t most = job->in.bytes / sizeof(shardio_bytes);       /* of an open end: more than there are */
+    const size_t count = job->in.text.count < most ? job->in.text.count : (size_t)most;
+    job->passes = 1;
+    return append_bytes(job, (uint8_t *)job->in.text.of, count * sizeof(shardio_bytes));
 }
 
 /* >>fortran --------------------------------------------------------------------------------------------------- */
@@ -1392,7 +1896,7 @@ static void gather_block(gather *g, const source *in, const uint8_t *data, uint6
 static int gather_pass(import_job *job, gather *g, uint8_t *block, size_t block_bytes, uint64_t pass)
 {
     source *in = &job->in;
-    size_t size = shardio_dtype_size(in->dtype), got;
+    size_t size = in->element, got;
     memset(g->place, 0, sizeof g->place);
     g->inside = g->row = 0;
     if (!seek_to(in->file, in->begin)) return complain_read(job->s, in);
@@ -1412,7 +1916,7 @@ static int gather_pass(import_job *job, gather *g, uint8_t *block, size_t block_
 static uint64_t gather_size(const import_job *job)
 {
     const source *in = &job->in;
-    uint64_t memory = job->s->memory > 0 ? job->s->memory : 256 * MIB, element = shardio_dtype_size(in->dtype);
+    uint64_t memory = job->s->memory > 0 ? job->s->memory : 256 * MIB, element = in->element;
     if (memory >= in->bytes) return in->bytes / element;
     if (memory >= in->frame_bytes) return memory / in->frame_bytes * in->frame_elements;
     return memory < element ? 1 : memory / element;
@@ -1426,17 +1930,17 @@ static int announce_passes(import_job *job, uint64_t held)
         return complain(job->s, EXIT_TROUBLE, "%s: Fortran order cannot be read from a pipe", in->name);
     if (in->size - in->begin < in->bytes)
         return complain(job->s, EXIT_TROUBLE, "%s: shorter than its header says", in->name);
-    if (in->bytes > 0) job->passes = (in->bytes / shardio_dtype_size(in->dtype) - 1) / held + 1;
+    if (in->bytes > 0) job->passes = (in->bytes / in->element - 1) / held + 1;
     if (job->s->quiet) return EXIT_GOOD;
     return complain(job->s, EXIT_GOOD, "%s is in Fortran order: %" PRIu64 " pass%s over it with %s of memory (--memory)",
                     in->name, job->passes, job->passes == 1 ? "" : "es",
-                    human(held * shardio_dtype_size(in->dtype), memory));
+                    human(held * in->element, memory));
 }
 
 static int copy_fortran(import_job *job)
 {
     source *in = &job->in;
-    const size_t size = shardio_dtype_size(in->dtype), block_bytes = 4 * (size_t)MIB;
+    const size_t size = in->element, block_bytes = 4 * (size_t)MIB;
     uint64_t held = gather_size(job), total = in->bytes / size;
     void *whole_out = NULL, *whole_block = NULL;
     gather g;
@@ -1466,6 +1970,12 @@ static uint64_t frames_imported(const import_job *job)
     return job->elements / in->frame_elements + (job->elements % in->frame_elements != 0);
 }
 
+/* Of elements; of texts their own bytes. */
+static uint64_t imported_bytes(const import_job *job)
+{
+    return is_variable(job->in.dtype) ? job->in.text.bytes : frames_imported(job) * job->in.frame_bytes;
+}
+
 /* The input's end was not where type and shape say: reported in one line, not refused. */
 static void warn_of_ending(const import_job *job)
 {
@@ -1483,8 +1993,9 @@ static void warn_of_ending(const import_job *job)
         complain(job->s, EXIT_GOOD, "%s ended after %" PRIu64 "%s frame%s%s%s", in->name, reached, of,
                  plural(bounded ? in->frames : reached), frame, element);
     else if (bounded && in->size != UNKNOWN && in->size - in->begin > in->bytes)
-        complain(job->s, EXIT_GOOD, "%s: %" PRIu64 " bytes behind the last frame were left out", in->name,
-                 in->size - in->begin - in->bytes);
+        complain(job->s, EXIT_GOOD, "%s: %" PRIu64 " %s behind the last frame were left out", in->name,
+                 (in->size - in->begin - in->bytes) / (is_variable(in->dtype) ? in->element : 1),
+                 is_variable(in->dtype) ? "elements" : "bytes");
     else if (bounded && in->size == UNKNOWN && holds_more(in->file))
         complain(job->s, EXIT_GOOD, "%s goes on behind the last frame: that was left out", in->name);
 }
@@ -1495,18 +2006,17 @@ static void build_import_json(shardio_text *t, const void *context)
     const shardio_accounting *a = &job->accounting;
     const shardio_array_facts *f = &job->facts;
     uint64_t shape[SHARDIO_MAX_DIMS];
-    char seconds[32];
+    char text[32];
     memcpy(shape, f->shape, sizeof shape);
     shape[0] = (job->s->append ? f->shape[0] : 0) + frames_imported(job);
-    snprintf(seconds, sizeof seconds, "%.6f", job->seconds);
     shardio_text_add(t, "{\"output\": ");
     shardio_text_add_string(t, job->s->output);
     add_number(t, "frames", frames_imported(job));
     add_list(t, "shape", shape, f->ndim);
     add_list(t, "chunks", f->chunk, f->ndim);
     add_list(t, "shards", f->sharded ? f->shard : NULL, f->ndim);
-    add_string(t, "dtype", shardio_dtype_name(f->dtype));
-    add_number(t, "logical_bytes", frames_imported(job) * job->in.frame_bytes);
+    add_string(t, "dtype", type_text(f->dtype, f->element_size, text));
+    add_number(t, "logical_bytes", imported_bytes(job));
     add_number(t, "file_bytes", a->logical_bytes);
     add_number(t, "files", a->files);
     add_number(t, "device_calls", a->device_calls);
@@ -1517,8 +2027,9 @@ static void build_import_json(shardio_text *t, const void *context)
     add_number(t, "dead_bytes", a->dead_bytes);
     add_number(t, "passes", job->passes);
     add_number(t, "memory_planned", job->plan.total > 0 ? job->plan.total : f->memory);
+    snprintf(text, sizeof text, "%.6f", job->seconds);
     add_name(t, "seconds");
-    shardio_text_add(t, seconds);
+    shardio_text_add(t, text);
     shardio_text_add(t, "}");
 }
 
@@ -1527,7 +2038,7 @@ static void print_import_summary(const import_job *job)
     const shardio_array_facts *f = &job->facts;
     const shardio_accounting *a = &job->accounting;
     char list[LIST_TEXT], bytes[32], rate[32], files[32];
-    uint64_t size = frames_imported(job) * job->in.frame_bytes;
+    uint64_t size = imported_bytes(job);
     human(size, bytes);
     human(job->seconds > 0 ? (uint64_t)((double)size / job->seconds) : 0, rate);
     printf("%s: %" PRIu64 " frame%s %s, %s in %.2f s (%s/s)\n", job->s->output, frames_imported(job),
@@ -1564,7 +2075,8 @@ static int run_import(const settings *s)
     job.progress = bar_begin(s);
     int status = open_source(s, &job.in);
     if (status == EXIT_GOOD) status = s->append ? begin_append(&job) : begin_new(&job);
-    if (status == EXIT_GOOD) status = job.in.fortran ? copy_fortran(&job) : copy_frames(&job);
+    if (status == EXIT_GOOD)
+        status = is_variable(job.in.dtype) ? copy_texts(&job) : job.in.fortran ? copy_fortran(&job) : copy_frames(&job);
     if (status == EXIT_GOOD) status = finish_import(&job);
     if (job.array != NULL) shardio_array_abort(job.array);
     close_source(&job.in);
@@ -1596,6 +2108,7 @@ static int open_sink(const settings *s, sink *out, const char *path)
         return EXIT_GOOD;
     }
     options.overwrite = s->force;
+    options.direct = direct_wish(s);
     if (shardio_slot_create(&out->slot, path, &options) == SHARDIO_OK) return EXIT_GOOD;
     return complain_error(s, &out->slot.error);
 }
@@ -1631,20 +2144,21 @@ static int refuse_file(const settings *s)
                     shards_too ? "; if it is a shard, --chunks N says what it holds" : "");
 }
 
-static shardio_array *open_in(const settings *s, const shardio_store *store, shardio_error *error)
+static shardio_array *open_in(const shardio_store *store, const char *path, bool unbuffered, shardio_error *error)
 {
     shardio_array_options options = {0};
-    options.path = s->path;
+    options.path = path;
+    options.unbuffered = unbuffered;
     return shardio_array_open_in(store, &options, error);
 }
 
 /* Opens INPUT for reading; on trouble there is nothing to close. */
-static int open_array(const settings *s, const shardio_store *store, shardio_array **array)
+static int open_array(const settings *s, const shardio_store *store, bool unbuffered, shardio_array **array)
 {
     shardio_error error;
     int status = refuse_file(s);
     if (status != EXIT_GOOD) return status;
-    *array = open_in(s, store, &error);
+    *array = open_in(store, s->path, unbuffered, &error);
     if (error.status == SHARDIO_OK) return EXIT_GOOD;
     shardio_array_close(*array);
     return complain_error(s, &error);
@@ -1667,19 +2181,17 @@ static shardio_status open_shard(const settings *s, shardio_shard_reader *reader
     return shardio_shard_open(reader, s->input, &layout, NULL, error);
 }
 
-/* >>export ---------------------------------------------------------------------------------------------------- */
+/* >>region ---------------------------------------------------------------------------------------------------- */
 
-typedef struct export_job {
-    const settings *s;
-    shardio_array *array;
-    shardio_array_facts facts;
-    uint64_t start[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS];     /* the region */
-    uint32_t split;            /* blocks are runs along this dimension, whole along all later ones */
-    uint64_t step;             /* of so many */
-    uint64_t done, bytes;      /* of elements */
-    sink out;
-    bar progress;
-} export_job;
+/* A region of an array and the blocks that it is cut into, each of which fits the memory: runs along one dimension,
+   whole along all later ones. One after the other they are the region in C order. */
+typedef struct region {
+    uint32_t ndim, split;
+    uint64_t start[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS];
+    uint64_t step;                         /* a block ends at the next multiple of it along dimension `split` */
+    uint64_t at[SHARDIO_MAX_DIMS], extent[SHARDIO_MAX_DIMS];           /* the block of the moment */
+    uint64_t elements, most;               /* of the region; in the largest block */
+} region;
 
 /* "0:16", "5", ":7", "3:", ":" or nothing, up to a comma or the end; moves on behind it. */
 static bool parse_part(const char **text, uint64_t extent, uint64_t *start, uint64_t *count)
@@ -1699,14 +2211,15 @@ static bool parse_part(const char **text, uint64_t extent, uint64_t *start, uint
     return true;
 }
 
-static int parse_region(export_job *job)
+static int parse_region(const settings *s, const shardio_array_facts *f, region *r)
 {
-    const settings *s = job->s;
-    const shardio_array_facts *f = &job->facts;
     char shape[LIST_TEXT];
     const char *text = s->region != NULL ? s->region : "";
+    memset(r, 0, sizeof *r);
+    r->ndim = f->ndim;
+    r->count[0] = 1;           /* of an array without dimensions, which is a block of one element */
     for (uint32_t i = 0; i < f->ndim; i++) {
-        if (!parse_part(&text, f->shape[i], &job->start[i], &job->count[i]))
+        if (!parse_part(&text, f->shape[i], &r->start[i], &r->count[i]))
             return complain(s, EXIT_USAGE, "--region %s: dimension %" PRIu32 " is not begin:end within %s",
                             s->region, i, list_text(f->shape, f->ndim, ",", shape));
         if (*text == ',' && i + 1 < f->ndim) text++;
@@ -1717,26 +2230,82 @@ static int parse_region(export_job *job)
     return EXIT_GOOD;
 }
 
-/* Cuts the region into blocks that fit the memory: along the first dimension that allows it, in whole chunks where
-   they fit. */
-static int plan_blocks(export_job *job)
+/* Cuts the region along the first dimension that allows it, at the borders of shards where the memory holds one, or of
+   chunks. `element`: bytes of memory for one. */
+static int plan_blocks(const settings *s, const shardio_array_facts *f, uint64_t memory, uint64_t element, region *r)
 {
-    const shardio_array_facts *f = &job->facts;
-    uint64_t memory = job->s->memory > 0 ? job->s->memory : 64 * MIB, inside = shardio_dtype_size(f->dtype);
-    if (!multiply_all(job->count, f->ndim, &job->bytes) || !multiply(job->bytes, inside, &job->bytes))
-        return complain(job->s, EXIT_TROUBLE, "%s: its shape exceeds 2^64 bytes", job->s->input);
-    if (job->bytes == 0) return EXIT_GOOD;
-    for (job->split = f->ndim; job->split > 1; job->split--) {
-        if (inside * job->count[job->split - 1] > memory) break;
-        inside *= job->count[job->split - 1];
+    uint64_t inside = element, bytes;
+    if (!multiply_all(r->count, r->ndim, &r->elements) || !multiply(r->elements, f->element_size, &bytes))
+        return complain(s, EXIT_TROUBLE, "%s: its shape exceeds 2^64 bytes", s->input);
+    if (r->elements == 0) return EXIT_GOOD;
+    for (r->split = r->ndim; r->split > 1; r->split--) {
+        if (inside * r->count[r->split - 1] > memory) break;
+        inside *= r->count[r->split - 1];
     }
-    if (job->split > 0) job->split--;
-    job->step = memory / inside > 0 ? memory / inside : 1;
-    if (job->step > job->count[job->split]) job->step = job->count[job->split];
-    else if (job->step > f->chunk[job->split]) job->step -= job->step % f->chunk[job->split];
-    if (job->step * inside > SIZE_MAX) return out_of_memory(job->s);
-    return EXIT_GOOD;
+    if (r->split > 0) r->split--;
+    const uint64_t end = r->start[r->split] + r->count[r->split], shard = f->shard[r->split], chunk = f->chunk[r->split];
+    r->step = memory / inside > 0 ? memory / inside : 1;
+    if (r->step >= r->count[r->split]) r->step = end;
+    else if (shard > 0 && r->step > shard) r->step -= r->step % shard;
+    else if (chunk > 0 && r->step > chunk) r->step -= r->step % chunk;
+    r->most = inside / element * (r->step < r->count[r->split] ? r->step : r->count[r->split]);
+    return r->most > SIZE_MAX / 2 / f->element_size ? out_of_memory(s) : EXIT_GOOD;
 }
+
+/* Elements of the block of the moment. */
+static uint64_t block_elements(const region *r)
+{
+    uint64_t count = r->extent[r->split];
+    for (uint32_t i = r->split + 1; i < r->ndim; i++) count *= r->extent[i];
+    return count;
+}
+
+static void cut_block(region *r)
+{
+    const uint32_t k = r->split;
+    const uint64_t left = r->start[k] + r->count[k] - r->at[k], cut = r->step - r->at[k] % r->step;
+    r->extent[k] = left < cut ? left : cut;
+}
+
+/* False: the region is empty. */
+static bool first_block(region *r)
+{
+    memcpy(r->at, r->start, sizeof r->at);
+    for (uint32_t i = 0; i < r->ndim; i++) r->extent[i] = i <= r->split ? 1 : r->count[i];
+    if (r->elements > 0) cut_block(r);
+    return r->elements > 0;
+}
+
+/* Moves on along dimension `split` and carries over to the earlier ones; false at the end. */
+static bool next_block(region *r)
+{
+    uint32_t i = r->split;
+    r->at[i] += r->extent[i];
+    while (r->at[i] >= r->start[i] + r->count[i]) {
+        r->at[i] = r->start[i];
+        if (i == 0) return false;
+        r->at[--i]++;
+    }
+    cut_block(r);
+    return true;
+}
+
+/* Memory that the contents of an element of variable length is taken to have, in addition. */
+enum { USUAL_TEXT = 240 };
+
+/* >>export ---------------------------------------------------------------------------------------------------- */
+
+typedef struct export_job {
+    const settings *s;
+    shardio_array *array;
+    shardio_array_facts facts;
+    region r;
+    int format;
+    uint64_t done;                         /* elements */
+    uint64_t inside[SHARDIO_MAX_DIMS];     /* JSON: elements in one list, from each dimension on */
+    sink out;
+    bar progress;
+} export_job;
 
 /* The header that numpy.save writes, padded to 64 bytes. */
 static int write_npy_header(export_job *job)
@@ -1747,12 +2316,12 @@ static int write_npy_header(export_job *job)
     char text[LIST_TEXT + 192], list[LIST_TEXT];
     shardio_text out = {text, sizeof text, 0};
     shardio_text_add_bytes(&out, begin, sizeof begin - 1);
-    shardio_text_add(&out, shardio_dtype_size(t) > 1 ? "<" : "|");
+    shardio_text_add(&out, unit_of(t) > 1 ? "<" : "|");
     shardio_text_add(&out, t == SHARDIO_BOOL ? "b" : t <= SHARDIO_INT64 ? "i" : t <= SHARDIO_UINT64 ? "u"
-                         : t <= SHARDIO_FLOAT64 ? "f" : "c");
-    shardio_text_add_uint64(&out, shardio_dtype_size(t));
+                         : t <= SHARDIO_FLOAT64 ? "f" : t == SHARDIO_RAW ? "V" : "c");
+    shardio_text_add_uint64(&out, f->element_size);
     shardio_text_add(&out, "', 'fortran_order': False, 'shape': (");
-    shardio_text_add(&out, list_text(job->count, f->ndim, ", ", list));
+    shardio_text_add(&out, list_text(job->r.count, f->ndim, ", ", list));
     shardio_text_add(&out, f->ndim == 1 ? ",), }" : "), }");
     while ((out.size + 1) % 64 != 0) shardio_text_add(&out, " ");
     shardio_text_add(&out, "\n");
@@ -1761,54 +2330,160 @@ static int write_npy_header(export_job *job)
     return write_sink(job->s, &job->out, text, out.size);
 }
 
-/* Reads the block at `start` of extent `count` and writes it. */
-static int copy_block(export_job *job, const uint64_t *start, const uint64_t *count, uint8_t *block, size_t size)
+/* ---- export: as JSON ---- */
+
+static int write_text(export_job *job, const char *text)
 {
+    return write_sink(job->s, &job->out, text, strlen(text));
+}
+
+/* A JSON string of UTF-8, which the library has checked. */
+static int write_string(export_job *job, const char *text, size_t size)
+{
+    int status = write_text(job, "\"");
+    for (size_t i = 0, plain; status == EXIT_GOOD && i < size; i += plain + 1) {
+        char escape[8] = "";
+        for (plain = 0; i + plain < size; plain++) {
+            const unsigned char c = (unsigned char)text[i + plain];
+            if (c == '"' || c == '\\') snprintf(escape, sizeof escape, "\\%c", c);
+            else if (c < ' ') snprintf(escape, sizeof escape, "\\u%04x", c);
+            if (escape[0] != 0) break;
+        }
+        status = write_sink(job->s, &job->out, text + i, plain);
+        if (status == EXIT_GOOD) status = write_text(job, escape);
+    }
+    return status == EXIT_GOOD ? write_text(job, "\"") : status;
+}
+
+static int write_base64(export_job *job, const uint8_t *bytes, size_t size)
+{
+    int status = write_text(job, "\"");
+    for (size_t i = 0; i < size && status == EXIT_GOOD; i += 3) {
+        const size_t n = size - i < 3 ? size - i : 3;
+        const uint32_t group = (uint32_t)bytes[i] << 16 | (n > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
+                               (n > 2 ? bytes[i + 2] : 0u);
+        char digits[4];
+        for (size_t k = 0; k < 4; k++) digits[k] = k <= n ? base64_digits[group >> (18 - 6 * k) & 63] : '=';
+        status = write_sink(job->s, &job->out, digits, sizeof digits);
+    }
+    return status == EXIT_GOOD ? write_text(job, "\"") : status;
+}
+
+static int write_element(export_job *job, const uint8_t *element)
+{
+    char text[8 * RAW_MOST] = "";
+    shardio_text t = {text, sizeof text, 0};
+    shardio_bytes variable;
+    if (is_variable(job->facts.dtype)) {
+        memcpy(&variable, element, sizeof variable);
+        return job->facts.dtype == SHARDIO_STRING ? write_string(job, (const char *)variable.data, variable.size)
+                                                  : write_base64(job, (const uint8_t *)variable.data, variable.size);
+    }
+    add_element(&t, job->facts.dtype, job->facts.element_size, element);
+    return write_text(job, text);
+}
+
+/* The brackets of the lists that begin with element `number`, or end before it, and what separates them. */
+static int write_brackets(export_job *job, uint64_t number)
+{
+    char text[3 * SHARDIO_MAX_DIMS + 4] = "";
+    shardio_text t = {text, sizeof text, 0};
+    uint32_t lists = 0;
+    for (uint32_t i = 0; i < job->r.ndim; i++) lists += number % job->inside[i] == 0;
+    for (uint32_t i = 0; i < lists && number > 0; i++) shardio_text_add(&t, "]");
+    if (number == job->r.elements) return write_text(job, text);
+    if (number > 0) shardio_text_add(&t, lists > 0 ? ",\n" : ", ");
+    for (uint32_t i = 0; i < lists; i++) shardio_text_add(&t, "[");
+    return write_text(job, text);
+}
+
+static int write_json_block(export_job *job, const uint8_t *block, uint64_t count)
+{
+    int status = EXIT_GOOD;
+    for (uint64_t i = 0; i < count && status == EXIT_GOOD; i++, block += job->facts.element_size) {
+        status = write_brackets(job, job->done + i);
+        if (status == EXIT_GOOD) status = write_element(job, block);
+    }
+    return status;
+}
+
+static void begin_lists(export_job *job)
+{
+    uint64_t inside = 1;
+    for (uint32_t i = job->r.ndim; i-- > 0;) job->inside[i] = inside *= job->r.count[i];
+}
+
+static int end_lists(export_job *job)
+{
+    int status = job->r.elements > 0 ? write_brackets(job, job->r.elements) : write_text(job, "[]");
+    return status == EXIT_GOOD ? write_text(job, "\n") : status;
+}
+
+/* ---- export: all of it ---- */
+
+/* What the elements come out as: as the option says, the end of OUTPUT, or their type. */
+static int choose_format(const settings *s, const shardio_array_facts *f, int *format)
+{
+    *format = s->format != 0 ? s->format : ends_with(s->output, ".npy") ? FORMAT_NPY
+            : is_variable(f->dtype) || ends_with(s->output, ".json") ? FORMAT_JSON : FORMAT_RAW;
+    if (!is_variable(f->dtype) || *format == FORMAT_JSON) return EXIT_GOOD;
+    return complain(s, EXIT_USAGE, "elements of type %s are written as JSON only: --format json",
+                    shardio_dtype_name(f->dtype));
+}
+
+/* Reads the block of the moment and writes it. */
+static int copy_block(export_job *job, uint8_t *block)
+{
+    const shardio_array_facts *f = &job->facts;
+    const uint64_t count = block_elements(&job->r);
+    const size_t size = (size_t)count * f->element_size;
     shardio_error error;
+    int status;
     if (interrupted) return complain(job->s, EXIT_TROUBLE, "interrupted");
-    if (shardio_array_read(job->array, start, count, block, size, &error) != SHARDIO_OK) {
+    if (shardio_array_read(job->array, job->r.at, job->r.extent, block, size, &error) != SHARDIO_OK) {
         bar_end(&job->progress);
         return complain_error(job->s, &error);
     }
-    if (machine_is_big_endian()) swap_units(block, size, unit_of(job->facts.dtype));
-    job->done += size;
-    bar_show(&job->progress, job->done, job->bytes);
-    return write_sink(job->s, &job->out, block, size);
-}
-
-/* Moves `at` on by `step` along dimension `split` and carries over to the earlier ones; false at the end. */
-static bool next_block(const export_job *job, uint64_t *at)
-{
-    uint32_t i = job->split;
-    at[i] += job->step;
-    while (at[i] >= job->start[i] + job->count[i]) {
-        at[i] = job->start[i];
-        if (i == 0) return false;
-        at[--i]++;
+    if (job->format == FORMAT_JSON) {
+        status = write_json_block(job, block, count);
+    } else {
+        if (machine_is_big_endian()) swap_units(block, size, unit_of(f->dtype));
+        status = write_sink(job->s, &job->out, block, size);
     }
-    return true;
+    job->done += count;
+    bar_show(&job->progress, job->done * f->element_size, job->r.elements * f->element_size);
+    return status;
 }
 
 static int copy_region(export_job *job)
 {
-    const uint32_t ndim = job->facts.ndim, split = job->split;
-    uint64_t at[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS], inside = shardio_dtype_size(job->facts.dtype);
-    void *whole;
-    if (job->bytes == 0) return EXIT_GOOD;
-    memcpy(at, job->start, sizeof at);
-    for (uint32_t i = 0; i < ndim; i++) count[i] = i <= split ? 1 : job->count[i];
-    for (uint32_t i = split + 1; i < ndim; i++) inside *= count[i];
-    uint8_t *block = aligned_memory((size_t)(job->step * inside), &whole);
+    void *whole = NULL;
+    uint8_t *block = aligned_memory((size_t)job->r.most * job->facts.element_size, &whole);
     int status = block != NULL ? EXIT_GOOD : out_of_memory(job->s);
-    bool more = true;
-    while (status == EXIT_GOOD && more) {
-        uint64_t left = job->start[split] + job->count[split] - at[split];
-        count[split] = left < job->step ? left : job->step;
-        status = copy_block(job, at, count, block, (size_t)(count[split] * inside));
-        more = next_block(job, at);
-    }
+    if (status == EXIT_GOOD && job->format == FORMAT_NPY) status = write_npy_header(job);
+    begin_lists(job);
+    for (bool more = first_block(&job->r); status == EXIT_GOOD && more; more = next_block(&job->r))
+        status = copy_block(job, block);
+    if (status == EXIT_GOOD && job->format == FORMAT_JSON) status = end_lists(job);
     free(whole);
     return status;
+}
+
+static int export_array(export_job *job)
+{
+    const settings *s = job->s;
+    const shardio_array_facts *f = &job->facts;
+    const uint64_t memory = s->memory > 0 ? s->memory : 64 * MIB;
+    int status = choose_format(s, f, &job->format);
+    if (status == EXIT_GOOD) status = parse_region(s, f, &job->r);
+    if (status == EXIT_GOOD)
+        status = plan_blocks(s, f, memory, f->element_size + (is_variable(f->dtype) ? USUAL_TEXT : 0), &job->r);
+    if (status == EXIT_GOOD) status = open_sink(s, &job->out, s->output);
+    if (status != EXIT_GOOD) return status;
+    job->progress = bar_begin(s);
+    status = copy_region(job);
+    bar_end(&job->progress);
+    return close_sink(s, &job->out, status);
 }
 
 static int run_export(const settings *s)
@@ -1817,20 +2492,11 @@ static int run_export(const settings *s)
     memset(&job, 0, sizeof job);
     job.s = s;
     shardio_store store = shardio_store_directory(s->input);
-    int status = open_array(s, &store, &job.array);
+    const bool unbuffered = s->direct == DIRECT_ON || (s->direct != DIRECT_OFF && s->region == NULL);
+    int status = open_array(s, &store, unbuffered, &job.array);
     if (status != EXIT_GOOD) return status;
     shardio_array_describe(job.array, &job.facts);
-    job.count[0] = 1;          /* of an array without dimensions, which is a block of one element */
-    status = parse_region(&job);
-    if (status == EXIT_GOOD) status = plan_blocks(&job);
-    if (status == EXIT_GOOD && (status = open_sink(s, &job.out, s->output)) == EXIT_GOOD) {
-        job.progress = bar_begin(s);
-        if (s->format == FORMAT_NPY || (s->format == 0 && ends_with(s->output, ".npy")))
-            status = write_npy_header(&job);
-        if (status == EXIT_GOOD) status = copy_region(&job);
-        bar_end(&job.progress);
-        status = close_sink(s, &job.out, status);
-    }
+    status = export_array(&job);
     shardio_array_close(job.array);
     return status;
 }
@@ -1930,7 +2596,7 @@ static void build_array_json(shardio_text *t, const void *context)
     add_list(t, "chunks", f->chunk, f->ndim);
     add_list(t, "shards", f->sharded ? f->shard : NULL, f->ndim);
     add_name(t, "fill_value");
-    add_element(t, f->dtype, f->fill_value);
+    add_element(t, f->dtype, f->element_size, (const uint8_t *)f->fill_value);
     add_name(t, "dimension_names");
     shardio_text_add(t, f->has_dimension_names ? "[" : "null");
     if (f->has_dimension_names) add_names(t, f);
@@ -1971,7 +2637,7 @@ static void print_array(const info *job)
     print_list("shape", f->shape, f->ndim);
     print_list("chunks", f->chunk, f->ndim);
     if (f->sharded) print_list("shards", f->shard, f->ndim);
-    add_element(&t, f->dtype, f->fill_value);
+    add_element(&t, f->dtype, f->element_size, (const uint8_t *)f->fill_value);
     print_line("fill value", text);
     t.size = 0;
     add_names(&t, f);
@@ -2000,7 +2666,7 @@ static int run_info_array(const settings *s)
     memset(&job, 0, sizeof job);
     job.s = s;
     shardio_store store = shardio_store_directory(s->input);
-    int status = open_array(s, &store, &array);
+    int status = open_array(s, &store, false, &array);
     if (status != EXIT_GOOD) return status;
     shardio_array_describe(array, &job.facts);
     status = count_files(&job, &store, array);
@@ -2149,7 +2815,7 @@ static void verify_shard(verification *job, shardio_error *error)
 static void verify_array(verification *job, shardio_error *error)
 {
     shardio_store store = shardio_store_directory(job->s->input);
-    shardio_array *array = open_in(job->s, &store, error);
+    shardio_array *array = open_in(&store, job->s->path, false, error);
     if (error->status == SHARDIO_OK)
         shardio_array_verify(array, print_finding, job, bar_progress, &job->progress, error);
     shardio_array_close(array);
@@ -2457,7 +3123,7 @@ static int collect_array(picture *p)
     shardio_array *array;
     shardio_array_facts facts;
     shardio_error error;
-    int status = open_array(p->s, &store, &array);
+    int status = open_array(p->s, &store, false, &array);
     if (status != EXIT_GOOD) return status;
     shardio_array_describe(array, &facts);
     p->layout = &facts.index;
@@ -2516,9 +3182,12 @@ static void print_help(void)
 static void print_version(void)
 {
     const int v = shardio_version();
+    char list[128];
     printf("shardio %d.%d.%d\n", v / 10000, v / 100 % 100, v % 100);
     print_line("crc32c", shardio_crc32c_kind());
-    printf("%-11s bytes, sharding_indexed, %s\n", "codecs", shardio_codec_crc32c()->name);
+    list_codecs(true, list);
+    printf("%-11s bytes, vlen-utf8, vlen-bytes, transpose, sharding_indexed, %s\n", "codecs", list);
+    if (list_codecs(false, list)) printf("%-11s %s (make deps, make examples)\n", "not built in", list);
     printf("%-11s", "types");
     for (int t = 1; t < SHARDIO_DTYPE_COUNT; t++) printf(" %s", shardio_dtype_name((shardio_dtype)t));
     printf("\n%-11s %d-bit, %s-endian\n", "machine", (int)sizeof(void *) * 8,
