@@ -27,7 +27,8 @@
 
    COMPILE   One C or C++ file defines SHARDIO_IMPLEMENTATION before the include; all others just include.
              That file includes shardio.h before any system header (or is compiled with -D_GNU_SOURCE).
-             cc -O2 program.c                    nothing to link
+             cc -O2 program.c                                       nothing to link
+             cc -O2 -DSHARDIO_WITH_ZSTD program.c -lzstd            with a codec that the options below name
 
    CONTENTS  each tag is found twice: >>tag-api in the declarations, >>tag in the implementation
 
@@ -37,10 +38,10 @@
        checksum   CRC32C
        slot       the write coalescer: any bytes in, aligned blocks out
        index      the shard index, kept as its encoded bytes
-       shard      write, update, checkpoint, read and verify one shard file
+       shard      write, update, checkpoint, read, verify, recover and compact one shard file
        json       the reader and writer that zarr.json needs
        codec      how chunk bytes are encoded: a table of callbacks; crc32c, zstd, gzip, blosc, lz4
-       zarr       arrays: create, append, checkpoint, read a region, verify
+       zarr       arrays: create, append, checkpoint, read and write regions, resize, verify; groups, attributes
        store      where the keys live: a directory, memory
 
    ERRORS    Every function that can fail returns a shardio_status; 0 is success. Writers keep their first error:
@@ -69,11 +70,20 @@
        after an update     | chunk 0 | chunk 1 | old index | CRC | new chunk 0 | new index | CRC |
                              dead                dead
 
+       A chunk is the bytes of its elements, or what codecs made of them; or it is a shard itself, whose offsets count
+       from its own start. Codecs around a shard encode it as a whole.
+
    Array in a directory (Zarr v3 core)
 
        movie.zarr/zarr.json          the metadata, replaced by rename at every checkpoint
        movie.zarr/c/0/0/0            a shard (or a chunk, if the array has no shards), key of its grid position
        movie.zarr/c/0/0/0.1f..9e.shardio-tmp     a shard being written; left behind only by a crash
+
+   Group: a directory whose zarr.json says so; arrays and groups lie in directories below it.
+
+   Elements of variable length in a chunk (codecs vlen-utf8, vlen-bytes), all numbers u32, little-endian:
+
+       | number of elements | length | bytes ... | length | bytes ... | ...
 */
 
 #ifndef SHARDIO_H
@@ -909,7 +919,8 @@ typedef struct shardio_array_options {
 } shardio_array_options;
 
 /* Memory that writing an array takes: all of it in one piece, when it is created, and no more later. Only creating and
-   continuing take something besides for a moment: the zarr.json of groups on the way, a chunk that is continued. */
+   continuing take something besides for a moment: the zarr.json of groups on the way, a chunk that is continued. Not
+   counted: contexts of codecs, made at the beginning; contents of strings and bytes, kept until their chunks are written. */
 typedef struct shardio_memory_plan {
     uint64_t total;             /* bytes: the sum of */
     uint64_t rows;              /* gathered rows of chunks */
@@ -939,8 +950,9 @@ SHARDIO_API shardio_array *shardio_array_create(const char *path, const shardio_
    written counts, not what it is. A last chunk that is not full is read and written again. */
 SHARDIO_API shardio_array *shardio_array_continue(const char *path, const shardio_array_options *options);
 
-/* Opens an array for reading. `options` (may be null): path, codecs known besides our own, memory for reading (0: 16
-   MiB), max_open_files, allocator. Never null; an array that could not be opened returns its error from every call. */
+/* Opens an array for reading: one read, of its zarr.json. `options` (may be null): path, codecs known besides our own,
+   memory for reading (0: 16 MiB), max_open_files, index_memory, decoded_limit, metadata_limit, unbuffered, allocator. Never
+   null; an array that could not be opened returns its error from every call. */
 SHARDIO_API shardio_array *shardio_array_open(const char *path, const shardio_array_options *options,
                                               shardio_error *error);
 
@@ -1017,8 +1029,10 @@ typedef struct shardio_array_facts {
 SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, shardio_array_facts *facts);
 
 /* Reads the region that begins at start[] and has extent count[] (ndim numbers each) into `elements` of `size` bytes,
-   C order without gaps, machine's byte order. Missing chunks give the fill value. SHARDIO_ERR_ARGUMENT if the region
-   is not inside the shape or `size` does not fit. `error` may be null. */
+   C order without gaps, machine's byte order. Missing chunks give the fill value. Each chunk takes one read at most,
+   chunks side by side in a file take one together; one of several levels takes one more for each index inside. Memory: what
+   the chunks of a read take together, within options->memory, and the largest chunk, encoded and decoded, in any case.
+   SHARDIO_ERR_ARGUMENT if the region is not inside the shape or `size` does not fit. `error` may be null. */
 SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                               void *elements, size_t size, shardio_error *error);
 
