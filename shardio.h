@@ -27,7 +27,8 @@
 
    COMPILE   One C or C++ file defines SHARDIO_IMPLEMENTATION before the include; all others just include.
              That file includes shardio.h before any system header (or is compiled with -D_GNU_SOURCE).
-             cc -O2 program.c                    nothing to link
+             cc -O2 program.c                                       nothing to link
+             cc -O2 -DSHARDIO_WITH_ZSTD program.c -lzstd            with a codec that the options below name
 
    CONTENTS  each tag is found twice: >>tag-api in the declarations, >>tag in the implementation
 
@@ -37,10 +38,10 @@
        checksum   CRC32C
        slot       the write coalescer: any bytes in, aligned blocks out
        index      the shard index, kept as its encoded bytes
-       shard      write, update, checkpoint, read and verify one shard file
+       shard      write, update, checkpoint, read, verify, recover and compact one shard file
        json       the reader and writer that zarr.json needs
        codec      how chunk bytes are encoded: a table of callbacks; crc32c, zstd, gzip, blosc, lz4
-       zarr       arrays: create, append, checkpoint, read a region, verify
+       zarr       arrays: create, append, checkpoint, read and write regions, resize, verify; groups, attributes
        store      where the keys live: a directory, memory
 
    ERRORS    Every function that can fail returns a shardio_status; 0 is success. Writers keep their first error:
@@ -69,11 +70,20 @@
        after an update     | chunk 0 | chunk 1 | old index | CRC | new chunk 0 | new index | CRC |
                              dead                dead
 
+       A chunk is the bytes of its elements, or what codecs made of them; or it is a shard itself, whose offsets count
+       from its own start. Codecs around a shard encode it as a whole.
+
    Array in a directory (Zarr v3 core)
 
        movie.zarr/zarr.json          the metadata, replaced by rename at every checkpoint
        movie.zarr/c/0/0/0            a shard (or a chunk, if the array has no shards), key of its grid position
        movie.zarr/c/0/0/0.1f..9e.shardio-tmp     a shard being written; left behind only by a crash
+
+   Group: a directory whose zarr.json says so; arrays and groups lie in directories below it.
+
+   Elements of variable length in a chunk (codecs vlen-utf8, vlen-bytes), all numbers u32, little-endian:
+
+       | number of elements | length | bytes ... | length | bytes ... | ...
 */
 
 #ifndef SHARDIO_H
@@ -909,7 +919,8 @@ typedef struct shardio_array_options {
 } shardio_array_options;
 
 /* Memory that writing an array takes: all of it in one piece, when it is created, and no more later. Only creating and
-   continuing take something besides for a moment: the zarr.json of groups on the way, a chunk that is continued. */
+   continuing take something besides for a moment: the zarr.json of groups on the way, a chunk that is continued. Not
+   counted: contexts of codecs, made at the beginning; contents of strings and bytes, kept until their chunks are written. */
 typedef struct shardio_memory_plan {
     uint64_t total;             /* bytes: the sum of */
     uint64_t rows;              /* gathered rows of chunks */
@@ -939,8 +950,9 @@ SHARDIO_API shardio_array *shardio_array_create(const char *path, const shardio_
    written counts, not what it is. A last chunk that is not full is read and written again. */
 SHARDIO_API shardio_array *shardio_array_continue(const char *path, const shardio_array_options *options);
 
-/* Opens an array for reading. `options` (may be null): path, codecs known besides our own, memory for reading (0: 16
-   MiB), max_open_files, allocator. Never null; an array that could not be opened returns its error from every call. */
+/* Opens an array for reading: one read, of its zarr.json. `options` (may be null): path, codecs known besides our own,
+   memory for reading (0: 16 MiB), max_open_files, index_memory, decoded_limit, metadata_limit, unbuffered, allocator. Never
+   null; an array that could not be opened returns its error from every call. */
 SHARDIO_API shardio_array *shardio_array_open(const char *path, const shardio_array_options *options,
                                               shardio_error *error);
 
@@ -1017,8 +1029,10 @@ typedef struct shardio_array_facts {
 SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, shardio_array_facts *facts);
 
 /* Reads the region that begins at start[] and has extent count[] (ndim numbers each) into `elements` of `size` bytes,
-   C order without gaps, machine's byte order. Missing chunks give the fill value. SHARDIO_ERR_ARGUMENT if the region
-   is not inside the shape or `size` does not fit. `error` may be null. */
+   C order without gaps, machine's byte order. Missing chunks give the fill value. Each chunk takes one read at most,
+   chunks side by side in a file take one together; one of several levels takes one more for each index inside. Memory: what
+   the chunks of a read take together, within options->memory, and the largest chunk, encoded and decoded, in any case.
+   SHARDIO_ERR_ARGUMENT if the region is not inside the shape or `size` does not fit. `error` may be null. */
 SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                               void *elements, size_t size, shardio_error *error);
 
@@ -1746,7 +1760,6 @@ static shardio_status shardio_p_os_sync(shardio_p_handle handle, int *code)
 static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_facts *facts, int *code)
 {
     BY_HANDLE_FILE_INFORMATION info;
-    FILE_STORAGE_INFO storage;
     DWORD type = GetFileType(handle);
     if (type != FILE_TYPE_DISK) {
         facts->special = true;
@@ -1758,13 +1771,18 @@ static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_f
     facts->identity[0] = info.dwVolumeSerialNumber;
     facts->identity[1] = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
     facts->identity[2] = (uint64_t)info.ftLastWriteTime.dwHighDateTime << 32 | info.ftLastWriteTime.dwLowDateTime;
+    return SHARDIO_OK;
+}
+
+static void shardio_p_os_alignment(shardio_p_handle handle, shardio_file_facts *facts)
+{
+    FILE_STORAGE_INFO storage;
     facts->memory_alignment = facts->offset_alignment = facts->length_alignment = SHARDIO_P_DEFAULT_BLOCK;
     if (GetFileInformationByHandleEx(handle, FileStorageInfo, &storage, sizeof storage)) {
         DWORD sector = storage.PhysicalBytesPerSectorForPerformance;
         if (sector > SHARDIO_P_DEFAULT_BLOCK && sector <= SHARDIO_P_MAX_BLOCK && (sector & (sector - 1)) == 0)
             facts->memory_alignment = facts->offset_alignment = facts->length_alignment = sector;
     }
-    return SHARDIO_OK;
 }
 
 /* Whether a file is buffered is decided when it is opened: open it again. */
@@ -2056,7 +2074,6 @@ static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_f
     facts->identity[0] = s.st_nlink > 0 ? (uint64_t)s.st_dev + 1 : 0;
     facts->identity[1] = (uint64_t)s.st_ino;
     facts->identity[2] = shardio_p_os_modified(&s);
-    shardio_p_os_alignment(handle, facts);
     return SHARDIO_OK;
 }
 
@@ -2206,6 +2223,8 @@ typedef struct shardio_p_os_file {
     bool stream, overwrite, direct;
     bool unpublished;         /* it has a temporary name, or was created in place and nobody was told */
     bool lost;                /* the name belongs to somebody else's file now */
+    bool aligned;             /* what unbuffered I/O wants was asked for; it stays the same: */
+    uint32_t memory_alignment, offset_alignment, length_alignment;
     uint64_t position;        /* of a stream */
     uint64_t identity[2];     /* device and inode */
     const shardio_allocator *allocator;
@@ -2337,7 +2356,20 @@ static shardio_status shardio_p_osf_resize(void *file, uint64_t size, int *code)
 
 static shardio_status shardio_p_osf_facts(void *file, shardio_file_facts *facts, int *code)
 {
-    return shardio_p_os_facts(((shardio_p_os_file *)file)->handle, facts, code);
+    shardio_p_os_file *f = (shardio_p_os_file *)file;
+    shardio_status status = shardio_p_os_facts(f->handle, facts, code);
+    if (status != SHARDIO_OK || facts->special) return status;
+    if (!f->aligned) {
+        shardio_p_os_alignment(f->handle, facts);
+        f->memory_alignment = facts->memory_alignment;
+        f->offset_alignment = facts->offset_alignment;
+        f->length_alignment = facts->length_alignment;
+        f->aligned = true;
+    }
+    facts->memory_alignment = f->memory_alignment;
+    facts->offset_alignment = f->offset_alignment;
+    facts->length_alignment = f->length_alignment;
+    return SHARDIO_OK;
 }
 
 static shardio_status shardio_p_osf_set_direct(void *file, bool direct, int *code)
@@ -7366,22 +7398,27 @@ static shardio_status shardio_p_write_key(shardio_array *array, const char *key,
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &slot.error);
 }
 
-/* zarr.json with this shape; everything else stays byte for byte. */
-static shardio_status shardio_p_write_metadata(shardio_array *array, const uint64_t *shape)
+/* A zarr.json, whose text was checked before, with another shape; everything else stays byte for byte. */
+static shardio_status shardio_p_write_shape(shardio_array *array, const char *text, size_t size, const uint64_t *shape)
 {
     char extents[SHARDIO_MAX_DIMS * 22 + 4];
     shardio_text list = {extents, sizeof extents, 0};
     shardio_json root, old, pieces[3];
-    (void)shardio_json_parse(array->text, array->text_size, &root, NULL);   /* checked before */
+    (void)shardio_json_parse(text, size, &root, NULL);
     old = shardio_json_member(root, "shape");
     shardio_p_add_extents(&list, shape, array->meta.ndim);
-    pieces[0].text = array->text;
-    pieces[0].size = (size_t)(old.text - array->text);
+    pieces[0].text = text;
+    pieces[0].size = (size_t)(old.text - text);
     pieces[1].text = extents;
     pieces[1].size = list.size;
     pieces[2].text = old.text + old.size;
-    pieces[2].size = array->text_size - pieces[0].size - old.size;
+    pieces[2].size = size - pieces[0].size - old.size;
     return shardio_p_write_key(array, shardio_p_named_key(array, "zarr.json"), pieces, 3);
+}
+
+static shardio_status shardio_p_write_metadata(shardio_array *array, const uint64_t *shape)
+{
+    return shardio_p_write_shape(array, array->text, array->text_size, shape);
 }
 
 /* Reads a small key whole into memory from the array's allocator; *size is what was taken, for the release. */
@@ -8346,11 +8383,11 @@ typedef struct shardio_p_leftover {
     bool found;
 } shardio_p_leftover;
 
-/* Whether a key below an array's prefix is that of some chunk: digits and separators, perhaps behind a "c". Nothing
-   else is ever removed. */
+/* Whether a key below an array's prefix is that of some chunk: digits and separators, perhaps behind a "c", or that
+   alone. Nothing else is ever removed. */
 static bool shardio_p_looks_like_chunk(const char *key)
 {
-    if (*key == 'c') key++;
+    if (*key == 'c' && *++key == 0) return true;   /* of an array without dimensions */
     bool digits = false;
     for (; *key != 0; key++) {
         digits = digits || shardio_p_is_digit(*key);
@@ -9068,6 +9105,15 @@ static shardio_status shardio_p_read_chunk_file(shardio_array *array, const uint
 
 /* -- regions */
 
+/* The boxes of `size` elements that `count` elements from `begin` on lie in: first, and how many. Most reads stay inside
+   one, which takes one division. */
+static inline void shardio_p_cover(uint64_t begin, uint64_t count, uint64_t size, uint64_t *first, uint64_t *number)
+{
+    uint64_t q = begin / size, skipped = begin - q * size;
+    *first = q;
+    *number = count <= size - skipped ? 1 : (skipped + count - 1) / size + 1;
+}
+
 /* The chunks of level k + 1, in a chunk of level k that begins at `origin`, that the region covers: first and number of
    them along each dimension. */
 static void shardio_p_cover_chunks(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, uint64_t *first, uint64_t *number)
@@ -9076,8 +9122,7 @@ static void shardio_p_cover_chunks(const shardio_p_reading *r, uint32_t k, const
     for (uint32_t i = 0; i < m->ndim; i++) {
         uint64_t begin = shardio_p_max(origin[i], r->start[i]) - origin[i], size = m->levels[k + 1].extent[i];
         uint64_t covered = shardio_p_min(m->levels[k].extent[i] - begin, r->count[i] - (origin[i] + begin - r->start[i]));
-        first[i] = begin / size;
-        number[i] = (begin + covered - 1) / size - first[i] + 1;
+        shardio_p_cover(begin, covered, size, &first[i], &number[i]);
     }
 }
 
@@ -9243,6 +9288,26 @@ static shardio_status shardio_p_read_nested(shardio_p_shard_reading *s, shardio_
     return shardio_p_read_inner(s->reading, s->level + 1, shardio_p_file_window(&window, &shard->file, offset, length), chunk, true, error);
 }
 
+/* The usual random access, one whole chunk that lies alike: one look at the index, one read. False: it is not that. */
+static bool shardio_p_read_one(shardio_p_shard_reading *s, shardio_shard_reader *shard, const uint64_t *at, shardio_status *status,
+                               shardio_error *error)
+{
+    shardio_array *array = s->reading->array;
+    const uint64_t *extent = array->meta.levels[s->level + 1].extent;
+    uint64_t chunk[SHARDIO_MAX_DIMS];
+    shardio_p_run run;
+    chunk[0] = 0;   /* there may be no dimension */
+    if (!shardio_p_lies_alike(s, shard)) return false;
+    for (uint32_t i = 0; i < array->meta.ndim; i++) chunk[i] = s->origin[i] + at[i] * extent[i];
+    run.to = shardio_p_whole_place(s->reading, chunk, extent);
+    if (run.to == NULL) return false;
+    *status = shardio_shard_locate(shard, shardio_p_number_in_shard(&array->meta, s->level, at), &run.offset, &run.size, error);
+    if (*status == SHARDIO_OK && run.size == SHARDIO_MISSING) return false;
+    if (*status == SHARDIO_OK) *status = shardio_p_check_stored(array, s->level + 1, chunk, run.size, error);
+    if (*status == SHARDIO_OK) *status = shardio_p_read_runs(array, shard, &run, 1, error);
+    return true;
+}
+
 /* Reads what the region covers of a shard of level k that begins at `origin`, in windows of chunks. */
 static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t k, shardio_shard_reader *shard,
                                            const uint64_t *origin, shardio_error *error)
@@ -9255,7 +9320,12 @@ static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t 
     shardio_status status = SHARDIO_OK;
     size_t held = 0;
     shardio_p_cover_chunks(r, k, origin, first, number);
-    memcpy(at, first, sizeof at);
+    more = false;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        at[i] = first[i];
+        more = more || number[i] > 1;
+    }
+    if (!more && shardio_p_read_one(&s, shard, at, &status, error)) return status;
     do {
         window[held++] = shardio_p_number_in_shard(m, k, at);
         more = shardio_p_next_in_order(at, first, number, m->levels[k].order, m->ndim);
@@ -9334,10 +9404,7 @@ static bool shardio_p_packed_strides(const shardio_p_meta *m, const uint64_t *co
 /* Shards, or chunks that are files, that a region covers: the first and how many along each dimension. */
 static void shardio_p_cover_keys(const shardio_p_meta *m, const uint64_t *start, const uint64_t *count, uint64_t *first, uint64_t *number)
 {
-    for (uint32_t i = 0; i < m->ndim; i++) {
-        first[i] = start[i] / m->shard[i];
-        number[i] = (start[i] + count[i] - 1) / m->shard[i] - first[i] + 1;
-    }
+    for (uint32_t i = 0; i < m->ndim; i++) shardio_p_cover(start[i], count[i], m->shard[i], &first[i], &number[i]);
 }
 
 static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_error *error)
@@ -9346,7 +9413,7 @@ static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_
     uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], position[SHARDIO_MAX_DIMS];
     shardio_status status;
     shardio_p_cover_keys(m, r->start, r->count, first, number);
-    memcpy(position, first, sizeof position);
+    for (uint32_t i = 0; i < m->ndim; i++) position[i] = first[i];
     do status = shardio_p_read_part(r, position, error);
     while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
     return status;
@@ -9360,19 +9427,25 @@ static shardio_p_reading shardio_p_reading_of(shardio_array *array, const uint64
     return r;
 }
 
+/* Reads a region that was checked. */
+static shardio_status shardio_p_read_checked(shardio_array *array, const uint64_t *start, const uint64_t *count, void *elements,
+                                             const ptrdiff_t *stride, shardio_error *error)
+{
+    shardio_p_free_pool(array);   /* contents of the last read */
+    shardio_p_reading r = shardio_p_reading_of(array, start, count, (uint8_t *)elements, stride);
+    return shardio_p_read_region(&r, error);
+}
+
 SHARDIO_API shardio_status shardio_array_read_strided(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                                       void *elements, const ptrdiff_t *strides, shardio_error *error)
 {
     bool empty;
     shardio_status status = shardio_p_reader_enter(array, "read", error);
     if (status == SHARDIO_OK) status = shardio_p_check_region(array, "read", start, count, &empty, error);
-    if (status != SHARDIO_OK) return status;
-    shardio_p_free_pool(array);
-    if (empty) return SHARDIO_OK;
+    if (status != SHARDIO_OK || empty) return status;
     if (elements == NULL || (strides == NULL && array->meta.ndim > 0))
         return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "no memory for the region, or no strides");
-    shardio_p_reading r = shardio_p_reading_of(array, start, count, (uint8_t *)elements, strides);
-    return shardio_p_read_region(&r, error);
+    return shardio_p_read_checked(array, start, count, elements, strides, error);
 }
 
 SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64_t *start, const uint64_t *count,
@@ -9385,7 +9458,7 @@ SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64
     if (status != SHARDIO_OK || empty) return status;
     if (elements == NULL || !shardio_p_packed_strides(&array->meta, count, size, stride))
         return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "the region is larger than the memory for it");
-    return shardio_array_read_strided(array, start, count, elements, stride, error);
+    return shardio_p_read_checked(array, start, count, elements, stride, error);
 }
 
 /* -- going on where an array ends */
@@ -10037,6 +10110,28 @@ static void shardio_p_forget_shards(shardio_array *array)
         if (array->kept[i].used != 0) shardio_p_throw_out(array, &array->kept[i]);
 }
 
+/* Writes the shape into zarr.json as it is now: attributes may have been set since the array was opened. */
+static shardio_status shardio_p_rewrite_shape(shardio_array *array, const uint64_t *before)
+{
+    uint64_t now[SHARDIO_MAX_DIMS];
+    uint32_t ndim = 0;
+    shardio_json root;
+    char *text;
+    size_t size;
+    const char *key = shardio_p_named_key(array, "zarr.json");
+    shardio_status status = shardio_p_read_key(array, key, &text, &size, &array->error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_json_parse(text, size - 1, &root, &array->error);
+    if (status != SHARDIO_OK) shardio_p_set_subject(&array->error, key);
+    else status = shardio_p_read_node(root, "array", key, &array->error);
+    if (status == SHARDIO_OK && (shardio_p_read_extents_json(shardio_json_member(root, "shape"), now, &ndim) != NULL ||
+                                 ndim != array->meta.ndim || memcmp(now, before, ndim * sizeof now[0]) != 0))
+        status = shardio_p_array_fail(array, SHARDIO_ERR_CHANGED, "resize", key, 0, "its shape is another one than when it was opened");
+    if (status == SHARDIO_OK) status = shardio_p_write_shape(array, text, size - 1, array->meta.shape);
+    shardio_p_release(array->allocator, text, size, 16);
+    return status;
+}
+
 SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint64_t *shape, bool keep_edge, shardio_error *error)
 {
     uint64_t before[SHARDIO_MAX_DIMS];
@@ -10053,7 +10148,7 @@ SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint
     shardio_p_forget_shards(array);
     const char *wrong = shardio_p_meta_derive(m, false);
     if (wrong != NULL) shardio_p_array_fail(array, status = SHARDIO_ERR_ARGUMENT, "resize", array->prefix, 0, wrong);
-    else status = shardio_p_write_metadata(array, m->shape);
+    else status = shardio_p_rewrite_shape(array, before);
     if (status != SHARDIO_OK) {
         memcpy(m->shape, before, sizeof before);
         (void)shardio_p_meta_derive(m, false);
@@ -10101,7 +10196,7 @@ static bool shardio_p_chunk_decodes(void *context, const shardio_file *file, uin
 {
     const shardio_p_change *c = (const shardio_p_change *)context;
     shardio_array *array = c->array;
-    uint64_t chunk[SHARDIO_MAX_DIMS];
+    uint64_t chunk[SHARDIO_MAX_DIMS] = {0};
     shardio_error error;
     shardio_p_chunk_origin(&array->meta, 0, c->origin, number, chunk);
     shardio_p_reading r = shardio_p_reading_of(array, chunk, array->meta.chunk, NULL, NULL);
