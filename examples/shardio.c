@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -120,6 +121,16 @@ static int64_t read_file(int file, void *memory, size_t size)
 #endif
 }
 
+/* Gives a file another name that nothing has yet. False: errno says why not. */
+static bool rename_new(const char *from, const char *to)
+{
+#ifdef _WIN32
+    return rename(from, to) == 0;              /* does not replace there */
+#else
+    return link(from, to) == 0 && unlink(from) == 0;
+#endif
+}
+
 /* Whether bytes lie ready in a pipe. */
 static bool holds_more(int file)
 {
@@ -189,12 +200,16 @@ typedef struct extents {
 
 /* What the command line said. Words out of a list are numbered from 1; 0: not given. */
 typedef struct settings {
-    const char *command, *input, *output;
+    const char *command;
+    const char *input, *output;            /* the first two arguments, whatever they are called */
+    char **more;                           /* those behind the first */
+    int more_count;
     extents shape, chunks, shards, subchunks;
     const char *dtype, *fill, *names, *attributes, *path, *sync, *region, *svg, *codec, *outer_codec, *transpose;
     uint64_t buffer, memory, checkpoint, shard_chunks;
     int direct, index, index_endian, format;
-    bool skip_fill, append, force, quiet, json, no_checksum, all, help, chunk_crc;
+    bool skip_fill, append, force, quiet, json, no_checksum, all, help, chunk_crc, consolidated, remove, yes, apply,
+         remove_temporary, keep_edge;
 } settings;
 
 enum {
@@ -217,41 +232,74 @@ typedef struct option {
     size_t where;      /* in settings */
 } option;
 
+/* What the command line can be: the words of a command, how many arguments follow, its options. */
+typedef struct command {
+    const char *name, *arguments, *help;
+    int least, most;   /* arguments */
+    int (*run)(const settings *s);
+    const option *options;
+    size_t count;
+} command;
+
+/* >>commands -------------------------------------------------------------------------------------------------- */
+
+static int run_import(const settings *s);
+static int run_create(const settings *s);
+static int run_write(const settings *s);
+static int run_resize(const settings *s);
+static int run_export(const settings *s);
+static int run_ls(const settings *s);
+static int run_info(const settings *s);
+static int run_verify(const settings *s);
+static int run_layout(const settings *s);
+static int run_attrs(const settings *s);
+static int run_group_create(const settings *s);
+static int run_consolidate(const settings *s);
+static int run_rm(const settings *s);
+static int run_recover(const settings *s);
+static int run_compact(const settings *s);
+
 #define AT(member) offsetof(settings, member)
 
-#define OPTION_PATH {"--path", "NAME", "the array NAME inside the group", OPTION_TEXT, AT(path)}
+#define OPTION_PATH {"--path", "NAME", "the node NAME inside it: raw/movie", OPTION_TEXT, AT(path)}
 #define OPTION_FORCE {"--force", NULL, "replace what exists", OPTION_FLAG, AT(force)}
 #define OPTION_QUIET {"--quiet", NULL, "no progress bar, no summary", OPTION_FLAG, AT(quiet)}
 #define OPTION_JSON {"--json", NULL, "the result as one JSON object", OPTION_FLAG, AT(json)}
 #define OPTION_HELP {"--help", NULL, "this text", OPTION_FLAG, AT(help)}
+#define OPTION_APPLY {"--apply", NULL, "do it; without, it is only said what would be done", OPTION_FLAG, AT(apply)}
+#define OPTION_REGION {"--region", "0:16,:,5", "a part of each dimension: begin:end, one index, or all", OPTION_TEXT, AT(region)}
+#define OPTION_TEXT_FORMAT                                                                                       \
+    {"--format", "json|lines", "of input of the types string and bytes; json: nested lists, bytes as Base64",    \
+     OPTION_WORD, AT(format)}
 #define OPTIONS_OF_A_SHARD_FILE                                                                                 \
-    {"--chunks", "N", "INPUT is a single shard file of N chunks", OPTION_COUNT, AT(shard_chunks)},              \
+    {"--chunks", "N", "it is a single shard file of N chunks", OPTION_COUNT, AT(shard_chunks)},                 \
     {"--index", "end|start", "where its index lies; default end", OPTION_WORD, AT(index)},                      \
     {"--index-endian", "little|big", "byte order of its index; default little", OPTION_WORD, AT(index_endian)}, \
     {"--no-checksum", NULL, "its index has no checksum", OPTION_FLAG, AT(no_checksum)}
+#define OPTIONS_OF_A_NEW_ARRAY                                                                                   \
+    {"--chunks", "16,256,256", "elements of a chunk; default: about 1 MiB", OPTION_EXTENTS, AT(chunks)},         \
+    {"--shards", "64,1024,1024", "elements of a shard file; default: one file a chunk if --chunks is given,\n"   \
+                                 "otherwise about 1 GiB", OPTION_EXTENTS, AT(shards)},                           \
+    {"--subchunks", "4,64,64", "elements of the chunks inside each chunk, which is a shard within the shard",    \
+     OPTION_EXTENTS, AT(subchunks)},                                                                             \
+    {"--index", "end|start", "where the index of a shard lies; default end", OPTION_WORD, AT(index)},            \
+    {"--codec", "NAME,...", "of chunks: zstd:3, gzip:6, blosc:lz4:5:shuffle, lz4:1 (with their defaults), crc32c\n" \
+                            "or none", OPTION_TEXT, AT(codec)},                                                  \
+    {"--chunk-crc", NULL, "a CRC32C behind each chunk: crc32c as the last codec", OPTION_FLAG, AT(chunk_crc)},   \
+    {"--outer-codec", "NAME,...", "around whole shards, which are then read and written as a whole",             \
+     OPTION_TEXT, AT(outer_codec)},                                                                              \
+    {"--transpose", "2,0,1|reverse", "order of the dimensions inside a chunk", OPTION_TEXT, AT(transpose)},      \
+    {"--fill", "V", "fill value (0): a number, NaN, -Infinity, true; RE,IM; hex digits of raw bytes; text",      \
+     OPTION_TEXT, AT(fill)},                                                                                     \
+    {"--names", "t,y,x", "names of the dimensions; an empty one is null", OPTION_TEXT, AT(names)},               \
+    {"--attrs", "FILE.json", "attributes: a JSON object", OPTION_TEXT, AT(attributes)},                          \
+    {"--path", "NAME", "the array NAME inside the group; missing groups are created", OPTION_TEXT, AT(path)}
 
 static const option import_options[] = {
     {"--shape", "0,1024,1024", "of raw input; a first 0: until the input ends", OPTION_EXTENTS, AT(shape)},
     {"--dtype", "TYPE", "of raw input (little-endian): uint16, float32, r24 (3 bytes), ...; string and bytes:\n"
                         "lines of text, or INPUT.json", OPTION_TEXT, AT(dtype)},
-    {"--format", "json|lines", "of input of the types string and bytes; json: nested lists, bytes as Base64",
-     OPTION_WORD, AT(format)},
-    {"--chunks", "16,256,256", "elements of a chunk; default: about 1 MiB", OPTION_EXTENTS, AT(chunks)},
-    {"--shards", "64,1024,1024", "elements of a shard file; default: one file a chunk if --chunks is given,\n"
-                                 "otherwise about 1 GiB", OPTION_EXTENTS, AT(shards)},
-    {"--subchunks", "4,64,64", "elements of the chunks inside each chunk, which becomes a shard within the shard",
-     OPTION_EXTENTS, AT(subchunks)},
-    {"--index", "end|start", "where the index of a shard lies; default end", OPTION_WORD, AT(index)},
-    {"--codec", "NAME,...", "of chunks, each NAME one of zstd:3, gzip:6, blosc:lz4:5:shuffle, lz4:1, crc32c (the\n"
-                            "numbers are the defaults), or none", OPTION_TEXT, AT(codec)},
-    {"--chunk-crc", NULL, "a CRC32C behind each chunk: crc32c as the last codec", OPTION_FLAG, AT(chunk_crc)},
-    {"--outer-codec", "NAME,...", "around whole shards, which can then not be read in parts", OPTION_TEXT, AT(outer_codec)},
-    {"--transpose", "2,0,1|reverse", "order of the dimensions within a chunk", OPTION_TEXT, AT(transpose)},
-    {"--fill", "V", "fill value (0): a number, NaN, -Infinity, true; RE,IM; text; hex digits of raw bytes",
-     OPTION_TEXT, AT(fill)},
-    {"--names", "t,y,x", "names of the dimensions; an empty one is null", OPTION_TEXT, AT(names)},
-    {"--attrs", "FILE.json", "attributes: a JSON object", OPTION_TEXT, AT(attributes)},
-    {"--path", "NAME", "write the array NAME inside the group OUTPUT.zarr", OPTION_TEXT, AT(path)},
+    OPTION_TEXT_FORMAT, OPTIONS_OF_A_NEW_ARRAY,
     {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it", OPTION_WORD, AT(direct)},
     {"--sync", "none|finish|BYTES", "durable never, at the end (default), or after every so many bytes as well",
      OPTION_TEXT, AT(sync)},
@@ -265,13 +313,37 @@ static const option import_options[] = {
 };
 
 static const option export_options[] = {
-    {"--region", "0:16,:,5", "a part of each dimension: begin:end, one index, or all", OPTION_TEXT, AT(region)},
+    OPTION_REGION,
     {"--format", "json|raw|npy", "json: nested lists, bytes as Base64; raw: C order, little-endian. Default: by the end\n"
-                                 "of OUTPUT, otherwise raw, and json for string and bytes", OPTION_WORD, AT(format)},
-    {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it, reading whole arrays only",
+                                 "of OUTPUT; otherwise raw, json for string and bytes", OPTION_WORD, AT(format)},
+    {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it, and reading whole arrays only",
      OPTION_WORD, AT(direct)},
     {"--memory", "BYTES", "for the elements read at once (64M)", OPTION_SIZE, AT(memory)},
     OPTION_PATH, OPTION_FORCE, OPTION_QUIET, OPTION_HELP
+};
+
+static const option create_options[] = {
+    {"--shape", "100,1024,1024", "elements along each dimension", OPTION_EXTENTS, AT(shape)},
+    {"--dtype", "TYPE", "uint16, float32, r24 (3 bytes), string, bytes, ...", OPTION_TEXT, AT(dtype)},
+    OPTIONS_OF_A_NEW_ARRAY, OPTION_FORCE, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+static const option write_options[] = {
+    OPTION_REGION, OPTION_TEXT_FORMAT,
+    {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it", OPTION_WORD, AT(direct)},
+    {"--memory", "BYTES", "for the elements written at once (64M); Fortran order has to fit", OPTION_SIZE, AT(memory)},
+    {"--skip-fill", NULL, "leave out chunks of nothing but the fill value", OPTION_FLAG, AT(skip_fill)},
+    OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+static const option resize_options[] = {
+    {"--keep-edge", NULL, "keep what chunks at the edge hold outside the new shape", OPTION_FLAG, AT(keep_edge)},
+    OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+static const option ls_options[] = {
+    {"--consolidated", NULL, "trust consolidated metadata, if there is some", OPTION_FLAG, AT(consolidated)},
+    OPTION_PATH, OPTION_JSON, OPTION_HELP
 };
 
 static const option info_options[] = {OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_JSON, OPTION_HELP};
@@ -286,12 +358,61 @@ static const option layout_options[] = {
     OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_FORCE, OPTION_HELP
 };
 
-typedef struct command {
-    const char *name, *arguments, *help;
-    int (*run)(const settings *s);
-    const option *options;
-    size_t count;
-} command;
+static const option attrs_options[] = {OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP};
+
+static const option group_create_options[] = {OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP};
+
+static const option consolidate_options[] = {
+    {"--remove", NULL, "take consolidated metadata out", OPTION_FLAG, AT(remove)},
+    OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+static const option rm_options[] = {
+    {"--yes", NULL, "do it; without, it is only said what would be removed", OPTION_FLAG, AT(yes)},
+    OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+static const option recover_options[] = {
+    OPTION_APPLY,
+    {"--remove-temporary", NULL, "remove what lost writers left behind and is of no use", OPTION_FLAG, AT(remove_temporary)},
+    {"--all", NULL, "name the shards that are complete, too", OPTION_FLAG, AT(all)},
+    OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+static const option compact_options[] = {
+    OPTION_APPLY,
+    {"--all", NULL, "name the shards without dead bytes, too", OPTION_FLAG, AT(all)},
+    OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+#define OPTIONS_OF(name) run_##name, name##_options, sizeof name##_options / sizeof name##_options[0]
+
+static const command commands[] = {
+    {"import", "INPUT OUTPUT.zarr", "writes a .npy file, a raw file, text or standard input (-) as a Zarr v3 array", 2, 2,
+     OPTIONS_OF(import)},
+    {"export", "INPUT.zarr OUTPUT", "writes an array or a region as .npy, raw bytes or JSON (-: standard output)", 2, 2,
+     OPTIONS_OF(export)},
+    {"create", "OUTPUT.zarr", "creates an array of nothing but the fill value", 1, 1, OPTIONS_OF(create)},
+    {"write", "INPUT ARRAY.zarr", "writes a .npy file, a raw file, text or standard input (-) over a region", 2, 2,
+     OPTIONS_OF(write)},
+    {"resize", "ARRAY.zarr SHAPE", "gives an array another shape: 200,1024,1024", 2, 2, OPTIONS_OF(resize)},
+    {"ls", "PATH", "lists groups and arrays, one a line", 1, 1, OPTIONS_OF(ls)},
+    {"info", "PATH", "says what a group, an array or a shard file is and takes", 1, 1, OPTIONS_OF(info)},
+    {"layout", "PATH", "draws where chunks, index and dead bytes lie in shard files", 1, 1, OPTIONS_OF(layout)},
+    {"verify", "PATH", "looks for damage in all there is; exit status 0: sound, 1: damaged", 1, 1, OPTIONS_OF(verify)},
+    {"recover", "PATH", "brings back shards that a lost writer left torn; first says what it would do", 1, 1,
+     OPTIONS_OF(recover)},
+    {"compact", "PATH", "rewrites shards without dead bytes; first says what it would save", 1, 1, OPTIONS_OF(compact)},
+    {"attrs", "PATH [NAME=VALUE ...]", "prints the attributes, or sets some: VALUE is JSON or text, none removes", 1,
+     INT_MAX, OPTIONS_OF(attrs)},
+    {"group create", "PATH [ATTRIBUTES]", "creates a group, with a JSON object of attributes", 1, 2,
+     OPTIONS_OF(group_create)},
+    {"consolidate", "PATH", "writes the metadata of all nodes below into that of the group", 1, 1,
+     OPTIONS_OF(consolidate)},
+    {"rm", "PATH", "removes a group or an array; first says what it would remove", 1, 1, OPTIONS_OF(rm)}
+};
+
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 /* >>messages -------------------------------------------------------------------------------------------------- */
 
@@ -465,28 +586,43 @@ static int take_option(const command *c, settings *s, int count, char **argument
     return EXIT_GOOD;
 }
 
+/* Takes options and arguments; the arguments end up at the beginning of `arguments`. */
 static int parse_arguments(const command *c, settings *s, int count, char **arguments)
 {
-    const char **places[2] = {&s->input, &s->output};
-    int wanted = strchr(c->arguments, ' ') != NULL ? 2 : 1, given = 0;
+    int given = 0;
     bool options = true;
     s->command = c->name;
     for (int i = 0; i < count; i++) {
-        const char *argument = arguments[i];
+        char *argument = arguments[i];
         if (options && strcmp(argument, "--") == 0) {
             options = false;
         } else if (options && argument[0] == '-' && argument[1] != 0) {
             int status = take_option(c, s, count, arguments, &i);
             if (status != EXIT_GOOD) return status;
-        } else if (given == wanted) {
+        } else if (given == c->most) {
             return complain(s, EXIT_USAGE, "one argument too many: %s", argument);
         } else {
-            *places[given++] = argument;
+            arguments[given++] = argument;
         }
     }
-    if (given < wanted && !s->help)
+    if (given > 0) s->input = arguments[0];
+    if (given > 1) s->output = arguments[1];
+    s->more = arguments + 1;
+    s->more_count = given - 1;
+    if (given < c->least && !s->help)
         return complain(s, EXIT_USAGE, "usage: shardio %s [options] %s", c->name, c->arguments);
     return EXIT_GOOD;
+}
+
+/* The text, its lines after the first one indented. */
+static void print_lines(const char *text, int indent)
+{
+    for (const char *line = text; line != NULL;) {
+        const char *end = strchr(line, '\n');
+        printf("%.*s\n", end != NULL ? (int)(end - line) : (int)strlen(line), line);
+        line = end != NULL ? end + 1 : NULL;
+        if (line != NULL) printf("%*s", indent, "");
+    }
 }
 
 static void print_command_help(const command *c)
@@ -497,12 +633,7 @@ static void print_command_help(const command *c)
         char left[64];
         snprintf(left, sizeof left, "%s %s", o->name, o->value != NULL ? o->value : "");
         printf("  %-26s", left);
-        for (const char *line = o->help; line != NULL;) {
-            const char *end = strchr(line, '\n');
-            printf("%.*s\n", end != NULL ? (int)(end - line) : (int)strlen(line), line);
-            line = end != NULL ? end + 1 : NULL;
-            if (line != NULL) printf("  %-26s", "");
-        }
+        print_lines(o->help, 28);
     }
 }
 
@@ -2164,6 +2295,18 @@ static int open_array(const settings *s, const shardio_store *store, bool unbuff
     return complain_error(s, &error);
 }
 
+/* Visits all shard files of an array. */
+static int visit_shards(const settings *s, shardio_array *array, shardio_shard_visitor visit, void *context)
+{
+    shardio_error error;
+    const shardio_status status = shardio_array_each_shard(array, visit, context, &error);
+    if (status == SHARDIO_OK) return EXIT_GOOD;
+    if (status == SHARDIO_ERR_MEMORY) return out_of_memory(s);
+    if (status == SHARDIO_ERR_CANCELLED) return complain(s, EXIT_TROUBLE, "interrupted");
+    if (error.status != SHARDIO_OK) return complain_error(s, &error);
+    return complain(s, EXIT_TROUBLE, "%s: %s", s->input, shardio_status_text(status));     /* the visitor's own */
+}
+
 /* INPUT as a single shard file, laid out as --chunks and its companions say. */
 static shardio_index_layout layout_of_shard(const settings *s)
 {
@@ -2501,6 +2644,423 @@ static int run_export(const settings *s)
     return status;
 }
 
+/* >>listing --------------------------------------------------------------------------------------------------- */
+
+/* A JSON object whose first member is a list that grows while work goes on: {"files": [...], "sound": true}. With
+   --json only; begun with the first item, so that trouble before leaves standard output empty. */
+typedef struct listing {
+    const settings *s;
+    const char *name;
+    bool begun;
+    uint64_t count;
+} listing;
+
+static void begin_listing(listing *l)
+{
+    if (l->begun) return;
+    printf("{\"%s\": [", l->name);
+    l->begun = true;
+}
+
+static void list_item(listing *l, json_builder build, const void *context)
+{
+    begin_listing(l);
+    if (l->count++ > 0) fputs(", ", stdout);
+    print_json(l->s, build, context);
+}
+
+/* Ends the list and the object; `build` (may be null) adds its other members. */
+static int end_listing(listing *l, json_builder build, const void *context)
+{
+    begin_listing(l);
+    fputs("]", stdout);
+    int status = build != NULL ? print_json(l->s, build, context) : EXIT_GOOD;
+    puts("}");
+    return status;
+}
+
+/* >>nodes ----------------------------------------------------------------------------------------------------- */
+
+/* A node at or below PATH: its zarr.json, or why it could not be read. */
+typedef struct found_node {
+    char *path, *text;                     /* owned; path from the store */
+    shardio_node_kind kind;                /* SHARDIO_NODE_UNKNOWN: not readable, see fault */
+    shardio_json root, attributes, consolidated;       /* pieces of the text */
+    shardio_error fault;
+} found_node;
+
+/* All nodes, parents before children. */
+typedef struct hierarchy {
+    found_node *of;
+    size_t count, capacity, groups, arrays;
+} hierarchy;
+
+static const char *const kind_names[] = {"damaged", "group", "array"};
+
+static char *copy_text(const char *text, size_t size)
+{
+    char *copy = (char *)malloc(size + 1);
+    if (copy == NULL) return NULL;
+    memcpy(copy, text, size);
+    copy[size] = 0;
+    return copy;
+}
+
+/* The same piece of a copy of the text. */
+static shardio_json moved(shardio_json piece, const char *from, const char *to)
+{
+    if (piece.text != NULL) piece.text = to + (piece.text - from);
+    return piece;
+}
+
+static shardio_status keep_node(void *context, const char *path, const shardio_node *node, const shardio_error *fault)
+{
+    hierarchy *all = (hierarchy *)context;
+    if (interrupted) return SHARDIO_ERR_CANCELLED;
+    if (all->count == all->capacity) {
+        size_t capacity = 2 * all->capacity + 64;
+        found_node *of = (found_node *)realloc(all->of, capacity * sizeof *of);
+        if (of == NULL) return SHARDIO_ERR_MEMORY;
+        all->of = of;
+        all->capacity = capacity;
+    }
+    found_node *n = &all->of[all->count++];
+    memset(n, 0, sizeof *n);
+    n->path = copy_text(path, strlen(path));
+    if (node == NULL) {
+        n->fault = *fault;
+        return n->path != NULL ? SHARDIO_OK : SHARDIO_ERR_MEMORY;
+    }
+    n->text = copy_text(node->text, node->size);
+    if (n->path == NULL || n->text == NULL) return SHARDIO_ERR_MEMORY;
+    n->kind = node->kind;
+    n->root = moved(node->root, node->text, n->text);
+    n->attributes = moved(node->attributes, node->text, n->text);
+    n->consolidated = moved(node->consolidated, node->text, n->text);
+    all->groups += node->kind == SHARDIO_NODE_GROUP;
+    all->arrays += node->kind == SHARDIO_NODE_ARRAY;
+    return SHARDIO_OK;
+}
+
+static void free_nodes(hierarchy *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        free(all->of[i].path);
+        free(all->of[i].text);
+    }
+    free(all->of);
+}
+
+/* Paths name by name: what is below a node follows it. */
+static int compare_paths(const char *a, const char *b)
+{
+    while (*a != 0 && *a == *b) a++, b++;
+    const int x = *a == '/' ? 1 : (unsigned char)*a, y = *b == '/' ? 1 : (unsigned char)*b;
+    return x < y ? -1 : x > y;
+}
+
+static int compare_nodes(const void *a, const void *b)
+{
+    return compare_paths(((const found_node *)a)->path, ((const found_node *)b)->path);
+}
+
+static found_node *find_node(const hierarchy *all, const char *path)
+{
+    size_t low = 0, high = all->count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int order = compare_paths(path, all->of[middle].path);
+        if (order == 0) return &all->of[middle];
+        if (order < 0) high = middle;
+        else low = middle + 1;
+    }
+    return NULL;
+}
+
+/* The array that a key is part of, or null. */
+static const found_node *array_above(const hierarchy *all, const char *key)
+{
+    char path[2048];
+    const size_t length = strlen(key);
+    if (length >= sizeof path) return NULL;
+    memcpy(path, key, length + 1);
+    for (size_t i = length + 1; i-- > 0;) {
+        if (path[i] != '/' && i > 0) continue;
+        path[i] = 0;
+        const found_node *n = find_node(all, path);
+        if (n != NULL) return n->kind == SHARDIO_NODE_ARRAY ? n : NULL;
+    }
+    return NULL;
+}
+
+/* Finds all nodes at PATH and below; free_nodes whatever is returned. */
+static int find_nodes(const settings *s, const shardio_store *store, bool consolidated, hierarchy *all)
+{
+    shardio_error error;
+    memset(all, 0, sizeof *all);
+    int status = refuse_file(s);
+    if (status != EXIT_GOOD) return status;
+    const shardio_status walked = shardio_hierarchy_walk(store, s->path, consolidated, keep_node, all, NULL, &error);
+    if (all->count > 1) qsort(all->of, all->count, sizeof all->of[0], compare_nodes);
+    if (walked == SHARDIO_OK) return EXIT_GOOD;
+    if (walked == SHARDIO_ERR_MEMORY) return out_of_memory(s);
+    return walked == SHARDIO_ERR_CANCELLED ? complain(s, EXIT_TROUBLE, "interrupted") : complain_error(s, &error);
+}
+
+/* What the keys below PATH begin with: "raw/", or nothing. */
+static const char *prefix_of(const settings *s, char *prefix, size_t size)
+{
+    const char *path = s->path != NULL ? s->path : "";
+    snprintf(prefix, size, "%s%s", path, path[0] != 0 ? "/" : "");
+    return prefix;
+}
+
+/* How a node is called: its path, or "." for the store itself. */
+static const char *name_of(const char *path)
+{
+    return path[0] != 0 ? path : ".";
+}
+
+/* ---- nodes: what their zarr.json says, without opening the array ---- */
+
+/* JSON on one line. */
+static void add_compact(shardio_text *t, shardio_json value)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < value.size; i++) {
+        const char c = value.text[i];
+        const bool space = c == ' ' || c == '\n' || c == '\t' || c == '\r';
+        if (quoted || !space) shardio_text_add_bytes(t, &c, 1);
+        if (!quoted && (c == ',' || c == ':')) shardio_text_add(t, " ");
+        if (quoted && c == '\\') shardio_text_add_bytes(t, &value.text[++i], 1);
+        else if (c == '"') quoted = !quoted;
+    }
+}
+
+static void add_json(shardio_text *t, const char *name, shardio_json value)
+{
+    add_name(t, name);
+    if (shardio_json_kind(value) != 0) add_compact(t, value);
+    else shardio_text_add(t, "null");
+}
+
+/* A string, number or list as a word: "10,6,8". */
+static void add_word(shardio_text *t, shardio_json value)
+{
+    for (size_t i = 0; i < value.size; i++)
+        if (strchr("\"[] \n\t\r", value.text[i]) == NULL) shardio_text_add_bytes(t, &value.text[i], 1);
+}
+
+/* The name of an extension, {"name": ..., "configuration": ...} or the name alone. */
+static shardio_json extension_name(shardio_json value)
+{
+    return shardio_json_kind(value) == '"' ? value : shardio_json_member(value, "name");
+}
+
+static void add_type_word(shardio_text *t, shardio_json root)
+{
+    uint64_t bytes;
+    const shardio_json type = shardio_json_member(root, "data_type"), name = extension_name(type);
+    const shardio_json length = shardio_json_member(shardio_json_member(type, "configuration"), "length_bytes");
+    if (shardio_json_is(name, "raw_bytes") && shardio_json_uint64(length, &bytes) && bytes <= RAW_MOST) {
+        shardio_text_add(t, "r");              /* as zarr-python says it */
+        shardio_text_add_uint64(t, 8 * bytes);
+    } else {
+        add_word(t, name);
+    }
+}
+
+/* One grid of an array: extents of its chunks and their codecs. */
+typedef struct grid {
+    shardio_json extents, codecs;
+} grid;
+
+enum { MOST_GRIDS = 8 };
+
+/* The grids inside one another, outermost first. */
+static uint32_t read_grids(shardio_json root, grid grids[MOST_GRIDS])
+{
+    uint32_t count = 0;
+    shardio_json inside = shardio_json_member(shardio_json_member(root, "chunk_grid"), "configuration");
+    shardio_json codecs_inside = shardio_json_member(root, "codecs"), value;
+    while (count < MOST_GRIDS && shardio_json_kind(codecs_inside) == '[') {
+        const shardio_json absent = {NULL, 0};
+        size_t at = 0;
+        grid *g = &grids[count++];
+        g->extents = shardio_json_member(inside, "chunk_shape");
+        g->codecs = codecs_inside;
+        inside = absent;
+        while (shardio_json_next(g->codecs, &at, NULL, &value))
+            if (shardio_json_is(extension_name(value), "sharding_indexed"))
+                inside = shardio_json_member(value, "configuration");
+        codecs_inside = shardio_json_member(inside, "codecs");
+    }
+    return count;
+}
+
+/* Whether shards are files that can be read by themselves, without codecs around them. */
+static bool has_shard_files(const shardio_array_facts *f)
+{
+    shardio_json value;
+    size_t at = 0;
+    if (!f->sharded) return false;
+    while (shardio_json_next(f->codec_list, &at, NULL, &value))
+        if (shardio_json_is(extension_name(value), "sharding_indexed")) return !shardio_json_next(f->codec_list, &at, NULL, &value);
+    return false;
+}
+
+static const char *grid_name(uint32_t i, uint32_t count)
+{
+    return count == 1 || i == 1 ? "chunks" : i == 0 ? "shards" : i == 2 ? "subchunks" : "inside";
+}
+
+/* "zstd:3", "blosc:lz4:5:shuffle", "transpose:2,0,1", "bytes:big" */
+static void add_codec_word(shardio_text *t, shardio_json value)
+{
+    static const char *const shown[] = {"order", "endian", "level", "cname", "clevel", "shuffle", "acceleration",
+                                        "index_location"};
+    const shardio_json configuration = shardio_json_member(value, "configuration");
+    add_word(t, extension_name(value));
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        const shardio_json member = shardio_json_member(configuration, shown[i]);
+        if (shardio_json_kind(member) == 0) continue;
+        shardio_text_add(t, ":");
+        add_word(t, member);
+    }
+}
+
+/* Whether a codec only makes bytes of elements, as every array needs it. */
+static bool is_packing(shardio_json value)
+{
+    static const char *const names[] = {"bytes", "vlen-utf8", "vlen-bytes", "sharding_indexed"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (shardio_json_is(extension_name(value), names[i])) return true;
+    return false;
+}
+
+/* The codecs of a grid as words, `before` the first one; `packing`: also those that every array has. */
+static void add_codec_words(shardio_text *t, shardio_json list, const char *before, bool packing)
+{
+    shardio_json value;
+    size_t at = 0;
+    while (shardio_json_next(list, &at, NULL, &value)) {
+        if (!packing && is_packing(value)) continue;
+        shardio_text_add(t, before);
+        add_codec_word(t, value);
+        before = " ";
+    }
+}
+
+/* "uint16  10,6,8  shards 4,6,8  chunks 2,3,4  zstd:3 crc32c" */
+static void add_array_words(shardio_text *t, shardio_json root)
+{
+    grid grids[MOST_GRIDS];
+    const uint32_t count = read_grids(root, grids);
+    add_type_word(t, root);
+    shardio_text_add(t, "  ");
+    add_word(t, shardio_json_member(root, "shape"));
+    for (uint32_t i = 0; i < count; i++) {
+        shardio_text_add(t, "  ");
+        shardio_text_add(t, grid_name(i, count));
+        shardio_text_add(t, " ");
+        add_word(t, grids[i].extents);
+        add_codec_words(t, grids[i].codecs, "  ", false);
+    }
+}
+
+/* A node as one JSON object. */
+static void build_node_json(shardio_text *t, const void *context)
+{
+    const found_node *n = (const found_node *)context;
+    char word[32] = "";
+    shardio_text type = {word, sizeof word, 0};
+    grid grids[MOST_GRIDS];
+    shardio_text_add(t, "{\"path\": ");
+    shardio_text_add_string(t, n->path);
+    add_string(t, "kind", kind_names[n->kind]);
+    if (n->kind == SHARDIO_NODE_ARRAY) {
+        const shardio_json absent = {NULL, 0};
+        const uint32_t count = read_grids(n->root, grids);
+        add_type_word(&type, n->root);
+        add_string(t, "dtype", word);
+        add_json(t, "shape", shardio_json_member(n->root, "shape"));
+        add_json(t, "chunks", count > 0 ? grids[count > 1 ? 1 : 0].extents : absent);
+        add_json(t, "shards", count > 1 ? grids[0].extents : absent);
+        add_json(t, "subchunks", count > 2 ? grids[2].extents : absent);
+        add_json(t, "codecs", shardio_json_member(n->root, "codecs"));
+    }
+    if (n->kind == SHARDIO_NODE_UNKNOWN) {
+        char text[512];
+        add_string(t, "fault", shardio_error_text(&n->fault, text, sizeof text));
+    }
+    shardio_text_add(t, "}");
+}
+
+/* What `add` makes of a value, as memory of its own; null: there is none. */
+static char *text_of(void (*add)(shardio_text *t, shardio_json value), shardio_json value)
+{
+    shardio_text measure = {NULL, 0, 0};
+    add(&measure, value);
+    shardio_text t = {(char *)malloc(measure.size + 1), measure.size + 1, 0};
+    if (t.text == NULL) return NULL;
+    t.text[0] = 0;
+    add(&t, value);
+    return t.text;
+}
+
+/* What stands behind the name of a node. */
+static char *node_words(const found_node *n)
+{
+    char text[512];
+    if (n->kind == SHARDIO_NODE_ARRAY) return text_of(add_array_words, n->root);
+    if (n->kind == SHARDIO_NODE_GROUP) return copy_text("", 0);
+    shardio_error_text(&n->fault, text, sizeof text);
+    return copy_text(text, strlen(text));
+}
+
+/* >>ls -------------------------------------------------------------------------------------------------------- */
+
+static void print_nodes(const settings *s, const hierarchy *all)
+{
+    int width = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        const int length = (int)strlen(name_of(all->of[i].path));
+        if (length > width && length <= 40) width = length;
+    }
+    for (size_t i = 0; i < all->count; i++) {
+        const found_node *n = &all->of[i];
+        char *words = node_words(n);
+        if (words == NULL) out_of_memory(s);
+        else if (words[0] == 0) printf("%-*s  %s\n", width, name_of(n->path), kind_names[n->kind]);
+        else printf("%-*s  %s  %s\n", width, name_of(n->path), kind_names[n->kind], words);
+        free(words);
+    }
+}
+
+static int complain_nodes(const settings *s, const hierarchy *all)
+{
+    const size_t damaged = all->count - all->groups - all->arrays;
+    if (damaged == 0) return EXIT_GOOD;
+    return complain(s, EXIT_TROUBLE, "%s: %zu zarr.json cannot be read (shardio verify says more)", s->input, damaged);
+}
+
+static int run_ls(const settings *s)
+{
+    hierarchy all;
+    shardio_store store = shardio_store_directory(s->input);
+    int status = find_nodes(s, &store, s->consolidated, &all);
+    if (status == EXIT_GOOD && s->json) {
+        listing l = {s, "nodes", false, 0};
+        for (size_t i = 0; i < all.count; i++) list_item(&l, build_node_json, &all.of[i]);
+        status = end_listing(&l, NULL, NULL);
+    } else if (status == EXIT_GOOD) {
+        print_nodes(s, &all);
+    }
+    if (status == EXIT_GOOD) status = complain_nodes(s, &all);
+    free_nodes(&all);
+    return status;
+}
+
 /* >>info ------------------------------------------------------------------------------------------------------ */
 
 /* All shard files of an array taken together. */
@@ -2510,7 +3070,10 @@ typedef struct totals {
 
 typedef struct info {
     const settings *s;
+    const shardio_node *node;
     shardio_array_facts facts;
+    grid grids[MOST_GRIDS];
+    uint32_t grid_count;
     totals all;
 } info;
 
@@ -2546,14 +3109,10 @@ static bool count_temporary(void *context, const char *key, uint64_t size, bool 
 
 static int count_files(info *job, const shardio_store *store, shardio_array *array)
 {
-    shardio_error error;
-    char prefix[1024] = "";
-    int code = 0;
-    if (shardio_array_each_shard(array, count_shard, &job->all, &error) != SHARDIO_OK)
-        return complain_error(job->s, &error);
-    if (job->s->path != NULL) snprintf(prefix, sizeof prefix, "%s/", job->s->path);
-    store->functions->list(store->context, prefix, count_temporary, &job->all, &code);
-    return EXIT_GOOD;
+    int code = 0, status = visit_shards(job->s, array, count_shard, &job->all);
+    if (status == EXIT_GOOD)
+        store->functions->list(store->context, job->facts.key_prefix, count_temporary, &job->all, &code);
+    return status;
 }
 
 static void add_names(shardio_text *t, const shardio_array_facts *f)
@@ -2562,14 +3121,6 @@ static void add_names(shardio_text *t, const shardio_array_facts *f)
         if (i > 0) shardio_text_add(t, ", ");
         if (f->dimension_names[i] != NULL) shardio_text_add_string(t, f->dimension_names[i]);
         else shardio_text_add(t, "null");
-    }
-}
-
-static void add_codecs(shardio_text *t, const shardio_array_facts *f)
-{
-    for (uint32_t i = 0; i < f->codecs; i++) {
-        if (i > 0) shardio_text_add(t, ", ");
-        shardio_text_add_string(t, f->codec_names[i]);
     }
 }
 
@@ -2583,34 +3134,50 @@ static void add_index(shardio_text *t, const shardio_index_layout *index)
     shardio_text_add(t, "}");
 }
 
+static void add_keys(shardio_text *t, const shardio_array_facts *f)
+{
+    const char separator[2] = {f->key_separator, 0};
+    add_name(t, "keys");
+    shardio_text_add(t, f->key_v2 ? "{\"encoding\": \"v2\"" : "{\"encoding\": \"default\"");
+    add_string(t, "separator", separator);
+    shardio_text_add(t, "}");
+}
+
+static void add_totals(shardio_text *t, const totals *all)
+{
+    add_number(t, "files", all->files);
+    add_number(t, "file_bytes", all->bytes);
+    add_number(t, "live_bytes", all->live);
+    add_number(t, "index_bytes", all->index);
+    add_number(t, "dead_bytes", all->dead);
+    add_number(t, "damaged_files", all->unreadable);
+    add_number(t, "temporary_files", all->temporary);
+}
+
 static void build_array_json(shardio_text *t, const void *context)
 {
     const info *job = (const info *)context;
     const shardio_array_facts *f = &job->facts;
+    const shardio_json absent = {NULL, 0};
+    char type[32];
     shardio_text_add(t, "{\"kind\": \"array\"");
     add_string(t, "name", job->s->input);
     add_string(t, "path", job->s->path);
-    add_string(t, "dtype", shardio_dtype_name(f->dtype));
+    add_string(t, "dtype", type_text(f->dtype, f->element_size, type));
     add_string(t, "endian", f->big_endian ? "big" : "little");
     add_list(t, "shape", f->shape, f->ndim);
     add_list(t, "chunks", f->chunk, f->ndim);
     add_list(t, "shards", f->sharded ? f->shard : NULL, f->ndim);
-    add_name(t, "fill_value");
-    add_element(t, f->dtype, f->element_size, (const uint8_t *)f->fill_value);
+    add_json(t, "subchunks", job->grid_count > 2 ? job->grids[2].extents : absent);
+    add_json(t, "fill_value", shardio_json_member(job->node->root, "fill_value"));
     add_name(t, "dimension_names");
     shardio_text_add(t, f->has_dimension_names ? "[" : "null");
     if (f->has_dimension_names) add_names(t, f);
-    shardio_text_add(t, f->has_dimension_names ? "], \"codecs\": [" : ", \"codecs\": [");
-    add_codecs(t, f);
-    shardio_text_add(t, "]");
+    shardio_text_add(t, f->has_dimension_names ? "]" : "");
+    add_json(t, "codecs", f->codec_list);
     if (f->sharded) add_index(t, &f->index);
-    add_number(t, "files", job->all.files);
-    add_number(t, "file_bytes", job->all.bytes);
-    add_number(t, "live_bytes", job->all.live);
-    add_number(t, "index_bytes", job->all.index);
-    add_number(t, "dead_bytes", job->all.dead);
-    add_number(t, "damaged_files", job->all.unreadable);
-    add_number(t, "temporary_files", job->all.temporary);
+    add_keys(t, f);
+    add_totals(t, &job->all);
     add_name(t, "attributes");
     shardio_text_add(t, f->attributes);
     shardio_text_add(t, "}");
@@ -2627,31 +3194,59 @@ static void print_list(const char *name, const uint64_t *of, uint32_t count)
     print_line(name, list_text(of, count, ", ", text));
 }
 
-static void print_array(const info *job)
+/* A line with a piece of zarr.json. */
+static void print_json_line(const char *name, shardio_json value, const char *absent)
+{
+    char *text = shardio_json_kind(value) != 0 ? text_of(add_compact, value) : NULL;
+    print_line(name, text != NULL ? text : absent);
+    free(text);
+}
+
+static void add_all_codec_words(shardio_text *t, shardio_json list)
+{
+    add_codec_words(t, list, "", true);
+}
+
+/* A line for the codecs of each grid, the innermost first. */
+static void print_codecs(const info *job)
+{
+    for (uint32_t i = job->grid_count; i-- > 0;) {
+        char *words = text_of(add_all_codec_words, job->grids[i].codecs);
+        printf("%-11s of %s: %s\n", i + 1 == job->grid_count ? "codecs" : "", grid_name(i, job->grid_count),
+               words != NULL ? words : "");
+        free(words);
+    }
+}
+
+/* What the array is. */
+static void print_identity(const info *job)
 {
     const shardio_array_facts *f = &job->facts;
-    const totals *all = &job->all;
-    char text[1024], size[32];
+    char text[1024], type[32];
     shardio_text t = {text, sizeof text, 0};
-    printf("%-11s %s, %s-endian\n", "type", shardio_dtype_name(f->dtype), f->big_endian ? "big" : "little");
+    printf("%-11s %s%s\n", "type", type_text(f->dtype, f->element_size, type),
+           unit_of(f->dtype) < 2 ? "" : f->big_endian ? ", big-endian" : ", little-endian");
     print_list("shape", f->shape, f->ndim);
     print_list("chunks", f->chunk, f->ndim);
     if (f->sharded) print_list("shards", f->shard, f->ndim);
-    add_element(&t, f->dtype, f->element_size, (const uint8_t *)f->fill_value);
-    print_line("fill value", text);
-    t.size = 0;
+    if (job->grid_count > 2) print_json_line("subchunks", job->grids[2].extents, "");
+    print_json_line("fill value", shardio_json_member(job->node->root, "fill_value"), "");
     add_names(&t, f);
     if (f->has_dimension_names) print_line("dimensions", text);
-    t.size = 0;
-    shardio_text_add(&t, "bytes");
-    if (f->codecs > 0) shardio_text_add(&t, ", ");
-    add_codecs(&t, f);
-    print_line("codecs", text);
+    print_codecs(job);
     if (f->sharded)
         printf("%-11s at the %s, %s-endian, %s checksum, for %" PRIu64 " chunk%s\n", "index",
                f->index.at_start ? "start" : "end", f->index.big_endian ? "big" : "little",
                f->index.no_checksum ? "without" : "with", f->index.chunks, plural(f->index.chunks));
-    print_line("attributes", f->attributes);
+    printf("%-11s %s, separated by %c\n", "keys", f->key_v2 ? "v2" : "default", f->key_separator);
+    print_json_line("attributes", job->node->attributes, "{}");
+}
+
+static void print_array(const info *job)
+{
+    const totals *all = &job->all;
+    char size[32];
+    print_identity(job);
     printf("%-11s %" PRIu64 ", %s: %" PRIu64 " bytes live, %" PRIu64 " index, %" PRIu64 " dead\n", "files",
            all->files, human(all->bytes, size), all->live, all->index, all->dead);
     if (all->temporary > 0)
@@ -2659,17 +3254,18 @@ static void print_array(const info *job)
                plural(all->temporary));
 }
 
-static int run_info_array(const settings *s)
+static int info_of_array(const settings *s, const shardio_store *store, const shardio_node *node)
 {
     info job;
     shardio_array *array;
     memset(&job, 0, sizeof job);
     job.s = s;
-    shardio_store store = shardio_store_directory(s->input);
-    int status = open_array(s, &store, false, &array);
+    job.node = node;
+    job.grid_count = read_grids(node->root, job.grids);
+    int status = open_array(s, store, false, &array);
     if (status != EXIT_GOOD) return status;
     shardio_array_describe(array, &job.facts);
-    status = count_files(&job, &store, array);
+    status = count_files(&job, store, array);
     if (status == EXIT_GOOD && s->json) status = print_json(s, build_array_json, &job);
     else if (status == EXIT_GOOD) print_array(&job);
     if (status == EXIT_GOOD && job.all.unreadable > 0)
@@ -2678,6 +3274,113 @@ static int run_info_array(const settings *s)
     shardio_array_close(array);
     return status;
 }
+
+/* ---- info: a group ---- */
+
+/* Where nodes hang in the tree. */
+typedef struct branch {
+    size_t parent;                         /* the next node above that is listed; NO_PARENT: the group itself */
+    bool last, begun;                      /* the last one below its parent; one below it was seen */
+} branch;
+
+enum { NO_PARENT = 0 };                    /* the group comes first */
+
+/* For nodes in order, the first of which is above all others. */
+static branch *branches_of(const hierarchy *all)
+{
+    branch *of = (branch *)calloc(all->count, sizeof *of);
+    if (of == NULL) return NULL;
+    for (size_t i = 1; i < all->count; i++) {
+        size_t above = i - 1;
+        while (above != NO_PARENT) {
+            const size_t length = strlen(all->of[above].path);
+            if (strncmp(all->of[i].path, all->of[above].path, length) == 0 && all->of[i].path[length] == '/') break;
+            above = of[above].parent;
+        }
+        of[i].parent = above;
+    }
+    for (size_t i = all->count; i-- > 1;) {
+        of[i].last = !of[of[i].parent].begun;
+        of[of[i].parent].begun = true;
+    }
+    return of;
+}
+
+/* The lines that come down from the nodes above. */
+static void print_trunk(const branch *of, size_t i)
+{
+    if (i == NO_PARENT) return;
+    print_trunk(of, of[i].parent);
+    fputs(of[i].last ? "    " : "|   ", stdout);
+}
+
+static int print_tree(const settings *s, const hierarchy *all)
+{
+    branch *of = branches_of(all);
+    if (of == NULL) return out_of_memory(s);
+    puts(s->input);
+    for (size_t i = 1; i < all->count; i++) {
+        const found_node *n = &all->of[i];
+        const size_t above = strlen(all->of[of[i].parent].path);
+        char *words = node_words(n);
+        print_trunk(of, of[i].parent);
+        printf("%s %s%s%s\n", of[i].last ? "`--" : "|--", n->path + above + (above > 0), words != NULL && words[0] != 0 ? "  " : "",
+               words != NULL ? words : "");
+        free(words);
+    }
+    free(of);
+    return EXIT_GOOD;
+}
+
+static void build_group_json(shardio_text *t, const void *context)
+{
+    const info *job = (const info *)context;
+    add_string(t, "kind", "group");
+    add_string(t, "name", job->s->input);
+    add_string(t, "path", job->s->path);
+    add_truth(t, "consolidated", shardio_json_kind(job->node->consolidated) != 0);
+    if (shardio_json_kind(job->node->attributes) != 0) add_json(t, "attributes", job->node->attributes);
+    else shardio_text_add(t, ", \"attributes\": {}");
+}
+
+static int info_of_group(const settings *s, const shardio_store *store, const shardio_node *node)
+{
+    info job;
+    hierarchy all;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.node = node;
+    int status = find_nodes(s, store, false, &all);
+    if (status == EXIT_GOOD && s->json) {
+        listing l = {s, "nodes", false, 0};
+        for (size_t i = 0; i < all.count; i++) list_item(&l, build_node_json, &all.of[i]);
+        status = end_listing(&l, build_group_json, &job);
+    } else if (status == EXIT_GOOD) {
+        const size_t groups = all.groups > 0 ? all.groups - 1 : 0;     /* this one is not below itself */
+        printf("%-11s group, %zu group%s and %zu array%s below it%s\n", "kind", groups, plural(groups), all.arrays,
+               plural(all.arrays), shardio_json_kind(node->consolidated) != 0 ? ", consolidated metadata" : "");
+        print_json_line("attributes", node->attributes, "{}");
+        status = print_tree(s, &all);
+    }
+    if (status == EXIT_GOOD) status = complain_nodes(s, &all);
+    free_nodes(&all);
+    return status;
+}
+
+static int run_info_node(const settings *s)
+{
+    shardio_node node;
+    shardio_error error;
+    shardio_store store = shardio_store_directory(s->input);
+    int status = refuse_file(s);
+    if (status != EXIT_GOOD) return status;
+    if (shardio_node_open(&node, &store, s->path, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
+    status = node.kind == SHARDIO_NODE_ARRAY ? info_of_array(s, &store, &node) : info_of_group(s, &store, &node);
+    shardio_node_close(&node);
+    return status;
+}
+
+/* ---- info: a single shard file ---- */
 
 static void add_summary(shardio_text *t, const shardio_shard_summary *summary)
 {
@@ -2735,23 +3438,19 @@ static int run_info_shard(const settings *s)
 
 static int run_info(const settings *s)
 {
-    return s->shard_chunks > 0 ? run_info_shard(s) : run_info_array(s);
+    return s->shard_chunks > 0 ? run_info_shard(s) : run_info_node(s);
 }
 
 /* >>verify ---------------------------------------------------------------------------------------------------- */
 
 typedef struct verification {
     const settings *s;
-    bool begun;                /* the JSON object */
+    listing findings;
     uint64_t faults;
+    hierarchy all;                 /* nodes; none for a single shard file */
+    bool sound;
     bar progress;
 } verification;
-
-static void begin_json(verification *job)
-{
-    if (!job->begun) fputs("{\"findings\": [", stdout);
-    job->begun = true;
-}
 
 static void build_finding_json(shardio_text *t, const void *context)
 {
@@ -2771,66 +3470,267 @@ static void print_finding(void *context, const shardio_error *finding)
     verification *job = (verification *)context;
     char text[512];
     bar_end(&job->progress);
-    if (job->s->json) {
-        begin_json(job);
-        if (job->faults > 0) fputs(", ", stdout);
-        print_json(job->s, build_finding_json, finding);
-    } else {
-        puts(shardio_error_text(finding, text, sizeof text));
-    }
+    if (job->s->json) list_item(&job->findings, build_finding_json, finding);
+    else puts(shardio_error_text(finding, text, sizeof text));
     job->faults++;
 }
 
-/* Whether an error says that the data is bad, not that it could not be looked at. */
-static bool is_damage(shardio_status status)
+/* A finding of our own; `reason` is static text. */
+static void report(verification *job, const char *path, const char *reason)
 {
-    return status == SHARDIO_ERR_CORRUPT || status == SHARDIO_ERR_CHECKSUM || status == SHARDIO_ERR_TRUNCATED;
+    shardio_error finding;
+    memset(&finding, 0, sizeof finding);
+    finding.status = SHARDIO_ERR_CORRUPT;
+    finding.operation = "verify";
+    finding.reason = reason;
+    finding.offset = SHARDIO_NO_OFFSET;
+    snprintf(finding.subject, sizeof finding.subject, "%s/%s", job->s->input, path);
+    print_finding(job, &finding);
 }
 
-/* After the work: `error` is how it ended, which is a finding of its own if there was none before. */
-static int conclude(verification *job, const shardio_error *error)
+/* Whether an error ends the work, in place of saying something about what is looked at. */
+static bool ends_work(shardio_status status)
 {
-    const settings *s = job->s;
-    const bool damage = is_damage(error->status), complete = damage || error->status == SHARDIO_OK;
-    bar_end(&job->progress);
-    if (damage && job->faults == 0) print_finding(job, error);
-    if (s->json && complete) begin_json(job);
-    if (job->begun) printf("], \"sound\": %s}\n", complete && job->faults == 0 ? "true" : "false");
-    if (!complete) return complain_error(s, error);
-    if (job->faults > 0)
-        return complain(s, EXIT_TROUBLE, "%s: damaged, %" PRIu64 " finding%s", s->input, job->faults,
-                        plural(job->faults));
-    if (!s->json && !s->quiet) printf("%s: sound\n", s->input);
+    return status == SHARDIO_ERR_CANCELLED || status == SHARDIO_ERR_MEMORY;
+}
+
+/* ---- verify: consolidated metadata ---- */
+
+/* A JSON string without its escapes, or null; free it. */
+static char *plain_text(shardio_json value)
+{
+    char *text = (char *)malloc(value.size + 1);
+    if (text == NULL || shardio_json_string(value, text, value.size + 1)) return text;
+    free(text);
+    return NULL;
+}
+
+static bool same_strings(shardio_json a, shardio_json b)
+{
+    if (a.size == b.size && memcmp(a.text, b.text, a.size) == 0) return true;
+    char *x = plain_text(a), *y = plain_text(b);
+    const bool same = x != NULL && y != NULL && strcmp(x, y) == 0;
+    free(x);
+    free(y);
+    return same;
+}
+
+static bool same_numbers(shardio_json a, shardio_json b)
+{
+    double x, y;
+    uint64_t i, k;
+    if (shardio_json_uint64(a, &i) && shardio_json_uint64(b, &k)) return i == k;
+    return shardio_json_double(a, &x) && shardio_json_double(b, &y) && x == y;
+}
+
+static shardio_json member_of(shardio_json object, shardio_json name)
+{
+    shardio_json other, value;
+    const shardio_json absent = {NULL, 0};
+    size_t at = 0;
+    while (shardio_json_next(object, &at, &other, &value))
+        if (same_strings(name, other)) return value;
+    return absent;
+}
+
+static bool alike(shardio_json a, shardio_json b, bool exact);
+
+static bool alike_lists(shardio_json a, shardio_json b, bool exact)
+{
+    shardio_json x, y;
+    size_t i = 0, k = 0;
+    while (shardio_json_next(a, &i, NULL, &x))
+        if (!shardio_json_next(b, &k, NULL, &y) || !alike(x, y, exact)) return false;
+    return !shardio_json_next(b, &k, NULL, &y);
+}
+
+/* Whether all that `a` says, `b` says too; a member that is missing is taken for its default unless `exact`. */
+static bool agrees(shardio_json a, shardio_json b, bool exact)
+{
+    shardio_json name, value;
+    size_t at = 0;
+    while (shardio_json_next(a, &at, &name, &value)) {
+        const shardio_json other = member_of(b, name);
+        if (shardio_json_kind(other) == 0 ? exact : !alike(value, other, exact)) return false;
+    }
+    return true;
+}
+
+/* Whether two values say the same. No deeper than the library lets JSON be nested. */
+static bool alike(shardio_json a, shardio_json b, bool exact)
+{
+    const char x = shardio_json_kind(a), y = shardio_json_kind(b);
+    if (!exact && x != y && (x == '"' || y == '"')) {      /* "crc32c" is {"name": "crc32c"} */
+        const shardio_json one = extension_name(a), two = extension_name(b);
+        return shardio_json_kind(one) == '"' && shardio_json_kind(two) == '"' && same_strings(one, two);
+    }
+    if (x != y) return false;
+    return x == '{' ? agrees(a, b, exact) && agrees(b, a, exact) : x == '[' ? alike_lists(a, b, exact)
+         : x == '"' ? same_strings(a, b) : x == '0' ? same_numbers(a, b) : true;
+}
+
+/* Whether consolidated metadata says of a node what its zarr.json says. What consolidated metadata the node has itself
+   does not count, and a member that only one of the two has is taken for its default, but of attributes. */
+static bool says_the_same(shardio_json root, shardio_json entry)
+{
+    static const shardio_json none = {"{}", 2};
+    shardio_json name, value, mine = none, theirs = none;
+    size_t at = 0;
+    while (shardio_json_next(root, &at, &name, &value)) {
+        const shardio_json other = member_of(entry, name);
+        if (shardio_json_is(name, "attributes")) mine = value;
+        else if (!shardio_json_is(name, "consolidated_metadata") && shardio_json_kind(other) != 0 && !alike(value, other, false))
+            return false;
+    }
+    value = shardio_json_member(entry, "attributes");
+    if (shardio_json_kind(value) == '{') theirs = value;
+    return alike(mine, theirs, true);
+}
+
+/* The nodes below a group, which lie side by side. */
+static size_t nodes_below(const hierarchy *all, size_t group)
+{
+    const size_t length = strlen(all->of[group].path);
+    size_t count = 0;
+    for (size_t i = group + 1; i < all->count; i++, count++)
+        if (length > 0 && (strncmp(all->of[i].path, all->of[group].path, length) != 0 || all->of[i].path[length] != '/')) break;
+    return count;
+}
+
+/* An entry of the consolidated metadata of a group; the node it is about is marked in `seen`. */
+static void verify_entry(verification *job, size_t group, shardio_json name, shardio_json entry, bool *seen)
+{
+    char path[2048], relative[1024];
+    const char *above = job->all.of[group].path;
+    if (!shardio_json_string(name, relative, sizeof relative)) relative[0] = 0;
+    snprintf(path, sizeof path, "%s%s%s", above, above[0] != 0 ? "/" : "", relative);
+    const found_node *n = find_node(&job->all, path);
+    if (n == NULL || n <= &job->all.of[group]) {
+        report(job, path, "consolidated metadata of a node that is not there (shardio consolidate)");
+    } else {
+        seen[n - job->all.of] = true;
+        if (n->kind != SHARDIO_NODE_UNKNOWN && !says_the_same(n->root, entry))
+            report(job, path, "consolidated metadata is not what its zarr.json says (shardio consolidate)");
+    }
+}
+
+static int verify_consolidated(verification *job, size_t group)
+{
+    const hierarchy *all = &job->all;
+    const size_t below = nodes_below(all, group);
+    shardio_json name, entry;
+    size_t at = 0;
+    bool *seen = (bool *)calloc(all->count, sizeof *seen);
+    if (seen == NULL) return out_of_memory(job->s);
+    while (shardio_json_next(all->of[group].consolidated, &at, &name, &entry)) verify_entry(job, group, name, entry, seen);
+    for (size_t i = group + 1; i <= group + below; i++)
+        if (!seen[i]) report(job, all->of[i].path, "it is missing in consolidated metadata (shardio consolidate)");
+    free(seen);
     return EXIT_GOOD;
 }
 
-static void verify_shard(verification *job, shardio_error *error)
+/* ---- verify: all there is ---- */
+
+/* What writers left behind in groups; that of arrays is found with them. */
+static bool report_temporary(void *context, const char *key, uint64_t size, bool temporary)
 {
-    shardio_shard_reader reader;
-    if (open_shard(job->s, &reader, error) == SHARDIO_OK)
-        shardio_shard_verify(&reader, NULL, print_finding, job, error);
-    shardio_shard_close(&reader);
+    verification *job = (verification *)context;
+    (void)size;
+    if (temporary && array_above(&job->all, key) == NULL) report(job, key, "left behind by a writer that was lost");
+    return !interrupted;
 }
 
-static void verify_array(verification *job, shardio_error *error)
+static int verify_groups(verification *job, const shardio_store *store, const char *prefix)
 {
-    shardio_store store = shardio_store_directory(job->s->input);
-    shardio_array *array = open_in(&store, job->s->path, false, error);
-    if (error->status == SHARDIO_OK)
-        shardio_array_verify(array, print_finding, job, bar_progress, &job->progress, error);
+    int code = 0, status = EXIT_GOOD;
+    for (size_t i = 0; i < job->all.count && status == EXIT_GOOD; i++) {
+        const found_node *n = &job->all.of[i];
+        if (n->kind == SHARDIO_NODE_UNKNOWN) print_finding(job, &n->fault);
+        if (shardio_json_kind(n->consolidated) != 0) status = verify_consolidated(job, i);
+    }
+    store->functions->list(store->context, prefix, report_temporary, job, &code);
+    return status;
+}
+
+static int verify_array(verification *job, const shardio_store *store, const char *path)
+{
+    shardio_error error;
+    const uint64_t before = job->faults;
+    shardio_array *array = open_in(store, path, false, &error);
+    if (error.status == SHARDIO_OK)
+        shardio_array_verify(array, print_finding, job, bar_progress, &job->progress, &error);
     shardio_array_close(array);
+    bar_end(&job->progress);
+    if (ends_work(error.status)) return complain_error(job->s, &error);
+    if (error.status != SHARDIO_OK && job->faults == before) print_finding(job, &error);
+    return EXIT_GOOD;
+}
+
+static int verify_nodes(verification *job)
+{
+    const settings *s = job->s;
+    char prefix[1024];
+    shardio_store store = shardio_store_directory(s->input);
+    int status = find_nodes(s, &store, false, &job->all);
+    if (status == EXIT_GOOD) status = verify_groups(job, &store, prefix_of(s, prefix, sizeof prefix));
+    for (size_t i = 0; i < job->all.count && status == EXIT_GOOD; i++)
+        if (job->all.of[i].kind == SHARDIO_NODE_ARRAY) status = verify_array(job, &store, job->all.of[i].path);
+    return status;
+}
+
+static int verify_shard(verification *job)
+{
+    shardio_shard_reader reader;
+    shardio_error error;
+    if (open_shard(job->s, &reader, &error) == SHARDIO_OK)
+        shardio_shard_verify(&reader, NULL, print_finding, job, &error);
+    shardio_shard_close(&reader);
+    const bool damage = error.status == SHARDIO_ERR_CORRUPT || error.status == SHARDIO_ERR_CHECKSUM ||
+                        error.status == SHARDIO_ERR_TRUNCATED;
+    if (error.status != SHARDIO_OK && !damage) return complain_error(job->s, &error);
+    if (damage && job->faults == 0) print_finding(job, &error);
+    return EXIT_GOOD;
+}
+
+static void build_verdict_json(shardio_text *t, const void *context)
+{
+    const verification *job = (const verification *)context;
+    if (job->s->shard_chunks == 0) {
+        add_number(t, "groups", job->all.groups);
+        add_number(t, "arrays", job->all.arrays);
+    }
+    add_truth(t, "sound", job->sound);
+}
+
+/* Says how it ended. */
+static int conclude(verification *job, int status)
+{
+    const settings *s = job->s;
+    const hierarchy *all = &job->all;
+    job->sound = status == EXIT_GOOD && job->faults == 0;
+    if (s->json && (status == EXIT_GOOD || job->findings.begun)) end_listing(&job->findings, build_verdict_json, job);
+    if (status != EXIT_GOOD) return status;
+    if (job->faults > 0)
+        return complain(s, EXIT_TROUBLE, "%s: not sound, %" PRIu64 " finding%s", s->input, job->faults, plural(job->faults));
+    if (s->json || s->quiet) return EXIT_GOOD;
+    if (all->count > 1)
+        printf("%s: sound, %zu group%s and %zu array%s\n", s->input, all->groups, plural(all->groups), all->arrays,
+               plural(all->arrays));
+    else printf("%s: sound\n", s->input);
+    return EXIT_GOOD;
 }
 
 static int run_verify(const settings *s)
 {
-    verification job = {s, false, 0, bar_begin(s)};
-    shardio_error error;
-    int status = s->shard_chunks > 0 ? EXIT_GOOD : refuse_file(s);
-    if (status != EXIT_GOOD) return status;
-    memset(&error, 0, sizeof error);
-    if (s->shard_chunks > 0) verify_shard(&job, &error);
-    else verify_array(&job, &error);
-    return conclude(&job, &error);
+    verification job;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.findings.s = s;
+    job.findings.name = "findings";
+    job.progress = bar_begin(s);
+    int status = conclude(&job, s->shard_chunks > 0 ? verify_shard(&job) : verify_nodes(&job));
+    free_nodes(&job.all);
+    return status;
 }
 
 /* >>layout ---------------------------------------------------------------------------------------------------- */
@@ -3122,7 +4022,6 @@ static int collect_array(picture *p)
     shardio_store store = shardio_store_directory(p->s->input);
     shardio_array *array;
     shardio_array_facts facts;
-    shardio_error error;
     int status = open_array(p->s, &store, false, &array);
     if (status != EXIT_GOOD) return status;
     shardio_array_describe(array, &facts);
@@ -3130,8 +4029,9 @@ static int collect_array(picture *p)
     p->ndim = facts.ndim;
     if (!facts.sharded)
         status = complain(p->s, EXIT_TROUBLE, "%s has no shards: every file is one chunk", p->s->input);
-    else if (shardio_array_each_shard(array, visit_shard, p, &error) != SHARDIO_OK)
-        status = complain_error(p->s, &error);
+    else if (!has_shard_files(&facts))
+        status = complain(p->s, EXIT_TROUBLE, "%s has codecs around its shards: every file is encoded as a whole", p->s->input);
+    else status = visit_shards(p->s, array, visit_shard, p);
     shardio_array_close(array);
     return status;
 }
@@ -3154,29 +4054,844 @@ static int run_layout(const settings *s)
     return status;
 }
 
-/* >>main ------------------------------------------------------------------------------------------------------ */
+/* >>recover --------------------------------------------------------------------------------------------------- */
 
-#define OPTIONS_OF(name) name##_options, sizeof name##_options / sizeof name##_options[0]
+/* What became of a file, or would become of it. */
+typedef enum fate {
+    FATE_COMPLETE, FATE_CUT, FATE_RESTORE, FATE_LOST, FATE_RENAME, FATE_REMOVE, FATE_LEFT, FATES
+} fate;
 
-static const command commands[] = {
-    {"import", "INPUT OUTPUT.zarr", "writes a .npy file, a raw file or standard input (-) as a Zarr v3 array",
-     run_import, OPTIONS_OF(import)},
-    {"export", "INPUT.zarr OUTPUT", "writes an array or a region as .npy or raw bytes (-: standard output)",
-     run_export, OPTIONS_OF(export)},
-    {"info", "INPUT", "says what an array or a shard file is and takes", run_info, OPTIONS_OF(info)},
-    {"verify", "INPUT", "looks for damage; exit status 0: sound, 1: damaged, one line per finding", run_verify,
-     OPTIONS_OF(verify)},
-    {"layout", "INPUT", "draws where chunks, index and dead bytes lie in shard files", run_layout,
-     OPTIONS_OF(layout)}
+static const struct {
+    const char *word, *to_do, *done;       /* for JSON; and behind the name of the file */
+} fates[FATES] = {
+    {"complete", "complete", "complete"},
+    {"cut", "to be cut behind its newest complete index", "was cut behind its newest complete index"},
+    {"restore", "its head to be restored from its newest index", "its head was restored from its newest index"},
+    {"lost", "lost", "lost"},
+    {"rename", "a complete shard that was not published: to be renamed", "a complete shard that was not published: was renamed"},
+    {"remove", "left behind by a writer: to be removed", "left behind by a writer: was removed"},
+    {"left", "left behind by a writer that is at work or was lost (--remove-temporary removes it)", ""}
 };
+
+typedef struct recovery {
+    const settings *s;
+    listing files;
+    uint64_t shards, count[FATES];
+    uint64_t cut_bytes;
+    bar progress;
+} recovery;
+
+/* One file: what there is to say about it. */
+typedef struct verdict {
+    const char *name, *text;               /* text: what is wrong with a shard that is lost; or null */
+    fate what;
+    bool done;
+    uint64_t bytes, end;                   /* of the file; to keep */
+} verdict;
+
+static void build_verdict(shardio_text *t, const void *context)
+{
+    const verdict *v = (const verdict *)context;
+    shardio_text_add(t, "{\"path\": ");
+    shardio_text_add_string(t, v->name);
+    add_string(t, "action", fates[v->what].word);
+    add_truth(t, "done", v->done);
+    add_number(t, "file_bytes", v->bytes);
+    add_number(t, "kept_bytes", v->end);
+    if (v->text != NULL) add_string(t, "text", v->text);
+    shardio_text_add(t, "}");
+}
+
+static void print_verdict(recovery *job, const verdict *v)
+{
+    job->count[v->what]++;
+    if (v->what == FATE_CUT) job->cut_bytes += v->bytes - v->end;
+    if (v->what == FATE_COMPLETE && !job->s->all) return;
+    bar_end(&job->progress);
+    if (job->s->json) list_item(&job->files, build_verdict, v);
+    else if (v->text != NULL) printf("%s: %s\n", v->name, v->text);
+    else if (v->what == FATE_CUT)
+        printf("%s: %" PRIu64 " bytes: %s, %" PRIu64 " bytes\n", v->name, v->bytes,
+               v->done ? fates[v->what].done : fates[v->what].to_do, v->end);
+    else printf("%s: %" PRIu64 " bytes: %s\n", v->name, v->bytes, v->done ? fates[v->what].done : fates[v->what].to_do);
+}
+
+/* What recovery says of a shard. */
+static void report_shard(void *context, const char *key, const shardio_recovery *found, shardio_status status,
+                         const shardio_error *error)
+{
+    recovery *job = (recovery *)context;
+    char text[512];
+    verdict v = {key, NULL, FATE_COMPLETE, false, found->file_bytes, found->end};
+    job->shards++;
+    if (status != SHARDIO_OK) {
+        v.what = FATE_LOST;
+        v.text = shardio_error_text(error, text, sizeof text);
+        v.end = 0;
+    } else if (!found->intact) {
+        v.what = found->end < found->file_bytes ? FATE_CUT : FATE_RESTORE;
+        v.done = found->changed;
+    }
+    print_verdict(job, &v);
+}
+
+/* ---- recover: temporary files ---- */
+
+/* Temporary files below a prefix: "c/0/0/1.0123456789abcdef.shardio-tmp". */
+typedef struct temporaries {
+    char **of;
+    uint64_t *sizes;
+    size_t count, capacity;
+    const hierarchy *arrays;       /* leave out what is part of them; or null */
+    bool full;                 /* no memory for one more */
+} temporaries;
+
+static bool keep_temporary(void *context, const char *key, uint64_t size, bool temporary)
+{
+    temporaries *all = (temporaries *)context;
+    if (!temporary || (all->arrays != NULL && array_above(all->arrays, key) != NULL)) return true;
+    if (all->count == all->capacity) {
+        size_t capacity = 2 * all->capacity + 64;
+        char **of = (char **)realloc(all->of, capacity * sizeof *of);
+        if (of != NULL) all->of = of;
+        uint64_t *sizes = (uint64_t *)realloc(all->sizes, capacity * sizeof *sizes);
+        if (sizes != NULL) all->sizes = sizes;
+        all->full = of == NULL || sizes == NULL;
+        if (all->full) return false;
+        all->capacity = capacity;
+    }
+    all->of[all->count] = copy_text(key, strlen(key));
+    all->full = all->of[all->count] == NULL;
+    if (!all->full) all->sizes[all->count++] = size;
+    return !all->full;
+}
+
+static void free_temporaries(temporaries *all)
+{
+    for (size_t i = 0; i < all->count; i++) free(all->of[i]);
+    free(all->of);
+    free(all->sizes);
+}
+
+/* The key that a temporary file was to have, in place; false: its name is none of ours. */
+static bool cut_suffix(char *key)
+{
+    const size_t suffix = strlen(".0123456789abcdef.shardio-tmp"), length = strlen(key);
+    if (length <= suffix || key[length - suffix] != '.') return false;
+    if (strspn(key + length - suffix + 1, "0123456789abcdef") != 16 || !ends_with(key, ".shardio-tmp")) return false;
+    key[length - suffix] = 0;
+    return true;
+}
+
+/* Whether `key` is that of a shard inside the shape. */
+static bool is_shard_inside(const shardio_array_facts *f, const char *key)
+{
+    const char *at = key + strlen(f->key_prefix);
+    if (!f->key_v2 && *at++ != 'c') return false;
+    for (uint32_t i = 0; i < f->ndim; i++) {
+        uint64_t position;
+        if ((i > 0 || !f->key_v2) && *at++ != f->key_separator) return false;
+        if (!parse_uint64(&at, &position)) return false;
+        if (position >= f->shape[i] / f->shard[i] + (f->shape[i] % f->shard[i] != 0)) return false;
+    }
+    return *at == 0;
+}
+
+/* Gives a temporary file that is a complete shard its name, if it is missing: cut, renamed, durable. */
+static int publish(recovery *job, const shardio_store *store, const shardio_array_facts *f, const char *from, const char *to,
+                   const char *key)
+{
+    shardio_recovery found;
+    shardio_error error;
+    int code = 0;
+    if (shardio_shard_recover(from, &f->index, true, NULL, &found, &error) != SHARDIO_OK) return complain_error(job->s, &error);
+    if (!rename_new(from, to))
+        return complain(job->s, EXIT_TROUBLE, "%s: cannot be renamed: %s", from, strerror(errno));
+    if (store->functions->sync(store->context, key, &code) != SHARDIO_OK)
+        return complain(job->s, EXIT_TROUBLE, "%s: its directory cannot be synced", to);
+    return EXIT_GOOD;
+}
+
+static int remove_temporary(recovery *job, const shardio_store *store, const char *key)
+{
+    int code = 0;
+    if (store->functions->remove(store->context, key, &code) == SHARDIO_OK) return EXIT_GOOD;
+    return complain(job->s, EXIT_TROUBLE, "%s/%s: cannot be removed: %s", job->s->input, key, strerror(code));
+}
+
+/* One temporary file. `f`: what the array is, or null for what lies in a group. */
+static int judge_temporary(recovery *job, const shardio_store *store, const shardio_array_facts *f, char *key, uint64_t size)
+{
+    const settings *s = job->s;
+    verdict v = {key, NULL, FATE_LEFT, false, size, 0};
+    char from[4096], to[4096];
+    shardio_recovery found;
+    char *final = copy_text(key, strlen(key));
+    int status = final != NULL ? EXIT_GOOD : out_of_memory(s);
+    bool shard = status == EXIT_GOOD && cut_suffix(final) && f != NULL && has_shard_files(f) && is_shard_inside(f, final);
+    snprintf(from, sizeof from, "%s/%s", s->input, key);
+    snprintf(to, sizeof to, "%s/%s", s->input, final != NULL ? final : "");
+    if (shard && !is_regular_file(to) &&
+        shardio_shard_recover(from, &f->index, false, NULL, &found, NULL) == SHARDIO_OK) {
+        v.what = FATE_RENAME;
+        v.end = found.end;
+        if (s->apply) status = publish(job, store, f, from, to, final);
+        v.done = s->apply;
+    } else if (status == EXIT_GOOD && s->remove_temporary) {
+        v.what = FATE_REMOVE;
+        status = remove_temporary(job, store, key);
+        v.done = true;
+    }
+    if (status == EXIT_GOOD) print_verdict(job, &v);
+    free(final);
+    return status;
+}
+
+static int judge_temporaries(recovery *job, const shardio_store *store, const char *prefix, const shardio_array_facts *f,
+                             const hierarchy *arrays)
+{
+    temporaries all;
+    int code = 0, status = EXIT_GOOD;
+    memset(&all, 0, sizeof all);
+    all.arrays = arrays;
+    store->functions->list(store->context, prefix, keep_temporary, &all, &code);
+    if (all.full) status = out_of_memory(job->s);
+    for (size_t i = 0; i < all.count && status == EXIT_GOOD; i++)
+        status = judge_temporary(job, store, f, all.of[i], all.sizes[i]);
+    free_temporaries(&all);
+    return status;
+}
+
+/* ---- recover: arrays ---- */
+
+/* A node that cannot be read is lost to recovery as well. */
+static void report_fault(recovery *job, const char *path, const shardio_error *error)
+{
+    char text[512];
+    verdict v = {name_of(path), shardio_error_text(error, text, sizeof text), FATE_LOST, false, 0, 0};
+    print_verdict(job, &v);
+}
+
+static int recover_array(recovery *job, const shardio_store *store, const char *path)
+{
+    shardio_array_options options = {0};
+    shardio_array_facts facts;
+    shardio_error error;
+    options.path = path;
+    shardio_array *array = shardio_array_update_in(store, &options, &error);
+    const uint64_t lost = job->count[FATE_LOST];
+    int status = EXIT_GOOD;
+    if (error.status != SHARDIO_OK) {
+        report_fault(job, path, &error);
+    } else {
+        shardio_array_describe(array, &facts);
+        shardio_array_recover(array, job->s->apply, report_shard, job, &error);
+        if (ends_work(error.status)) status = complain_error(job->s, &error);
+        else if (error.status != SHARDIO_OK && job->count[FATE_LOST] == lost) report_fault(job, path, &error);
+        if (status == EXIT_GOOD) status = judge_temporaries(job, store, facts.key_prefix, &facts, NULL);
+    }
+    shardio_array_close(array);
+    return interrupted && status == EXIT_GOOD ? complain(job->s, EXIT_TROUBLE, "interrupted") : status;
+}
+
+static int recover_nodes(recovery *job)
+{
+    const settings *s = job->s;
+    hierarchy all;
+    char prefix[1024];
+    shardio_store store = shardio_store_directory(s->input);
+    int status = find_nodes(s, &store, false, &all);
+    for (size_t i = 0; i < all.count && status == EXIT_GOOD; i++) {
+        const found_node *n = &all.of[i];
+        if (n->kind == SHARDIO_NODE_UNKNOWN) report_fault(job, n->path, &n->fault);
+        else if (n->kind == SHARDIO_NODE_ARRAY) status = recover_array(job, &store, n->path);
+    }
+    if (status == EXIT_GOOD) status = judge_temporaries(job, &store, prefix_of(s, prefix, sizeof prefix), NULL, &all);
+    free_nodes(&all);
+    return status;
+}
+
+static int recover_shard(recovery *job)
+{
+    shardio_index_layout layout = layout_of_shard(job->s);
+    shardio_recovery found;
+    shardio_error error;
+    memset(&found, 0, sizeof found);
+    const shardio_status status = shardio_shard_recover(job->s->input, &layout, job->s->apply, NULL, &found, &error);
+    const bool judged = status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND || status == SHARDIO_ERR_CORRUPT;
+    if (!judged || !is_regular_file(job->s->input)) return complain_error(job->s, &error);
+    report_shard(job, job->s->input, &found, status, &error);
+    return EXIT_GOOD;
+}
+
+static void build_recovery_json(shardio_text *t, const void *context)
+{
+    const recovery *job = (const recovery *)context;
+    add_number(t, "shards", job->shards);
+    for (int what = 0; what < FATES; what++) add_number(t, fates[what].word, job->count[what]);
+    add_number(t, "cut_bytes", job->cut_bytes);
+    add_truth(t, "applied", job->s->apply);
+}
+
+static int conclude_recovery(recovery *job)
+{
+    const settings *s = job->s;
+    const uint64_t *n = job->count, lost = n[FATE_LOST], mended = n[FATE_CUT] + n[FATE_RESTORE] + n[FATE_RENAME];
+    char rest[160] = "";
+    if (s->json) end_listing(&job->files, build_recovery_json, job);
+    if (n[FATE_LEFT] + n[FATE_REMOVE] > 0)
+        snprintf(rest, sizeof rest, ", %" PRIu64 " temporary file%s %s", n[FATE_LEFT] + n[FATE_REMOVE],
+                 plural(n[FATE_LEFT] + n[FATE_REMOVE]), s->remove_temporary ? "removed" : "left");
+    if (lost > 0 || (mended > 0 && !s->apply))
+        return complain(s, EXIT_TROUBLE, "%s: %" PRIu64 " complete, %" PRIu64 " %s, %" PRIu64 " lost%s", s->input,
+                        n[FATE_COMPLETE], mended, s->apply ? "recovered" : "to be recovered (--apply does it)", lost, rest);
+    if (!s->json && !s->quiet)
+        printf("%s: %" PRIu64 " complete, %" PRIu64 " recovered, none lost%s\n", s->input, n[FATE_COMPLETE], mended, rest);
+    return EXIT_GOOD;
+}
+
+static int run_recover(const settings *s)
+{
+    recovery job;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.files.s = s;
+    job.files.name = "files";
+    job.progress = bar_begin(s);
+    int status = s->shard_chunks > 0 ? recover_shard(&job) : recover_nodes(&job);
+    if (status == EXIT_GOOD) return conclude_recovery(&job);
+    if (s->json && job.files.begun) end_listing(&job.files, build_recovery_json, &job);
+    return status;
+}
+
+/* >>compact --------------------------------------------------------------------------------------------------- */
+
+typedef struct compaction {
+    const settings *s;
+    listing files;
+    totals before, after;
+    bool counting_after;       /* it is done, and only counted again */
+    uint64_t saved;
+    bar progress;
+} compaction;
+
+/* A shard file and what is dead in it. */
+typedef struct dead_file {
+    const char *name;
+    uint64_t bytes, dead;
+    bool damaged;
+} dead_file;
+
+static void build_dead_json(shardio_text *t, const void *context)
+{
+    const dead_file *f = (const dead_file *)context;
+    shardio_text_add(t, "{\"path\": ");
+    shardio_text_add_string(t, f->name);
+    add_number(t, "file_bytes", f->bytes);
+    add_number(t, "dead_bytes", f->dead);
+    add_truth(t, "damaged", f->damaged);
+    shardio_text_add(t, "}");
+}
+
+static void print_dead(compaction *job, const dead_file *f)
+{
+    if (f->dead == 0 && !f->damaged && !job->s->all) return;
+    bar_end(&job->progress);
+    if (job->s->json) list_item(&job->files, build_dead_json, f);
+    else if (f->damaged) printf("%s: damaged, left as it is (shardio verify says more)\n", f->name);
+    else if (!job->s->quiet) printf("%s: %" PRIu64 " bytes, %" PRIu64 " dead\n", f->name, f->bytes, f->dead);
+}
+
+static shardio_status look_for_dead(void *context, const char *key, const uint64_t *position, uint64_t file_size,
+                                    shardio_shard_reader *reader, const shardio_error *fault)
+{
+    compaction *job = (compaction *)context;
+    totals *all = job->counting_after ? &job->after : &job->before;
+    const totals earlier = *all;
+    const shardio_status status = count_shard(all, key, position, file_size, reader, fault);
+    const dead_file f = {key, file_size, all->dead - earlier.dead, all->unreadable > earlier.unreadable};
+    if (status == SHARDIO_OK && !job->counting_after) print_dead(job, &f);
+    return status;
+}
+
+static int compact_array(compaction *job, const shardio_store *store, const char *path)
+{
+    shardio_array_options options = {0};
+    shardio_error error;
+    options.path = path;
+    shardio_array *array = shardio_array_update_in(store, &options, &error);
+    int status = error.status == SHARDIO_OK ? EXIT_GOOD : complain_error(job->s, &error);
+    job->counting_after = false;
+    if (status == EXIT_GOOD) status = visit_shards(job->s, array, look_for_dead, job);
+    if (status == EXIT_GOOD && job->s->apply) {
+        const shardio_status compacted = shardio_array_compact(array, bar_progress, &job->progress, &error);
+        bar_end(&job->progress);
+        job->counting_after = true;
+        status = compacted == SHARDIO_OK ? visit_shards(job->s, array, look_for_dead, job) : complain_error(job->s, &error);
+    }
+    shardio_array_close(array);
+    return status;
+}
+
+static int compact_nodes(compaction *job)
+{
+    const settings *s = job->s;
+    hierarchy all;
+    shardio_store store = shardio_store_directory(s->input);
+    int status = find_nodes(s, &store, false, &all);
+    for (size_t i = 0; i < all.count && status == EXIT_GOOD; i++)
+        if (all.of[i].kind == SHARDIO_NODE_ARRAY) status = compact_array(job, &store, all.of[i].path);
+    if (status == EXIT_GOOD) status = complain_nodes(s, &all);
+    free_nodes(&all);
+    job->saved = s->apply && job->before.bytes > job->after.bytes ? job->before.bytes - job->after.bytes : 0;
+    return status;
+}
+
+static int compact_shard(compaction *job)
+{
+    const settings *s = job->s;
+    shardio_index_layout layout = layout_of_shard(s);
+    shardio_shard_reader reader;
+    shardio_error error;
+    if (open_shard(s, &reader, &error) != SHARDIO_OK) return complain_error(s, &error);
+    const shardio_status looked = look_for_dead(job, s->input, NULL, reader.facts.size, &reader, NULL);
+    shardio_shard_close(&reader);
+    if (looked != SHARDIO_OK) return complain(s, EXIT_TROUBLE, "%s: %s", s->input, shardio_status_text(looked));
+    if (!s->apply || job->before.unreadable > 0) return EXIT_GOOD;
+    if (shardio_shard_compact(s->input, &layout, NULL, &job->saved, &error) == SHARDIO_OK) return EXIT_GOOD;
+    return complain_error(s, &error);
+}
+
+static void build_compaction_json(shardio_text *t, const void *context)
+{
+    const compaction *job = (const compaction *)context;
+    add_totals(t, &job->before);
+    add_number(t, "saved_bytes", job->saved);
+    add_truth(t, "applied", job->s->apply);
+}
+
+static int run_compact(const settings *s)
+{
+    compaction job;
+    char dead[32], saved[32];
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.files.s = s;
+    job.files.name = "files_with_dead_bytes";
+    job.progress = bar_begin(s);
+    const int status = s->shard_chunks > 0 ? compact_shard(&job) : compact_nodes(&job);
+    if (s->json && (status == EXIT_GOOD || job.files.begun)) end_listing(&job.files, build_compaction_json, &job);
+    if (status != EXIT_GOOD) return status;
+    if (!s->json && !s->quiet && s->apply) printf("%s: %s saved\n", s->input, human(job.saved, saved));
+    if (!s->json && !s->quiet && !s->apply)
+        printf("%s: %" PRIu64 " file%s, %s dead%s\n", s->input, job.before.files, plural(job.before.files),
+               human(job.before.dead, dead), job.before.dead > 0 ? " (--apply saves it)" : "");
+    if (job.before.unreadable == 0) return EXIT_GOOD;
+    return complain(s, EXIT_TROUBLE, "%s: %" PRIu64 " file%s damaged (shardio verify says more)", s->input,
+                    job.before.unreadable, job.before.unreadable == 1 ? " is" : "s are");
+}
+
+/* >>changes --------------------------------------------------------------------------------------------------- */
+
+/* "movie.zarr/raw": the node that PATH and --path name, for messages. */
+static const char *node_name(const char *path, const settings *s, char text[512])
+{
+    snprintf(text, 512, "%s%s%s", path, s->path != NULL ? "/" : "", s->path != NULL ? s->path : "");
+    return text;
+}
+
+/* Ends a command that has nothing to show but that it was done. */
+static int say_done(const settings *s, const char *path, const char *what)
+{
+    char name[512];
+    if (s->json) puts("{\"done\": true}");
+    else if (!s->quiet) printf("%s: %s\n", node_name(path, s, name), what);
+    return EXIT_GOOD;
+}
+
+/* ---- changes: arrays ---- */
+
+/* Opens PATH to be changed; on trouble there is nothing to close. */
+static int open_update(const settings *s, const char *path, shardio_array **array)
+{
+    shardio_array_options options = {0};
+    shardio_error error;
+    options.path = s->path;
+    options.direct = direct_wish(s);
+    options.skip_fill = s->skip_fill;
+    *array = shardio_array_update(path, &options, &error);
+    if (error.status == SHARDIO_OK) return EXIT_GOOD;
+    shardio_array_close(*array);
+    return complain_error(s, &error);
+}
+
+static int run_create(const settings *s)
+{
+    import_job job;
+    shardio_error error;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.in.file = -1;
+    int status = s->shape.count == 0 || s->dtype == NULL
+               ? complain(s, EXIT_USAGE, "--%s says what the array is", s->dtype == NULL ? "dtype" : "shape")
+               : choose_type(s, &job.in, NULL);
+    if (status == EXIT_GOOD) status = choose_shape(s, &job.in, NULL);
+    if (status == EXIT_GOOD) status = set_identity(&job);
+    job.options.path = s->path;
+    job.options.overwrite = s->force;
+    if (status == EXIT_GOOD && shardio_array_define(s->input, &job.options, &error) != SHARDIO_OK)
+        status = complain_creating(s, &error);
+    if (status == EXIT_GOOD) status = say_done(s, s->input, "created");
+    free(job.names_text);
+    free(job.attributes);
+    return status;
+}
+
+static int run_resize(const settings *s)
+{
+    shardio_array *array;
+    shardio_array_facts facts;
+    shardio_error error;
+    extents shape;
+    char text[LIST_TEXT], done[LIST_TEXT + 32];
+    if (!parse_extents(s->output, &shape)) return complain(s, EXIT_USAGE, "%s: no shape such as 200,1024,1024", s->output);
+    int status = open_update(s, s->input, &array);
+    if (status != EXIT_GOOD) return status;
+    shardio_array_describe(array, &facts);
+    if (shape.count != facts.ndim)
+        status = complain(s, EXIT_USAGE, "%s: %" PRIu32 " extent%s for %" PRIu32 " dimension%s", s->output, shape.count,
+                          plural(shape.count), facts.ndim, plural(facts.ndim));
+    else if (shardio_array_resize(array, shape.of, s->keep_edge, &error) != SHARDIO_OK)
+        status = complain_error(s, &error);
+    shardio_array_close(array);
+    if (status != EXIT_GOOD) return status;
+    snprintf(done, sizeof done, "shape was %s", list_text(facts.shape, facts.ndim, ",", text));
+    return say_done(s, s->input, done);
+}
+
+/* ---- changes: attributes ---- */
+
+static void build_attributes_json(shardio_text *t, const void *context)
+{
+    const shardio_json *attributes = (const shardio_json *)context;
+    if (shardio_json_kind(*attributes) == '{') add_compact(t, *attributes);
+    else shardio_text_add(t, "{}");
+}
+
+/* A line for each: name=value, as they are set. */
+static int print_attributes(const settings *s, shardio_json attributes)
+{
+    shardio_json name, value;
+    size_t at = 0;
+    if (s->json) return print_json(s, build_attributes_json, &attributes);
+    while (shardio_json_next(attributes, &at, &name, &value)) {
+        char *plain = plain_text(name), *text = text_of(add_compact, value);
+        printf("%s=%s\n", plain != NULL ? plain : "?", text != NULL ? text : "?");
+        free(plain);
+        free(text);
+    }
+    return EXIT_GOOD;
+}
+
+/* NAME=VALUE: VALUE is JSON, or else text; nothing removes the attribute. `assignment` is cut in two. */
+static int set_attribute(const settings *s, const shardio_store *store, char *assignment)
+{
+    char *value = strchr(assignment, '=');
+    shardio_json json;
+    shardio_error error;
+    shardio_status status;
+    *value++ = 0;
+    if (*value == 0) status = shardio_node_set_attribute(store, s->path, assignment, NULL, NULL, &error);
+    else if (shardio_json_parse(value, strlen(value), &json, NULL) == SHARDIO_OK)
+        status = shardio_node_set_attribute(store, s->path, assignment, value, NULL, &error);
+    else status = shardio_node_set_string(store, s->path, assignment, value, NULL, &error);
+    return status == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
+}
+
+static int run_attrs(const settings *s)
+{
+    shardio_node node;
+    shardio_error error;
+    shardio_store store = shardio_store_directory(s->input);
+    int status = refuse_file(s);
+    for (int i = 0; i < s->more_count && status == EXIT_GOOD; i++)
+        if (strchr(s->more[i], '=') == NULL || s->more[i][0] == '=')
+            status = complain(s, EXIT_USAGE, "%s: has to be NAME=VALUE", s->more[i]);
+    for (int i = 0; i < s->more_count && status == EXIT_GOOD; i++) status = set_attribute(s, &store, s->more[i]);
+    if (status != EXIT_GOOD || (s->more_count > 0 && !s->json)) return status;
+    if (shardio_node_open(&node, &store, s->path, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
+    status = print_attributes(s, node.attributes);
+    shardio_node_close(&node);
+    return status;
+}
+
+/* ---- changes: groups ---- */
+
+static int run_group_create(const settings *s)
+{
+    shardio_error error;
+    shardio_json attributes;
+    shardio_store store = shardio_store_directory(s->input);
+    if (s->output != NULL && (shardio_json_parse(s->output, strlen(s->output), &attributes, NULL) != SHARDIO_OK ||
+                              shardio_json_kind(attributes) != '{'))
+        return complain(s, EXIT_USAGE, "%s: not a JSON object", s->output);
+    if (shardio_group_create(&store, s->path, s->output, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
+    return say_done(s, s->input, "created");
+}
+
+static int run_consolidate(const settings *s)
+{
+    shardio_error error;
+    shardio_store store = shardio_store_directory(s->input);
+    if (shardio_group_consolidate(&store, s->path, s->remove, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
+    return say_done(s, s->input, s->remove ? "consolidated metadata removed" : "consolidated");
+}
+
+/* ---- changes: removal ---- */
+
+typedef struct removal {
+    const settings *s;
+    hierarchy nodes;
+    uint64_t files, bytes;
+} removal;
+
+static bool count_key(void *context, const char *key, uint64_t size, bool temporary)
+{
+    removal *job = (removal *)context;
+    (void)key, (void)temporary;
+    job->files++;
+    job->bytes += size;
+    return !interrupted;
+}
+
+static void build_removal_json(shardio_text *t, const void *context)
+{
+    const removal *job = (const removal *)context;
+    add_number(t, "files_below", job->files);
+    add_number(t, "bytes_below", job->bytes);
+    add_truth(t, "removed", job->s->yes);
+}
+
+static int conclude_removal(const removal *job)
+{
+    const settings *s = job->s;
+    char bytes[32], name[512];
+    if (s->json) {
+        listing l = {s, "nodes", false, 0};
+        for (size_t i = 0; i < job->nodes.count; i++) list_item(&l, build_node_json, &job->nodes.of[i]);
+        return end_listing(&l, build_removal_json, job);
+    }
+    if (!s->yes) print_nodes(s, &job->nodes);
+    if (!s->quiet || !s->yes)
+        printf("%s: %zu node%s, %" PRIu64 " file%s of %s %s\n", node_name(s->input, s, name), job->nodes.count,
+               plural(job->nodes.count), job->files, plural(job->files), human(job->bytes, bytes),
+               s->yes ? "removed" : "to be removed (--yes does it)");
+    return EXIT_GOOD;
+}
+
+static int run_rm(const settings *s)
+{
+    removal job;
+    shardio_error error;
+    char prefix[1024];
+    int code = 0;
+    shardio_store store = shardio_store_directory(s->input);
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    int status = find_nodes(s, &store, false, &job.nodes);
+    if (status == EXIT_GOOD)
+        store.functions->list(store.context, prefix_of(s, prefix, sizeof prefix), count_key, &job, &code);
+    if (status == EXIT_GOOD && interrupted) status = complain(s, EXIT_TROUBLE, "interrupted");
+    if (status == EXIT_GOOD && s->yes && shardio_node_remove(&store, s->path, NULL, &error) != SHARDIO_OK)
+        status = complain_error(s, &error);
+    if (status == EXIT_GOOD) status = conclude_removal(&job);
+    free_nodes(&job.nodes);
+    return status;
+}
+
+/* >>write ----------------------------------------------------------------------------------------------------- */
+
+/* Elements that go over a region of an array that exists. */
+typedef struct write_job {
+    const settings *s;
+    source in;
+    shardio_array *array;
+    shardio_array_facts facts;
+    region r;
+    uint64_t done;             /* elements */
+    double seconds;
+    bar progress;
+} write_job;
+
+/* Extents without those of 1, which do not matter for what goes where. */
+static uint32_t squeeze(const uint64_t *of, uint32_t count, uint64_t *out)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (of[i] != 1) out[kept++] = of[i];
+    return kept;
+}
+
+static int check_shape(const write_job *job)
+{
+    uint64_t ours[SHARDIO_MAX_DIMS], theirs[SHARDIO_MAX_DIMS];
+    char input[LIST_TEXT], wanted[LIST_TEXT];
+    const uint32_t n = squeeze(job->in.shape, job->in.ndim, ours), m = squeeze(job->r.count, job->r.ndim, theirs);
+    if (n == m && memcmp(ours, theirs, n * sizeof ours[0]) == 0) return EXIT_GOOD;
+    return complain(job->s, EXIT_USAGE, "%s is of shape %s, the region of %s", job->in.name,
+                    list_text(job->in.shape, job->in.ndim, ",", input),
+                    list_text(job->r.count, job->r.ndim, ",", wanted));
+}
+
+/* What the input is; raw input is as long as the region. */
+static int describe_input(write_job *job)
+{
+    source *in = &job->in;
+    const settings *s = job->s;
+    const shardio_array_facts *f = &job->facts;
+    char ours[32], theirs[32];
+    int status = in->npy ? describe_npy(s, in) : choose_type(s, in, f);
+    if (status == EXIT_GOOD && is_variable(in->dtype)) status = read_texts(s, in);
+    if (status != EXIT_GOOD) return status;
+    if (in->dtype != f->dtype || in->element != f->element_size)
+        return complain(s, EXIT_TROUBLE, "the input is of type %s, the array of %s",
+                        type_text(in->dtype, in->element, ours), type_text(f->dtype, f->element_size, theirs));
+    if (in->ndim > 0) status = check_shape(job);
+    if (status != EXIT_GOOD) return status;
+    const uint64_t held = in->size == UNKNOWN ? UNKNOWN : (in->size - in->begin) / in->element;
+    if (held != UNKNOWN && held != job->r.elements)
+        return complain(s, EXIT_USAGE, "%s holds %" PRIu64 " element%s, the region %" PRIu64, in->name, held, plural(held),
+                        job->r.elements);
+    return EXIT_GOOD;
+}
+
+static int put_block(write_job *job, const void *elements)
+{
+    shardio_error error;
+    const uint64_t count = block_elements(&job->r);
+    const size_t size = (size_t)count * job->in.element;
+    if (shardio_array_write(job->array, job->r.at, job->r.extent, elements, size, &error) != SHARDIO_OK) {
+        bar_end(&job->progress);
+        return complain_error(job->s, &error);
+    }
+    job->done += count;
+    bar_show(&job->progress, job->done * job->in.element, job->r.elements * job->in.element);
+    return EXIT_GOOD;
+}
+
+/* The block of the moment, from the input to the array. */
+static int take_block(write_job *job, uint8_t *block)
+{
+    source *in = &job->in;
+    const size_t size = (size_t)block_elements(&job->r) * in->element;
+    size_t got;
+    if (is_variable(in->dtype)) return put_block(job, in->text.of + job->done);
+    if (!read_block(in, block, size, &got)) return complain_read(job->s, in);
+    if (interrupted) return complain(job->s, EXIT_TROUBLE, "interrupted");
+    if (got < size)
+        return complain(job->s, EXIT_TROUBLE, "%s ended after %" PRIu64 " of %" PRIu64 " elements; what came is written",
+                        in->name, job->done, job->r.elements);
+    if (in->big_endian != machine_is_big_endian()) swap_units(block, size, unit_of(in->dtype));
+    return put_block(job, block);
+}
+
+static int write_blocks(write_job *job)
+{
+    void *whole = NULL;
+    uint8_t *block = aligned_memory((size_t)job->r.most * job->in.element, &whole);
+    int status = block != NULL ? EXIT_GOOD : out_of_memory(job->s);
+    for (bool more = first_block(&job->r); status == EXIT_GOOD && more; more = next_block(&job->r))
+        status = take_block(job, block);
+    free(whole);
+    return status;
+}
+
+/* In Fortran order the first dimension varies fastest: held as a whole, and written by its strides. */
+static int write_fortran(write_job *job, uint64_t memory)
+{
+    source *in = &job->in;
+    ptrdiff_t stride[SHARDIO_MAX_DIMS], next = (ptrdiff_t)in->element;
+    shardio_error error;
+    size_t got;
+    if (in->bytes > memory || in->bytes > SIZE_MAX / 2)
+        return complain(job->s, EXIT_TROUBLE, "%s is in Fortran order and has %" PRIu64 " bytes: more than --memory",
+                        in->name, in->bytes);
+    uint8_t *all = (uint8_t *)malloc((size_t)in->bytes + 1);
+    if (all == NULL) return out_of_memory(job->s);
+    for (uint32_t i = 0; i < job->r.ndim; i++, next *= (ptrdiff_t)job->r.count[i - 1]) stride[i] = next;
+    int status = read_block(in, all, (size_t)in->bytes, &got) && got == in->bytes ? EXIT_GOOD : complain_read(job->s, in);
+    if (in->big_endian != machine_is_big_endian()) swap_units(all, (size_t)in->bytes, unit_of(in->dtype));
+    if (status == EXIT_GOOD && shardio_array_write_strided(job->array, job->r.start, job->r.count, all, stride, &error) != SHARDIO_OK)
+        status = complain_error(job->s, &error);
+    job->done = job->r.elements;
+    free(all);
+    return status;
+}
+
+static void build_written_json(shardio_text *t, const void *context)
+{
+    const write_job *job = (const write_job *)context;
+    char text[32];
+    snprintf(text, sizeof text, "%.6f", job->seconds);
+    shardio_text_add(t, "{\"output\": ");
+    shardio_text_add_string(t, job->s->output);
+    add_list(t, "start", job->r.start, job->r.ndim);
+    add_list(t, "count", job->r.count, job->r.ndim);
+    add_number(t, "elements", job->done);
+    add_name(t, "seconds");
+    shardio_text_add(t, text);
+    shardio_text_add(t, "}");
+}
+
+static int write_region(write_job *job)
+{
+    const settings *s = job->s;
+    const uint64_t memory = s->memory > 0 ? s->memory : 64 * MIB;
+    char name[512], seconds[32];
+    int status = parse_region(s, &job->facts, &job->r);
+    if (status == EXIT_GOOD) status = plan_blocks(s, &job->facts, memory, job->facts.element_size, &job->r);
+    if (status == EXIT_GOOD) status = describe_input(job);
+    if (status == EXIT_GOOD) status = job->in.fortran ? write_fortran(job, memory) : write_blocks(job);
+    job->seconds = now() - job->progress.begun;
+    bar_end(&job->progress);
+    if (status != EXIT_GOOD) return status;
+    if (s->json) return print_json(s, build_written_json, job);
+    snprintf(seconds, sizeof seconds, "%.2f", job->seconds);
+    if (!s->quiet)
+        printf("%s: %" PRIu64 " element%s written in %s s\n", node_name(s->output, s, name), job->done, plural(job->done), seconds);
+    return EXIT_GOOD;
+}
+
+static int run_write(const settings *s)
+{
+    write_job job;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.in.file = -1;
+    job.progress = bar_begin(s);
+    int status = open_source(s, &job.in);
+    if (status == EXIT_GOOD && (status = open_update(s, s->output, &job.array)) == EXIT_GOOD) {
+        shardio_array_describe(job.array, &job.facts);
+        status = write_region(&job);
+        shardio_array_close(job.array);
+    }
+    close_source(&job.in);
+    return status;
+}
+
+/* >>main ------------------------------------------------------------------------------------------------------ */
 
 static void print_help(void)
 {
+    char left[64];
     puts("shardio COMMAND [options] ...        Zarr v3 shards, packed to the byte at the speed of the disk\n");
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        printf("  %-7s %-18s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
-    puts("\n  shardio COMMAND --help    its options\n"
-         "  shardio --version         the version, and what was compiled in");
+    for (const command *c = commands; c < commands + COMMANDS; c++) {
+        snprintf(left, sizeof left, "%s %s", c->name, c->arguments);
+        printf("  %-30s %s\n", left, c->help);
+    }
+    puts("\n  shardio help COMMAND           its options\n"
+         "  shardio --version              the version, and what was compiled in\n\n"
+         "Exit status: 0 all is well, 1 trouble with data or I/O, or damage found, 2 a wrong command line.");
 }
 
 static void print_version(void)
@@ -3207,17 +4922,47 @@ static int run_command(const command *c, int count, char **arguments)
     return status;
 }
 
+/* How many of the words the name of the command takes; 0: they name another one. */
+static int match_command(const command *c, int count, char **words)
+{
+    const char *name = c->name;
+    for (int used = 0; used < count;) {
+        const size_t length = strcspn(name, " ");
+        if (strlen(words[used]) != length || memcmp(words[used], name, length) != 0) return 0;
+        used++;
+        if (name[length] == 0) return used;
+        name += length + 1;
+    }
+    return 0;
+}
+
+static int help_on(int count, char **words)
+{
+    const settings none = {0};
+    if (count == 0) print_help();
+    else {
+        const command *c = commands;
+        while (c < commands + COMMANDS && match_command(c, count, words) != count) c++;
+        if (c == commands + COMMANDS) return complain(&none, EXIT_USAGE, "unknown command %s (shardio help lists them)", words[0]);
+        print_command_help(c);
+    }
+    return fflush(stdout) == 0 ? EXIT_GOOD : complain_standard_output(&none);
+}
+
 int main(int count, char **arguments)
 {
     const settings none = {0};
     const char *name = count > 1 ? arguments[1] : "";
     watch_signals();
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        if (strcmp(name, commands[i].name) == 0) return run_command(&commands[i], count - 2, arguments + 2);
-    if (strcmp(name, "--version") != 0 && strcmp(name, "--help") != 0 && strcmp(name, "-h") != 0)
-        return complain(&none, EXIT_USAGE, "%s%s (shardio --help lists the commands)",
+    for (const command *c = commands; count > 1 && c < commands + COMMANDS; c++) {
+        const int used = match_command(c, count - 1, arguments + 1);
+        if (used > 0) return run_command(c, count - 1 - used, arguments + 1 + used);
+    }
+    if (strcmp(name, "help") == 0) return help_on(count - 2, arguments + 2);
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return help_on(0, NULL);
+    if (strcmp(name, "--version") != 0)
+        return complain(&none, EXIT_USAGE, "%s%s (shardio help lists the commands)",
                         count > 1 ? "unknown command " : "which command?", name);
-    if (strcmp(name, "--version") == 0) print_version();
-    else print_help();
+    print_version();
     return fflush(stdout) == 0 ? EXIT_GOOD : complain_standard_output(&none);
 }
