@@ -5442,10 +5442,27 @@ SHARDIO_API shardio_dtype shardio_dtype_from_name(const char *name)
     return SHARDIO_DTYPE_UNSET;
 }
 
+/* Turns the bytes of each unit of 2, 4 or 8 around. */
 static void shardio_p_swap_units(uint8_t *to, const uint8_t *from, size_t bytes, size_t unit)
 {
-    for (size_t at = 0; at < bytes; at += unit)
-        for (size_t i = 0; i < unit; i++) to[at + i] = from[at + unit - 1 - i];
+    uint64_t x;
+    uint32_t y;
+    uint16_t z;
+    for (size_t at = 0; unit == 2 && at < bytes; at += 2) {
+        memcpy(&z, from + at, 2);
+        z = (uint16_t)(z << 8 | z >> 8);
+        memcpy(to + at, &z, 2);
+    }
+    for (size_t at = 0; unit == 4 && at < bytes; at += 4) {
+        memcpy(&y, from + at, 4);
+        y = y << 24 | (y & 0xFF00u) << 8 | (y >> 8 & 0xFF00u) | y >> 24;
+        memcpy(to + at, &y, 4);
+    }
+    for (size_t at = 0; unit == 8 && at < bytes; at += 8) {
+        memcpy(&x, from + at, 8);
+        x = shardio_p_swap64(x);
+        memcpy(to + at, &x, 8);
+    }
 }
 
 /* Copies elements, turning the bytes of each `unit` around if unit > 1. */
