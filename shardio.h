@@ -757,17 +757,18 @@ typedef struct shardio_codec {
 /* The crc32c codec: four bytes of CRC32C, little-endian, behind each chunk (codec specification "crc32c"). */
 SHARDIO_API const shardio_codec *shardio_codec_crc32c(void);
 
-/* Codecs on compression libraries, each compiled in where its macro is defined; arrays that are opened find them without
-   being told. A table has the configuration written here. For another one copy the table and point `configuration` to a
-   text of yours, which must outlive the arrays as the table must. Of members that it lacks the values here are taken.
+/* Codecs on compression libraries, each compiled in where its macro is defined; arrays that are opened find them
+   without being told. A table has the configuration written here. For another one copy the table and point
+   `configuration` to a text of yours, which must outlive the arrays as the table must. What it leaves out is as here.
 
    Decoding trusts nothing: what is cut short, damaged or longer than it should be is SHARDIO_ERR_TRUNCATED, _CORRUPT or
    _CHECKSUM, and what would not fit in the memory for it SHARDIO_ERR_LIMIT. Any number of arrays, one thread each. */
 
 #if SHARDIO_WITH_ZSTD
 /* {"level": 3, "checksum": false}. Levels as in the library, -131072 to 22; 0: the library's default. Frames in a row
-   are read as one, with or without a length. libzstd takes its memory from malloc: 100 KiB when the array is opened, and
-   what it compresses with, which it keeps, at the first chunk: 1.3 MiB for 1 MiB at level 3, more for more of either. */
+   are read as one, with or without a length. libzstd takes its memory from malloc: 100 KiB when the array is opened,
+   and what it compresses with, which it keeps, at the first chunk: 1.3 MiB for 1 MiB at level 3, more for more of
+   either. */
 SHARDIO_API const shardio_codec *shardio_codec_zstd(void);
 #endif
 
@@ -781,13 +782,13 @@ SHARDIO_API const shardio_codec *shardio_codec_gzip(void);
 /* {"cname": "lz4", "clevel": 5, "shuffle": "noshuffle", "blocksize": 0}. cname: blosclz, lz4, lz4hc, snappy, zlib or
    zstd, as far as the library has them (SHARDIO_ERR_UNSUPPORTED). clevel: 0 to 9. shuffle: noshuffle, shuffle or
    bitshuffle. typesize: 1 to 255, the bytes of an element if it is missing. blocksize in bytes, 0: the library chooses.
-   Shuffling compresses numbers far better, but needs typesize in zarr.json, or other software refuses the array; a fixed
-   text cannot know it: use shardio_codec_blosc_with. At each chunk libblosc takes memory for two of its blocks from
-   malloc; where there is none, the program crashes in it. */
+   Shuffling compresses numbers far better, but needs typesize in zarr.json, or some other software refuses the array;
+   a fixed text cannot know it: use shardio_codec_blosc_with. Encoding needs room for the bound, whatever comes out. At
+   each chunk libblosc takes memory for two of its blocks from malloc; where there is none, the program crashes in it. */
 SHARDIO_API const shardio_codec *shardio_codec_blosc(void);
 
-/* A blosc codec with everything said. Its configuration is written to `text` of `size` bytes (128 hold any), which must
-   outlive the arrays; one that does not fit, or holds what blosc does not know, is refused when an array is created.
+/* A blosc codec with everything said. Its configuration is written to `text` of `size` bytes, which must outlive the
+   arrays. 128 hold all that blosc takes; what does not fit, or is unknown to blosc, is refused by the array.
        char text[128];
        shardio_codec blosc = shardio_codec_blosc_with(text, sizeof text, "zstd", 3, "shuffle", sizeof(uint16_t), 0);
        options.codecs[0] = &blosc; */
@@ -797,8 +798,8 @@ SHARDIO_API shardio_codec shardio_codec_blosc_with(char *text, size_t size, cons
 
 #if SHARDIO_WITH_LZ4
 /* {"acceleration": 1}. Larger is faster and compresses less; below 1 is 1. A chunk is its length (u32, little-endian)
-   and an LZ4 block, as numcodecs writes it; it has at most 2113929216 bytes. All memory, 17 KiB, is from the allocator of
-   the array. */
+   and an LZ4 block, as numcodecs writes it; it has at most 2113929216 bytes. All memory, 17 KiB, is from the allocator
+   of the array. */
 SHARDIO_API const shardio_codec *shardio_codec_lz4(void);
 #endif
 
@@ -4788,7 +4789,7 @@ static bool shardio_p_no_configuration(shardio_json configuration)
     return shardio_json_kind(configuration) != 0 && shardio_json_kind(configuration) != '{';
 }
 
-/* The whole number `name` of a configuration; where it is missing *value stays. False: another kind, or out of range. */
+/* The whole number `name` of a configuration; where it is missing *value stays. False: no such number, out of range. */
 static bool shardio_p_take_whole(shardio_json configuration, const char *name, int64_t least, int64_t most, int *value)
 {
     int64_t number;
@@ -4904,7 +4905,7 @@ SHARDIO_API const shardio_codec *shardio_codec_zstd(void)
 enum {
     SHARDIO_P_GZIP_WINDOW = 15 + 16,   /* zlib's largest window, and its word for gzip and nothing else */
     SHARDIO_P_GZIP_WRAP = 18 - 6,      /* by so much head and tail of gzip are longer than those of a zlib stream */
-    SHARDIO_P_GZIP_HEAD = 16           /* in front of what zlib is given: its size, which zlib does not tell when it frees */
+    SHARDIO_P_GZIP_HEAD = 16           /* in front of what zlib is given: its size, which zlib does not tell later */
 };
 
 typedef struct shardio_p_gzip {
@@ -5028,7 +5029,8 @@ static shardio_status shardio_p_gzip_status(int result, const char *message, con
     if (result == Z_MEM_ERROR) return SHARDIO_ERR_MEMORY;
     if (result == Z_OK || result == Z_BUF_ERROR) return rest->in == 0 ? SHARDIO_ERR_TRUNCATED : SHARDIO_ERR_LIMIT;
     /* zlib has one number for all damage */
-    return message != NULL && shardio_p_same(message, "incorrect data check") ? SHARDIO_ERR_CHECKSUM : SHARDIO_ERR_CORRUPT;
+    bool checksum = message != NULL && shardio_p_same(message, "incorrect data check");
+    return checksum ? SHARDIO_ERR_CHECKSUM : SHARDIO_ERR_CORRUPT;
 }
 
 /* One member. Z_BUF_ERROR means that the end was not reached, which is no fault while something moves. */
@@ -5121,7 +5123,7 @@ static shardio_status shardio_p_blosc_begin(void *context, shardio_json configur
     *reason = shardio_p_blosc_configure(configuration, &wanted);
     if (*reason != NULL) return SHARDIO_ERR_CORRUPT;
     if (blosc_compname_to_compcode(wanted.cname) < 0)
-        return shardio_p_codec_refuse(reason, SHARDIO_ERR_UNSUPPORTED, "the blosc library was built without this compressor");
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_UNSUPPORTED, "the library was built without this compressor");
     shardio_p_blosc *blosc = (shardio_p_blosc *)shardio_p_codec_memory(allocator, sizeof *blosc);
     if (blosc == NULL) return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
     *blosc = wanted;
@@ -5147,8 +5149,9 @@ static shardio_status shardio_p_blosc_encode(void *context, const void *in, size
 {
     const shardio_p_blosc *b = (const shardio_p_blosc *)context;
     if (b == NULL) return SHARDIO_ERR_STATE;
-    if (size > BLOSC_MAX_BUFFERSIZE) return SHARDIO_ERR_LIMIT;
-    int result = blosc_compress_ctx(b->clevel, b->shuffle, (size_t)b->typesize, size, in, out, capacity, b->cname,
+    size_t bound = shardio_p_blosc_bound(NULL, size);
+    if (bound == SIZE_MAX || capacity < bound) return SHARDIO_ERR_LIMIT;   /* in less room blosc can write behind it */
+    int result = blosc_compress_ctx(b->clevel, b->shuffle, (size_t)b->typesize, size, in, out, bound, b->cname,
                                     (size_t)b->blocksize, 1);
     if (result <= 0) return SHARDIO_ERR_LIMIT;
     *out_size = (size_t)result;
@@ -5176,7 +5179,8 @@ SHARDIO_API const shardio_codec *shardio_codec_blosc(void)
 {
     static const shardio_codec codec = {
         "blosc", "{\"cname\": \"lz4\", \"clevel\": 5, \"shuffle\": \"noshuffle\", \"blocksize\": 0}", NULL,
-        shardio_p_blosc_bound, shardio_p_blosc_encode, shardio_p_blosc_decode, shardio_p_blosc_begin, shardio_p_blosc_end
+        shardio_p_blosc_bound, shardio_p_blosc_encode, shardio_p_blosc_decode, shardio_p_blosc_begin,
+        shardio_p_blosc_end
     };
     return &codec;
 }
@@ -5253,8 +5257,8 @@ static shardio_status shardio_p_lz4_encode(void *context, const void *in, size_t
     if (lz4 == NULL) return SHARDIO_ERR_STATE;
     if (size > LZ4_MAX_INPUT_SIZE || capacity < SHARDIO_P_LZ4_HEAD) return SHARDIO_ERR_LIMIT;
     int room = (int)shardio_p_min(capacity - SHARDIO_P_LZ4_HEAD, INT32_MAX);
-    int result = LZ4_compress_fast_extState(lz4->state, (const char *)in, (char *)out + SHARDIO_P_LZ4_HEAD, (int)size, room,
-                                            lz4->acceleration);
+    int result = LZ4_compress_fast_extState(lz4->state, (const char *)in, (char *)out + SHARDIO_P_LZ4_HEAD, (int)size,
+                                            room, lz4->acceleration);
     if (result <= 0) return SHARDIO_ERR_LIMIT;
     shardio_p_store32_little((uint8_t *)out, (uint32_t)size);
     *out_size = (size_t)result + SHARDIO_P_LZ4_HEAD;
@@ -5269,8 +5273,8 @@ static shardio_status shardio_p_lz4_decode(void *context, const void *in, size_t
     uint32_t whole = shardio_p_load32_little((const uint8_t *)in);
     if (whole > LZ4_MAX_INPUT_SIZE || size - SHARDIO_P_LZ4_HEAD > INT32_MAX) return SHARDIO_ERR_CORRUPT;
     if (whole > capacity) return SHARDIO_ERR_LIMIT;
-    int result = LZ4_decompress_safe((const char *)in + SHARDIO_P_LZ4_HEAD, (char *)out, (int)(size - SHARDIO_P_LZ4_HEAD),
-                                     (int)whole);
+    int result = LZ4_decompress_safe((const char *)in + SHARDIO_P_LZ4_HEAD, (char *)out,
+                                     (int)(size - SHARDIO_P_LZ4_HEAD), (int)whole);
     if (result < 0 || (uint32_t)result != whole) return SHARDIO_ERR_CORRUPT;
     *out_size = whole;
     return SHARDIO_OK;
