@@ -1163,7 +1163,12 @@ SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const
 /* >>store-api ------------------------------------------------------------------------------------------------- */
 
 #if !SHARDIO_NO_OS
-/* A directory. `path` is borrowed and must outlive the store; it need not exist until something is written. */
+/* A directory. `path` is borrowed and must outlive the store; it need not exist until something is written.
+   `path` may be a symbolic link or lead through some. What lies in the directory may come from anybody: nothing outside of it
+   is read, listed, written or removed. A key that a symbolic link leads out of the store, or that lies behind such a
+   link, is not listed, and using it is SHARDIO_ERR_PERMISSION. Links that stay inside are followed where the system sees
+   to it (Linux 5.6) and refused like the others elsewhere; links to directories are not listed. Removing a key that is a
+   link removes the link. What is neither file nor directory is no value: SHARDIO_ERR_UNSUPPORTED. */
 SHARDIO_API shardio_store shardio_store_directory(const char *path);
 #endif
 
@@ -1639,9 +1644,32 @@ static void shardio_p_system_text(int code, shardio_text *text)
 }
 #else
 
-typedef enum shardio_p_kind { SHARDIO_P_NOTHING, SHARDIO_P_REGULAR, SHARDIO_P_DIRECTORY, SHARDIO_P_SPECIAL } shardio_p_kind;
+typedef enum shardio_p_kind {
+    SHARDIO_P_NOTHING, SHARDIO_P_REGULAR, SHARDIO_P_DIRECTORY, SHARDIO_P_LINK, SHARDIO_P_SPECIAL
+} shardio_p_kind;
+
+/* Takes a name in a directory, what it is (a link is not followed) and its length; false: no more. */
+typedef bool (*shardio_p_lister)(void *context, const char *name, shardio_p_kind kind, uint64_t size);
 
 enum { SHARDIO_P_ACCESS_READ, SHARDIO_P_ACCESS_BOTH, SHARDIO_P_ACCESS_WRITE, SHARDIO_P_ACCESS_NEW };
+
+/* A path may have a root: so many bytes at its beginning were named by the caller and are trusted, symbolic links and
+   all. What comes behind them may be hostile, never leaves the root, and is no ".." and no empty name. Root 0: all is
+   the caller's. */
+static bool shardio_p_is_beneath(const char *path, size_t root)
+{
+    return root > 0 && shardio_p_length(path) > root;
+}
+
+/* Codes for what the system has no number for; no system uses these. */
+enum { SHARDIO_P_CODE_LINK = -0x51A4D001, SHARDIO_P_CODE_SPECIAL };
+
+static bool shardio_p_own_text(int code, shardio_text *text)
+{
+    if (code == SHARDIO_P_CODE_LINK) shardio_text_add(text, "a symbolic link leads out of the store, or could");
+    if (code == SHARDIO_P_CODE_SPECIAL) shardio_text_add(text, "it is not a regular file");
+    return code == SHARDIO_P_CODE_LINK || code == SHARDIO_P_CODE_SPECIAL;
+}
 
 #if defined(_WIN32)
 
@@ -1660,6 +1688,7 @@ enum { SHARDIO_P_PATH = 4096 };   /* UTF-16 units of a path, on the stack */
 static void shardio_p_system_text(int code, shardio_text *text)
 {
     char message[200];
+    if (shardio_p_own_text(code, text)) return;
     DWORD n = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)code, 0, message,
                              sizeof message, NULL);
     while (n > 0 && (message[n - 1] <= ' ' || message[n - 1] == '.')) n--;
@@ -1703,10 +1732,48 @@ static bool shardio_p_os_wide(const char *path, wchar_t *wide)
     return true;
 }
 
-static shardio_status shardio_p_os_open(const char *path, int access, shardio_p_handle *handle, int *code)
+/* Whether a name stands for another place: a symbolic link or a mount point, not a file that is only kept elsewhere. */
+static bool shardio_p_os_is_link(const wchar_t *wide)
+{
+    WIN32_FIND_DATAW found;
+    DWORD attributes = GetFileAttributesW(wide);
+    if (attributes == INVALID_FILE_ATTRIBUTES || (attributes & FILE_ATTRIBUTE_REPARSE_POINT) == 0) return false;
+    HANDLE search = FindFirstFileW(wide, &found);
+    if (search == INVALID_HANDLE_VALUE) return true;
+    FindClose(search);
+    return (found.dwReserved0 & 0x20000000u /* name surrogate */) != 0;
+}
+
+/* The path in UTF-16. Beneath a root no name on the way may be a link, nor with `itself` the last one, and none that of
+   a device. They are looked at one by one before the path is used: Windows has no call that does both. */
+static shardio_status shardio_p_os_name(const char *path, size_t root, bool itself, wchar_t *wide, int *code)
+{
+    char part[SHARDIO_P_PATH];
+    size_t n = shardio_p_length(path);
+    if (n >= sizeof part || !shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    if (!shardio_p_is_beneath(path, root)) return SHARDIO_OK;
+    memcpy(part, path, n + 1);
+    for (size_t i = root + 1; i <= n; i++) {
+        if (part[i] != '/' && part[i] != 0) continue;
+        part[i] = 0;
+        if (!shardio_p_os_wide(part, wide)) return SHARDIO_ERR_NOT_FOUND;
+        bool device = wide[0] == L'\\' && wide[1] == L'\\' && wide[2] == L'.';
+        *code = device ? SHARDIO_P_CODE_SPECIAL : SHARDIO_P_CODE_LINK;
+        if (device) return SHARDIO_ERR_UNSUPPORTED;
+        if ((i < n || itself) && shardio_p_os_is_link(wide)) return SHARDIO_ERR_PERMISSION;
+        part[i] = path[i];
+    }
+    *code = 0;
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_os_open(const char *path, size_t root, int access, shardio_p_handle *handle, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(path, root, true, wide, code);
+    if (status != SHARDIO_OK) return status;
+    DWORD attributes = access == SHARDIO_P_ACCESS_NEW ? INVALID_FILE_ATTRIBUTES : GetFileAttributesW(wide);
+    if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return SHARDIO_ERR_ARGUMENT;
     DWORD rights = access == SHARDIO_P_ACCESS_READ ? GENERIC_READ : GENERIC_READ | GENERIC_WRITE;
     *handle = CreateFileW(wide, rights, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
                           access == SHARDIO_P_ACCESS_NEW ? CREATE_NEW : OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
@@ -1811,57 +1878,57 @@ static shardio_status shardio_p_os_close(shardio_p_handle handle, int *code)
     return CloseHandle(handle) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
-static shardio_p_kind shardio_p_os_kind(const char *path, bool *link)
-{
-    wchar_t wide[SHARDIO_P_PATH];
-    *link = false;
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_P_NOTHING;
-    DWORD attributes = GetFileAttributesW(wide);
-    if (attributes == INVALID_FILE_ATTRIBUTES) return SHARDIO_P_NOTHING;
-    if (attributes & FILE_ATTRIBUTE_DIRECTORY) return SHARDIO_P_DIRECTORY;
-    return attributes & FILE_ATTRIBUTE_DEVICE ? SHARDIO_P_SPECIAL : SHARDIO_P_REGULAR;
-}
-
-/* Length of the file of this name, 0 if there is none. */
-static inline uint64_t shardio_p_os_size(const char *path)
+/* What bears this name, and its length. Nothing: SHARDIO_OK, too. */
+static shardio_status shardio_p_os_look(const char *path, size_t root, shardio_p_kind *kind, uint64_t *size, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
     WIN32_FILE_ATTRIBUTE_DATA data;
-    if (!shardio_p_os_wide(path, wide) || !GetFileAttributesExW(wide, GetFileExInfoStandard, &data)) return 0;
-    return (uint64_t)data.nFileSizeHigh << 32 | data.nFileSizeLow;
+    *kind = SHARDIO_P_NOTHING;
+    *size = 0;
+    shardio_status status = shardio_p_os_name(path, root, true, wide, code);
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    if (status != SHARDIO_OK || !GetFileAttributesExW(wide, GetFileExInfoStandard, &data)) return status;
+    *size = (uint64_t)data.nFileSizeHigh << 32 | data.nFileSizeLow;
+    *kind = data.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? SHARDIO_P_DIRECTORY :
+            data.dwFileAttributes & FILE_ATTRIBUTE_DEVICE ? SHARDIO_P_SPECIAL : SHARDIO_P_REGULAR;
+    return SHARDIO_OK;
 }
 
-static bool shardio_p_os_read_link(const char *path, char *target, size_t size)
+static size_t shardio_p_os_read_link(const char *path, char *target, size_t size)
 {
     (void)path, (void)target, (void)size;
-    return false;
+    return 0;
 }
 
-static shardio_status shardio_p_os_rename(const char *from, const char *to, bool replace, int *code)
+static shardio_status shardio_p_os_rename(const char *from, const char *to, size_t root, bool replace, int *code)
 {
     wchar_t wide_from[SHARDIO_P_PATH], wide_to[SHARDIO_P_PATH];
-    if (!shardio_p_os_wide(from, wide_from) || !shardio_p_os_wide(to, wide_to)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(from, root, true, wide_from, code);
+    if (status == SHARDIO_OK) status = shardio_p_os_name(to, root, true, wide_to, code);
+    if (status != SHARDIO_OK) return status;
     return MoveFileExW(wide_from, wide_to, replace ? MOVEFILE_REPLACE_EXISTING : 0) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
-static shardio_status shardio_p_os_remove(const char *path, bool directory, int *code)
+static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(path, root, directory, wide, code);
+    if (status != SHARDIO_OK) return status;
     return (directory ? RemoveDirectoryW(wide) : DeleteFileW(wide)) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
-static shardio_status shardio_p_os_make_directory(const char *path, int *code)
+static shardio_status shardio_p_os_make_directory(const char *path, size_t root, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(path, root, true, wide, code);
+    if (status != SHARDIO_OK) return status;
     return CreateDirectoryW(wide, NULL) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
 /* Windows has no way to sync a directory; NTFS logs its changes in order. */
-static shardio_status shardio_p_os_sync_directory(const char *path, int *code)
+static shardio_status shardio_p_os_sync_directory(const char *path, size_t root, int *code)
 {
-    (void)path, (void)code;
+    (void)path, (void)root, (void)code;
     return SHARDIO_OK;
 }
 
@@ -1873,14 +1940,14 @@ static uint64_t shardio_p_os_noise(void)
 }
 
 /* Calls `each` for the names in a directory, until it returns false. */
-static inline shardio_status shardio_p_os_list(const char *path, bool (*each)(void *context, const char *name), void *context,
-                                        int *code)
+static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
     WIN32_FIND_DATAW found;
     size_t n = 0;
     bool more = true;
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(path, root, true, wide, code);
+    if (status != SHARDIO_OK) return status;
     while (wide[n] != 0) n++;
     if (n + 3 > SHARDIO_P_PATH) return SHARDIO_ERR_NOT_FOUND;
     memcpy(wide + n, L"\\*", 3 * sizeof *wide);
@@ -1889,8 +1956,10 @@ static inline shardio_status shardio_p_os_list(const char *path, bool (*each)(vo
     do {
         char name[1024];
         bool dots = found.cFileName[0] == '.' && (found.cFileName[1] == 0 || (found.cFileName[1] == '.' && found.cFileName[2] == 0));
+        bool link = (found.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0 && (found.dwReserved0 & 0x20000000u) != 0;
+        shardio_p_kind kind = link ? SHARDIO_P_LINK : found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? SHARDIO_P_DIRECTORY : SHARDIO_P_REGULAR;
         if (!dots && WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, sizeof name, NULL, NULL) > 0)
-            more = each(context, name);
+            more = each(context, name, kind, (uint64_t)found.nFileSizeHigh << 32 | found.nFileSizeLow);
     } while (more && FindNextFileW(search, &found));
     FindClose(search);
     return SHARDIO_OK;
@@ -1933,6 +2002,7 @@ enum { SHARDIO_P_PATH = 4096 };
 
 static void shardio_p_system_text(int code, shardio_text *text)
 {
+    if (shardio_p_own_text(code, text)) return;
     shardio_text_add(text, strerror(code));
     shardio_text_add(text, ", ");
     shardio_text_add_int64(text, code);
@@ -1956,12 +2026,165 @@ static shardio_status shardio_p_os_last(int *code)
     return shardio_p_os_status(errno);
 }
 
-static shardio_status shardio_p_os_open(const char *path, int access, shardio_p_handle *handle, int *code)
+/* A directory that is only passed through needs no right to be read. */
+#if defined(O_PATH)
+#define SHARDIO_P_O_ENTER (O_PATH | O_DIRECTORY | O_CLOEXEC)
+#elif defined(O_SEARCH)
+#define SHARDIO_P_O_ENTER (O_SEARCH | O_DIRECTORY | O_CLOEXEC)
+#else
+#define SHARDIO_P_O_ENTER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#endif
+#if defined(O_LARGEFILE)
+#define SHARDIO_P_O_LARGE O_LARGEFILE   /* which open() adds by itself, openat2 not */
+#else
+#define SHARDIO_P_O_LARGE 0
+#endif
+
+static int shardio_p_os_openat(int directory, const char *name, int flags)
+{
+    int handle;
+    do handle = openat(directory, name, flags, 0666);
+    while (handle < 0 && errno == EINTR);
+    return handle;
+}
+
+/* Opens `names` below a directory and follows no symbolic link at all: then none leads out (EXDEV). Cuts `names` up. */
+static int shardio_p_os_walk(int base, char *names, int flags)
+{
+    for (int at = base;;) {
+        struct stat s;
+        char *end = strchr(names, '/');
+        if (end != NULL) *end = 0;
+        int next = shardio_p_os_openat(at, names, (end != NULL ? SHARDIO_P_O_ENTER : flags) | O_NOFOLLOW);
+        int failed = errno;
+        if (next < 0 && fstatat(at, names, &s, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(s.st_mode)) failed = EXDEV;
+        if (at != base) (void)close(at);
+        errno = failed;
+        if (next < 0 || end == NULL) return next;
+        at = next;
+        names = end + 1;
+    }
+}
+
+/* The same, but links that stay inside are followed, where the system looks after that (Linux 5.6). EAGAIN: a file is
+   busy, or somebody renamed something while ".." in a link was followed. */
+static int shardio_p_os_resolve(int base, char *names, int flags)
+{
+#if defined(__linux__) && defined(SYS_openat2)
+    uint64_t how[3];   /* struct open_how: flags, mode, resolve */
+    int handle = -1;
+    how[0] = (uint64_t)flags;
+    how[1] = flags & O_CREAT ? 0666 : 0;
+    how[2] = 0x08;     /* RESOLVE_BENEATH */
+    for (int tries = 0; tries < 32; tries++) {
+        handle = (int)syscall(SYS_openat2, base, names, how, sizeof how);
+        if (handle >= 0 || (errno != EINTR && errno != EAGAIN)) break;
+    }
+    if (handle >= 0 || (errno != ENOSYS && errno != EPERM)) return handle;
+#endif
+    return shardio_p_os_walk(base, names, flags);
+}
+
+/* Opens the first `length` bytes of a path without leaving its root, which they reach at least. */
+static shardio_status shardio_p_os_open_beneath(const char *path, size_t length, size_t root, int flags,
+                                                shardio_p_handle *handle, int *code)
+{
+    char names[SHARDIO_P_PATH];
+    *handle = -1;
+    if (length >= sizeof names) return SHARDIO_ERR_NOT_FOUND;
+    memcpy(names, path, length);
+    names[length] = names[root] = 0;
+    int base = shardio_p_os_openat(AT_FDCWD, names, length > root ? SHARDIO_P_O_ENTER : flags);
+    if (base < 0) return shardio_p_os_last(code);
+    *handle = length > root ? shardio_p_os_resolve(base, names + root + 1, flags) : base;
+    if (length == root) return SHARDIO_OK;
+    int failed = errno;
+    (void)close(base);
+    if (*handle >= 0) return SHARDIO_OK;
+    *code = failed == EXDEV ? SHARDIO_P_CODE_LINK : failed == ENXIO ? SHARDIO_P_CODE_SPECIAL : failed;
+    if (failed == EXDEV || failed == ELOOP) return SHARDIO_ERR_PERMISSION;
+    if (failed == EISDIR) return SHARDIO_ERR_ARGUMENT;
+    return failed == ENXIO ? SHARDIO_ERR_UNSUPPORTED : shardio_p_os_status(failed);
+}
+
+/* Where the ...at() calls find a path: the path itself, or beneath a root its last name in a directory that is open. */
+typedef struct shardio_p_place {
+    int directory;
+    const char *name;
+} shardio_p_place;
+
+static shardio_status shardio_p_os_enter(const char *path, size_t root, shardio_p_place *at, int *code)
+{
+    at->directory = AT_FDCWD;
+    at->name = path;
+    if (!shardio_p_is_beneath(path, root)) return SHARDIO_OK;
+    at->name = strrchr(path, '/') + 1;
+    size_t parent = (size_t)(at->name - path) - 1;
+    return shardio_p_os_open_beneath(path, parent, root, SHARDIO_P_O_ENTER, &at->directory, code);
+}
+
+/* Ends it after a call that returned `result`. */
+static shardio_status shardio_p_os_leave(const shardio_p_place *at, int result, int *code)
+{
+    shardio_status status = result < 0 ? shardio_p_os_last(code) : SHARDIO_OK;
+    if (at->directory != AT_FDCWD) (void)close(at->directory);
+    return status;
+}
+
+static shardio_p_kind shardio_p_os_kind(const struct stat *s)
+{
+    if (S_ISDIR(s->st_mode)) return SHARDIO_P_DIRECTORY;
+    if (S_ISLNK(s->st_mode)) return SHARDIO_P_LINK;
+    return S_ISREG(s->st_mode) ? SHARDIO_P_REGULAR : SHARDIO_P_SPECIAL;
+}
+
+enum { SHARDIO_P_O_PATIENT = O_CLOEXEC | O_NOCTTY, SHARDIO_P_O_SOON = O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+
+/* What bears this name, and its length. Nothing: SHARDIO_OK, too. Beneath a root a link counts as what it leads to. */
+static shardio_status shardio_p_os_look(const char *path, size_t root, shardio_p_kind *kind, uint64_t *size, int *code)
+{
+    struct stat s;
+    shardio_p_place at;
+    shardio_p_handle handle;
+    int ignored = 0, result;
+    *kind = SHARDIO_P_NOTHING;
+    *size = 0;
+    shardio_status status = shardio_p_os_enter(path, root, &at, code);
+    if (status == SHARDIO_OK) {
+        result = fstatat(at.directory, at.name, &s, at.directory == AT_FDCWD ? 0 : AT_SYMLINK_NOFOLLOW);
+        if (shardio_p_os_leave(&at, result, &ignored) != SHARDIO_OK) return SHARDIO_OK;
+        if (S_ISLNK(s.st_mode)) {
+            status = shardio_p_os_open_beneath(path, shardio_p_length(path), root, O_RDONLY | SHARDIO_P_O_SOON, &handle, code);
+            if (status == SHARDIO_OK && fstat(handle, &s) != 0) status = shardio_p_os_last(code);
+            if (handle >= 0) (void)close(handle);
+        }
+    }
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    if (status != SHARDIO_OK) return status;
+    *kind = shardio_p_os_kind(&s);
+    *size = (uint64_t)s.st_size;
+    return SHARDIO_OK;
+}
+
+/* Beneath a root nothing is waited for: what looks like a value may be a pipe. A file that another program has leased is
+   an exception. */
+static shardio_status shardio_p_os_open(const char *path, size_t root, int access, shardio_p_handle *handle, int *code)
 {
     static const int flags[] = {O_RDONLY, O_RDWR, O_WRONLY, O_RDWR | O_CREAT | O_EXCL};
-    do *handle = open(path, flags[access] | O_CLOEXEC, 0666);
-    while (*handle < 0 && errno == EINTR);
-    return *handle < 0 ? shardio_p_os_last(code) : SHARDIO_OK;
+    int how = flags[access] | SHARDIO_P_O_LARGE;
+    size_t n = shardio_p_length(path);
+    shardio_p_kind kind;
+    uint64_t size;
+    int ignored = 0;
+    if (!shardio_p_is_beneath(path, root)) {
+        do *handle = open(path, flags[access] | O_CLOEXEC, 0666);
+        while (*handle < 0 && errno == EINTR);
+        return *handle < 0 ? shardio_p_os_last(code) : SHARDIO_OK;
+    }
+    shardio_status status = shardio_p_os_open_beneath(path, n, root, how | SHARDIO_P_O_SOON, handle, code);
+    if (status == SHARDIO_OK || *code != EAGAIN) return status;
+    if (shardio_p_os_look(path, root, &kind, &size, &ignored) != SHARDIO_OK || kind != SHARDIO_P_REGULAR) return status;
+    return shardio_p_os_open_beneath(path, n, root, how | SHARDIO_P_O_PATIENT, handle, code);
 }
 
 static shardio_status shardio_p_os_read(shardio_p_handle handle, bool stream, uint64_t offset, void *data, size_t size,
@@ -2117,56 +2340,52 @@ static shardio_status shardio_p_os_close(shardio_p_handle handle, int *code)
     return close(handle) == 0 || errno == EINTR ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
-static shardio_p_kind shardio_p_os_kind(const char *path, bool *link)
-{
-    struct stat s;
-    *link = lstat(path, &s) == 0 && S_ISLNK(s.st_mode);
-    if (stat(path, &s) != 0) return SHARDIO_P_NOTHING;
-    if (S_ISDIR(s.st_mode)) return SHARDIO_P_DIRECTORY;
-    return S_ISREG(s.st_mode) ? SHARDIO_P_REGULAR : SHARDIO_P_SPECIAL;
-}
-
-/* Length of the file of this name, 0 if there is none. */
-static inline uint64_t shardio_p_os_size(const char *path)
-{
-    struct stat s;
-    return stat(path, &s) == 0 ? (uint64_t)s.st_size : 0;
-}
-
-static bool shardio_p_os_read_link(const char *path, char *target, size_t size)
+/* Length of what a symbolic link says, cut at `size`; 0: it is none. */
+static size_t shardio_p_os_read_link(const char *path, char *target, size_t size)
 {
     ssize_t n = readlink(path, target, size - 1);
-    if (n < 0 || (size_t)n >= size - 1) return false;
-    target[n] = 0;
-    return true;
+    target[n > 0 ? n : 0] = 0;
+    return n > 0 ? (size_t)n : 0;
 }
 
-static shardio_status shardio_p_os_rename(const char *from, const char *to, bool replace, int *code)
+/* Both names are in one directory. */
+static shardio_status shardio_p_os_rename(const char *from, const char *to, size_t root, bool replace, int *code)
 {
-    if (replace) return rename(from, to) == 0 ? SHARDIO_OK : shardio_p_os_last(code);
+    shardio_p_place at;
+    shardio_status status = shardio_p_os_enter(to, root, &at, code);
+    if (status != SHARDIO_OK) return status;
+    from += at.name - to;
+    if (replace) return shardio_p_os_leave(&at, renameat(at.directory, from, at.directory, at.name), code);
 #if defined(SYS_renameat2)
-    if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1u /* RENAME_NOREPLACE */) == 0) return SHARDIO_OK;
-    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP) return shardio_p_os_last(code);
+    long result = syscall(SYS_renameat2, at.directory, from, at.directory, at.name, 1u /* RENAME_NOREPLACE */);
+    if (result == 0 || (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)) return shardio_p_os_leave(&at, (int)result, code);
 #endif
-    if (link(from, to) != 0) return shardio_p_os_last(code);   /* refuses an existing name in one step, too */
-    return unlink(from) == 0 ? SHARDIO_OK : shardio_p_os_last(code);
+    /* refuses an existing name in one step, too */
+    int linked = linkat(at.directory, from, at.directory, at.name, 0);
+    return shardio_p_os_leave(&at, linked == 0 ? unlinkat(at.directory, from, 0) : linked, code);
 }
 
-static shardio_status shardio_p_os_remove(const char *path, bool directory, int *code)
+static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
 {
-    return (directory ? rmdir(path) : unlink(path)) == 0 ? SHARDIO_OK : shardio_p_os_last(code);
+    shardio_p_place at;
+    shardio_status status = shardio_p_os_enter(path, root, &at, code);
+    if (status != SHARDIO_OK) return status;
+    return shardio_p_os_leave(&at, unlinkat(at.directory, at.name, directory ? AT_REMOVEDIR : 0), code);
 }
 
-static shardio_status shardio_p_os_make_directory(const char *path, int *code)
+static shardio_status shardio_p_os_make_directory(const char *path, size_t root, int *code)
 {
-    return mkdir(path, 0777) == 0 ? SHARDIO_OK : shardio_p_os_last(code);
+    shardio_p_place at;
+    shardio_status status = shardio_p_os_enter(path, root, &at, code);
+    if (status != SHARDIO_OK) return status;
+    return shardio_p_os_leave(&at, mkdirat(at.directory, at.name, 0777), code);
 }
 
-static shardio_status shardio_p_os_sync_directory(const char *path, int *code)
+static shardio_status shardio_p_os_sync_directory(const char *path, size_t root, int *code)
 {
     shardio_p_handle handle;
     int ignored = 0;
-    shardio_status status = shardio_p_os_open(path, SHARDIO_P_ACCESS_READ, &handle, code);
+    shardio_status status = shardio_p_os_open(path, root, SHARDIO_P_ACCESS_READ, &handle, code);
     if (status != SHARDIO_OK) return status;
     status = shardio_p_os_sync(handle, code);
     (void)shardio_p_os_close(handle, &ignored);   /* nothing was written through it */
@@ -2181,18 +2400,27 @@ static uint64_t shardio_p_os_noise(void)
 }
 
 /* Calls `each` for the names in a directory, until it returns false. */
-static inline shardio_status shardio_p_os_list(const char *path, bool (*each)(void *context, const char *name), void *context,
-                                        int *code)
+static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context, int *code)
 {
-    DIR *directory = opendir(path);
+    shardio_p_handle handle;
     const struct dirent *entry;
+    struct stat s;
     bool more = true;
-    if (directory == NULL) return shardio_p_os_last(code);
+    int ignored = 0;
+    shardio_status status = shardio_p_os_open(path, root, SHARDIO_P_ACCESS_READ, &handle, code);
+    if (status != SHARDIO_OK) return status;
+    DIR *directory = fdopendir(handle);
+    if (directory == NULL) {
+        status = shardio_p_os_last(code);
+        (void)shardio_p_os_close(handle, &ignored);
+        return status;
+    }
     errno = 0;
     while (more && (entry = readdir(directory)) != NULL) {
         const char *name = entry->d_name;
         if (name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0))) continue;
-        more = each(context, name);
+        if (fstatat(handle, name, &s, AT_SYMLINK_NOFOLLOW) == 0)   /* or it was removed meanwhile */
+            more = each(context, name, shardio_p_os_kind(&s), (uint64_t)s.st_size);
         errno = 0;
     }
     int failed = more ? errno : 0;
@@ -2230,6 +2458,7 @@ typedef struct shardio_p_os_file {
     uint64_t identity[2];     /* device and inode */
     const shardio_allocator *allocator;
     size_t size;              /* of this piece of memory */
+    size_t root;              /* of the path and the temporary name */
     char *path, *temporary;   /* behind the struct; temporary is empty in place */
     size_t existing;          /* length of the part of the path that was there before */
 } shardio_p_os_file;
@@ -2248,45 +2477,52 @@ static size_t shardio_p_parent_length(const char *path)
 }
 
 /* Syncs the directory that holds `path`. */
-static shardio_status shardio_p_sync_parent(const char *path, int *code)
+static shardio_status shardio_p_sync_parent(const char *path, size_t root, int *code)
 {
     char parent[SHARDIO_P_PATH];
     size_t n = shardio_p_parent_length(path);
     if (n >= sizeof parent) return SHARDIO_ERR_NOT_FOUND;
     memcpy(parent, n > 0 ? path : ".", n > 0 ? n : 1);
     parent[n > 0 ? n : 1] = 0;
-    return shardio_p_os_sync_directory(parent, code);
+    return shardio_p_os_sync_directory(parent, root, code);
+}
+
+/* Whether there is nothing of this name; or no way to it, which shows when it is made. */
+static bool shardio_p_is_nothing(const char *path, size_t root)
+{
+    shardio_p_kind kind;
+    uint64_t size;
+    int ignored = 0;
+    return shardio_p_os_look(path, root, &kind, &size, &ignored) != SHARDIO_OK || kind == SHARDIO_P_NOTHING;
 }
 
 /* Makes the directories that `path` needs. *existing is the length of the part that was there before. */
-static shardio_status shardio_p_make_parents(const char *path, size_t *existing, int *code)
+static shardio_status shardio_p_make_parents(const char *path, size_t root, size_t *existing, int *code)
 {
     char parent[SHARDIO_P_PATH];
     size_t whole = shardio_p_parent_length(path), n;
-    bool link;
     *existing = whole;
     if (whole == 0) return SHARDIO_OK;
     if (whole >= sizeof parent) return SHARDIO_ERR_NOT_FOUND;
     memcpy(parent, path, whole);
     parent[whole] = 0;
     /* back to the longest part that exists, then forward again */
-    for (n = whole; n > 0 && shardio_p_os_kind(parent, &link) == SHARDIO_P_NOTHING; parent[n] = 0)
-        n = shardio_p_parent_length(parent);
+    for (n = whole; n > 0 && shardio_p_is_nothing(parent, root); parent[n] = 0) n = shardio_p_parent_length(parent);
     *existing = n;
     while (n < whole) {
         parent[n] = path[n];
         for (n++; n < whole && !shardio_p_is_separator(path[n]); n++) parent[n] = path[n];
         parent[n] = 0;
         if (shardio_p_is_separator(parent[n - 1])) continue;
-        shardio_status status = shardio_p_os_make_directory(parent, code);
+        shardio_status status = shardio_p_os_make_directory(parent, root, code);
         if (status != SHARDIO_OK && status != SHARDIO_ERR_EXISTS) return status;
     }
     return SHARDIO_OK;
 }
 
 /* Does something to the directories above `path` that are longer than `existing`, the innermost first. */
-static shardio_status shardio_p_each_new_parent(const char *path, size_t existing, int *code,
-                                                shardio_status (*act)(const char *directory, int *code))
+static shardio_status shardio_p_each_new_parent(const char *path, size_t root, size_t existing, int *code,
+                                                shardio_status (*act)(const char *directory, size_t root, int *code))
 {
     char directory[SHARDIO_P_PATH];
     size_t n = shardio_p_parent_length(path);
@@ -2295,14 +2531,14 @@ static shardio_status shardio_p_each_new_parent(const char *path, size_t existin
     memcpy(directory, path, n);
     for (; n > existing && status == SHARDIO_OK; n = shardio_p_parent_length(directory)) {
         directory[n] = 0;
-        status = act(directory, code);
+        status = act(directory, root, code);
     }
     return status;
 }
 
-static shardio_status shardio_p_remove_directory(const char *path, int *code)
+static shardio_status shardio_p_remove_directory(const char *path, size_t root, int *code)
 {
-    return shardio_p_os_remove(path, true, code);
+    return shardio_p_os_remove(path, root, true, code);
 }
 
 static uint64_t shardio_p_mix(uint64_t x)
@@ -2396,11 +2632,12 @@ static shardio_status shardio_p_osf_publish(void *file, bool durable, int *code)
     shardio_p_os_file *f = (shardio_p_os_file *)file;
     if (!f->unpublished) return SHARDIO_OK;
     shardio_status status = SHARDIO_OK;
-    if (f->temporary[0] != 0) status = shardio_p_os_rename(f->temporary, f->path, f->overwrite, code);
+    if (f->temporary[0] != 0) status = shardio_p_os_rename(f->temporary, f->path, f->root, f->overwrite, code);
     if (status != SHARDIO_OK) return status;
     f->unpublished = false;
-    if (durable) status = shardio_p_sync_parent(f->path, code);
-    if (durable && status == SHARDIO_OK) status = shardio_p_each_new_parent(f->path, f->existing, code, shardio_p_sync_parent);
+    if (durable) status = shardio_p_sync_parent(f->path, f->root, code);
+    if (durable && status == SHARDIO_OK)
+        status = shardio_p_each_new_parent(f->path, f->root, f->existing, code, shardio_p_sync_parent);
     return status;
 }
 
@@ -2417,7 +2654,7 @@ static shardio_status shardio_p_osf_resume(void *file, int *code)
     shardio_p_os_file *f = (shardio_p_os_file *)file;
     shardio_file_facts facts;
     int ignored = 0;
-    shardio_status status = shardio_p_os_open(shardio_p_os_current_name(f), f->access, &f->handle, code);
+    shardio_status status = shardio_p_os_open(shardio_p_os_current_name(f), f->root, f->access, &f->handle, code);
     if (status != SHARDIO_OK) return status;
     memset(&facts, 0, sizeof facts);
     status = shardio_p_os_facts(f->handle, &facts, code);
@@ -2440,8 +2677,8 @@ static shardio_status shardio_p_osf_close(void *file, shardio_close how, bool du
     if (f->handle != SHARDIO_P_NO_HANDLE) status = shardio_p_os_close(f->handle, code);
     if (status == SHARDIO_OK && how == SHARDIO_CLOSE_PUBLISH) status = shardio_p_osf_publish(file, durable, code);
     if (f->unpublished && !f->lost && (how == SHARDIO_CLOSE_DISCARD || status != SHARDIO_OK)) {
-        (void)shardio_p_os_remove(shardio_p_os_current_name(f), false, &ignored);
-        (void)shardio_p_each_new_parent(f->path, f->existing, &ignored, shardio_p_remove_directory);
+        (void)shardio_p_os_remove(shardio_p_os_current_name(f), f->root, false, &ignored);
+        (void)shardio_p_each_new_parent(f->path, f->root, f->existing, &ignored, shardio_p_remove_directory);
     }
     shardio_p_release(f->allocator, f, f->size, sizeof(uint64_t));
     return status;
@@ -2466,14 +2703,17 @@ SHARDIO_API size_t shardio_file_memory(size_t length)
 static bool shardio_p_resolve(const char *path, char *resolved, size_t size)
 {
     char target[SHARDIO_P_PATH];
-    bool link = true;
     if (shardio_p_length(path) >= size) return false;
     memcpy(resolved, path, shardio_p_length(path) + 1);
     for (int i = 0; i < SHARDIO_P_LONGEST_CHAIN; i++) {
-        shardio_p_kind kind = shardio_p_os_kind(resolved, &link);
-        if (!link || kind == SHARDIO_P_SPECIAL) return true;   /* the name of a pipe behind /dev/stdout is none */
-        if (!shardio_p_os_read_link(resolved, target, sizeof target)) return false;
-        size_t keep = shardio_p_is_separator(target[0]) ? 0 : shardio_p_parent_length(resolved), n = shardio_p_length(target);
+        shardio_p_kind kind;
+        uint64_t ignored;
+        int code = 0;
+        size_t n = shardio_p_os_read_link(resolved, target, sizeof target);
+        (void)shardio_p_os_look(resolved, 0, &kind, &ignored, &code);
+        if (n == 0 || kind == SHARDIO_P_SPECIAL) return true;   /* the name of a pipe behind /dev/stdout is none */
+        if (n >= sizeof target - 1) return false;
+        size_t keep = shardio_p_is_separator(target[0]) ? 0 : shardio_p_parent_length(resolved);
         if (keep > 0 && !shardio_p_is_separator(resolved[keep - 1])) keep++;   /* the separator behind the directory */
         if (keep + n >= size) return false;
         memcpy(resolved + keep, target, n + 1);
@@ -2485,7 +2725,7 @@ static bool shardio_p_resolve(const char *path, char *resolved, size_t size)
 static shardio_status shardio_p_osf_open_existing(shardio_p_os_file *f, int access, int *code)
 {
     f->access = access;
-    return shardio_p_os_open(f->path, access, &f->handle, code);
+    return shardio_p_os_open(f->path, f->root, access, &f->handle, code);
 }
 
 /* A new file under a name that nobody else has, or in place. */
@@ -2502,11 +2742,11 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
         f->temporary[0] = 0;
         if (!options->in_place) shardio_p_temporary_name(f->temporary, f->path, tag);
         const char *name = options->in_place ? f->path : f->temporary;
-        status = shardio_p_os_open(name, options->in_place && exists ? SHARDIO_P_ACCESS_BOTH : SHARDIO_P_ACCESS_NEW,
+        status = shardio_p_os_open(name, f->root, options->in_place && exists ? SHARDIO_P_ACCESS_BOTH : SHARDIO_P_ACCESS_NEW,
                                    &f->handle, code);
         if (status == SHARDIO_ERR_NOT_FOUND && !parents_made) {
             parents_made = true;
-            status = shardio_p_make_parents(f->path, &f->existing, code);
+            status = shardio_p_make_parents(f->path, f->root, &f->existing, code);
             if (status == SHARDIO_OK) continue;
         }
         if (status == SHARDIO_ERR_EXISTS && !options->in_place) continue;
@@ -2521,20 +2761,35 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
 static shardio_status shardio_p_osf_begin(shardio_p_os_file *f, shardio_open_mode mode,
                                           const shardio_open_options *options, const char **reason, int *code)
 {
-    bool link;
-    shardio_p_kind kind = shardio_p_os_kind(f->path, &link);
+    shardio_p_kind kind = SHARDIO_P_REGULAR;
+    uint64_t size;
+    shardio_status status = SHARDIO_OK;
+    if (f->root == 0 || mode == SHARDIO_OPEN_CREATE) status = shardio_p_os_look(f->path, f->root, &kind, &size, code);
+    if (status != SHARDIO_OK) return status;
     if (kind == SHARDIO_P_DIRECTORY) {
         *reason = "it is a directory";
         return mode == SHARDIO_OPEN_CREATE ? SHARDIO_ERR_EXISTS : SHARDIO_ERR_ARGUMENT;
     }
     if (mode == SHARDIO_OPEN_READ) return shardio_p_osf_open_existing(f, SHARDIO_P_ACCESS_READ, code);
+    if (kind == SHARDIO_P_SPECIAL && f->root > 0) return SHARDIO_ERR_EXISTS;
     if (kind == SHARDIO_P_SPECIAL) return shardio_p_osf_open_existing(f, SHARDIO_P_ACCESS_WRITE, code);
     if (mode == SHARDIO_OPEN_UPDATE) return shardio_p_osf_open_existing(f, SHARDIO_P_ACCESS_BOTH, code);
     return shardio_p_osf_create(f, options, kind == SHARDIO_P_REGULAR, code);
 }
 
+/* Beneath a root only regular files are opened; what else was found, nothing was done to yet. */
+static shardio_status shardio_p_osf_refuse(const shardio_p_os_file *f, int *code)
+{
+    shardio_p_kind kind;
+    uint64_t size;
+    shardio_status status = shardio_p_os_look(f->path, f->root, &kind, &size, code);
+    if (status != SHARDIO_OK) return status;
+    *code = kind == SHARDIO_P_DIRECTORY ? 0 : SHARDIO_P_CODE_SPECIAL;
+    return kind == SHARDIO_P_DIRECTORY ? SHARDIO_ERR_ARGUMENT : SHARDIO_ERR_UNSUPPORTED;
+}
+
 /* `path` is taken as it is: no symbolic link is followed for the name that a new file gets. */
-static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, shardio_open_mode mode,
+static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, size_t root, shardio_open_mode mode,
                                          const shardio_open_options *options, const char **reason, int *code)
 {
     size_t n = shardio_p_length(path), size = shardio_file_memory(n);
@@ -2547,6 +2802,7 @@ static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, s
     f->existing = SIZE_MAX;
     f->allocator = options->allocator;
     f->size = size;
+    f->root = root;
     f->overwrite = options->overwrite;
     f->path = (char *)(f + 1);
     f->temporary = f->path + n + 1;
@@ -2555,6 +2811,7 @@ static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, s
     shardio_status status = shardio_p_osf_begin(f, mode, options, reason, code);
     memset(&facts, 0, sizeof facts);
     if (status == SHARDIO_OK) status = shardio_p_os_facts(f->handle, &facts, code);
+    if (status == SHARDIO_OK && facts.special && root > 0) status = shardio_p_osf_refuse(f, code);
     f->stream = facts.stream;
     memcpy(f->identity, facts.identity, sizeof f->identity);
     if (status != SHARDIO_OK) {
@@ -2585,7 +2842,7 @@ SHARDIO_API shardio_status shardio_file_open(shardio_file *file, const char *pat
             return shardio_p_fail(error, SHARDIO_ERR_LIMIT, operations[mode], path, "the path or a symbolic link is too long");
         name = resolved;
     }
-    shardio_status status = shardio_p_osf_open(file, name, mode, options != NULL ? options : &defaults, &reason, &code);
+    shardio_status status = shardio_p_osf_open(file, name, 0, mode, options != NULL ? options : &defaults, &reason, &code);
     if (status == SHARDIO_OK) return SHARDIO_OK;
     return shardio_p_fail_at(error, status, operations[mode], path, SHARDIO_NO_OFFSET, code, reason);
 }
@@ -10338,16 +10595,22 @@ SHARDIO_API void shardio_array_close(shardio_array *array)
 /* -- a directory: every key is a file */
 #if !SHARDIO_NO_OS
 
-/* root/key on the caller's stack. False: no plain key, or too long. */
+/* root/key on the caller's stack. False: no plain key, too long, or the store has no name. */
 static bool shardio_p_key_path(const void *store, const char *key, char *path)
 {
     shardio_text text = {path, SHARDIO_P_PATH, 0};
     path[0] = 0;
-    if (key[0] != 0 && !shardio_p_key_is_plain(key)) return false;
+    if (*(const char *)store == 0 || (key[0] != 0 && !shardio_p_key_is_plain(key))) return false;
     shardio_text_add(&text, (const char *)store);
     shardio_text_add(&text, key[0] != 0 ? "/" : "");
     shardio_text_add(&text, key);
     return text.size < SHARDIO_P_PATH;
+}
+
+/* The part of those paths that the caller named. */
+static size_t shardio_p_directory_root(const void *store)
+{
+    return shardio_p_length((const char *)store);
 }
 
 static shardio_status shardio_p_directory_open(void *store, const char *key, bool update, const shardio_allocator *allocator,
@@ -10356,8 +10619,9 @@ static shardio_status shardio_p_directory_open(void *store, const char *key, boo
     char path[SHARDIO_P_PATH];
     const char *reason;
     shardio_open_options how = {allocator, false, false, false};
+    shardio_open_mode mode = update ? SHARDIO_OPEN_UPDATE : SHARDIO_OPEN_READ;
     if (key[0] == 0 || !shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    shardio_status status = shardio_p_osf_open(file, path, update ? SHARDIO_OPEN_UPDATE : SHARDIO_OPEN_READ, &how, &reason, code);
+    shardio_status status = shardio_p_osf_open(file, path, shardio_p_directory_root(store), mode, &how, &reason, code);
     return status == SHARDIO_ERR_ARGUMENT ? SHARDIO_ERR_NOT_FOUND : status;   /* a directory is no key */
 }
 
@@ -10368,21 +10632,21 @@ static shardio_status shardio_p_directory_create(void *store, const char *key, b
     const char *reason;
     shardio_open_options how = {allocator, overwrite, false, true};
     if (key[0] == 0 || !shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    return shardio_p_osf_open(file, path, SHARDIO_OPEN_CREATE, &how, &reason, code);
+    return shardio_p_osf_open(file, path, shardio_p_directory_root(store), SHARDIO_OPEN_CREATE, &how, &reason, code);
 }
 
 /* Removes a key and the directories above it that are empty then; the key "" is the directory itself. */
 static shardio_status shardio_p_directory_remove(void *store, const char *key, int *code)
 {
     char path[SHARDIO_P_PATH];
-    size_t root = shardio_p_length((const char *)store);
+    size_t root = shardio_p_directory_root(store);
     int ignored = 0;
     if (!shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    shardio_status status = shardio_p_os_remove(path, key[0] == 0, code);
+    shardio_status status = shardio_p_os_remove(path, root, key[0] == 0, code);
     if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND) return status;
     for (size_t n = shardio_p_parent_length(path); key[0] != 0 && n > root; n = shardio_p_parent_length(path)) {
         path[n] = 0;
-        shardio_status pruned = shardio_p_os_remove(path, true, &ignored);
+        shardio_status pruned = shardio_p_os_remove(path, root, true, &ignored);
         if (pruned != SHARDIO_OK && pruned != SHARDIO_ERR_NOT_FOUND) break;
     }
     return status;
@@ -10403,39 +10667,42 @@ typedef struct shardio_p_listing {
 
 static void shardio_p_list_directory(shardio_p_listing *l);
 
-/* Whether keys at or below this one can begin with the prefix. */
-static bool shardio_p_may_match(const char *key, const char *prefix)
-{
-    while (*key != 0 && *key == *prefix) key++, prefix++;
-    return *prefix == 0 || (*key == 0 && *prefix == '/');
-}
-
-static bool shardio_p_list_file(shardio_p_listing *l)
+static bool shardio_p_list_file(shardio_p_listing *l, uint64_t size)
 {
     const char *key = l->path + l->root + 1;
     size_t prefix = shardio_p_length(l->prefix);
     if (shardio_p_length(key) < prefix || memcmp(key, l->prefix, prefix) != 0) return true;
-    uint64_t size = shardio_p_os_size(l->path);
     l->stopped = !l->each(l->context, key, size, shardio_p_is_temporary(key));
     return !l->stopped;
 }
 
-static bool shardio_p_list_name(void *context, const char *name)
+/* A link to a file inside the store is a key; one to a directory is left alone, it could go on for ever. */
+static bool shardio_p_list_link(shardio_p_listing *l)
+{
+    shardio_p_kind kind;
+    uint64_t size;
+    int ignored = 0;
+    if (shardio_p_os_look(l->path, l->root, &kind, &size, &ignored) != SHARDIO_OK) return true;
+    return kind != SHARDIO_P_REGULAR || shardio_p_list_file(l, size);
+}
+
+static bool shardio_p_list_name(void *context, const char *name, shardio_p_kind kind, uint64_t size)
 {
     shardio_p_listing *l = (shardio_p_listing *)context;
     shardio_text text = {l->path, sizeof l->path, l->length};
     size_t before = l->length;
-    bool link, go_on = true;
+    bool go_on = true;
     shardio_text_add(&text, "/");
     shardio_text_add(&text, name);
-    if (text.size < sizeof l->path && shardio_p_may_match(l->path + l->root + 1, l->prefix)) {
-        shardio_p_kind kind = shardio_p_os_kind(l->path, &link);
+    if (text.size < sizeof l->path) {
         l->length = text.size;
-        if (kind == SHARDIO_P_DIRECTORY && !link && l->depth < SHARDIO_P_LIST_DEPTH) {
+        if (kind == SHARDIO_P_DIRECTORY && l->depth < SHARDIO_P_LIST_DEPTH) {
             shardio_p_list_directory(l);
             go_on = !l->stopped && l->status == SHARDIO_OK;
         } else if (kind == SHARDIO_P_REGULAR) {
-            go_on = shardio_p_list_file(l);
+            go_on = shardio_p_list_file(l, size);
+        } else if (kind == SHARDIO_P_LINK) {
+            go_on = shardio_p_list_link(l);
         }
     }
     l->length = before;
@@ -10447,20 +10714,28 @@ static bool shardio_p_list_name(void *context, const char *name)
 static void shardio_p_list_directory(shardio_p_listing *l)
 {
     l->depth++;
-    shardio_status status = shardio_p_os_list(l->path, shardio_p_list_name, l, &l->code);
+    shardio_status status = shardio_p_os_list(l->path, l->root, shardio_p_list_name, l, &l->code);
     l->depth--;
-    if (status == SHARDIO_ERR_NOT_FOUND && l->depth > 0) return;   /* removed meanwhile */
+    if (status == SHARDIO_ERR_NOT_FOUND && l->length > l->root) return;   /* never there, or removed meanwhile */
     if (l->status == SHARDIO_OK) l->status = status;
 }
 
+/* Begins with the directory that the prefix names: what lies beside it is not looked at. */
 static shardio_status shardio_p_directory_list(void *store, const char *prefix,
                                                bool (*each)(void *context, const char *key, uint64_t size, bool temporary),
                                                void *context, int *code)
 {
     shardio_p_listing l;
+    char directory[SHARDIO_P_PATH];
+    size_t n = shardio_p_length(prefix);
+    while (n > 0 && prefix[n - 1] != '/') n--;
+    if (n >= sizeof directory) return SHARDIO_ERR_ARGUMENT;
+    memcpy(directory, prefix, n);
+    directory[n > 0 ? n - 1 : 0] = 0;
     memset(&l, 0, sizeof l);
-    if (!shardio_p_key_path(store, "", l.path)) return SHARDIO_ERR_ARGUMENT;
-    l.root = l.length = shardio_p_length(l.path);
+    if (!shardio_p_key_path(store, directory, l.path)) return SHARDIO_ERR_ARGUMENT;
+    l.root = shardio_p_directory_root(store);
+    l.length = shardio_p_length(l.path);
     l.prefix = prefix;
     l.each = each;
     l.context = context;
@@ -10469,11 +10744,20 @@ static shardio_status shardio_p_directory_list(void *store, const char *prefix,
     return l.status;
 }
 
+/* A removal lies in the directory that held the key, or, where that went along, in the nearest one above that is left. */
 static shardio_status shardio_p_directory_sync(void *store, const char *key, int *code)
 {
     char path[SHARDIO_P_PATH];
+    shardio_status status = SHARDIO_ERR_NOT_FOUND;
     if (!shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    return shardio_p_sync_parent(path, code);
+    for (size_t n = shardio_p_length(path), parent; status == SHARDIO_ERR_NOT_FOUND && n > 0; n = parent) {
+        parent = shardio_p_parent_length(path);
+        if (parent == n) break;   /* "/" */
+        path[parent] = 0;
+        *code = 0;
+        status = shardio_p_os_sync_directory(parent > 0 ? path : ".", shardio_p_directory_root(store), code);
+    }
+    return status;
 }
 
 static size_t shardio_p_directory_file_memory(void *store, size_t length)
@@ -10487,7 +10771,8 @@ SHARDIO_API shardio_store shardio_store_directory(const char *path)
         shardio_p_directory_open, shardio_p_directory_create, shardio_p_directory_remove, shardio_p_directory_list,
         shardio_p_directory_sync, shardio_p_directory_file_memory
     };
-    shardio_store store = {&functions, (void *)(uintptr_t)path, path};
+    const char *name = path != NULL ? path : "";
+    shardio_store store = {&functions, (void *)(uintptr_t)name, name};
     return store;
 }
 
