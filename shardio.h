@@ -5995,8 +5995,10 @@ static const shardio_allocator *shardio_p_small_memory(shardio_array *array)
     return &array->small_allocator;
 }
 
-/* Writes a small key in pieces: whole, or not at all. */
-static shardio_status shardio_p_write_key(shardio_array *array, const char *key, const shardio_json *pieces, size_t count)
+/* Writes a small key in pieces: whole, or not at all. `allocator` is for the open file. */
+static shardio_status shardio_p_write_small(const shardio_store *store, const shardio_allocator *allocator, const char *key,
+                                            bool overwrite, shardio_durability durability, const shardio_json *pieces,
+                                            size_t count, shardio_error *error)
 {
     shardio_slot_options o;
     shardio_slot slot;
@@ -6005,14 +6007,23 @@ static shardio_status shardio_p_write_key(shardio_array *array, const char *key,
     int code = 0;
     memset(&o, 0, sizeof o);
     o.direct = SHARDIO_DIRECT_OFF;
-    o.durability = array->durability;
-    shardio_status status = array->store.functions->create(array->store.context, key, array->published,
-                                                           shardio_p_small_memory(array), &file, &code);
-    if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
+    o.direct_min = sizeof buffer;   /* what is longer is one write */
+    o.durability = durability;
+    shardio_status status = store->functions->create(store->context, key, overwrite, allocator, &file, &code);
+    if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "create", key, code, NULL);
     status = shardio_slot_begin(&slot, file, buffer, sizeof buffer, &o);
     for (size_t i = 0; i < count && status == SHARDIO_OK; i++) status = shardio_slot_append(&slot, pieces[i].text, pieces[i].size);
     status = shardio_slot_finish(&slot);
-    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &slot.error);
+    if (status != SHARDIO_OK && error != NULL) *error = slot.error;
+    return status;
+}
+
+static shardio_status shardio_p_write_key(shardio_array *array, const char *key, const shardio_json *pieces, size_t count)
+{
+    shardio_error error;
+    shardio_status status = shardio_p_write_small(&array->store, shardio_p_small_memory(array), key, array->published,
+                                                  array->durability, pieces, count, &error);
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &error);
 }
 
 /* zarr.json with the first extent of the moment. */
@@ -6037,33 +6048,42 @@ static shardio_status shardio_p_write_metadata(shardio_array *array, uint64_t fr
 
 enum { SHARDIO_P_MOST_METADATA = 16 << 20 };   /* bytes of a zarr.json */
 
-/* Reads a small key whole into memory from the array's allocator; *size is what was taken, for the release. */
-static shardio_status shardio_p_read_key(shardio_array *array, const char *key, char **text, size_t *size,
-                                         shardio_error *error)
+/* Reads a small key of at most `limit` bytes whole into memory from `allocator`, a zero byte behind it; *size is what was
+   taken, for the release. `names` is for the open file. */
+static shardio_status shardio_p_read_small(const shardio_store *store, const shardio_allocator *names,
+                                           const shardio_allocator *allocator, const char *key, size_t limit, char **text,
+                                           size_t *size, shardio_error *error)
 {
-    const uint64_t most = SHARDIO_P_MOST_METADATA;
     shardio_file_facts facts;
     shardio_file file;
     int code = 0;
-    const shardio_allocator *names = array->mode == SHARDIO_P_WRITING ? shardio_p_small_memory(array) : array->allocator;
     *text = NULL;
     *size = 0;
-    shardio_status status = array->store.functions->open(array->store.context, key, false, names, &file, &code);
-    if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
+    shardio_status status = store->functions->open(store->context, key, false, names, &file, &code);
+    if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "open", key, code, NULL);
     status = shardio_p_file_facts(&file, &facts, error);
-    if (status == SHARDIO_OK && facts.size > most)
-        status = shardio_p_key_fail(error, &array->store, SHARDIO_ERR_LIMIT, "read", key, 0, "more than 16 MiB of metadata");
+    if (status == SHARDIO_OK && facts.size > limit)
+        status = shardio_p_key_fail(error, store, SHARDIO_ERR_LIMIT, "read", key, 0, "more metadata than metadata_limit");
     *size = (size_t)facts.size + 1;
-    if (status == SHARDIO_OK) *text = (char *)shardio_p_allocate(array->allocator, *size, 16);
+    if (status == SHARDIO_OK) *text = (char *)shardio_p_allocate(allocator, *size, 16);
     if (status == SHARDIO_OK && *text == NULL)
-        status = shardio_p_key_fail(error, &array->store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
+        status = shardio_p_key_fail(error, store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
     if (status == SHARDIO_OK) status = shardio_file_read(&file, 0, *text, *size - 1, error);
-    if (status != SHARDIO_OK) {
-        shardio_p_release(array->allocator, *text, *size, 16);
+    if (status == SHARDIO_OK) {
+        (*text)[*size - 1] = 0;
+    } else {
+        shardio_p_release(allocator, *text, *size, 16);
         *text = NULL;
     }
     (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
     return status;
+}
+
+static shardio_status shardio_p_read_key(shardio_array *array, const char *key, char **text, size_t *size,
+                                         shardio_error *error)
+{
+    const shardio_allocator *names = array->mode == SHARDIO_P_WRITING ? shardio_p_small_memory(array) : array->allocator;
+    return shardio_p_read_small(&array->store, names, array->allocator, key, SHARDIO_P_MOST_METADATA, text, size, error);
 }
 
 /* The key of the zarr.json of a parent: of the first `length` bytes of the prefix. */
