@@ -7894,7 +7894,7 @@ static shardio_status shardio_p_directory_remove(void *store, const char *key, i
     return status;
 }
 
-enum { SHARDIO_P_LIST_DEPTH = 48 };   /* deeper than any key of 32 dimensions in a few groups */
+enum { SHARDIO_P_LIST_DEPTH = 128 };   /* as many directories are open at once */
 
 typedef struct shardio_p_listing {
     char path[SHARDIO_P_PATH];
@@ -7937,8 +7937,9 @@ static bool shardio_p_list_name(void *context, const char *name)
     if (text.size < sizeof l->path && shardio_p_may_match(l->path + l->root + 1, l->prefix)) {
         shardio_p_kind kind = shardio_p_os_kind(l->path, &link);
         l->length = text.size;
-        if (kind == SHARDIO_P_DIRECTORY && !link && l->depth < SHARDIO_P_LIST_DEPTH) {
-            shardio_p_list_directory(l);
+        if (kind == SHARDIO_P_DIRECTORY && !link) {
+            if (l->depth < SHARDIO_P_LIST_DEPTH) shardio_p_list_directory(l);
+            else l->status = SHARDIO_ERR_LIMIT;
             go_on = !l->stopped && l->status == SHARDIO_OK;
         } else if (kind == SHARDIO_P_REGULAR) {
             go_on = shardio_p_list_file(l);
