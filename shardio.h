@@ -1096,66 +1096,100 @@ SHARDIO_API void shardio_array_close(shardio_array *array);
 
 typedef enum shardio_node_kind { SHARDIO_NODE_UNKNOWN, SHARDIO_NODE_GROUP, SHARDIO_NODE_ARRAY } shardio_node_kind;
 
+/* How nodes are read and changed. Null, or all-zero members: the defaults that are named. */
+typedef struct shardio_node_options {
+    size_t metadata_limit;               /* the most bytes of a zarr.json, read or written; 0: 16 MiB */
+    shardio_durability durability;       /* of changes; default: on stable storage when the call returns */
+    shardio_progress progress;           /* consolidating and removing, in nodes: asked before each; null: none */
+    void *progress_context;
+    const shardio_allocator *allocator;  /* must outlive the nodes that are opened with it; null: malloc */
+} shardio_node_options;
+
 /* The zarr.json of a group or an array, in memory. Pieces point into `text`; end with shardio_node_close. */
 typedef struct shardio_node {
     shardio_node_kind kind;
-    char *text;                   /* ended with a zero byte */
+    const char *text;             /* ended with a zero byte */
     size_t size;                  /* of the text, bytes */
     shardio_json root, attributes;
-    shardio_json consolidated;    /* a group's: the object of metadata by path; or absent */
+    shardio_json consolidated;    /* a group's: the object of metadata by path, as it stands there; or absent */
     const shardio_allocator *allocator;
 } shardio_node;
 
-/* Opens a node: one read. `limit`: the most bytes of its zarr.json; 0: 16 MiB. Extensions that have to be understood are
-   refused (SHARDIO_ERR_UNSUPPORTED). `allocator` null: malloc. */
+/* Opens a node: one read. What groups and arrays have in common is checked, and all of a group; the rest of an array is
+   checked when it is opened as one. Extensions that have to be understood are refused (SHARDIO_ERR_UNSUPPORTED);
+   consolidated metadata of another kind than "inline" is passed over if it says that it may be. `options` and `error`
+   may be null, here and below. */
 SHARDIO_API shardio_status shardio_node_open(shardio_node *node, const shardio_store *store, const char *path,
-                                             size_t limit, const shardio_allocator *allocator, shardio_error *error);
+                                             const shardio_node_options *options, shardio_error *error);
+
+/* Ends a node. One whose open failed needs no close, and takes it. */
 SHARDIO_API void shardio_node_close(shardio_node *node);
 
-/* The scalar attribute `name`. False: there is none, or it is of another kind. */
+/* The scalar attribute `name`. False: there is none, it is of another kind, it does not fit, or it stands there twice.
+   A whole number is a double, too; 3.0 is no int64. */
 SHARDIO_API bool shardio_node_int64(const shardio_node *node, const char *name, int64_t *value);
 SHARDIO_API bool shardio_node_double(const shardio_node *node, const char *name, double *value);
 SHARDIO_API bool shardio_node_bool(const shardio_node *node, const char *name, bool *value);
 SHARDIO_API bool shardio_node_string(const shardio_node *node, const char *name, char *text, size_t size);
 
-/* Creates a group with `attributes` (a JSON object; null: {}), and missing groups on the way. SHARDIO_ERR_EXISTS if there
-   is a node, or something else. */
+/* Creates a group with `attributes` (a JSON object; null: {}), and missing groups on the way. Nodes that lie below
+   without a group become its members. SHARDIO_ERR_EXISTS if there is a node already, or files but no node below;
+   SHARDIO_ERR_UNSUPPORTED if an array is on the way. */
 SHARDIO_API shardio_status shardio_group_create(const shardio_store *store, const char *path, const char *attributes,
-                                                shardio_error *error);
+                                                const shardio_node_options *options, shardio_error *error);
 
-/* Replaces all attributes of a node, or one (`json` null: removes it). Everything else in zarr.json stays byte for byte.
-   The file is replaced by rename. Consolidated metadata of groups above is not touched: consolidate again. */
-SHARDIO_API shardio_status shardio_node_set_attributes(const shardio_store *store, const char *path, const char *attributes,
+/* Replaces all attributes of a node (null: {}), or sets one to a JSON value (null: removes it; SHARDIO_ERR_NOT_FOUND if
+   there is none). Everything else in zarr.json stays byte for byte; a new member comes last, laid out like the others.
+   zarr.json is read, changed, checked and replaced as a whole: whatever fails, the old one is still there. Only one
+   program may do this to a node at a time; a writer of an array writes its attributes as they were when it began.
+   Consolidated metadata of groups above is not touched: consolidate again.
+   set_double: NaN and infinities are no JSON, SHARDIO_ERR_ARGUMENT. */
+SHARDIO_API shardio_status shardio_node_set_attributes(const shardio_store *store, const char *path,
+                                                       const char *attributes, const shardio_node_options *options,
                                                        shardio_error *error);
 SHARDIO_API shardio_status shardio_node_set_attribute(const shardio_store *store, const char *path, const char *name,
-                                                      const char *json, shardio_error *error);
+                                                      const char *json, const shardio_node_options *options,
+                                                      shardio_error *error);
 SHARDIO_API shardio_status shardio_node_set_int64(const shardio_store *store, const char *path, const char *name,
-                                                  int64_t value, shardio_error *error);
+                                                  int64_t value, const shardio_node_options *options,
+                                                  shardio_error *error);
 SHARDIO_API shardio_status shardio_node_set_double(const shardio_store *store, const char *path, const char *name,
-                                                   double value, shardio_error *error);
-SHARDIO_API shardio_status shardio_node_set_bool(const shardio_store *store, const char *path, const char *name, bool value,
+                                                   double value, const shardio_node_options *options,
+                                                   shardio_error *error);
+SHARDIO_API shardio_status shardio_node_set_bool(const shardio_store *store, const char *path, const char *name,
+                                                 bool value, const shardio_node_options *options,
                                                  shardio_error *error);
 SHARDIO_API shardio_status shardio_node_set_string(const shardio_store *store, const char *path, const char *name,
-                                                   const char *value, shardio_error *error);
+                                                   const char *value, const shardio_node_options *options,
+                                                   shardio_error *error);
 
-/* Called for a node: its path from the store, its metadata, borrowed until it returns. `fault` (node null): a zarr.json
-   that cannot be read. Not SHARDIO_OK: stop. */
+/* Called for a node: its path from the store (always of plain names), its metadata, both borrowed until it returns.
+   `fault` (node null): a zarr.json that cannot be read, lies below an array, or (path is that of the walk) has no plain
+   path. May change and remove nodes. Not SHARDIO_OK: stop, and the walk returns it. */
 typedef shardio_status (*shardio_node_visitor)(void *context, const char *path, const shardio_node *node,
                                                const shardio_error *fault);
 
-/* Visits the node at `path` and all below it, parents before children, in the order of their paths. With `consolidated`
-   the group's consolidated metadata is used if it has some: one read, as old as it is. Memory: the paths. */
+/* Visits the node at `path` and all below it, parents before children, in the order of their paths, name by name. With
+   `consolidated` the group's consolidated metadata is used if it has some: one read, as old as it is; otherwise the
+   keys of the store are listed and each node is read. Memory: the paths, and one zarr.json at a time.
+   SHARDIO_ERR_NOT_FOUND: there is no node. */
 SHARDIO_API shardio_status shardio_hierarchy_walk(const shardio_store *store, const char *path, bool consolidated,
-                                                  shardio_node_visitor visit, void *context, shardio_error *error);
+                                                  shardio_node_visitor visit, void *context,
+                                                  const shardio_node_options *options, shardio_error *error);
 
 /* Writes consolidated metadata of all nodes below into the zarr.json of the group at `path`, as zarr-python does (kind
-   "inline"), or (`remove`) takes it out. */
+   "inline"; no part of the Zarr v3 specification), or (`remove`) takes it out. Nodes with something else than groups
+   above them are left out: zarr-python could open nothing of it otherwise. If a node cannot be read, or the result has
+   more than metadata_limit bytes, nothing is changed. */
 SHARDIO_API shardio_status shardio_group_consolidate(const shardio_store *store, const char *path, bool remove,
-                                                     shardio_error *error);
+                                                     const shardio_node_options *options, shardio_error *error);
 
-/* Deletes an array, or a group with all nodes below it: zarr.json first, then its chunks and what writers left behind.
-   Files that belong to no node stay. SHARDIO_ERR_NOT_FOUND: there is no node. */
-SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const char *path, shardio_error *error);
+/* Deletes the node at `path` and all nodes below it. Parents go first, so that readers see all of it gone at once; a
+   crash leaves whole nodes and the chunks of one array at most, and another call goes on. Of each node zarr.json goes
+   first, then its chunks, if it is an array or cannot be read; last what writers left behind below `path`. Files that
+   belong to no node stay. SHARDIO_ERR_NOT_FOUND: there is no node at `path` or below. */
+SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const char *path,
+                                               const shardio_node_options *options, shardio_error *error);
 
 #endif /* !SHARDIO_NO_ZARR */
 
@@ -6104,7 +6138,11 @@ static bool shardio_p_fill_from_json(shardio_json value, shardio_dtype dtype, ui
 
 /* -- what an array is, as its zarr.json says */
 
-enum { SHARDIO_P_LEVELS = 8, SHARDIO_P_MOST_RAW = 256 };   /* grids inside one another; bytes of a raw element */
+enum {
+    SHARDIO_P_LEVELS = 8,                 /* grids inside one another */
+    SHARDIO_P_MOST_RAW = 256,             /* bytes of a raw element */
+    SHARDIO_P_MOST_METADATA = 16 << 20    /* bytes of a zarr.json, unless the options say otherwise */
+};
 
 /* What turns the elements of a chunk into bytes. */
 typedef enum shardio_p_packing { SHARDIO_P_PLAIN, SHARDIO_P_STRINGS, SHARDIO_P_SHARD } shardio_p_packing;
@@ -7596,7 +7634,7 @@ static void shardio_p_take_limits(shardio_array *array, const shardio_array_opti
 {
     array->index_memory = o->index_memory != 0 ? o->index_memory : (size_t)64 << 20;
     array->decoded_limit = o->decoded_limit != 0 ? o->decoded_limit : (size_t)1 << 30;
-    array->metadata_limit = o->metadata_limit != 0 ? o->metadata_limit : (size_t)16 << 20;
+    array->metadata_limit = o->metadata_limit != 0 ? o->metadata_limit : (size_t)SHARDIO_P_MOST_METADATA;
     array->read_memory = (size_t)16 << 20;
 }
 
@@ -7656,8 +7694,10 @@ static const shardio_allocator *shardio_p_small_memory(shardio_array *array)
     return &array->small_allocator;
 }
 
-/* Writes a small key in pieces: whole, or not at all. */
-static shardio_status shardio_p_write_key(shardio_array *array, const char *key, const shardio_json *pieces, size_t count)
+/* Writes a small key in pieces: whole, or not at all. `allocator` is for the open file. */
+static shardio_status shardio_p_write_small(const shardio_store *store, const shardio_allocator *allocator, const char *key,
+                                            bool overwrite, shardio_durability durability, const shardio_json *pieces,
+                                            size_t count, shardio_error *error)
 {
     shardio_slot_options o;
     shardio_slot slot;
@@ -7666,14 +7706,23 @@ static shardio_status shardio_p_write_key(shardio_array *array, const char *key,
     int code = 0;
     memset(&o, 0, sizeof o);
     o.direct = SHARDIO_DIRECT_OFF;
-    o.durability = array->durability;
-    shardio_status status = array->store.functions->create(array->store.context, key, array->published,
-                                                           shardio_p_small_memory(array), &file, &code);
-    if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
+    o.direct_min = sizeof buffer;   /* what is longer is one write */
+    o.durability = durability;
+    shardio_status status = store->functions->create(store->context, key, overwrite, allocator, &file, &code);
+    if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "create", key, code, NULL);
     status = shardio_slot_begin(&slot, file, buffer, sizeof buffer, &o);
     for (size_t i = 0; i < count && status == SHARDIO_OK; i++) status = shardio_slot_append(&slot, pieces[i].text, pieces[i].size);
     status = shardio_slot_finish(&slot);
-    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &slot.error);
+    if (status != SHARDIO_OK && error != NULL) *error = slot.error;
+    return status;
+}
+
+static shardio_status shardio_p_write_key(shardio_array *array, const char *key, const shardio_json *pieces, size_t count)
+{
+    shardio_error error;
+    shardio_status status = shardio_p_write_small(&array->store, shardio_p_small_memory(array), key, array->published,
+                                                  array->durability, pieces, count, &error);
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &error);
 }
 
 /* A zarr.json, whose text was checked before, with another shape; everything else stays byte for byte. */
@@ -7699,32 +7748,42 @@ static shardio_status shardio_p_write_metadata(shardio_array *array, const uint6
     return shardio_p_write_shape(array, array->text, array->text_size, shape);
 }
 
-/* Reads a small key whole into memory from the array's allocator; *size is what was taken, for the release. */
-static shardio_status shardio_p_read_key(shardio_array *array, const char *key, char **text, size_t *size,
-                                         shardio_error *error)
+/* Reads a small key of at most `limit` bytes whole into memory from `allocator`, a zero byte behind it; *size is what was
+   taken, for the release. `names` is for the open file. */
+static shardio_status shardio_p_read_small(const shardio_store *store, const shardio_allocator *names,
+                                           const shardio_allocator *allocator, const char *key, size_t limit, char **text,
+                                           size_t *size, shardio_error *error)
 {
     shardio_file_facts facts;
     shardio_file file;
     int code = 0;
-    const shardio_allocator *names = shardio_p_small_memory(array);
     *text = NULL;
     *size = 0;
-    shardio_status status = array->store.functions->open(array->store.context, key, false, names, &file, &code);
-    if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
+    shardio_status status = store->functions->open(store->context, key, false, names, &file, &code);
+    if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "open", key, code, NULL);
     status = shardio_p_file_facts(&file, &facts, error);
-    if (status == SHARDIO_OK && facts.size > array->metadata_limit)
-        status = shardio_p_key_fail(error, &array->store, SHARDIO_ERR_LIMIT, "read", key, 0, "larger than the option metadata_limit");
+    if (status == SHARDIO_OK && facts.size > limit)
+        status = shardio_p_key_fail(error, store, SHARDIO_ERR_LIMIT, "read", key, 0, "larger than the option metadata_limit");
     *size = (size_t)facts.size + 1;
-    if (status == SHARDIO_OK) *text = (char *)shardio_p_allocate(array->allocator, *size, 16);
+    if (status == SHARDIO_OK) *text = (char *)shardio_p_allocate(allocator, *size, 16);
     if (status == SHARDIO_OK && *text == NULL)
-        status = shardio_p_key_fail(error, &array->store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
+        status = shardio_p_key_fail(error, store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
     if (status == SHARDIO_OK) status = shardio_file_read(&file, 0, *text, *size - 1, error);
-    if (status != SHARDIO_OK) {
-        shardio_p_release(array->allocator, *text, *size, 16);
+    if (status == SHARDIO_OK) {
+        (*text)[*size - 1] = 0;
+    } else {
+        shardio_p_release(allocator, *text, *size, 16);
         *text = NULL;
     }
     (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
     return status;
+}
+
+static shardio_status shardio_p_read_key(shardio_array *array, const char *key, char **text, size_t *size,
+                                         shardio_error *error)
+{
+    return shardio_p_read_small(&array->store, shardio_p_small_memory(array), array->allocator, key, array->metadata_limit, text,
+                                size, error);
 }
 
 /* The key of the zarr.json of a parent: of the first `length` bytes of the prefix. */
@@ -10319,7 +10378,7 @@ typedef struct shardio_p_collection {
     uint64_t bytes;     /* of the files */
 } shardio_p_collection;
 
-static bool shardio_p_collect_key(void *context, const char *key, uint64_t size, bool temporary)
+static bool shardio_p_collect_position(void *context, const char *key, uint64_t size, bool temporary)
 {
     shardio_p_collection *c = (shardio_p_collection *)context;
     shardio_array *array = c->array;
@@ -10339,7 +10398,7 @@ static shardio_status shardio_p_collect(shardio_array *array, shardio_p_collecti
     int code = 0;
     memset(c, 0, sizeof *c);
     c->array = array;
-    shardio_status status = s->functions->list(s->context, array->prefix, shardio_p_collect_key, c, &code);
+    shardio_status status = s->functions->list(s->context, array->prefix, shardio_p_collect_position, c, &code);
     if (c->full) return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "list", array->prefix, 0, NULL);
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_fail(array, status, "list", array->prefix, code, NULL);
 }
@@ -10587,6 +10646,1266 @@ SHARDIO_API void shardio_array_close(shardio_array *array)
     shardio_p_array_free(array);
 }
 
+/* -- nodes: groups and arrays by their zarr.json */
+
+/* The zarr.json of a node: where it is, and how it is handled. */
+typedef struct shardio_p_site {
+    const shardio_store *store;
+    const char *path;            /* the caller's, never null */
+    shardio_node_options o;      /* with the defaults put in */
+    char *key;                   /* "raw/movie/zarr.json" */
+    char *below;                 /* "raw/movie/", what keys below begin with, or "" */
+    size_t prefix;               /* its length */
+    size_t key_size;             /* bytes of memory of both */
+} shardio_p_site;
+
+static shardio_status shardio_p_site_fail(const shardio_p_site *site, shardio_status status, const char *operation,
+                                          int code, const char *reason, shardio_error *error)
+{
+    return shardio_p_key_fail(error, site->store, status, operation, site->key, code, reason);
+}
+
+static shardio_status shardio_p_site_begin(shardio_p_site *site, const shardio_store *store, const char *path,
+                                           const char *operation, const shardio_node_options *options,
+                                           shardio_error *error)
+{
+    memset(site, 0, sizeof *site);
+    shardio_p_no_error(error);
+    if (options != NULL) site->o = *options;
+    if (site->o.metadata_limit == 0) site->o.metadata_limit = SHARDIO_P_MOST_METADATA;
+    site->o.metadata_limit = (size_t)shardio_p_min(site->o.metadata_limit, SIZE_MAX / 4);
+    if (store == NULL || store->functions == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, "the store", "there is none");
+    if (path == NULL) path = "";
+    if (path[0] != 0 && !shardio_p_key_is_plain(path))
+        return shardio_p_key_fail(error, store, SHARDIO_ERR_ARGUMENT, operation, path, 0,
+                                  "not of plain names with / between");
+    site->store = store;
+    size_t length = shardio_p_length(path);
+    site->path = path;
+    site->prefix = length > 0 ? length + 1 : 0;
+    site->key_size = 2 * site->prefix + sizeof "zarr.json" + 1;
+    site->key = (char *)shardio_p_allocate(site->o.allocator, site->key_size, 16);
+    if (site->key == NULL) return shardio_p_key_fail(error, store, SHARDIO_ERR_MEMORY, operation, path, 0, NULL);
+    site->below = site->key + site->prefix + sizeof "zarr.json";
+    memcpy(site->below, path, length);
+    if (length > 0) site->below[length] = '/';
+    site->below[site->prefix] = 0;
+    memcpy(site->key, site->below, site->prefix);
+    memcpy(site->key + site->prefix, "zarr.json", sizeof "zarr.json");
+    return SHARDIO_OK;
+}
+
+static void shardio_p_site_end(shardio_p_site *site)
+{
+    shardio_p_release(site->o.allocator, site->key, site->key_size, 16);
+}
+
+/* The name of the zarr.json for messages. */
+static const char *shardio_p_site_name(const shardio_p_site *site, char *name, size_t size)
+{
+    shardio_text text = {name, size, 0};
+    const char *store = site->store->name != NULL ? site->store->name : "";
+    shardio_text_add(&text, store);
+    shardio_text_add(&text, store[0] != 0 ? "/" : "");
+    shardio_text_add(&text, site->key);
+    return name;
+}
+
+/* Null: fine; otherwise what is wrong. A kind that is not known may be ignored if it says so, and is. */
+static const char *shardio_p_read_consolidated(shardio_node *node, shardio_status *status)
+{
+    shardio_json value = shardio_json_member(node->root, "consolidated_metadata"), entry;
+    size_t at = 0;
+    *status = SHARDIO_ERR_CORRUPT;
+    if (shardio_json_kind(value) == 0 || shardio_json_kind(value) == 'n') return NULL;
+    const char *wrong = shardio_p_check_members(value);
+    if (wrong != NULL) return wrong;
+    shardio_json kind = shardio_json_member(value, "kind"), metadata = shardio_json_member(value, "metadata");
+    if (shardio_json_kind(kind) != '"') return "it has no kind";
+    if (!shardio_json_is(kind, "inline")) {
+        bool may_ignore = shardio_json_kind(shardio_json_member(value, "must_understand")) == 'f';
+        *status = SHARDIO_ERR_UNSUPPORTED;
+        return may_ignore ? NULL : "only the kind inline is";
+    }
+    if (shardio_json_kind(metadata) != '{') return "its metadata is no object";
+    while (shardio_json_next(metadata, &at, NULL, &entry))
+        if (shardio_json_kind(entry) != '{') return "what it says of a node is no object";
+    node->consolidated = metadata;
+    return NULL;
+}
+
+/* A group has no members but these (core, "Group metadata"), unless they need not be understood. */
+static bool shardio_p_group_knows(shardio_json name, shardio_json value)
+{
+    static const char *const known[] = {"zarr_format", "node_type", "attributes", "consolidated_metadata"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (shardio_json_is(name, known[i])) return true;
+    return shardio_json_kind(shardio_json_member(value, "must_understand")) == 'f';
+}
+
+static shardio_status shardio_p_check_group(shardio_node *node, const char *file, shardio_error *error)
+{
+    shardio_json name, value;
+    shardio_status status;
+    size_t at = 0;
+    while (shardio_json_next(node->root, &at, &name, &value)) {
+        char unknown[64];
+        if (shardio_p_group_knows(name, value)) continue;
+        (void)shardio_json_string(name, unknown, sizeof unknown);   /* known to arrays, so it fits */
+        return shardio_p_meta_fail(error, SHARDIO_ERR_UNSUPPORTED, file, unknown, "no member of a group");
+    }
+    const char *wrong = shardio_p_read_consolidated(node, &status);
+    return wrong == NULL ? SHARDIO_OK : shardio_p_meta_fail(error, status, file, "consolidated_metadata", wrong);
+}
+
+/* Checks a node whose text is there, and finds its pieces. `file` is for messages. */
+static shardio_status shardio_p_check_node(shardio_node *node, const char *file, shardio_error *error)
+{
+    shardio_status status = shardio_json_parse(node->text, node->size, &node->root, error);
+    if (status != SHARDIO_OK) {
+        if (error != NULL) shardio_p_set_subject(error, file);
+        return status;
+    }
+    bool array = shardio_json_is(shardio_json_member(node->root, "node_type"), "array");
+    status = shardio_p_read_node(node->root, array ? "array" : "group", file, error);
+    if (status != SHARDIO_OK) return status;
+    node->kind = array ? SHARDIO_NODE_ARRAY : SHARDIO_NODE_GROUP;
+    node->attributes = shardio_json_member(node->root, "attributes");
+    if (shardio_json_kind(node->attributes) != 0 && shardio_json_kind(node->attributes) != '{')
+        return shardio_p_meta_fail(error, SHARDIO_ERR_CORRUPT, file, "attributes", "not an object");
+    return array ? SHARDIO_OK : shardio_p_check_group(node, file, error);
+}
+
+static shardio_status shardio_p_load_node(const shardio_p_site *site, shardio_node *node, shardio_error *error)
+{
+    char name[600], *text;
+    size_t size;
+    memset(node, 0, sizeof *node);
+    shardio_status status = shardio_p_read_small(site->store, site->o.allocator, site->o.allocator, site->key,
+                                                 site->o.metadata_limit, &text, &size, error);
+    if (status != SHARDIO_OK) return status;
+    node->text = text;
+    node->size = size - 1;
+    node->allocator = site->o.allocator;
+    status = shardio_p_check_node(node, shardio_p_site_name(site, name, sizeof name), error);
+    if (status != SHARDIO_OK) shardio_node_close(node);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_node_open(shardio_node *node, const shardio_store *store, const char *path,
+                                             const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_site site;
+    if (node == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", path, "no node");
+    memset(node, 0, sizeof *node);
+    shardio_status status = shardio_p_site_begin(&site, store, path, "open", options, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_load_node(&site, node, error);
+    shardio_p_site_end(&site);
+    return status;
+}
+
+SHARDIO_API void shardio_node_close(shardio_node *node)
+{
+    if (node == NULL) return;
+    if (node->text != NULL) shardio_p_release(node->allocator, (void *)(uintptr_t)node->text, node->size + 1, 16);
+    memset(node, 0, sizeof *node);
+}
+
+/* -- attributes */
+
+/* A member of an object and what is around it. */
+typedef struct shardio_p_spot {
+    shardio_json name, value;             /* absent: there is no such member */
+    const char *before, *after;           /* where the value before it ends and the name after it begins, or null */
+    shardio_json last_name, last_value;   /* of the last member */
+    size_t found, members;                /* how often it stands there; members in all */
+} shardio_p_spot;
+
+static const char *shardio_p_json_end(shardio_json value)
+{
+    return value.text + value.size;
+}
+
+static shardio_p_spot shardio_p_find_spot(shardio_json object, const char *name)
+{
+    shardio_p_spot spot;
+    shardio_json member, value;
+    size_t at = 0;
+    memset(&spot, 0, sizeof spot);
+    while (shardio_json_next(object, &at, &member, &value)) {
+        if (spot.found > 0 && spot.after == NULL) spot.after = member.text;
+        if (shardio_json_is(member, name) && ++spot.found == 1) {
+            spot.name = member;
+            spot.value = value;
+            if (spot.members > 0) spot.before = shardio_p_json_end(spot.last_value);
+        }
+        spot.last_name = member;
+        spot.last_value = value;
+        spot.members++;
+    }
+    return spot;
+}
+
+static shardio_json shardio_p_attribute(const shardio_node *node, const char *name)
+{
+    const shardio_json absent = {NULL, 0};
+    if (node == NULL || name == NULL) return absent;
+    shardio_p_spot spot = shardio_p_find_spot(node->attributes, name);
+    return spot.found == 1 ? spot.value : absent;
+}
+
+SHARDIO_API bool shardio_node_int64(const shardio_node *node, const char *name, int64_t *value)
+{
+    return shardio_json_int64(shardio_p_attribute(node, name), value);
+}
+
+SHARDIO_API bool shardio_node_double(const shardio_node *node, const char *name, double *value)
+{
+    return shardio_json_double(shardio_p_attribute(node, name), value);
+}
+
+SHARDIO_API bool shardio_node_bool(const shardio_node *node, const char *name, bool *value)
+{
+    return shardio_json_bool(shardio_p_attribute(node, name), value);
+}
+
+SHARDIO_API bool shardio_node_string(const shardio_node *node, const char *name, char *text, size_t size)
+{
+    return shardio_json_string(shardio_p_attribute(node, name), text, size);
+}
+
+/* How a zarr.json is laid out, as the last member of its root shows. */
+typedef struct shardio_p_style {
+    const char *lead;           /* what stands in front of the member: line ends, then an indent */
+    size_t ends, indent;        /* bytes of each */
+    bool lines;                 /* a line for each member */
+    bool spaced;                /* a space behind : and , */
+} shardio_p_style;
+
+enum { SHARDIO_P_WIDEST_LEAD = 64 };   /* bytes; what is wider is no style but padding */
+
+/* Where the space in front of `name` begins. */
+static const char *shardio_p_space_before(shardio_json object, shardio_json name)
+{
+    const char *begin = name.text;
+    while (begin > object.text && shardio_p_is_space(begin[-1])) begin--;
+    return begin;
+}
+
+static shardio_p_style shardio_p_style_of(shardio_json root)
+{
+    shardio_p_style style = {NULL, 0, 0, false, false};
+    shardio_p_spot spot = shardio_p_find_spot(root, "");
+    style.lead = shardio_p_space_before(root, spot.last_name);
+    size_t width = (size_t)(spot.last_name.text - style.lead);
+    while (style.indent < width && spot.last_name.text[-1 - (ptrdiff_t)style.indent] != '\n') style.indent++;
+    style.ends = width - style.indent;
+    style.lines = style.ends > 0 && width <= SHARDIO_P_WIDEST_LEAD;
+    style.spaced = shardio_p_is_space(spot.last_value.text[-1]);
+    return style;
+}
+
+/* A line for what is in `level` objects; nothing in a text of one line. */
+static void shardio_p_add_line(shardio_text *text, const shardio_p_style *style, int level)
+{
+    if (!style->lines) return;
+    shardio_text_add_bytes(text, style->lead, style->ends);
+    for (; level > 0; level--) shardio_text_add_bytes(text, style->lead + style->ends, style->indent);
+}
+
+static void shardio_p_add_comma(shardio_text *text, const shardio_p_style *style, int level)
+{
+    shardio_text_add(text, style->spaced && !style->lines ? ", " : ",");
+    shardio_p_add_line(text, style, level);
+}
+
+static void shardio_p_add_name(shardio_text *text, const shardio_p_style *style, const char *name)
+{
+    shardio_text_add_string(text, name);
+    shardio_text_add(text, style->spaced ? ": " : ":");
+}
+
+/* The change of one member of an object that is a piece of a node's text and has members. */
+typedef struct shardio_p_edit {
+    shardio_json object;
+    const char *name;        /* of the member */
+    const char *inner;       /* it becomes an object of this one member; null: it becomes the value */
+    shardio_json value;      /* absent: the member goes */
+} shardio_p_edit;
+
+static void shardio_p_add_range(shardio_text *text, const char *from, const char *to)
+{
+    shardio_text_add_bytes(text, from, (size_t)(to - from));
+}
+
+static void shardio_p_add_edited_value(shardio_text *text, const shardio_node *node, const shardio_p_edit *edit)
+{
+    if (edit->inner != NULL) {
+        shardio_p_style style = shardio_p_style_of(node->root);
+        shardio_text_add(text, "{");
+        shardio_p_add_line(text, &style, 2);
+        shardio_p_add_name(text, &style, edit->inner);
+        shardio_text_add_bytes(text, edit->value.text, edit->value.size);
+        shardio_p_add_line(text, &style, 1);
+        shardio_text_add(text, "}");
+    } else {
+        shardio_text_add_bytes(text, edit->value.text, edit->value.size);
+    }
+}
+
+/* A name behind the last member, with what stands around that one's. */
+static void shardio_p_add_like_last(shardio_text *text, const shardio_p_edit *edit, const shardio_p_spot *spot)
+{
+    const char *lead = shardio_p_space_before(edit->object, spot->last_name), *at = lead;
+    while (at < spot->last_name.text && *at != '\n') at++;
+    bool only_one_here = at == spot->last_name.text && spot->members == 1;
+    bool spaced = shardio_p_is_space(spot->last_value.text[-1]);
+    shardio_text_add(text, ",");
+    /* in front of the only member of a line there need not be a space, but behind its colon */
+    if (only_one_here) shardio_text_add(text, spaced ? " " : "");
+    else shardio_p_add_range(text, lead, spot->last_name.text);
+    shardio_text_add_string(text, edit->name);
+    shardio_p_add_range(text, shardio_p_json_end(spot->last_name), spot->last_value.text);
+}
+
+/* The whole text after the change. */
+static void shardio_p_add_edited(shardio_text *text, const shardio_node *node, const shardio_p_edit *edit)
+{
+    shardio_p_spot spot = shardio_p_find_spot(edit->object, edit->name);
+    const char *from, *to;
+    if (spot.found == 0) {
+        from = to = shardio_p_json_end(spot.last_value);
+    } else if (edit->value.text != NULL) {
+        from = spot.value.text;
+        to = shardio_p_json_end(spot.value);
+    } else if (spot.before != NULL) {
+        from = spot.before;
+        to = shardio_p_json_end(spot.value);
+    } else if (spot.after != NULL) {
+        from = spot.name.text;
+        to = spot.after;
+    } else {   /* the only one: {} is left */
+        from = edit->object.text + 1;
+        to = shardio_p_json_end(edit->object) - 1;
+    }
+    shardio_p_add_range(text, node->text, from);
+    if (spot.found == 0) shardio_p_add_like_last(text, edit, &spot);
+    if (edit->value.text != NULL) shardio_p_add_edited_value(text, node, edit);
+    shardio_p_add_range(text, to, node->text + node->size);
+}
+
+/* Writes the node's text after the change, if it is a node's. */
+static shardio_status shardio_p_write_edited(const shardio_p_site *site, const shardio_node *node,
+                                             const shardio_p_edit *edit, bool overwrite, shardio_error *error)
+{
+    char name[600];
+    shardio_text text = {NULL, 0, 0};
+    shardio_node changed;
+    shardio_json whole;
+    shardio_p_add_edited(&text, node, edit);
+    if (text.size > site->o.metadata_limit)
+        return shardio_p_site_fail(site, SHARDIO_ERR_LIMIT, "change", 0, "more metadata than metadata_limit", error);
+    text.capacity = text.size + 1;
+    text.size = 0;
+    text.text = (char *)shardio_p_allocate(site->o.allocator, text.capacity, 16);
+    if (text.text == NULL) return shardio_p_site_fail(site, SHARDIO_ERR_MEMORY, "change", 0, NULL, error);
+    shardio_p_add_edited(&text, node, edit);
+    memset(&changed, 0, sizeof changed);
+    changed.text = whole.text = text.text;
+    changed.size = whole.size = text.size;
+    shardio_status status = shardio_p_check_node(&changed, shardio_p_site_name(site, name, sizeof name), error);
+    if (status == SHARDIO_OK)
+        status = shardio_p_write_small(site->store, site->o.allocator, site->key, overwrite, site->o.durability, &whole,
+                                       1, error);
+    shardio_p_release(site->o.allocator, text.text, text.capacity, 16);
+    return status;
+}
+
+/* Changes a member of the root. */
+static shardio_status shardio_p_set_member(const shardio_p_site *site, const shardio_node *node, const char *name,
+                                           shardio_json value, shardio_error *error)
+{
+    shardio_p_edit edit;
+    memset(&edit, 0, sizeof edit);
+    edit.object = node->root;
+    edit.name = name;
+    edit.value = value;
+    return shardio_p_write_edited(site, node, &edit, true, error);
+}
+
+/* Sets an attribute, or takes it out (`value` absent). */
+static shardio_status shardio_p_set_in(const shardio_p_site *site, const shardio_node *node, const char *name,
+                                       shardio_json value, shardio_error *error)
+{
+    shardio_p_spot spot = shardio_p_find_spot(node->attributes, name);
+    shardio_p_edit edit = {node->attributes, name, NULL, value};
+    if (spot.found > 1)
+        return shardio_p_site_fail(site, SHARDIO_ERR_CORRUPT, "change", 0, "the attribute stands there twice", error);
+    if (spot.found == 0 && value.text == NULL)
+        return shardio_p_site_fail(site, SHARDIO_ERR_NOT_FOUND, "change", 0, "there is no such attribute", error);
+    if (spot.members == 0) {
+        edit.object = node->root;
+        edit.name = "attributes";
+        edit.inner = name;
+    }
+    return shardio_p_write_edited(site, node, &edit, true, error);
+}
+
+/* `name` null: all attributes. */
+static shardio_status shardio_p_set(const shardio_store *store, const char *path, const char *name, shardio_json value,
+                                    const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_site site;
+    shardio_node node;
+    shardio_status status = shardio_p_site_begin(&site, store, path, "change", options, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_load_node(&site, &node, error);
+    if (status == SHARDIO_OK) {
+        status = name != NULL ? shardio_p_set_in(&site, &node, name, value, error)
+                              : shardio_p_set_member(&site, &node, "attributes", value, error);
+        shardio_node_close(&node);
+    }
+    shardio_p_site_end(&site);
+    return status;
+}
+
+/* JSON of the caller's; null is absent. */
+static shardio_status shardio_p_take_json(const char *text, shardio_json *value, shardio_error *error)
+{
+    value->text = NULL;
+    value->size = 0;
+    if (text == NULL || shardio_json_parse(text, shardio_p_length(text), value, error) == SHARDIO_OK) return SHARDIO_OK;
+    if (error != NULL) {   /* keeps where it is wrong */
+        error->status = SHARDIO_ERR_ARGUMENT;
+        shardio_p_set_subject(error, "the attribute");
+    }
+    return SHARDIO_ERR_ARGUMENT;
+}
+
+/* An object; null is an empty one. */
+static shardio_status shardio_p_take_object(const char *text, const char *operation, shardio_json *value,
+                                            shardio_error *error)
+{
+    shardio_status status = shardio_p_take_json(text != NULL ? text : "{}", value, error);
+    if (status != SHARDIO_OK || shardio_json_kind(*value) == '{') return status;
+    return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, "the attributes", "not a JSON object");
+}
+
+static bool shardio_p_is_utf8(const char *text)
+{
+    size_t size = shardio_p_length(text), at = 0, n;
+    while (at < size && (n = shardio_p_utf8(text + at, size - at)) > 0) at += n;
+    return at == size;
+}
+
+static shardio_status shardio_p_check_name(const char *name, shardio_error *error)
+{
+    if (name != NULL && shardio_p_is_utf8(name)) return SHARDIO_OK;
+    return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "change", "an attribute", "its name is no UTF-8 text");
+}
+
+SHARDIO_API shardio_status shardio_node_set_attributes(const shardio_store *store, const char *path,
+                                                       const char *attributes, const shardio_node_options *options,
+                                                       shardio_error *error)
+{
+    shardio_json value;
+    shardio_status status = shardio_p_take_object(attributes, "change", &value, error);
+    return status == SHARDIO_OK ? shardio_p_set(store, path, NULL, value, options, error) : status;
+}
+
+SHARDIO_API shardio_status shardio_node_set_attribute(const shardio_store *store, const char *path, const char *name,
+                                                      const char *json, const shardio_node_options *options,
+                                                      shardio_error *error)
+{
+    shardio_json value;
+    shardio_status status = shardio_p_check_name(name, error);
+    if (status == SHARDIO_OK) status = shardio_p_take_json(json, &value, error);
+    return status == SHARDIO_OK ? shardio_p_set(store, path, name, value, options, error) : status;
+}
+
+SHARDIO_API shardio_status shardio_node_set_int64(const shardio_store *store, const char *path, const char *name,
+                                                  int64_t value, const shardio_node_options *options,
+                                                  shardio_error *error)
+{
+    char digits[24];
+    shardio_text text = {digits, sizeof digits, 0};
+    shardio_text_add_int64(&text, value);
+    return shardio_node_set_attribute(store, path, name, digits, options, error);
+}
+
+SHARDIO_API shardio_status shardio_node_set_double(const shardio_store *store, const char *path, const char *name,
+                                                   double value, const shardio_node_options *options,
+                                                   shardio_error *error)
+{
+    char digits[48];
+    shardio_text text = {digits, sizeof digits, 0};
+    if (!(value - value == 0.0))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "change", "an attribute",
+                              "JSON has neither NaN nor infinity");
+    shardio_text_add_double(&text, value);
+    return shardio_node_set_attribute(store, path, name, digits, options, error);
+}
+
+SHARDIO_API shardio_status shardio_node_set_bool(const shardio_store *store, const char *path, const char *name,
+                                                 bool value, const shardio_node_options *options,
+                                                 shardio_error *error)
+{
+    return shardio_node_set_attribute(store, path, name, value ? "true" : "false", options, error);
+}
+
+SHARDIO_API shardio_status shardio_node_set_string(const shardio_store *store, const char *path, const char *name,
+                                                   const char *value, const shardio_node_options *options,
+                                                   shardio_error *error)
+{
+    const shardio_allocator *allocator = options != NULL ? options->allocator : NULL;
+    shardio_text text = {NULL, 0, 0};
+    if (value == NULL || !shardio_p_is_utf8(value))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "change", "an attribute", "its value is no UTF-8 text");
+    shardio_text_add_string(&text, value);
+    text.capacity = text.size + 1;
+    text.size = 0;
+    text.text = (char *)shardio_p_allocate(allocator, text.capacity, 16);
+    if (text.text == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "change", "an attribute", NULL);
+    shardio_text_add_string(&text, value);
+    shardio_status status = shardio_node_set_attribute(store, path, name, text.text, options, error);
+    shardio_p_release(allocator, text.text, text.capacity, 16);
+    return status;
+}
+
+/* -- groups */
+
+/* Writes a group where no zarr.json may be yet. */
+static shardio_status shardio_p_write_group(const shardio_p_site *site, shardio_json attributes, shardio_error *error)
+{
+    static const char text[] = "{\n  \"zarr_format\": 3,\n  \"node_type\": \"group\",\n  \"attributes\": {}\n}\n";
+    shardio_node group;
+    shardio_p_edit edit;
+    memset(&group, 0, sizeof group);
+    memset(&edit, 0, sizeof edit);
+    group.text = text;
+    group.size = sizeof text - 1;
+    (void)shardio_p_check_node(&group, "", NULL);
+    edit.object = group.root;
+    edit.name = "attributes";
+    edit.value = attributes;
+    return shardio_p_write_edited(site, &group, &edit, false, error);
+}
+
+/* What is on the way has to be a group, or nothing yet. */
+static shardio_status shardio_p_check_above(const shardio_p_site *above, shardio_error *error)
+{
+    shardio_node node;
+    shardio_status status = shardio_p_load_node(above, &node, error);
+    if (status == SHARDIO_ERR_NOT_FOUND) {
+        shardio_p_no_error(error);
+        return SHARDIO_OK;
+    }
+    if (status != SHARDIO_OK) return status;
+    bool array = node.kind == SHARDIO_NODE_ARRAY;
+    shardio_node_close(&node);
+    if (!array) return SHARDIO_OK;
+    return shardio_p_site_fail(above, SHARDIO_ERR_UNSUPPORTED, "create below", 0, "an array, not a group", error);
+}
+
+/* Writes a group where there is nothing; otherwise what is there was checked. */
+static shardio_status shardio_p_write_above(const shardio_p_site *above, shardio_error *error)
+{
+    const shardio_json none = {"{}", 2};
+    shardio_status status = shardio_p_write_group(above, none, error);
+    if (status != SHARDIO_ERR_EXISTS) return status;
+    shardio_p_no_error(error);
+    return SHARDIO_OK;
+}
+
+/* Calls `act` for the store and every group on the way to the node. */
+static shardio_status shardio_p_each_above(const shardio_p_site *site, shardio_error *error,
+                                           shardio_status (*act)(const shardio_p_site *above, shardio_error *error))
+{
+    shardio_status status = SHARDIO_OK;
+    for (size_t i = 0; i < site->prefix && status == SHARDIO_OK; i++) {
+        shardio_p_site above;
+        if (i > 0 && site->below[i] != '/') continue;
+        if (i + 1 == site->prefix) break;   /* the node itself */
+        char cut = site->below[i];
+        site->below[i] = 0;
+        status = shardio_p_site_begin(&above, site->store, site->below, "create", &site->o, error);
+        site->below[i] = cut;
+        if (status != SHARDIO_OK) return status;
+        status = act(&above, error);
+        shardio_p_site_end(&above);
+    }
+    return status;
+}
+
+/* Whether a key is the zarr.json of a node at or below the site; *path is how much of the key is its path. */
+static bool shardio_p_is_node_key(const shardio_p_site *site, const char *key, size_t *path)
+{
+    size_t n = shardio_p_length(key), name = sizeof "zarr.json" - 1;
+    if (n < site->prefix + name || memcmp(key, site->below, site->prefix) != 0) return false;
+    if (!shardio_p_same(key + n - name, "zarr.json")) return false;
+    *path = n > name ? n - name - 1 : 0;
+    return n == name || key[*path] == '/';
+}
+
+/* What is there already where a group is to be created. */
+typedef struct shardio_p_claimed {
+    const shardio_p_site *site;
+    bool itself, below, other;   /* its zarr.json; that of another node; any other file */
+} shardio_p_claimed;
+
+static bool shardio_p_claim_key(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_claimed *claimed = (shardio_p_claimed *)context;
+    size_t path;
+    (void)size;
+    if (temporary || !shardio_p_is_node_key(claimed->site, key, &path)) claimed->other = true;
+    else if (shardio_p_same(key, claimed->site->key)) claimed->itself = true;
+    else claimed->below = true;
+    return !claimed->itself;
+}
+
+/* Lists the keys at or below the site; a store that is not there has none. */
+static shardio_status shardio_p_list_below(const shardio_p_site *site, const char *operation,
+                                           bool (*each)(void *context, const char *key, uint64_t size, bool temporary),
+                                           void *context, shardio_error *error)
+{
+    int code = 0;
+    shardio_status status = site->store->functions->list(site->store->context, site->below, each, context, &code);
+    if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    return shardio_p_site_fail(site, status, operation, code, NULL, error);
+}
+
+static shardio_status shardio_p_claim_group(const shardio_p_site *site, shardio_error *error)
+{
+    shardio_p_claimed claimed = {site, false, false, false};
+    shardio_status status = shardio_p_list_below(site, "create", shardio_p_claim_key, &claimed, error);
+    if (status != SHARDIO_OK || (!claimed.itself && (claimed.below || !claimed.other))) return status;
+    const char *reason = claimed.itself ? NULL : "what is there is no node";
+    return shardio_p_site_fail(site, SHARDIO_ERR_EXISTS, "create", 0, reason, error);
+}
+
+SHARDIO_API shardio_status shardio_group_create(const shardio_store *store, const char *path, const char *attributes,
+                                                const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_site site;
+    shardio_json value;
+    shardio_status status = shardio_p_take_object(attributes, "create", &value, error);
+    if (status == SHARDIO_OK) status = shardio_p_site_begin(&site, store, path, "create", options, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_each_above(&site, error, shardio_p_check_above);
+    if (status == SHARDIO_OK) status = shardio_p_claim_group(&site, error);
+    if (status == SHARDIO_OK) {
+        status = shardio_p_each_above(&site, error, shardio_p_write_above);
+        if (status == SHARDIO_OK) status = shardio_p_write_group(&site, value, error);
+        if (status == SHARDIO_ERR_NOT_FOUND)
+            status = shardio_p_site_fail(&site, SHARDIO_ERR_EXISTS, "create", 0, "what is there is no directory",
+                                         error);
+    }
+    shardio_p_site_end(&site);
+    return status;
+}
+
+/* -- hierarchies */
+
+/* A node of a hierarchy. */
+typedef struct shardio_p_listed {
+    const char *path;
+    shardio_json value;      /* its entry in consolidated metadata; absent: it has to be read */
+} shardio_p_listed;
+
+/* The nodes at or below a site, in the order of their paths. */
+typedef struct shardio_p_hierarchy {
+    const shardio_p_site *site;
+    shardio_memory paths;         /* one behind the other, each ended with a zero byte */
+    shardio_p_listed *nodes;
+    size_t count, room;           /* nodes; of which there is memory for */
+    bool no_memory;
+} shardio_p_hierarchy;
+
+static void shardio_p_hierarchy_begin(shardio_p_hierarchy *h, const shardio_p_site *site)
+{
+    memset(h, 0, sizeof *h);
+    h->site = site;
+    h->paths.allocator = site->o.allocator;
+}
+
+static void shardio_p_hierarchy_end(shardio_p_hierarchy *h)
+{
+    shardio_p_release(h->site->o.allocator, h->nodes, h->room * sizeof *h->nodes, 16);
+    shardio_memory_free(&h->paths);
+}
+
+static shardio_status shardio_p_hierarchy_memory(const shardio_p_hierarchy *h, shardio_error *error)
+{
+    return shardio_p_site_fail(h->site, SHARDIO_ERR_MEMORY, "walk below", 0, "no memory for the paths", error);
+}
+
+/* Memory for `count` nodes. */
+static bool shardio_p_hierarchy_room(shardio_p_hierarchy *h, size_t count)
+{
+    if (count == 0) return true;
+    if (count > SIZE_MAX / sizeof *h->nodes) return false;
+    h->nodes = (shardio_p_listed *)shardio_p_allocate(h->site->o.allocator, count * sizeof *h->nodes, 16);
+    if (h->nodes == NULL) return false;
+    memset(h->nodes, 0, count * sizeof *h->nodes);
+    h->room = count;
+    return true;
+}
+
+/* A path ends before a '/', and a '/' comes before everything else: so parents come first, and name follows name. */
+static int shardio_p_path_rank(char c)
+{
+    return c == 0 ? 0 : c == '/' ? 1 : 2 + (int)(unsigned char)c;
+}
+
+static bool shardio_p_path_less(const char *a, const char *b)
+{
+    while (*a != 0 && *a == *b) a++, b++;
+    return shardio_p_path_rank(*a) < shardio_p_path_rank(*b);
+}
+
+static void shardio_p_sift_listed(shardio_p_listed *nodes, size_t root, size_t count)
+{
+    for (size_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
+        if (child + 1 < count && shardio_p_path_less(nodes[child].path, nodes[child + 1].path)) child++;
+        if (!shardio_p_path_less(nodes[root].path, nodes[child].path)) return;
+        shardio_p_listed larger = nodes[child];
+        nodes[child] = nodes[root];
+        nodes[root] = larger;
+        root = child;
+    }
+}
+
+/* Heapsort: in place, no recursion, no bad case. */
+static void shardio_p_sort_listed(shardio_p_listed *nodes, size_t count)
+{
+    for (size_t i = count / 2; i > 0; i--) shardio_p_sift_listed(nodes, i - 1, count);
+    for (size_t last = count; last > 1; last--) {
+        shardio_p_listed largest = nodes[0];
+        nodes[0] = nodes[last - 1];
+        nodes[last - 1] = largest;
+        shardio_p_sift_listed(nodes, 0, last - 1);
+    }
+}
+
+static bool shardio_p_collect_node(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_hierarchy *h = (shardio_p_hierarchy *)context;
+    size_t path;
+    (void)size;
+    if (temporary || !shardio_p_is_node_key(h->site, key, &path)) return true;
+    h->no_memory = !shardio_p_memory_reserve(&h->paths, (uint64_t)h->paths.size + path + 1);
+    if (h->no_memory) return false;
+    memcpy(h->paths.data + h->paths.size, key, path);
+    h->paths.data[h->paths.size + path] = 0;
+    h->paths.size += path + 1;
+    h->count++;
+    return true;
+}
+
+/* The nodes that the store has. */
+static shardio_status shardio_p_hierarchy_list(shardio_p_hierarchy *h, shardio_error *error)
+{
+    shardio_status status = shardio_p_list_below(h->site, "list", shardio_p_collect_node, h, error);
+    if (status != SHARDIO_OK) return status;
+    if (h->no_memory || !shardio_p_hierarchy_room(h, h->count)) return shardio_p_hierarchy_memory(h, error);
+    if (h->count == 0) return shardio_p_site_fail(h->site, SHARDIO_ERR_NOT_FOUND, "open", 0, "there is no node", error);
+    const char *path = (const char *)h->paths.data;
+    for (size_t i = 0; i < h->count; i++, path += shardio_p_length(path) + 1) h->nodes[i].path = path;
+    shardio_p_sort_listed(h->nodes, h->count);
+    return SHARDIO_OK;
+}
+
+/* The path of a node in consolidated metadata, behind that of the site; false: it is no plain one. */
+static bool shardio_p_entry_path(const shardio_p_site *site, shardio_json name, char *path, size_t room)
+{
+    char *below = path + site->prefix;
+    memcpy(path, site->below, site->prefix);
+    return shardio_json_string(name, below, room - site->prefix) && shardio_p_key_is_plain(below);
+}
+
+/* The nodes that consolidated metadata has. Those without a plain path are left out; *odd: there are some. */
+static shardio_status shardio_p_hierarchy_take(shardio_p_hierarchy *h, shardio_json metadata, bool *odd,
+                                               shardio_error *error)
+{
+    shardio_json name, value;
+    uint64_t size = 0;
+    size_t at = 0, count = 0;
+    for (; shardio_json_next(metadata, &at, &name, &value); count++) size += h->site->prefix + name.size;
+    if (!shardio_p_hierarchy_room(h, count) || !shardio_p_memory_reserve(&h->paths, size))
+        return shardio_p_hierarchy_memory(h, error);
+    *odd = false;
+    for (at = 0; shardio_json_next(metadata, &at, &name, &value);) {
+        char *path = (char *)h->paths.data + h->paths.size;
+        if (!shardio_p_entry_path(h->site, name, path, h->site->prefix + name.size)) {
+            *odd = true;
+            continue;
+        }
+        h->paths.size += shardio_p_length(path) + 1;
+        h->nodes[h->count].path = path;
+        h->nodes[h->count++].value = value;
+    }
+    shardio_p_sort_listed(h->nodes, h->count);
+    return SHARDIO_OK;
+}
+
+/* Whether `path` is the first `length` bytes of `above`, or below them. */
+static bool shardio_p_is_below(const char *path, const char *above, size_t length)
+{
+    size_t n = 0;
+    while (n < length && path[n] == above[n]) n++;
+    return n == length && (length == 0 || path[n] == 0 || path[n] == '/');
+}
+
+/* A walk: what was reached. */
+typedef struct shardio_p_tour {
+    shardio_p_hierarchy h;
+    shardio_node_visitor visit;
+    void *context;
+    const char *array;           /* the path of the last array, or null */
+    shardio_memory entry;        /* an entry of consolidated metadata, ended with a zero byte */
+    shardio_error *error;
+} shardio_p_tour;
+
+static shardio_status shardio_p_tour_visit(shardio_p_tour *tour, const char *path, const shardio_node *node,
+                                           const shardio_error *fault)
+{
+    shardio_status status = tour->visit(tour->context, path, node, fault);
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_key_fail(tour->error, tour->h.site->store, status, "visit", path, 0, "the visitor stopped");
+}
+
+/* A fault of a node; a path that is not plain is kept from the visitor. */
+static shardio_status shardio_p_tour_fault(shardio_p_tour *tour, const char *path, const shardio_error *fault)
+{
+    bool plain = path[0] == 0 || shardio_p_key_is_plain(path);
+    return shardio_p_tour_visit(tour, plain ? path : tour->h.site->path, NULL, fault);
+}
+
+/* A node out of consolidated metadata, in memory of its own. */
+static shardio_status shardio_p_tour_entry(shardio_p_tour *tour, const shardio_p_listed *listed, shardio_node *node,
+                                           shardio_error *error)
+{
+    char name[600];
+    shardio_text text = {name, sizeof name, 0};
+    shardio_text_add(&text, listed->path);
+    shardio_text_add(&text, " in consolidated metadata");
+    memset(node, 0, sizeof *node);
+    if (!shardio_p_memory_reserve(&tour->entry, (uint64_t)listed->value.size + 1))
+        return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "read", name, NULL);
+    memcpy(tour->entry.data, listed->value.text, listed->value.size);
+    tour->entry.data[listed->value.size] = 0;
+    node->text = (const char *)tour->entry.data;
+    node->size = listed->value.size;
+    return shardio_p_check_node(node, name, error);
+}
+
+static shardio_status shardio_p_tour_node(shardio_p_tour *tour, const shardio_p_listed *listed)
+{
+    const shardio_store *store = tour->h.site->store;
+    bool consolidated = listed->value.text != NULL;
+    shardio_error fault;
+    shardio_node node;
+    if (tour->array != NULL && shardio_p_is_below(listed->path, tour->array, shardio_p_length(tour->array))) {
+        shardio_p_key_fail(&fault, store, SHARDIO_ERR_CORRUPT, "walk", listed->path, 0, "a node below an array");
+        return shardio_p_tour_fault(tour, listed->path, &fault);
+    }
+    shardio_status status = consolidated ? shardio_p_tour_entry(tour, listed, &node, &fault)
+                                         : shardio_node_open(&node, store, listed->path, &tour->h.site->o, &fault);
+    if (status == SHARDIO_ERR_MEMORY) {
+        if (tour->error != NULL) *tour->error = fault;
+        return status;
+    }
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;   /* removed since it was listed */
+    if (status != SHARDIO_OK) return shardio_p_tour_fault(tour, listed->path, &fault);
+    if (node.kind == SHARDIO_NODE_ARRAY) tour->array = listed->path;
+    status = shardio_p_tour_visit(tour, listed->path, &node, NULL);
+    if (!consolidated) shardio_node_close(&node);
+    return status;
+}
+
+/* An object that has a name twice says two things. */
+static shardio_status shardio_p_tour_twice(shardio_p_tour *tour, const char *path)
+{
+    shardio_error fault;
+    shardio_p_key_fail(&fault, tour->h.site->store, SHARDIO_ERR_CORRUPT, "walk", path, 0,
+                       "it stands in consolidated metadata twice");
+    return shardio_p_tour_fault(tour, path, &fault);
+}
+
+static shardio_status shardio_p_tour_nodes(shardio_p_tour *tour)
+{
+    const shardio_p_listed *nodes = tour->h.nodes;
+    shardio_status status = SHARDIO_OK;
+    for (size_t i = 0, next; i < tour->h.count && status == SHARDIO_OK; i = next) {
+        for (next = i + 1; next < tour->h.count && shardio_p_same(nodes[next].path, nodes[i].path); next++) {}
+        bool twice = next - i > 1 && nodes[i].value.text != NULL;
+        status = twice ? shardio_p_tour_twice(tour, nodes[i].path) : shardio_p_tour_node(tour, &nodes[i]);
+    }
+    return status;
+}
+
+/* From the consolidated metadata of `group`, which is visited first. */
+static shardio_status shardio_p_tour_consolidated(shardio_p_tour *tour, const shardio_node *group)
+{
+    const char *path = tour->h.site->path;
+    bool odd;
+    shardio_status status = shardio_p_hierarchy_take(&tour->h, group->consolidated, &odd, tour->error);
+    if (status == SHARDIO_OK) status = shardio_p_tour_visit(tour, path, group, NULL);
+    if (status == SHARDIO_OK && odd) {
+        shardio_error fault;
+        shardio_p_site_fail(tour->h.site, SHARDIO_ERR_CORRUPT, "walk", 0,
+                            "consolidated metadata with a path that is not plain", &fault);
+        status = shardio_p_tour_visit(tour, path, NULL, &fault);
+    }
+    return status == SHARDIO_OK ? shardio_p_tour_nodes(tour) : status;
+}
+
+SHARDIO_API shardio_status shardio_hierarchy_walk(const shardio_store *store, const char *path, bool consolidated,
+                                                  shardio_node_visitor visit, void *context,
+                                                  const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_site site;
+    shardio_p_tour tour;
+    shardio_node group;
+    if (visit == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "walk", path, "no visitor");
+    shardio_status status = shardio_p_site_begin(&site, store, path, "walk", options, error);
+    if (status != SHARDIO_OK) return status;
+    memset(&tour, 0, sizeof tour);
+    shardio_p_hierarchy_begin(&tour.h, &site);
+    tour.visit = visit;
+    tour.context = context;
+    tour.error = error;
+    tour.entry.allocator = site.o.allocator;
+    memset(&group, 0, sizeof group);
+    if (consolidated) status = shardio_p_load_node(&site, &group, error);
+    if (group.consolidated.text != NULL) {
+        status = shardio_p_tour_consolidated(&tour, &group);
+    } else if (status != SHARDIO_ERR_MEMORY) {   /* another fault comes again, and the visitor hears of it */
+        shardio_p_no_error(error);
+        status = shardio_p_hierarchy_list(&tour.h, error);
+        if (status == SHARDIO_OK) status = shardio_p_tour_nodes(&tour);
+    }
+    shardio_node_close(&group);
+    shardio_memory_free(&tour.entry);
+    shardio_p_hierarchy_end(&tour.h);
+    shardio_p_site_end(&site);
+    return status;
+}
+
+/* -- consolidated metadata */
+
+static void shardio_p_add_entries_begin(shardio_text *text, const shardio_p_style *style)
+{
+    shardio_text_add(text, "{");
+    shardio_p_add_line(text, style, 2);
+    shardio_p_add_name(text, style, "kind");
+    shardio_text_add(text, "\"inline\"");
+    shardio_p_add_comma(text, style, 2);
+    shardio_p_add_name(text, style, "must_understand");
+    shardio_text_add(text, "false");
+    shardio_p_add_comma(text, style, 2);
+    shardio_p_add_name(text, style, "metadata");
+    shardio_text_add(text, "{");
+}
+
+/* An entry, the beginning in front of the first one, and (`node` null) the end. What a group says of its members is not
+   repeated: its entry says that it has none, and theirs follow; zarr-python puts them together so. */
+static void shardio_p_add_entry(shardio_text *text, const shardio_p_style *style, const char *path,
+                                const shardio_node *node, bool first)
+{
+    static const char none_below[] = "{\"kind\": \"inline\", \"must_understand\": false, \"metadata\": {}}";
+    if (first) shardio_p_add_entries_begin(text, style);
+    if (node == NULL) {
+        if (!first) shardio_p_add_line(text, style, 2);
+        shardio_text_add(text, "}");
+        shardio_p_add_line(text, style, 1);
+        shardio_text_add(text, "}");
+        return;
+    }
+    if (first) shardio_p_add_line(text, style, 3);
+    else shardio_p_add_comma(text, style, 3);
+    shardio_p_add_name(text, style, path);
+    shardio_node entry = *node;
+    shardio_p_edit edit = {node->root, "consolidated_metadata", NULL, {none_below, sizeof none_below - 1}};
+    entry.text = node->root.text;
+    entry.size = node->root.size;
+    if (node->kind == SHARDIO_NODE_GROUP) shardio_p_add_edited(text, &entry, &edit);
+    else shardio_text_add_bytes(text, entry.text, entry.size);
+}
+
+/* Adds an entry to what was gathered. */
+static shardio_status shardio_p_gather_entry(const shardio_p_site *site, shardio_memory *gathered,
+                                             const shardio_p_style *style, const char *path, const shardio_node *node,
+                                             shardio_error *error)
+{
+    bool first = gathered->size == 0;
+    shardio_text measure = {NULL, 0, 0}, text;
+    shardio_p_add_entry(&measure, style, path, node, first);
+    if (measure.size > site->o.metadata_limit || gathered->size > site->o.metadata_limit - measure.size)
+        return shardio_p_site_fail(site, SHARDIO_ERR_LIMIT, "consolidate", 0, "more metadata than metadata_limit",
+                                   error);
+    if (!shardio_p_memory_reserve(gathered, (uint64_t)gathered->size + measure.size + 1))
+        return shardio_p_site_fail(site, SHARDIO_ERR_MEMORY, "consolidate", 0, NULL, error);
+    text.text = (char *)gathered->data;
+    text.capacity = gathered->capacity;
+    text.size = gathered->size;
+    shardio_p_add_entry(&text, style, path, node, first);
+    gathered->size = text.size;
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_progress(const shardio_p_site *site, const char *operation, size_t done, size_t total,
+                                         shardio_error *error)
+{
+    if (site->o.progress == NULL || site->o.progress(site->o.progress_context, done, total) == 0) return SHARDIO_OK;
+    return shardio_p_site_fail(site, SHARDIO_ERR_CANCELLED, operation, 0, NULL, error);
+}
+
+static size_t shardio_p_parent_path(const char *path)
+{
+    size_t n = shardio_p_length(path);
+    while (n > 0 && path[n] != '/') n--;
+    return n;
+}
+
+/* All nodes below that only groups lead to. `inside` is the last group that is reached so: the parent of the next such
+   node is that group, or one of those that lead to it. */
+static shardio_status shardio_p_gather_nodes(const shardio_p_hierarchy *h, shardio_memory *gathered,
+                                             const shardio_p_style *style, shardio_error *error)
+{
+    const shardio_p_site *site = h->site;
+    const char *inside = site->path;
+    shardio_status status = SHARDIO_OK;
+    for (size_t i = 0; i < h->count && status == SHARDIO_OK; i++) {
+        const char *path = h->nodes[i].path;
+        shardio_node node;
+        if (shardio_p_same(path, site->path) || (i > 0 && shardio_p_same(path, h->nodes[i - 1].path))) continue;
+        if (!shardio_p_is_below(inside, path, shardio_p_parent_path(path))) continue;
+        status = shardio_p_progress(site, "consolidate", i, h->count, error);
+        if (status == SHARDIO_OK) status = shardio_node_open(&node, site->store, path, &site->o, error);
+        if (status != SHARDIO_OK) return status;
+        if (node.kind == SHARDIO_NODE_GROUP) inside = path;
+        status = shardio_p_gather_entry(site, gathered, style, path + site->prefix, &node, error);
+        shardio_node_close(&node);
+    }
+    return status == SHARDIO_OK ? shardio_p_gather_entry(site, gathered, style, NULL, NULL, error) : status;
+}
+
+static shardio_status shardio_p_consolidate(const shardio_p_site *site, const shardio_node *group, shardio_error *error)
+{
+    shardio_p_hierarchy h;
+    shardio_memory gathered;
+    shardio_p_style style = shardio_p_style_of(group->root);
+    memset(&gathered, 0, sizeof gathered);
+    gathered.allocator = site->o.allocator;
+    shardio_p_hierarchy_begin(&h, site);
+    shardio_status status = shardio_p_hierarchy_list(&h, error);
+    if (status == SHARDIO_OK) status = shardio_p_gather_nodes(&h, &gathered, &style, error);
+    if (status == SHARDIO_OK) {
+        shardio_json value = {(const char *)gathered.data, gathered.size};
+        status = shardio_p_set_member(site, group, "consolidated_metadata", value, error);
+    }
+    shardio_memory_free(&gathered);
+    shardio_p_hierarchy_end(&h);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_group_consolidate(const shardio_store *store, const char *path, bool remove,
+                                                     const shardio_node_options *options, shardio_error *error)
+{
+    const shardio_json absent = {NULL, 0};
+    shardio_p_site site;
+    shardio_node group;
+    shardio_status status = shardio_p_site_begin(&site, store, path, "consolidate", options, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_load_node(&site, &group, error);
+    if (status == SHARDIO_OK && group.kind != SHARDIO_NODE_GROUP)
+        status = shardio_p_site_fail(&site, SHARDIO_ERR_UNSUPPORTED, "consolidate", 0, "an array, not a group", error);
+    if (status == SHARDIO_OK && !remove) status = shardio_p_consolidate(&site, &group, error);
+    else if (status == SHARDIO_OK && shardio_p_find_spot(group.root, "consolidated_metadata").found > 0)
+        status = shardio_p_set_member(&site, &group, "consolidated_metadata", absent, error);
+    shardio_node_close(&group);
+    shardio_p_site_end(&site);
+    return status;
+}
+
+/* -- removing */
+
+enum { SHARDIO_P_BATCH = 1 << 15 };   /* bytes of keys that are removed after one listing */
+
+/* Keys that are removed: what writers left behind, and the chunks of an array. */
+typedef struct shardio_p_removal {
+    const shardio_p_site *site;
+    const char *below;            /* the prefix of the keys */
+    bool chunks;
+    char *keys;                   /* each ended with a zero byte */
+    size_t size, removed;         /* bytes of them; keys that were there */
+    bool full;                    /* there are more keys */
+} shardio_p_removal;
+
+static bool shardio_p_collect_key(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_removal *r = (shardio_p_removal *)context;
+    size_t prefix = shardio_p_length(r->below), n = shardio_p_length(key);
+    (void)size;
+    if (n < prefix || memcmp(key, r->below, prefix) != 0 || !shardio_p_key_is_plain(key)) return true;
+    if (!temporary && !(r->chunks && shardio_p_looks_like_chunk(key + prefix))) return true;
+    r->full = n >= SHARDIO_P_BATCH - r->size;
+    if (r->full) return false;
+    memcpy(r->keys + r->size, key, n + 1);
+    r->size += n + 1;
+    return true;
+}
+
+/* Makes it durable that a key is gone. Its directory may be gone, too: then it is the one above that changed. */
+static shardio_status shardio_p_sync_removed(const shardio_p_site *site, char *key, shardio_error *error)
+{
+    const shardio_store *s = site->store;
+    size_t n = shardio_p_length(key), cut = n;
+    int code = 0;
+    if (s->functions->sync == NULL || site->o.durability == SHARDIO_DURABLE_NONE) return SHARDIO_OK;
+    shardio_status status = s->functions->sync(s->context, key, &code);
+    while (status == SHARDIO_ERR_NOT_FOUND && (cut = shardio_p_parent_path(key)) > 0) {
+        key[cut] = 0;
+        status = s->functions->sync(s->context, key, &code);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (key[i] == 0) key[i] = '/';
+    if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    return shardio_p_key_fail(error, s, status, "sync", key, code, NULL);
+}
+
+/* Removes the keys collected, then syncs each directory that held some. */
+static shardio_status shardio_p_remove_batch(shardio_p_removal *r, shardio_error *error)
+{
+    const shardio_store *s = r->site->store;
+    size_t n, parent, last_parent = 0;
+    const char *last = NULL;
+    int code = 0;
+    r->removed = 0;
+    for (size_t at = 0; at < r->size; at += shardio_p_length(r->keys + at) + 1) {
+        shardio_status status = s->functions->remove(s->context, r->keys + at, &code);
+        if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND)
+            return shardio_p_key_fail(error, s, status, "remove", r->keys + at, code, NULL);
+        r->removed += status == SHARDIO_OK;
+    }
+    for (size_t at = 0; at < r->size; at += n + 1) {
+        char *key = r->keys + at;
+        n = shardio_p_length(key);
+        parent = shardio_p_parent_path(key);
+        bool same = last != NULL && parent == last_parent && memcmp(key, last, parent) == 0;
+        shardio_status status = same ? SHARDIO_OK : shardio_p_sync_removed(r->site, key, error);
+        if (status != SHARDIO_OK) return status;
+        last = key;
+        last_parent = parent;
+    }
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_remove_keys(const shardio_p_site *site, const char *below, bool chunks, char *memory,
+                                            shardio_error *error)
+{
+    const shardio_store *s = site->store;
+    shardio_p_removal r = {site, below, chunks, memory, 0, 0, true};
+    shardio_status status = SHARDIO_OK;
+    while (r.full && status == SHARDIO_OK) {
+        int code = 0;
+        r.size = 0;
+        r.full = false;
+        status = s->functions->list(s->context, below, shardio_p_collect_key, &r, &code);
+        if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+        if (status != SHARDIO_OK) return shardio_p_key_fail(error, s, status, "list", below, code, NULL);
+        status = shardio_p_remove_batch(&r, error);
+        if (status == SHARDIO_OK && r.full && r.removed == 0)
+            status = shardio_p_key_fail(error, s, SHARDIO_ERR_CHANGED, "remove", below, 0,
+                                        "keys that are listed are not there");
+    }
+    return status;
+}
+
+/* Whether a node may have chunks: all but groups. What cannot be read is taken for an array. */
+static shardio_status shardio_p_may_have_chunks(const shardio_p_site *site, bool *chunks, shardio_error *error)
+{
+    shardio_json root;
+    char *text;
+    size_t size;
+    *chunks = true;
+    shardio_status status = shardio_p_read_small(site->store, site->o.allocator, site->o.allocator, site->key,
+                                                 site->o.metadata_limit, &text, &size, error);
+    if (status == SHARDIO_OK) {
+        *chunks = shardio_json_parse(text, size - 1, &root, NULL) != SHARDIO_OK ||
+                  !shardio_json_is(shardio_json_member(root, "node_type"), "group");
+        shardio_p_release(site->o.allocator, text, size, 16);
+    }
+    return status == SHARDIO_ERR_LIMIT ? SHARDIO_OK : status;
+}
+
+static shardio_status shardio_p_remove_one(const shardio_p_site *site, char *memory, shardio_error *error)
+{
+    const shardio_store *s = site->store;
+    bool chunks;
+    int code = 0;
+    shardio_status status = shardio_p_may_have_chunks(site, &chunks, error);
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;   /* somebody else was faster */
+    if (status != SHARDIO_OK) return status;
+    status = s->functions->remove(s->context, site->key, &code);
+    if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND)
+        return shardio_p_site_fail(site, status, "remove", code, NULL, error);
+    status = shardio_p_sync_removed(site, site->key, error);
+    return status == SHARDIO_OK && chunks ? shardio_p_remove_keys(site, site->below, true, memory, error) : status;
+}
+
+static shardio_status shardio_p_remove_nodes(const shardio_p_hierarchy *h, char *memory, shardio_error *error)
+{
+    shardio_status status = SHARDIO_OK;
+    for (size_t i = 0; i < h->count; i++)   /* before anything is changed */
+        if (h->nodes[i].path[0] != 0 && !shardio_p_key_is_plain(h->nodes[i].path))
+            return shardio_p_key_fail(error, h->site->store, SHARDIO_ERR_UNSUPPORTED, "remove", h->nodes[i].path, 0,
+                                      "a node whose path is not plain; nothing was removed");
+    for (size_t i = 0; i < h->count && status == SHARDIO_OK; i++) {
+        const char *path = h->nodes[i].path;
+        shardio_p_site site;
+        status = shardio_p_progress(h->site, "remove", i, h->count, error);
+        if (status == SHARDIO_OK)
+            status = shardio_p_site_begin(&site, h->site->store, path, "remove", &h->site->o, error);
+        if (status != SHARDIO_OK) return status;
+        status = shardio_p_remove_one(&site, memory, error);
+        shardio_p_site_end(&site);
+    }
+    return status == SHARDIO_OK ? shardio_p_remove_keys(h->site, h->site->below, false, memory, error) : status;
+}
+
+/* The store itself, if nothing is left in it. */
+static shardio_status shardio_p_remove_store(const shardio_p_site *site, shardio_error *error)
+{
+    char key[1] = {0};
+    int ignored = 0;
+    if (site->store->functions->remove(site->store->context, key, &ignored) != SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_sync_removed(site, key, error);
+}
+
+SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const char *path,
+                                               const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_site site;
+    shardio_p_hierarchy h;
+    shardio_status status = shardio_p_site_begin(&site, store, path, "remove", options, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_hierarchy_begin(&h, &site);
+    char *memory = (char *)shardio_p_allocate(site.o.allocator, SHARDIO_P_BATCH, 16);
+    if (memory == NULL) status = shardio_p_site_fail(&site, SHARDIO_ERR_MEMORY, "remove", 0, NULL, error);
+    if (status == SHARDIO_OK) status = shardio_p_hierarchy_list(&h, error);
+    if (status == SHARDIO_OK) status = shardio_p_remove_nodes(&h, memory, error);
+    if (status == SHARDIO_OK && site.prefix == 0) status = shardio_p_remove_store(&site, error);
+    shardio_p_release(site.o.allocator, memory, SHARDIO_P_BATCH, 16);
+    shardio_p_hierarchy_end(&h);
+    shardio_p_site_end(&site);
+    return status;
+}
+
 #endif /* !SHARDIO_NO_ZARR */
 
 #if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
@@ -10652,7 +11971,7 @@ static shardio_status shardio_p_directory_remove(void *store, const char *key, i
     return status;
 }
 
-enum { SHARDIO_P_LIST_DEPTH = 48 };   /* deeper than any key of 32 dimensions in a few groups */
+enum { SHARDIO_P_LIST_DEPTH = 128 };   /* as many directories are open at once */
 
 typedef struct shardio_p_listing {
     char path[SHARDIO_P_PATH];
@@ -10696,8 +12015,9 @@ static bool shardio_p_list_name(void *context, const char *name, shardio_p_kind 
     shardio_text_add(&text, name);
     if (text.size < sizeof l->path) {
         l->length = text.size;
-        if (kind == SHARDIO_P_DIRECTORY && l->depth < SHARDIO_P_LIST_DEPTH) {
-            shardio_p_list_directory(l);
+        if (kind == SHARDIO_P_DIRECTORY) {
+            if (l->depth < SHARDIO_P_LIST_DEPTH) shardio_p_list_directory(l);
+            else l->status = SHARDIO_ERR_LIMIT;
             go_on = !l->stopped && l->status == SHARDIO_OK;
         } else if (kind == SHARDIO_P_REGULAR) {
             go_on = shardio_p_list_file(l, size);
