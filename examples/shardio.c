@@ -1290,6 +1290,22 @@ static bool add_text(texts *t, const void *data, size_t size)
     return true;
 }
 
+/* Whether bytes are UTF-8 (RFC 3629). */
+static bool is_utf8(const char *text, size_t size)
+{
+    const uint8_t *c = (const uint8_t *)text, *end = c + size;
+    while (c < end) {
+        const uint8_t low = *c == 0xE0 ? 0xA0 : *c == 0xF0 ? 0x90 : 0x80, high = *c == 0xED ? 0x9F : *c == 0xF4 ? 0x8F : 0xBF;
+        const int more = *c < 0x80 ? 0 : *c < 0xC2 ? 4 : *c < 0xE0 ? 1 : *c < 0xF0 ? 2 : *c < 0xF5 ? 3 : 4;
+        if (more == 4 || end - c <= more) return false;
+        if (more > 0 && (c[1] < low || c[1] > high)) return false;
+        for (int i = 2; i <= more; i++)
+            if ((c[i] & 0xC0) != 0x80) return false;
+        c += more + 1;
+    }
+    return true;
+}
+
 /* Lines of text; the last one counts without an end, too, if there is something in it. */
 static const char *take_lines(source *in, char *line, size_t size)
 {
@@ -1298,6 +1314,7 @@ static const char *take_lines(source *in, char *line, size_t size)
         char *stop = (char *)memchr(line, '\n', (size_t)(end - line)), *next = stop != NULL ? stop + 1 : line + (end - line);
         size_t length = (size_t)(next - line) - (stop != NULL);
         if (length > 0 && line[length - 1] == '\r') length--;
+        if (in->dtype == SHARDIO_STRING && !is_utf8(line, length)) return "a line of it is no UTF-8";
         if (!add_text(&in->text, line, length)) return no_room_for_elements;
         line = next;
     }
@@ -1458,7 +1475,10 @@ static int describe_raw(const settings *s, source *in, const shardio_array_facts
     for (uint32_t i = 1; i < in->ndim; i++)
         if (in->shape[i] == 0) return complain(s, EXIT_USAGE, "only the first extent of the input can be 0");
     if (!measure_source(in)) return complain(s, EXIT_USAGE, "the input's shape exceeds 2^64 bytes");
-    if (in->frames == 0) in->frames = in->bytes = UNKNOWN;
+    if (in->frames > 0) return EXIT_GOOD;
+    if (is_variable(in->dtype) && array == NULL)       /* how many there are is known, so chunks need not be larger */
+        in->shape[0] = in->text.count / in->frame_elements + (in->text.count % in->frame_elements != 0);
+    in->frames = in->bytes = UNKNOWN;
     return EXIT_GOOD;
 }
 
@@ -3515,12 +3535,14 @@ static bool same_strings(shardio_json a, shardio_json b)
     return same;
 }
 
-static bool same_numbers(shardio_json a, shardio_json b)
+/* Unless `exact`, alike as floats is enough: 0.1 may stand for the nearest float or be written out as that. */
+static bool same_numbers(shardio_json a, shardio_json b, bool exact)
 {
     double x, y;
     uint64_t i, k;
     if (shardio_json_uint64(a, &i) && shardio_json_uint64(b, &k)) return i == k;
-    return shardio_json_double(a, &x) && shardio_json_double(b, &y) && x == y;
+    if (!shardio_json_double(a, &x) || !shardio_json_double(b, &y)) return false;
+    return x == y || (!exact && (float)x == (float)y);
 }
 
 static shardio_json member_of(shardio_json object, shardio_json name)
@@ -3566,7 +3588,7 @@ static bool alike(shardio_json a, shardio_json b, bool exact)
     }
     if (x != y) return false;
     return x == '{' ? agrees(a, b, exact) && agrees(b, a, exact) : x == '[' ? alike_lists(a, b, exact)
-         : x == '"' ? same_strings(a, b) : x == '0' ? same_numbers(a, b) : true;
+         : x == '"' ? same_strings(a, b) : x == '0' ? same_numbers(a, b, exact) : true;
 }
 
 /* Whether consolidated metadata says of a node what its zarr.json says. What consolidated metadata the node has itself

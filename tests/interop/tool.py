@@ -250,7 +250,8 @@ def wrong_codecs():
                  ["--transpose", "3,0,1"], ["--transpose", "-1,0,1"], ["--transpose", "what"], ["--transpose", "0,1,2,3"]):
         result = refused(tool("import", "--shape", "0,6,8", "--dtype", "uint16", "--chunks", "2,3,4", *more, "-", fresh("x.zarr"),
                               data=content(1)), 2)
-        check(more[1][:4].split(":")[0] in result.err, "what is wrong? %s", result.describe())
+        word = more[1].split(":")[0].split(",")[0]
+        check(word in result.err or more[0][2:] in result.err, "what is wrong? %s", result.describe())
         check(not os.path.exists(at("x.zarr")), "%s left something behind", more)
 
 
@@ -395,7 +396,7 @@ def create_and_write():
         model[(t * FRAME + y * 8 + x) * 2:(t * FRAME + y * 8 + x) * 2 + 2] = bytes(range(100))[2 * i:2 * i + 2]
     check(export(path) == bytes(model), "a region")
     good(tool("verify", path))
-    source = at("write.npy")
+    source = fresh("write.npy")
     good(tool("export", "--region", "7", path, source))                # of shape 1,6,8
     good(tool("write", "--region", "0:1", source, path))
     model[:FRAME * 2] = model[7 * FRAME * 2:8 * FRAME * 2]
