@@ -2543,6 +2543,72 @@ static uint32_t shardio_p_crc32c_tables(uint32_t state, const uint8_t *data, siz
     return state;
 }
 
+/* The product of two polynomials modulo P, bits reversed: bit 31 is x^0. */
+static inline uint32_t shardio_p_crc_multiply(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+    for (; a != 0; a <<= 1) {
+        if (a >> 31) product ^= b;
+        b = b >> 1 ^ (b & 1 ? 0x82F63B78u : 0);
+    }
+    return product;
+}
+
+/* x^(8n) mod P: what a state is multiplied by when n bytes of zeros follow. */
+static inline uint32_t shardio_p_crc_power(size_t n)
+{
+    uint32_t power = 0x80000000u, factor = 0x00800000u;
+    for (; n > 0; n >>= 1) {
+        if (n & 1) power = shardio_p_crc_multiply(power, factor);
+        factor = shardio_p_crc_multiply(factor, factor);
+    }
+    return power;
+}
+
+/* A window of fixed length that moves over data byte by byte: does it end with the CRC32C of what it holds before?
+   The state is linear in the bytes. The one that comes in makes a step; the one that goes out takes along a share that
+   depends on nothing but the length. What is kept is the difference to the state of a window that ends with its CRC:
+   that is the same for all of them, so the answer is yes where the difference is 0. */
+typedef struct shardio_p_crc_window {
+    size_t length;          /* bytes, the last four of which would be the CRC */
+    uint32_t share[256];    /* of a byte that goes out, and what the difference itself needs at each step */
+} shardio_p_crc_window;
+
+/* Moves the window at `data` until the difference is 0, at most `steps` bytes; returns how many. */
+static inline size_t shardio_p_crc_move_tables(const shardio_p_crc_window *window, uint32_t *difference, const uint8_t *data,
+                                               size_t steps)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t d = *difference;
+    for (size_t i = 0; i < steps; i++) {
+        d = shardio_p_crc_tables[0][(d ^ in[i]) & 255] ^ d >> 8 ^ window->share[data[i]];
+        if (d == 0) steps = i + 1;   /* and out */
+    }
+    *difference = d;
+    return steps;
+}
+
+/* Moves three windows, which begin `steps` bytes apart, `steps` bytes each: one alone waits for its own last step.
+   found[i] is after how many steps difference i was 0 for the first time; it stays 0 if it never was. */
+static inline void shardio_p_crc_move_three_tables(const shardio_p_crc_window *window, uint32_t *difference,
+                                                   const uint8_t *data, size_t steps, size_t *found)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t a = difference[0], b = difference[1], c = difference[2];
+    for (size_t i = 0; i < steps; i++) {
+        size_t j = i + steps, k = j + steps;
+        a = shardio_p_crc_tables[0][(a ^ in[i]) & 255] ^ a >> 8 ^ window->share[data[i]];
+        b = shardio_p_crc_tables[0][(b ^ in[j]) & 255] ^ b >> 8 ^ window->share[data[j]];
+        c = shardio_p_crc_tables[0][(c ^ in[k]) & 255] ^ c >> 8 ^ window->share[data[k]];
+        if (a == 0 && found[0] == 0) found[0] = i + 1;
+        if (b == 0 && found[1] == 0) found[1] = i + 1;
+        if (c == 0 && found[2] == 0) found[2] = i + 1;
+    }
+    difference[0] = a;
+    difference[1] = b;
+    difference[2] = c;
+}
+
 /* Which instructions there are. Each set gives a step of 8 bytes, one of a byte, and a shift of a state over as many
    bytes of zeros as a stream has, with which three independent streams are joined: one stream alone waits for the
    instruction's latency. Long streams because the CPU fetches ahead from memory only where it reads on for some pages;
@@ -2642,15 +2708,9 @@ SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step1(uint32_t state, 
     return state;
 }
 
-/* The product of two polynomials modulo P, bits reversed. */
 static inline uint32_t shardio_p_crc_shift(uint32_t state, uint32_t constant)
 {
-    uint32_t product = 0;
-    for (; state != 0; state <<= 1) {   /* bit 31 is x^0 */
-        if (state >> 31) product ^= constant;
-        constant = constant >> 1 ^ (constant & 1 ? 0x82F63B78u : 0);
-    }
-    return product;
+    return shardio_p_crc_multiply(state, constant);
 }
 #endif
 #endif
@@ -2685,6 +2745,40 @@ SHARDIO_P_CRC_TARGET static uint32_t shardio_p_crc32c_hardware(uint32_t state, c
     for (; size > 0; data++, size--) state = shardio_p_crc_step1(state, *data);
     return state;
 }
+
+/* The two moves of a window, with the instruction in place of the table. */
+SHARDIO_P_CRC_TARGET static inline size_t shardio_p_crc_move_hardware(const shardio_p_crc_window *window, uint32_t *difference,
+                                                                      const uint8_t *data, size_t steps)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t d = *difference;
+    for (size_t i = 0; i < steps; i++) {
+        d = shardio_p_crc_step1(d, in[i]) ^ window->share[data[i]];
+        if (d == 0) steps = i + 1;   /* and out */
+    }
+    *difference = d;
+    return steps;
+}
+
+SHARDIO_P_CRC_TARGET static inline void shardio_p_crc_move_three_hardware(const shardio_p_crc_window *window,
+                                                                          uint32_t *difference, const uint8_t *data,
+                                                                          size_t steps, size_t *found)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t a = difference[0], b = difference[1], c = difference[2];
+    for (size_t i = 0; i < steps; i++) {
+        size_t j = i + steps, k = j + steps;
+        a = shardio_p_crc_step1(a, in[i]) ^ window->share[data[i]];
+        b = shardio_p_crc_step1(b, in[j]) ^ window->share[data[j]];
+        c = shardio_p_crc_step1(c, in[k]) ^ window->share[data[k]];
+        if (a == 0 && found[0] == 0) found[0] = i + 1;
+        if (b == 0 && found[1] == 0) found[1] = i + 1;
+        if (c == 0 && found[2] == 0) found[2] = i + 1;
+    }
+    difference[0] = a;
+    difference[1] = b;
+    difference[2] = c;
+}
 #else
 static const char *shardio_p_crc_hardware(void)
 {
@@ -2694,6 +2788,18 @@ static const char *shardio_p_crc_hardware(void)
 static uint32_t shardio_p_crc32c_hardware(uint32_t state, const uint8_t *data, size_t size)
 {
     return shardio_p_crc32c_tables(state, data, size);
+}
+
+static inline size_t shardio_p_crc_move_hardware(const shardio_p_crc_window *window, uint32_t *difference, const uint8_t *data,
+                                                 size_t steps)
+{
+    return shardio_p_crc_move_tables(window, difference, data, steps);
+}
+
+static inline void shardio_p_crc_move_three_hardware(const shardio_p_crc_window *window, uint32_t *difference,
+                                                     const uint8_t *data, size_t steps, size_t *found)
+{
+    shardio_p_crc_move_three_tables(window, difference, data, steps, found);
 }
 #endif
 
@@ -2708,6 +2814,68 @@ SHARDIO_API uint32_t shardio_crc32c(uint32_t crc, const void *data, size_t size)
     const uint8_t *bytes = (const uint8_t *)data;
     if (shardio_p_crc_hardware() != NULL) return ~shardio_p_crc32c_hardware(~crc, bytes, size);
     return ~shardio_p_crc32c_tables(~crc, bytes, size);
+}
+
+#define SHARDIO_P_CRC_RESIDUE 0x48674BC7u   /* the CRC32C of anything with its own CRC32C behind it */
+
+static inline void shardio_p_crc_window_begin(shardio_p_crc_window *window, size_t length)
+{
+    uint32_t power = shardio_p_crc_power(length);
+    uint32_t target = ~SHARDIO_P_CRC_RESIDUE ^ shardio_p_crc_multiply(~0u, power);   /* state with its CRC, from 0 */
+    uint32_t drift = shardio_p_crc_multiply(target, shardio_p_crc_power(1)) ^ target;
+    window->length = length;
+    for (int byte = 0; byte < 256; byte++)
+        window->share[byte] = shardio_p_crc_multiply(shardio_p_crc_tables[0][byte], power) ^ drift;
+}
+
+/* The difference of the window at `data`. */
+static inline uint32_t shardio_p_crc_window_difference(const shardio_p_crc_window *window, const uint8_t *data)
+{
+    return shardio_crc32c(0, data, window->length) ^ SHARDIO_P_CRC_RESIDUE;
+}
+
+/* Told where a window begins that ends with its CRC. Not SHARDIO_OK: stop. */
+typedef shardio_status (*shardio_p_crc_visitor)(void *context, size_t at);
+
+static inline shardio_status shardio_p_crc_search_one(const shardio_p_crc_window *window, uint32_t *difference,
+                                                      const uint8_t *data, size_t from, size_t to,
+                                                      shardio_p_crc_visitor visit, void *context)
+{
+    bool hardware = shardio_p_crc_hardware() != NULL;
+    shardio_status status = SHARDIO_OK;
+    while (from < to && status == SHARDIO_OK) {
+        from += hardware ? shardio_p_crc_move_hardware(window, difference, data + from, to - from)
+                         : shardio_p_crc_move_tables(window, difference, data + from, to - from);
+        if (*difference == 0) status = visit(context, from);
+    }
+    return status;
+}
+
+/* Visits, in order, the windows that end with their CRC and begin behind data[0], up to data[steps]. *difference is that
+   of the window at data[0], and afterwards of the one at data[steps]. */
+static inline shardio_status shardio_p_crc_window_search(const shardio_p_crc_window *window, uint32_t *difference,
+                                                         const uint8_t *data, size_t steps, shardio_p_crc_visitor visit,
+                                                         void *context)
+{
+    size_t third = steps / 3, found[3] = {0, 0, 0};
+    shardio_status status = SHARDIO_OK;
+    if (third < window->length / 4) third = 0;   /* to begin two windows costs more than they save */
+    uint32_t three[3] = {*difference, 0, 0};
+    if (third > 0) {
+        for (size_t i = 1; i < 3; i++) three[i] = shardio_p_crc_window_difference(window, data + i * third);
+        if (shardio_p_crc_hardware() != NULL) shardio_p_crc_move_three_hardware(window, three, data, third, found);
+        else shardio_p_crc_move_three_tables(window, three, data, third, found);
+        *difference = three[2];
+    }
+    for (size_t i = 0; i < 3 && status == SHARDIO_OK; i++) {   /* rarely anything: once more from the first one on */
+        uint32_t zero = 0;
+        if (found[i] == 0) continue;
+        status = visit(context, i * third + found[i]);
+        if (status == SHARDIO_OK)
+            status = shardio_p_crc_search_one(window, &zero, data, i * third + found[i], (i + 1) * third, visit, context);
+    }
+    if (status != SHARDIO_OK) return status;
+    return shardio_p_crc_search_one(window, difference, data, 3 * third, steps, visit, context);
 }
 
 /* >>slot ------------------------------------------------------------------------------------------------------ */
