@@ -11551,7 +11551,7 @@ static shardio_status shardio_p_tour_nodes(shardio_p_tour *tour)
 static shardio_status shardio_p_tour_consolidated(shardio_p_tour *tour, const shardio_node *group)
 {
     const char *path = tour->h.site->path;
-    bool odd;
+    bool odd = false;
     shardio_status status = shardio_p_hierarchy_take(&tour->h, group->consolidated, &odd, tour->error);
     if (status == SHARDIO_OK) status = shardio_p_tour_visit(tour, path, group, NULL);
     if (status == SHARDIO_OK && odd) {
