@@ -12176,7 +12176,6 @@ static shardio_status shardio_p_hierarchy_take(shardio_p_hierarchy *h, shardio_j
     for (; shardio_json_next(metadata, &at, &name, &value); count++) size += h->site->prefix + name.size;
     if (!shardio_p_hierarchy_room(h, count) || !shardio_p_memory_reserve(&h->paths, size))
         return shardio_p_hierarchy_memory(h, error);
-    *odd = false;
     for (at = 0; shardio_json_next(metadata, &at, &name, &value);) {
         char *path = (char *)h->paths.data + h->paths.size;
         if (!shardio_p_entry_path(h->site, name, path, h->site->prefix + name.size)) {
@@ -12291,7 +12290,7 @@ static shardio_status shardio_p_tour_nodes(shardio_p_tour *tour)
 static shardio_status shardio_p_tour_consolidated(shardio_p_tour *tour, const shardio_node *group)
 {
     const char *path = tour->h.site->path;
-    bool odd;
+    bool odd = false;
     shardio_status status = shardio_p_hierarchy_take(&tour->h, group->consolidated, &odd, tour->error);
     if (status == SHARDIO_OK) status = shardio_p_tour_visit(tour, path, group, NULL);
     if (status == SHARDIO_OK && odd) {
