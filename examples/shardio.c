@@ -2518,7 +2518,20 @@ static void print_version(void)
     const int v = shardio_version();
     printf("shardio %d.%d.%d\n", v / 10000, v / 100 % 100, v % 100);
     print_line("crc32c", shardio_crc32c_kind());
-    printf("%-11s bytes, sharding_indexed, %s\n", "codecs", shardio_codec_crc32c()->name);
+    printf("%-11s bytes, sharding_indexed, %s", "codecs", shardio_codec_crc32c()->name);
+#if SHARDIO_WITH_ZSTD
+    printf(", %s", shardio_codec_zstd()->name);
+#endif
+#if SHARDIO_WITH_ZLIB
+    printf(", %s", shardio_codec_gzip()->name);
+#endif
+#if SHARDIO_WITH_BLOSC
+    printf(", %s", shardio_codec_blosc()->name);
+#endif
+#if SHARDIO_WITH_LZ4
+    printf(", %s", shardio_codec_lz4()->name);
+#endif
+    putchar('\n');
     printf("%-11s", "types");
     for (int t = 1; t < SHARDIO_DTYPE_COUNT; t++) printf(" %s", shardio_dtype_name((shardio_dtype)t));
     printf("\n%-11s %d-bit, %s-endian\n", "machine", (int)sizeof(void *) * 8,
