@@ -3751,13 +3751,14 @@ SHARDIO_API shardio_status shardio_shard_update(shardio_shard_writer *writer, co
         shardio_status opened = shardio_p_shard_open_output(writer, path, SHARDIO_OPEN_UPDATE, options, false, &file);
         return opened == SHARDIO_OK ? shardio_p_shard_own(writer, file, NULL, layout, true, options) : opened;
     }
-    const shardio_allocator *allocator = options != NULL ? options->allocator : NULL;
-    shardio_shard_reader *old = shardio_p_open_old(writer, path, layout, allocator);
+    shardio_slot_options o = shardio_p_shard_slot_options(options);
+    o.in_place = false;   /* the old shard is read until the new one is there */
+    shardio_shard_reader *old = shardio_p_open_old(writer, path, layout, o.allocator);
     if (old == NULL) return writer->slot.error.status;
-    shardio_status status = shardio_p_shard_open_output(writer, path, SHARDIO_OPEN_CREATE, options, true, &file);
-    if (status == SHARDIO_OK) status = shardio_p_shard_own(writer, file, old, layout, true, options);
+    shardio_status status = shardio_p_shard_open_output(writer, path, SHARDIO_OPEN_CREATE, &o, true, &file);
+    if (status == SHARDIO_OK) status = shardio_p_shard_own(writer, file, old, layout, true, &o);
     if (status == SHARDIO_OK) writer->own_old = true;
-    else shardio_p_close_old(old, allocator);
+    else shardio_p_close_old(old, o.allocator);
     return status;
 }
 #endif

@@ -1,4 +1,4 @@
-/* Recovering torn shards: every crash of a life that is played again byte by byte, what must never be
+/* Recovering torn shards, and compacting: every crash of a life that is played again byte by byte, what must never be
    taken for an index, bad files, and what it costs. */
 #include "test.h"
 #include "faulty.h"
@@ -1147,6 +1147,34 @@ TEST(recover_by_name)
     }
 }
 
+/* The option is about new files: written over, the old shard would be lost before it is read. */
+TEST(a_rewrite_is_never_in_place)
+{
+    static life l;
+    static uint8_t before[ROOM];
+    size_t size = 0, now = 0;
+    const uint8_t *data = four_states(&l, false, &size);
+    shardio_slot_options options;
+    shardio_shard_writer w;
+    rig g;
+    memcpy(before, data, size);
+    memset(&options, 0, sizeof options);
+    options.in_place = true;
+    rig_begin(&g, true, before, size);
+    CHECK_OK(shardio_shard_update(&w, g.path, &l.layout, SHARDIO_UPDATE_REWRITE, &options));
+    shardio_shard_abort(&w);
+    rig_check(&g, before, size);
+    CHECK_OK(shardio_shard_update(&w, g.path, &l.layout, SHARDIO_UPDATE_REWRITE, &options));
+    CHECK_OK(shardio_shard_drop(&w, 2));
+    l.now.chunk[2].data = NULL;
+    rig_check(&g, before, size);
+    CHECK_OK(shardio_shard_finish(&w, NULL));
+    data = rig_contents(&g, &now);
+    CHECK(is_state(data, now, &l.layout, &l.now));
+    rig_end(&g);
+    life_end(&l);
+}
+
 TEST_MAIN(TEST_CASE(streams_with_checkpoints)
           TEST_CASE(streams_that_begin_with_a_checkpoint)
           TEST_CASE(updates_that_replace_add_and_drop)
@@ -1165,4 +1193,5 @@ TEST_MAIN(TEST_CASE(streams_with_checkpoints)
           TEST_CASE(huge_numbers)
           TEST_CASE(checksums_that_match_everywhere)
           TEST_CASE(indexes_that_overlap_everywhere)
-          TEST_CASE(recover_by_name))
+          TEST_CASE(recover_by_name)
+          TEST_CASE(a_rewrite_is_never_in_place))
