@@ -657,8 +657,9 @@ SHARDIO_API shardio_status shardio_shard_recover(const char *path, const shardio
                                                  const shardio_allocator *allocator, shardio_recovery *found,
                                                  shardio_error *error);
 
-/* Rewrites a shard file without its dead bytes and swaps it in atomically; a shard without dead bytes is left alone.
-   *saved (may be null): bytes that the file became shorter. */
+/* Rewrites a shard file without its dead bytes and swaps it in atomically, durable unless the options say none; a shard
+   that would not become shorter is left alone. *saved (may be null): bytes that it became shorter. Errors: those of
+   opening and writing, and SHARDIO_ERR_CORRUPT if an entry cannot be; the shard is then as it was. */
 SHARDIO_API shardio_status shardio_shard_compact(const char *path, const shardio_index_layout *layout,
                                                  const shardio_slot_options *options, uint64_t *saved,
                                                  shardio_error *error);
@@ -4746,6 +4747,43 @@ SHARDIO_API shardio_status shardio_shard_recover(const char *path, const shardio
     status = shardio_shard_recover_file(&file, layout, apply, NULL, NULL, allocator, found, error);
     shardio_status closed = shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, status == SHARDIO_OK ? error : NULL);
     return status != SHARDIO_OK ? status : closed;
+}
+
+/* -- compacting */
+
+/* Bytes that a rewrite of the file saves. Chunks that share bytes are written once each, so it may be none. */
+static shardio_status shardio_p_saved_by_rewrite(const char *path, const shardio_index_layout *layout,
+                                                 const shardio_allocator *allocator, uint64_t *saved,
+                                                 shardio_error *error)
+{
+    shardio_shard_reader reader;
+    shardio_status status = shardio_shard_open(&reader, path, layout, allocator, error);
+    if (status != SHARDIO_OK) return status;
+    uint64_t size = reader.facts.size, needed = reader.index_size;
+    for (uint64_t chunk = 0; chunk < layout->chunks && status == SHARDIO_OK; chunk++) {
+        uint64_t offset, length;
+        status = shardio_shard_locate(&reader, chunk, &offset, &length, error);
+        if (status == SHARDIO_OK && length != SHARDIO_MISSING) needed += shardio_p_min(length, size - needed);
+    }
+    shardio_shard_close(&reader);
+    *saved = size - needed;
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_shard_compact(const char *path, const shardio_index_layout *layout,
+                                                 const shardio_slot_options *options, uint64_t *saved,
+                                                 shardio_error *error)
+{
+    shardio_shard_writer writer;
+    shardio_slot_options o = shardio_p_shard_slot_options(options);
+    uint64_t less = 0;
+    if (saved != NULL) *saved = 0;
+    shardio_status status = shardio_p_saved_by_rewrite(path, layout, o.allocator, &less, error);
+    if (status != SHARDIO_OK || less == 0) return status;
+    (void)shardio_shard_update(&writer, path, layout, SHARDIO_UPDATE_REWRITE, &o);
+    status = shardio_shard_finish(&writer, error);
+    if (status == SHARDIO_OK && saved != NULL) *saved = less;
+    return status;
 }
 #endif
 
