@@ -1210,11 +1210,11 @@ SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const
 
 #if !SHARDIO_NO_OS
 /* A directory. `path` is borrowed and must outlive the store; it need not exist until something is written.
-   `path` may be a symbolic link or lead through some. What lies in the directory may come from anybody: nothing outside of it
-   is read, listed, written or removed. A key that a symbolic link leads out of the store, or that lies behind such a
-   link, is not listed, and using it is SHARDIO_ERR_PERMISSION. Links that stay inside are followed where the system sees
-   to it (Linux 5.6) and refused like the others elsewhere; links to directories are not listed. Removing a key that is a
-   link removes the link. What is neither file nor directory is no value: SHARDIO_ERR_UNSUPPORTED. */
+   `path` may be a symbolic link or lead through some. What lies in the directory may come from anybody: nothing outside
+   of it is read, listed, written or removed. A key that a symbolic link leads out of the store, or that lies behind
+   such a link, is not listed, and using it is SHARDIO_ERR_PERMISSION. Links that stay inside are followed where the
+   system sees to it (Linux 5.6) and refused like the others elsewhere; links to directories are not listed. Removing a
+   key that is a link removes the link. What is neither file nor directory is no value: SHARDIO_ERR_UNSUPPORTED. */
 SHARDIO_API shardio_store shardio_store_directory(const char *path);
 #endif
 
@@ -1779,6 +1779,12 @@ static bool shardio_p_os_wide(const char *path, wchar_t *wide)
 }
 
 /* Whether a name stands for another place: a symbolic link or a mount point, not a file that is only kept elsewhere. */
+static bool shardio_p_os_stands_for(const WIN32_FIND_DATAW *found)
+{
+    bool point = (found->dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0;
+    return point && (found->dwReserved0 & 0x20000000u /* name surrogate */) != 0;
+}
+
 static bool shardio_p_os_is_link(const wchar_t *wide)
 {
     WIN32_FIND_DATAW found;
@@ -1787,7 +1793,7 @@ static bool shardio_p_os_is_link(const wchar_t *wide)
     HANDLE search = FindFirstFileW(wide, &found);
     if (search == INVALID_HANDLE_VALUE) return true;
     FindClose(search);
-    return (found.dwReserved0 & 0x20000000u /* name surrogate */) != 0;
+    return shardio_p_os_stands_for(&found);
 }
 
 /* The path in UTF-16. Beneath a root no name on the way may be a link, nor with `itself` the last one, and none that of
@@ -1804,12 +1810,11 @@ static shardio_status shardio_p_os_name(const char *path, size_t root, bool itse
         part[i] = 0;
         if (!shardio_p_os_wide(part, wide)) return SHARDIO_ERR_NOT_FOUND;
         bool device = wide[0] == L'\\' && wide[1] == L'\\' && wide[2] == L'.';
-        *code = device ? SHARDIO_P_CODE_SPECIAL : SHARDIO_P_CODE_LINK;
-        if (device) return SHARDIO_ERR_UNSUPPORTED;
-        if ((i < n || itself) && shardio_p_os_is_link(wide)) return SHARDIO_ERR_PERMISSION;
+        bool link = (i < n || itself) && !device && shardio_p_os_is_link(wide);
+        if (device || link) *code = device ? SHARDIO_P_CODE_SPECIAL : SHARDIO_P_CODE_LINK;
+        if (device || link) return device ? SHARDIO_ERR_UNSUPPORTED : SHARDIO_ERR_PERMISSION;
         part[i] = path[i];
     }
-    *code = 0;
     return SHARDIO_OK;
 }
 
@@ -1818,7 +1823,7 @@ static shardio_status shardio_p_os_open(const char *path, size_t root, int acces
     wchar_t wide[SHARDIO_P_PATH];
     shardio_status status = shardio_p_os_name(path, root, true, wide, code);
     if (status != SHARDIO_OK) return status;
-    DWORD attributes = access == SHARDIO_P_ACCESS_NEW ? INVALID_FILE_ATTRIBUTES : GetFileAttributesW(wide);
+    DWORD attributes = shardio_p_is_beneath(path, root) ? GetFileAttributesW(wide) : INVALID_FILE_ATTRIBUTES;
     if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return SHARDIO_ERR_ARGUMENT;
     DWORD rights = access == SHARDIO_P_ACCESS_READ ? GENERIC_READ : GENERIC_READ | GENERIC_WRITE;
     *handle = CreateFileW(wide, rights, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
@@ -1986,7 +1991,8 @@ static uint64_t shardio_p_os_noise(void)
 }
 
 /* Calls `each` for the names in a directory, until it returns false. */
-static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context, int *code)
+static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context,
+                                               int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
     WIN32_FIND_DATAW found;
@@ -2002,8 +2008,9 @@ static inline shardio_status shardio_p_os_list(const char *path, size_t root, sh
     do {
         char name[1024];
         bool dots = found.cFileName[0] == '.' && (found.cFileName[1] == 0 || (found.cFileName[1] == '.' && found.cFileName[2] == 0));
-        bool link = (found.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0 && (found.dwReserved0 & 0x20000000u) != 0;
-        shardio_p_kind kind = link ? SHARDIO_P_LINK : found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? SHARDIO_P_DIRECTORY : SHARDIO_P_REGULAR;
+        bool is_directory = (found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
+        shardio_p_kind kind = is_directory ? SHARDIO_P_DIRECTORY : SHARDIO_P_REGULAR;
+        if (shardio_p_os_stands_for(&found)) kind = SHARDIO_P_LINK;
         if (!dots && WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, sizeof name, NULL, NULL) > 0)
             more = each(context, name, kind, (uint64_t)found.nFileSizeHigh << 32 | found.nFileSizeLow);
     } while (more && FindNextFileW(search, &found));
@@ -2200,20 +2207,21 @@ static shardio_status shardio_p_os_look(const char *path, size_t root, shardio_p
         result = fstatat(at.directory, at.name, &s, at.directory == AT_FDCWD ? 0 : AT_SYMLINK_NOFOLLOW);
         if (shardio_p_os_leave(&at, result, &ignored) != SHARDIO_OK) return SHARDIO_OK;
         if (S_ISLNK(s.st_mode)) {
-            status = shardio_p_os_open_beneath(path, shardio_p_length(path), root, O_RDONLY | SHARDIO_P_O_SOON, &handle, code);
+            size_t n = shardio_p_length(path);
+            status = shardio_p_os_open_beneath(path, n, root, O_RDONLY | SHARDIO_P_O_SOON, &handle, code);
             if (status == SHARDIO_OK && fstat(handle, &s) != 0) status = shardio_p_os_last(code);
             if (handle >= 0) (void)close(handle);
         }
     }
-    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
-    if (status != SHARDIO_OK) return status;
+    if (status == SHARDIO_ERR_NOT_FOUND) *code = 0;
+    if (status != SHARDIO_OK) return status == SHARDIO_ERR_NOT_FOUND ? SHARDIO_OK : status;
     *kind = shardio_p_os_kind(&s);
     *size = (uint64_t)s.st_size;
     return SHARDIO_OK;
 }
 
-/* Beneath a root nothing is waited for: what looks like a value may be a pipe. A file that another program has leased is
-   an exception. */
+/* Beneath a root nothing is waited for: what looks like a value may be a pipe. A file that another program has leased
+   is an exception. */
 static shardio_status shardio_p_os_open(const char *path, size_t root, int access, shardio_p_handle *handle, int *code)
 {
     static const int flags[] = {O_RDONLY, O_RDWR, O_WRONLY, O_RDWR | O_CREAT | O_EXCL};
@@ -2404,8 +2412,9 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
     from += at.name - to;
     if (replace) return shardio_p_os_leave(&at, renameat(at.directory, from, at.directory, at.name), code);
 #if defined(SYS_renameat2)
-    long result = syscall(SYS_renameat2, at.directory, from, at.directory, at.name, 1u /* RENAME_NOREPLACE */);
-    if (result == 0 || (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)) return shardio_p_os_leave(&at, (int)result, code);
+    int renamed = (int)syscall(SYS_renameat2, at.directory, from, at.directory, at.name, 1u /* RENAME_NOREPLACE */);
+    if (renamed == 0 || (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP))
+        return shardio_p_os_leave(&at, renamed, code);
 #endif
     /* refuses an existing name in one step, too */
     int linked = linkat(at.directory, from, at.directory, at.name, 0);
@@ -2447,7 +2456,8 @@ static uint64_t shardio_p_os_noise(void)
 }
 
 /* Calls `each` for the names in a directory, until it returns false. */
-static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context, int *code)
+static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context,
+                                               int *code)
 {
     shardio_p_handle handle;
     const struct dirent *entry;
@@ -2789,8 +2799,8 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
         f->temporary[0] = 0;
         if (!options->in_place) shardio_p_temporary_name(f->temporary, f->path, tag);
         const char *name = options->in_place ? f->path : f->temporary;
-        status = shardio_p_os_open(name, f->root, options->in_place && exists ? SHARDIO_P_ACCESS_BOTH : SHARDIO_P_ACCESS_NEW,
-                                   &f->handle, code);
+        int access = options->in_place && exists ? SHARDIO_P_ACCESS_BOTH : SHARDIO_P_ACCESS_NEW;
+        status = shardio_p_os_open(name, f->root, access, &f->handle, code);
         if (status == SHARDIO_ERR_NOT_FOUND && !parents_made) {
             parents_made = true;
             status = shardio_p_make_parents(f->path, f->root, &f->existing, code);
@@ -2889,7 +2899,8 @@ SHARDIO_API shardio_status shardio_file_open(shardio_file *file, const char *pat
             return shardio_p_fail(error, SHARDIO_ERR_LIMIT, operations[mode], path, "the path or a symbolic link is too long");
         name = resolved;
     }
-    shardio_status status = shardio_p_osf_open(file, name, 0, mode, options != NULL ? options : &defaults, &reason, &code);
+    if (options == NULL) options = &defaults;
+    shardio_status status = shardio_p_osf_open(file, name, 0, mode, options, &reason, &code);
     if (status == SHARDIO_OK) return SHARDIO_OK;
     return shardio_p_fail_at(error, status, operations[mode], path, SHARDIO_NO_OFFSET, code, reason);
 }
@@ -12824,7 +12835,7 @@ static shardio_status shardio_p_directory_list(void *store, const char *prefix,
     return l.status;
 }
 
-/* A removal lies in the directory that held the key, or, where that went along, in the nearest one above that is left. */
+/* A removal lies in the directory that held the key or, where that went along, in the nearest one that is left. */
 static shardio_status shardio_p_directory_sync(void *store, const char *key, int *code)
 {
     char path[SHARDIO_P_PATH];
