@@ -3841,7 +3841,9 @@ SHARDIO_API void shardio_slot_abort(shardio_slot *slot)
     if (slot == NULL || !slot->open) return;
     if (slot->suspended && slot->continued && slot->file.functions->resume(slot->file.context, &code) == SHARDIO_OK)
         slot->suspended = false;
-    if (slot->continued && !slot->suspended && slot->device_end > slot->restore && slot->file.functions->resize != NULL)
+    /* a write that failed may have written all the same */
+    bool longer = slot->device_end > slot->restore || (slot->error.status != SHARDIO_OK && slot->restore > 0);
+    if (slot->continued && !slot->suspended && longer && slot->file.functions->resize != NULL)
         (void)slot->file.functions->resize(slot->file.context, slot->restore, &code);
     (void)shardio_p_file_close(&slot->file, SHARDIO_CLOSE_DISCARD, false, NULL);
     shardio_p_slot_end(slot);
@@ -10914,17 +10916,19 @@ static shardio_status shardio_p_change_chunk(shardio_p_change *c, const uint64_t
     return SHARDIO_OK;
 }
 
-/* Whether a chunk of the shard, of those that a change looks at, becomes another one. */
-static bool shardio_p_is_touched(const shardio_p_change *c, const uint64_t *at)
+/* What a change does to a chunk of the shard, of those that it looks at. */
+typedef enum shardio_p_deed { SHARDIO_P_LEAVE, SHARDIO_P_DROP, SHARDIO_P_PUT } shardio_p_deed;
+
+static shardio_p_deed shardio_p_deed_at(const shardio_p_change *c, const uint64_t *at)
 {
     const shardio_p_meta *m = &c->array->meta;
     bool edge = false;
     for (uint32_t i = 0; i < m->ndim; i++) {
         uint64_t origin = c->origin[i] + at[i] * m->chunk[i];
-        if (origin >= m->shape[i]) return true;
+        if (origin >= m->shape[i]) return SHARDIO_P_DROP;
         edge = edge || m->shape[i] - origin < m->chunk[i];
     }
-    return !c->trim || (edge && !c->keep_edge);
+    return !c->trim || (edge && !c->keep_edge) ? SHARDIO_P_PUT : SHARDIO_P_LEAVE;
 }
 
 /* Whether appending the chunks of this box would leave too much of the file dead. */
@@ -10932,16 +10936,19 @@ static bool shardio_p_too_dead(const shardio_p_change *c, const uint64_t *first,
 {
     const shardio_array *array = c->array;
     const shardio_p_meta *m = &array->meta;
-    uint64_t at[SHARDIO_MAX_DIMS], offset, length, replaced = 0;
+    uint64_t at[SHARDIO_MAX_DIMS], offset, length, replaced = 0, added = 0;
+    size_t largest, usual = shardio_p_chain_bound(&m->levels[1].chain, m->chunk_bytes, &largest);   /* of a chunk that is new */
     const uint64_t size = c->old->facts.size, live = shardio_p_live_bytes(&m->index, c->old->index), index = c->old->index_size;
     if (array->dead_percent >= 100) return false;
     memcpy(at, first, sizeof at);
     do {
-        if (!shardio_p_is_touched(c, at)) continue;
+        shardio_p_deed deed = shardio_p_deed_at(c, at);
+        if (deed == SHARDIO_P_LEAVE) continue;
         shardio_index_get(&m->index, c->old->index, shardio_p_number_in_shard(m, 0, at), &offset, &length);
         if (length != SHARDIO_MISSING) replaced += shardio_p_min(length, size);
+        if (deed == SHARDIO_P_PUT && !(c->trim && length == SHARDIO_MISSING)) added += length != SHARDIO_MISSING ? shardio_p_min(length, size) : usual;
     } while (shardio_p_next_in_order(at, first, number, m->levels[0].order, m->ndim));
-    uint64_t dead = (size > live ? size - live : 0) + replaced, after = size + replaced + index;
+    uint64_t dead = (size > live ? size - live : 0) + replaced, after = size + added + index;
     return dead > after / 100 * array->dead_percent + after % 100 * array->dead_percent / 100;
 }
 
@@ -10985,20 +10992,18 @@ static shardio_status shardio_p_change_in_shard(shardio_p_change *c, const uint6
     shardio_array *array = c->array;
     const shardio_p_meta *m = &array->meta;
     uint64_t origin[SHARDIO_MAX_DIMS], index[SHARDIO_MAX_DIMS], number = shardio_p_number_in_shard(m, 0, at);
-    bool outside = false, drop = false;
     const uint8_t *data;
     size_t size;
     shardio_status status = SHARDIO_OK;
+    shardio_p_deed deed = shardio_p_deed_at(c, at);
+    if (deed == SHARDIO_P_LEAVE || (c->trim && !shardio_p_old_has(c, number))) return SHARDIO_OK;
     for (uint32_t i = 0; i < m->ndim; i++) {
         origin[i] = c->origin[i] + at[i] * m->chunk[i];
         index[i] = origin[i] / m->chunk[i];
-        outside = outside || origin[i] >= m->shape[i];
     }
-    if (c->trim && !shardio_p_old_has(c, number)) return SHARDIO_OK;
-    if (!shardio_p_is_touched(c, at)) return SHARDIO_OK;
-    if (!outside) status = shardio_p_change_chunk(c, position, origin);
+    if (deed == SHARDIO_P_PUT) status = shardio_p_change_chunk(c, position, origin);
     if (status != SHARDIO_OK) return status;
-    drop = outside || shardio_p_leave_out(array, array->whole.memory);
+    bool drop = deed == SHARDIO_P_DROP || shardio_p_leave_out(array, array->whole.memory);
     if (drop && !shardio_p_old_has(c, number)) return SHARDIO_OK;
     if (!c->begun) status = shardio_p_begin_shard_change(c, position, rewrite);
     if (status != SHARDIO_OK) return status;
@@ -11234,8 +11239,10 @@ static shardio_status shardio_p_rewrite_shape(shardio_array *array, const uint64
     status = shardio_json_parse(text, size - 1, &root, &array->error);
     if (status != SHARDIO_OK) shardio_p_set_subject(&array->error, key);
     else status = shardio_p_read_node(root, "array", key, &array->error);
-    if (status == SHARDIO_OK && (shardio_p_read_extents_json(shardio_json_member(root, "shape"), now, &ndim) != NULL ||
-                                 ndim != array->meta.ndim || memcmp(now, before, ndim * sizeof now[0]) != 0))
+    bool known = status == SHARDIO_OK && shardio_p_read_extents_json(shardio_json_member(root, "shape"), now, &ndim) == NULL &&
+                 ndim == array->meta.ndim;
+    bool done = known && memcmp(now, array->meta.shape, ndim * sizeof now[0]) == 0;   /* by a call that failed behind it */
+    if (status == SHARDIO_OK && !done && (!known || memcmp(now, before, ndim * sizeof now[0]) != 0))
         status = shardio_p_array_fail(array, SHARDIO_ERR_CHANGED, "resize", key, 0, "its shape is another one than when it was opened");
     if (status == SHARDIO_OK) status = shardio_p_write_shape(array, text, size - 1, array->meta.shape);
     shardio_p_release(array->allocator, text, size, 16);
