@@ -691,8 +691,9 @@ SHARDIO_API shardio_status shardio_shard_recover(const char *path, const shardio
                                                  const shardio_allocator *allocator, shardio_recovery *found,
                                                  shardio_error *error);
 
-/* Rewrites a shard file without its dead bytes and swaps it in atomically; a shard without dead bytes is left alone.
-   *saved (may be null): bytes that the file became shorter. */
+/* Rewrites a shard file without its dead bytes and swaps it in atomically, durable unless the options say none; a shard
+   that would not become shorter is left alone. *saved (may be null): bytes that it became shorter. Errors: those of
+   opening and writing, and SHARDIO_ERR_CORRUPT if an entry cannot be; the shard is then as it was. */
 SHARDIO_API shardio_status shardio_shard_compact(const char *path, const shardio_index_layout *layout,
                                                  const shardio_slot_options *options, uint64_t *saved,
                                                  shardio_error *error);
@@ -4199,13 +4200,14 @@ SHARDIO_API shardio_status shardio_shard_update(shardio_shard_writer *writer, co
         shardio_status opened = shardio_p_shard_open_output(writer, path, SHARDIO_OPEN_UPDATE, options, false, &file);
         return opened == SHARDIO_OK ? shardio_p_shard_own(writer, file, NULL, layout, true, options) : opened;
     }
-    const shardio_allocator *allocator = options != NULL ? options->allocator : NULL;
-    shardio_shard_reader *old = shardio_p_open_old(writer, path, layout, allocator);
+    shardio_slot_options o = shardio_p_shard_slot_options(options);
+    o.in_place = false;   /* the old shard is read until the new one is there */
+    shardio_shard_reader *old = shardio_p_open_old(writer, path, layout, o.allocator);
     if (old == NULL) return writer->slot.error.status;
-    shardio_status status = shardio_p_shard_open_output(writer, path, SHARDIO_OPEN_CREATE, options, true, &file);
-    if (status == SHARDIO_OK) status = shardio_p_shard_own(writer, file, old, layout, true, options);
+    shardio_status status = shardio_p_shard_open_output(writer, path, SHARDIO_OPEN_CREATE, &o, true, &file);
+    if (status == SHARDIO_OK) status = shardio_p_shard_own(writer, file, old, layout, true, &o);
     if (status == SHARDIO_OK) writer->own_old = true;
-    else shardio_p_close_old(old, allocator);
+    else shardio_p_close_old(old, o.allocator);
     return status;
 }
 #endif
@@ -5259,6 +5261,43 @@ SHARDIO_API shardio_status shardio_shard_recover(const char *path, const shardio
     status = shardio_shard_recover_file(&file, layout, apply, NULL, NULL, allocator, found, error);
     shardio_status closed = shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, status == SHARDIO_OK ? error : NULL);
     return status != SHARDIO_OK ? status : closed;
+}
+
+/* -- compacting */
+
+/* Bytes that a rewrite of the file saves. Chunks that share bytes are written once each, so it may be none. */
+static shardio_status shardio_p_saved_by_rewrite(const char *path, const shardio_index_layout *layout,
+                                                 const shardio_allocator *allocator, uint64_t *saved,
+                                                 shardio_error *error)
+{
+    shardio_shard_reader reader;
+    shardio_status status = shardio_shard_open(&reader, path, layout, allocator, error);
+    if (status != SHARDIO_OK) return status;
+    uint64_t size = reader.facts.size, needed = reader.index_size;
+    for (uint64_t chunk = 0; chunk < layout->chunks && status == SHARDIO_OK; chunk++) {
+        uint64_t offset, length;
+        status = shardio_shard_locate(&reader, chunk, &offset, &length, error);
+        if (status == SHARDIO_OK && length != SHARDIO_MISSING) needed += shardio_p_min(length, size - needed);
+    }
+    shardio_shard_close(&reader);
+    *saved = size - needed;
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_shard_compact(const char *path, const shardio_index_layout *layout,
+                                                 const shardio_slot_options *options, uint64_t *saved,
+                                                 shardio_error *error)
+{
+    shardio_shard_writer writer;
+    shardio_slot_options o = shardio_p_shard_slot_options(options);
+    uint64_t less = 0;
+    if (saved != NULL) *saved = 0;
+    shardio_status status = shardio_p_saved_by_rewrite(path, layout, o.allocator, &less, error);
+    if (status != SHARDIO_OK || less == 0) return status;
+    (void)shardio_shard_update(&writer, path, layout, SHARDIO_UPDATE_REWRITE, &o);
+    status = shardio_shard_finish(&writer, error);
+    if (status == SHARDIO_OK && saved != NULL) *saved = less;
+    return status;
 }
 #endif
 
