@@ -38,6 +38,21 @@ help: ## this list
 	@echo "shardio.h $(VERSION)"
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "  %-20s %s\n", $$1, $$2 }'
 
+# ---- codecs on libraries --------------------------------------------------------------------------------------
+# Compiled into the tool and into the tests of this machine, each if its library is there: $(with) holds the flags.
+
+WITH_zstd  := -DSHARDIO_WITH_ZSTD -lzstd
+WITH_zlib  := -DSHARDIO_WITH_ZLIB -lz
+WITH_blosc := -DSHARDIO_WITH_BLOSC -lblosc
+WITH_lz4   := -DSHARDIO_WITH_LZ4 -llz4
+LIBRARIES  := zstd zlib blosc lz4
+ifneq ($(filter-out help deps clean,$(MAKECMDGOALS)),)
+FOUND := $(shell CC='$(CC)' sh tests/have $(BUILD)/have $(LIBRARIES))
+endif
+ADAPTERS := $(foreach l,$(FOUND),$(WITH_$(l)))
+with :=
+$(BUILD)/examples/shardio $(foreach v,c asan-gcc asan-clang cxx,$(BUILD)/$(v)/%): with := $(ADAPTERS)
+
 # ---- compiling ------------------------------------------------------------------------------------------------
 # $(eval $(call compile,DIR,COMMAND)) builds programs in DIR with the command in the variable COMMAND, which is
 # kept in DIR/.flags so that other flags build anew; $(eval $(call from,DIR,SOURCES,COMMAND)) says from which sources.
@@ -45,14 +60,14 @@ help: ## this list
 define compile
 $(1)/.flags: FORCE
 	@mkdir -p $(1)
-	@echo '$$(subst ','\'',$$($(2)) $$(CPPFLAGS) $$(LDFLAGS) $$(LDLIBS))' >$$@.new
+	@echo '$$(subst ','\'',$$($(2)) $$(CPPFLAGS) $$(ADAPTERS) $$(LDFLAGS) $$(LDLIBS))' >$$@.new
 	@if cmp -s $$@.new $$@; then rm $$@.new; else mv $$@.new $$@; fi
 -include $$(wildcard $(1)/*.d)
 endef
 define from
 $(1)/%: $(2)/%.c $(1)/.flags
 	$$(if $$(Q),@echo "  build $$@")
-	$$(Q)$$($(3)) $$(CPPFLAGS) -MMD -MP -MF $$@.d $$(LDFLAGS) -o $$@ $$< $$(LDLIBS)
+	$$(Q)$$($(3)) $$(filter -D%,$$(with)) $$(CPPFLAGS) -MMD -MP -MF $$@.d $$(LDFLAGS) -o $$@ $$< $$(filter -l%,$$(with)) $$(LDLIBS)
 endef
 
 tool       = $(CC) -std=c99 $(OWN) $(CFLAGS)
@@ -103,13 +118,15 @@ needs    = $(if $(call have,$(1)),$(call programs,$(2)))
 part     = $(if $(call have,$(1)),'=$(3)' $(call programs,$(2)),'!$(3): $(4)')
 run      = @$(PYTHON) tests/run --tmp $(BUILD)/tmp --wrap '$(RUN)'
 
-PART_C       = '=C tests' $(call programs,c)
+PART_C       = '=C tests' $(call programs,c) \
+               $(foreach l,$(filter-out $(FOUND),$(LIBRARIES)),'!codec on $(l): library not installed: make deps')
 PART_GCC     = $(call part,asan-gcc,asan-gcc,sanitized gcc,no gcc with the address sanitizer: make deps)
 PART_CLANG   = $(call part,asan-clang,asan-clang,sanitized clang,no clang with the address sanitizer: make deps)
 PART_CXX     = $(call part,cxx,cxx,as C++11,no C++ compiler: make deps)
 PART_COMPILE = '=compile' '$(PYTHON) tests/compile/check.py'
 PART_INTEROP = '=interop' '$(PYTHON) tests/interop/tool.py' '$(PYTHON) tests/interop/golden.py' \
-               '$(PYTHON) tests/interop/peers.py' '$(PYTHON) tests/interop/nodes.py'
+               '$(PYTHON) tests/interop/peers.py' '$(PYTHON) tests/interop/nodes.py' \
+               '$(PYTHON) tests/interop/tool_peers.py'
 NEED_SANITIZE = $(call needs,asan-gcc,asan-gcc) $(call needs,asan-clang,asan-clang)
 NEED_INTEROP = $(TOOL) $(BUILD)/interop/driver $(BUILD)/interop/nodes_driver $(if $(call have,asan-gcc),$(BUILD)/asan-gcc/shardio)
 

@@ -27,7 +27,8 @@
 
    COMPILE   One C or C++ file defines SHARDIO_IMPLEMENTATION before the include; all others just include.
              That file includes shardio.h before any system header (or is compiled with -D_GNU_SOURCE).
-             cc -O2 program.c                    nothing to link
+             cc -O2 program.c                                       nothing to link
+             cc -O2 -DSHARDIO_WITH_ZSTD program.c -lzstd            with a codec that the options below name
 
    CONTENTS  each tag is found twice: >>tag-api in the declarations, >>tag in the implementation
 
@@ -37,10 +38,10 @@
        checksum   CRC32C
        slot       the write coalescer: any bytes in, aligned blocks out
        index      the shard index, kept as its encoded bytes
-       shard      write, update, checkpoint, read and verify one shard file
+       shard      write, update, checkpoint, read, verify, recover and compact one shard file
        json       the reader and writer that zarr.json needs
        codec      how chunk bytes are encoded: a table of callbacks; crc32c, zstd, gzip, blosc, lz4
-       zarr       arrays: create, append, checkpoint, read a region, verify; groups, attributes, hierarchies
+       zarr       arrays: create, append, checkpoint, read and write regions, resize, verify; groups, attributes
        store      where the keys live: a directory, memory
 
    ERRORS    Every function that can fail returns a shardio_status; 0 is success. Writers keep their first error:
@@ -69,11 +70,20 @@
        after an update     | chunk 0 | chunk 1 | old index | CRC | new chunk 0 | new index | CRC |
                              dead                dead
 
+       A chunk is the bytes of its elements, or what codecs made of them; or it is a shard itself, whose offsets count
+       from its own start. Codecs around a shard encode it as a whole.
+
    Array in a directory (Zarr v3 core)
 
        movie.zarr/zarr.json          the metadata, replaced by rename at every checkpoint
        movie.zarr/c/0/0/0            a shard (or a chunk, if the array has no shards), key of its grid position
        movie.zarr/c/0/0/0.1f..9e.shardio-tmp     a shard being written; left behind only by a crash
+
+   Group: a directory whose zarr.json says so; arrays and groups lie in directories below it.
+
+   Elements of variable length in a chunk (codecs vlen-utf8, vlen-bytes), all numbers u32, little-endian:
+
+       | number of elements | length | bytes ... | length | bytes ... | ...
 */
 
 #ifndef SHARDIO_H
@@ -98,6 +108,10 @@
    SHARDIO_NO_STORE         all files    without store (arrays then live in a store of the caller's)
    SHARDIO_NO_CRC_HARDWARE  one file     CRC32C by tables, whatever the CPU has
    SHARDIO_SMALL            one file     one CRC32C table of 1 KiB in place of 8 KiB
+   SHARDIO_WITH_ZSTD        all files    codec zstd, on libzstd 1.4 or later (link -lzstd)
+   SHARDIO_WITH_ZLIB        all files    codec gzip, on zlib (link -lz)
+   SHARDIO_WITH_BLOSC       all files    codec blosc, on c-blosc 1.16 or later, which is not c-blosc2 (link -lblosc)
+   SHARDIO_WITH_LZ4         all files    codec numcodecs.lz4, on liblz4 (link -llz4)
 
    No option changes the layout of a public struct. */
 
@@ -113,8 +127,23 @@
 #ifndef SHARDIO_NO_STORE
 #define SHARDIO_NO_STORE 0
 #endif
+#ifndef SHARDIO_WITH_ZSTD
+#define SHARDIO_WITH_ZSTD 0
+#endif
+#ifndef SHARDIO_WITH_ZLIB
+#define SHARDIO_WITH_ZLIB 0
+#endif
+#ifndef SHARDIO_WITH_BLOSC
+#define SHARDIO_WITH_BLOSC 0
+#endif
+#ifndef SHARDIO_WITH_LZ4
+#define SHARDIO_WITH_LZ4 0
+#endif
 #if SHARDIO_NO_SHARD && !SHARDIO_NO_ZARR
 #error "SHARDIO_NO_SHARD needs SHARDIO_NO_ZARR: arrays are made of shards"
+#endif
+#if SHARDIO_NO_ZARR && (SHARDIO_WITH_ZSTD || SHARDIO_WITH_ZLIB || SHARDIO_WITH_BLOSC || SHARDIO_WITH_LZ4)
+#error "SHARDIO_NO_ZARR leaves out all codecs: define no SHARDIO_WITH_... beside it"
 #endif
 
 #if defined(SHARDIO_IMPLEMENTATION) && !SHARDIO_NO_OS
@@ -508,6 +537,7 @@ typedef struct shardio_shard_reader {
     size_t index_size;
     uint64_t index_offset;
     uint64_t reads;              /* calls to read */
+    uint32_t block;              /* unbuffered: what offsets, lengths and addresses of reads are multiples of; or 0 */
     const shardio_allocator *allocator;
 } shardio_shard_reader;
 
@@ -577,6 +607,10 @@ SHARDIO_API shardio_status shardio_shard_open(shardio_shard_reader *reader, cons
                                               const shardio_index_layout *layout,
                                               const shardio_allocator *allocator, shardio_error *error);
 #endif
+/* Reads chunks past the page cache from here on, if the system takes it: shardio_shard_read_many through memory that is
+   aligned to a block (4096 bytes are enough where reader->block is not larger). True: it is so. */
+SHARDIO_API bool shardio_shard_read_unbuffered(shardio_shard_reader *reader);
+
 /* Where chunk number `chunk` lies: *length is SHARDIO_MISSING if it is not there; SHARDIO_ERR_CORRUPT if its entry
    points outside the file or into the index. Several threads may call this on one reader. */
 SHARDIO_API shardio_status shardio_shard_locate(const shardio_shard_reader *reader, uint64_t chunk, uint64_t *offset,
@@ -592,8 +626,8 @@ typedef shardio_status (*shardio_chunk_taker)(void *context, uint64_t chunk, con
                                               shardio_error *error);
 
 /* Reads many chunks, those that lie side by side in the file with one read of up to `size` bytes into `memory`, and
-   hands each to `take`, in the order of their offsets within windows of 256. A chunk that is larger than the memory:
-   SHARDIO_ERR_LIMIT. */
+   hands each to `take`, in the order of their offsets within windows of 256. The system is told ahead what comes. A chunk
+   that is larger than the memory: SHARDIO_ERR_LIMIT; unbuffered, two blocks of it are used besides. */
 SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader, const uint64_t *chunks, size_t count,
                                                    void *memory, size_t size, shardio_chunk_taker take, void *context,
                                                    shardio_error *error);
@@ -622,21 +656,32 @@ SHARDIO_API shardio_status shardio_shard_verify(shardio_shard_reader *reader, sh
 typedef struct shardio_recovery {
     uint64_t file_bytes;     /* size of the file */
     uint64_t end;            /* bytes to keep: where the newest complete index ends; index at the start: the file's size */
-    uint64_t index_offset;   /* where that index lies */
-    uint64_t candidates;     /* places that look like an index */
+    uint64_t index_offset;   /* where that index lies; ambiguous: where the place lies that cannot be told */
+    uint64_t candidates;     /* places that look like an index of this shard, true or not */
     bool intact;             /* the file is a complete shard as it is */
-    bool ambiguous;          /* more than one candidate could be the index: nothing is chosen */
+    bool ambiguous;          /* a place could be the newest index as well as data: nothing is chosen */
     bool changed;            /* the file was cut, or its head restored */
 } shardio_recovery;
 
-/* Whether a chunk at this place of the file can be a chunk of this shard; null: every one can. */
-typedef bool (*shardio_chunk_check)(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset, uint64_t length);
+/* Whether a chunk at this place of the file can be a chunk of this shard. Reads it through `file`; what cannot be read
+   ends the recovery with that error. One that cannot tell, for want of memory, says true: an index with a chunk that is
+   refused is passed over, for an older one. */
+typedef bool (*shardio_chunk_check)(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset,
+                                    uint64_t length);
 
-/* Looks for the newest complete index of a torn or zero-padded shard in one pass over the file, by a rolling CRC32C, and
-   fills `found`. With `apply` the file is then cut behind that index (index at the end) or the index is copied to the
-   head (index at the start); `file` has to be open for update. Without, nothing is changed.
-   Memory: the index and 4 MiB, or five times the index, from `allocator` (null: malloc).
-   SHARDIO_ERR_NOT_FOUND: no index; SHARDIO_ERR_CORRUPT: ambiguous; SHARDIO_ERR_UNSUPPORTED: it has no checksum. */
+/* Looks for the newest complete index of a shard that is torn, zero-padded or followed by anything else, in one pass
+   over the file, by a rolling CRC32C, and fills `found` (may be null). With `apply` the file is then cut behind that
+   index (index at the end), or the index is written to the head (index at the start), and synced; `file` has to be open
+   for update. Without, nothing is changed. An intact file takes one read (index at the end) or a pass over what lies
+   behind its last chunk (index at the start), and is asked about that chunk only.
+   What could be data as well as the newest index is ambiguous: an index without chunks, unless it is the first thing in
+   the file; one behind bytes that were put and dropped again; that of a shard that is a chunk, where it has as many
+   chunks as this one. `check` (null: every chunk is fine) decides those that have chunks, and is needed where the first
+   chunk of the file can be such a shard. Ambiguous, too: a complete index, at its place, of chunks that are not there.
+   Memory: at most six times the index and 4 MiB, or six times a small file, from `allocator` (null: malloc).
+   SHARDIO_ERR_NOT_FOUND: no index; SHARDIO_ERR_CORRUPT: ambiguous; SHARDIO_ERR_LIMIT: ambiguous, so much of the file
+   looks like an index that judging it all would take more than eight times its bytes; SHARDIO_ERR_UNSUPPORTED: the
+   layout has no checksum, or the file cannot be cut. */
 SHARDIO_API shardio_status shardio_shard_recover_file(const shardio_file *file, const shardio_index_layout *layout,
                                                       bool apply, shardio_chunk_check check, void *context,
                                                       const shardio_allocator *allocator, shardio_recovery *found,
@@ -707,7 +752,7 @@ typedef struct shardio_codec {
     const char *name;             /* as in zarr.json */
     const char *configuration;    /* JSON object, or null */
     void *context;
-    /* the most bytes that `size` bytes can become; SIZE_MAX: cannot be bounded */
+    /* the most bytes that `size` bytes can become; SIZE_MAX: cannot be bounded. Also asked with the table's own context */
     size_t (*bound)(void *context, size_t size);
     /* both write at most `capacity` bytes to `out` and set *out_size; in and out do not overlap */
     shardio_status (*encode)(void *context, const void *in, size_t size, void *out, size_t capacity, size_t *out_size);
@@ -722,6 +767,52 @@ typedef struct shardio_codec {
 
 /* The crc32c codec: four bytes of CRC32C, little-endian, behind each chunk (codec specification "crc32c"). */
 SHARDIO_API const shardio_codec *shardio_codec_crc32c(void);
+
+/* Codecs on compression libraries, each compiled in where its macro is defined; arrays that are opened find them
+   without being told. A table has the configuration written here. For another one copy the table and point
+   `configuration` to a text of yours, which must outlive the arrays as the table must. What it leaves out is as here.
+
+   Decoding trusts nothing: what is cut short, damaged or longer than it should be is SHARDIO_ERR_TRUNCATED, _CORRUPT or
+   _CHECKSUM, and what would not fit in the memory for it SHARDIO_ERR_LIMIT. Any number of arrays, one thread each. */
+
+#if SHARDIO_WITH_ZSTD
+/* {"level": 3, "checksum": false}. Levels as in the library, -131072 to 22; 0: the library's default. Frames in a row
+   are read as one, with or without a length. libzstd takes its memory from malloc: 100 KiB when the array is opened,
+   and what it compresses with, which it keeps, at the first chunk: 1.3 MiB for 1 MiB at level 3, more for more of
+   either. */
+SHARDIO_API const shardio_codec *shardio_codec_zstd(void);
+#endif
+
+#if SHARDIO_WITH_ZLIB
+/* {"level": 6}. Levels 0 (stored) to 9. Always with the checksum of gzip; members in a row are read as one. zlib takes
+   all its memory from the allocator of the array: 270 KiB when it is opened, and 32 more at the first damaged chunk. */
+SHARDIO_API const shardio_codec *shardio_codec_gzip(void);
+#endif
+
+#if SHARDIO_WITH_BLOSC
+/* {"cname": "lz4", "clevel": 5, "shuffle": "noshuffle", "blocksize": 0}. cname: blosclz, lz4, lz4hc, snappy, zlib or
+   zstd, as far as the library has them (SHARDIO_ERR_UNSUPPORTED). clevel: 0 to 9. shuffle: noshuffle, shuffle or
+   bitshuffle. typesize: 1 to 255, the bytes of an element if it is missing. blocksize in bytes, 0: the library chooses.
+   Shuffling compresses numbers far better, but needs typesize in zarr.json, or some other software refuses the array;
+   a fixed text cannot know it: use shardio_codec_blosc_with. Encoding needs room for the bound, whatever comes out. At
+   each chunk libblosc takes memory for two of its blocks from malloc; where there is none, the program crashes in it. */
+SHARDIO_API const shardio_codec *shardio_codec_blosc(void);
+
+/* A blosc codec with everything said. Its configuration is written to `text` of `size` bytes, which must outlive the
+   arrays. 128 hold all that blosc takes; what does not fit, or is unknown to blosc, is refused by the array.
+       char text[128];
+       shardio_codec blosc = shardio_codec_blosc_with(text, sizeof text, "zstd", 3, "shuffle", sizeof(uint16_t), 0);
+       options.codecs[0] = &blosc; */
+SHARDIO_API shardio_codec shardio_codec_blosc_with(char *text, size_t size, const char *cname, int clevel,
+                                                   const char *shuffle, size_t typesize, size_t blocksize);
+#endif
+
+#if SHARDIO_WITH_LZ4
+/* {"acceleration": 1}. Larger is faster and compresses less; below 1 is 1. A chunk is its length (u32, little-endian)
+   and an LZ4 block, as numcodecs writes it; it has at most 2113929216 bytes. All memory, 17 KiB, is from the allocator
+   of the array. */
+SHARDIO_API const shardio_codec *shardio_codec_lz4(void);
+#endif
 
 /* >>zarr-api -------------------------------------------------------------------------------------------------- */
 
@@ -830,7 +921,7 @@ typedef struct shardio_array_options {
     size_t decoded_limit;                    /* the most bytes that a chunk may have decoded, where its file is much smaller, or
                                                 a file that has to be held as a whole; 0: 1 GiB */
     size_t metadata_limit;                   /* the most bytes of a zarr.json; 0: 16 MiB */
-    bool unbuffered;                         /* reading: past the page cache, where the system takes it */
+    bool unbuffered;                         /* open: reads past the page cache, where the system takes it */
     shardio_update update;                   /* changing: how shards that exist are changed */
     uint32_t dead_percent;                   /* changing: a shard is rewritten when more of its file than this would be
                                                 dead; 0: 50; 100: never */
@@ -840,7 +931,8 @@ typedef struct shardio_array_options {
 } shardio_array_options;
 
 /* Memory that writing an array takes: all of it in one piece, when it is created, and no more later. Only creating and
-   continuing take something besides for a moment: the zarr.json of groups on the way, a chunk that is continued. */
+   continuing take something besides for a moment: the zarr.json of groups on the way, a chunk that is continued. Not
+   counted: contexts of codecs, made at the beginning; contents of strings and bytes, kept until their chunks are written. */
 typedef struct shardio_memory_plan {
     uint64_t total;             /* bytes: the sum of */
     uint64_t rows;              /* gathered rows of chunks */
@@ -870,8 +962,9 @@ SHARDIO_API shardio_array *shardio_array_create(const char *path, const shardio_
    written counts, not what it is. A last chunk that is not full is read and written again. */
 SHARDIO_API shardio_array *shardio_array_continue(const char *path, const shardio_array_options *options);
 
-/* Opens an array for reading. `options` (may be null): path, codecs known besides our own, memory for reading (0: 16
-   MiB), max_open_files, allocator. Never null; an array that could not be opened returns its error from every call. */
+/* Opens an array for reading: one read, of its zarr.json. `options` (may be null): path, codecs known besides our own,
+   memory for reading (0: 16 MiB), max_open_files, index_memory, decoded_limit, metadata_limit, unbuffered, allocator. Never
+   null; an array that could not be opened returns its error from every call. */
 SHARDIO_API shardio_array *shardio_array_open(const char *path, const shardio_array_options *options,
                                               shardio_error *error);
 
@@ -948,8 +1041,10 @@ typedef struct shardio_array_facts {
 SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, shardio_array_facts *facts);
 
 /* Reads the region that begins at start[] and has extent count[] (ndim numbers each) into `elements` of `size` bytes,
-   C order without gaps, machine's byte order. Missing chunks give the fill value. SHARDIO_ERR_ARGUMENT if the region
-   is not inside the shape or `size` does not fit. `error` may be null. */
+   C order without gaps, machine's byte order. Missing chunks give the fill value. Each chunk takes one read at most,
+   chunks side by side in a file take one together; one of several levels takes one more for each index inside. Memory: what
+   the chunks of a read take together, within options->memory, and the largest chunk, encoded and decoded, in any case.
+   SHARDIO_ERR_ARGUMENT if the region is not inside the shape or `size` does not fit. `error` may be null. */
 SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                               void *elements, size_t size, shardio_error *error);
 
@@ -1113,7 +1208,12 @@ SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const
 /* >>store-api ------------------------------------------------------------------------------------------------- */
 
 #if !SHARDIO_NO_OS
-/* A directory. `path` is borrowed and must outlive the store; it need not exist until something is written. */
+/* A directory. `path` is borrowed and must outlive the store; it need not exist until something is written.
+   `path` may be a symbolic link or lead through some. What lies in the directory may come from anybody: nothing outside of it
+   is read, listed, written or removed. A key that a symbolic link leads out of the store, or that lies behind such a
+   link, is not listed, and using it is SHARDIO_ERR_PERMISSION. Links that stay inside are followed where the system sees
+   to it (Linux 5.6) and refused like the others elsewhere; links to directories are not listed. Removing a key that is a
+   link removes the link. What is neither file nor directory is no value: SHARDIO_ERR_UNSUPPORTED. */
 SHARDIO_API shardio_store shardio_store_directory(const char *path);
 #endif
 
@@ -1514,6 +1614,46 @@ SHARDIO_API shardio_status shardio_file_read(const shardio_file *file, uint64_t 
     return SHARDIO_OK;
 }
 
+/* A part of another file, for reading. */
+typedef struct shardio_p_window_file {
+    shardio_file file;
+    uint64_t offset, size;
+} shardio_p_window_file;
+
+static inline shardio_status shardio_p_window_read(void *file, uint64_t offset, void *data, size_t size, size_t *done, int *code)
+{
+    const shardio_p_window_file *window = (const shardio_p_window_file *)file;
+    *done = 0;
+    if (offset >= window->size) return SHARDIO_OK;
+    return window->file.functions->read(window->file.context, window->offset + offset, data,
+                                        (size_t)shardio_p_min(size, window->size - offset), done, code);
+}
+
+static inline shardio_status shardio_p_window_facts(void *file, shardio_file_facts *facts, int *code)
+{
+    (void)code;
+    facts->size = ((const shardio_p_window_file *)file)->size;
+    return SHARDIO_OK;
+}
+
+static inline void shardio_p_window_hint(void *file, shardio_hint hint, uint64_t offset, uint64_t size)
+{
+    const shardio_p_window_file *window = (const shardio_p_window_file *)file;
+    if (window->file.functions->hint != NULL) window->file.functions->hint(window->file.context, hint, window->offset + offset, size);
+}
+
+static inline shardio_file shardio_p_file_window(shardio_p_window_file *window, const shardio_file *file, uint64_t offset, uint64_t size)
+{
+    static const shardio_file_functions functions = {
+        shardio_p_window_read, NULL, NULL, shardio_p_window_facts, NULL, NULL, NULL, NULL, NULL, shardio_p_window_hint, NULL, NULL, NULL
+    };
+    shardio_file part = {&functions, window, file->name};
+    window->file = *file;
+    window->offset = offset;
+    window->size = size;
+    return part;
+}
+
 static shardio_status shardio_p_file_facts(const shardio_file *file, shardio_file_facts *facts, shardio_error *error)
 {
     int code = 0;
@@ -1549,9 +1689,32 @@ static void shardio_p_system_text(int code, shardio_text *text)
 }
 #else
 
-typedef enum shardio_p_kind { SHARDIO_P_NOTHING, SHARDIO_P_REGULAR, SHARDIO_P_DIRECTORY, SHARDIO_P_SPECIAL } shardio_p_kind;
+typedef enum shardio_p_kind {
+    SHARDIO_P_NOTHING, SHARDIO_P_REGULAR, SHARDIO_P_DIRECTORY, SHARDIO_P_LINK, SHARDIO_P_SPECIAL
+} shardio_p_kind;
+
+/* Takes a name in a directory, what it is (a link is not followed) and its length; false: no more. */
+typedef bool (*shardio_p_lister)(void *context, const char *name, shardio_p_kind kind, uint64_t size);
 
 enum { SHARDIO_P_ACCESS_READ, SHARDIO_P_ACCESS_BOTH, SHARDIO_P_ACCESS_WRITE, SHARDIO_P_ACCESS_NEW };
+
+/* A path may have a root: so many bytes at its beginning were named by the caller and are trusted, symbolic links and
+   all. What comes behind them may be hostile, never leaves the root, and is no ".." and no empty name. Root 0: all is
+   the caller's. */
+static bool shardio_p_is_beneath(const char *path, size_t root)
+{
+    return root > 0 && shardio_p_length(path) > root;
+}
+
+/* Codes for what the system has no number for; no system uses these. */
+enum { SHARDIO_P_CODE_LINK = -0x51A4D001, SHARDIO_P_CODE_SPECIAL };
+
+static bool shardio_p_own_text(int code, shardio_text *text)
+{
+    if (code == SHARDIO_P_CODE_LINK) shardio_text_add(text, "a symbolic link leads out of the store, or could");
+    if (code == SHARDIO_P_CODE_SPECIAL) shardio_text_add(text, "it is not a regular file");
+    return code == SHARDIO_P_CODE_LINK || code == SHARDIO_P_CODE_SPECIAL;
+}
 
 #if defined(_WIN32)
 
@@ -1570,6 +1733,7 @@ enum { SHARDIO_P_PATH = 4096 };   /* UTF-16 units of a path, on the stack */
 static void shardio_p_system_text(int code, shardio_text *text)
 {
     char message[200];
+    if (shardio_p_own_text(code, text)) return;
     DWORD n = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)code, 0, message,
                              sizeof message, NULL);
     while (n > 0 && (message[n - 1] <= ' ' || message[n - 1] == '.')) n--;
@@ -1613,10 +1777,48 @@ static bool shardio_p_os_wide(const char *path, wchar_t *wide)
     return true;
 }
 
-static shardio_status shardio_p_os_open(const char *path, int access, shardio_p_handle *handle, int *code)
+/* Whether a name stands for another place: a symbolic link or a mount point, not a file that is only kept elsewhere. */
+static bool shardio_p_os_is_link(const wchar_t *wide)
+{
+    WIN32_FIND_DATAW found;
+    DWORD attributes = GetFileAttributesW(wide);
+    if (attributes == INVALID_FILE_ATTRIBUTES || (attributes & FILE_ATTRIBUTE_REPARSE_POINT) == 0) return false;
+    HANDLE search = FindFirstFileW(wide, &found);
+    if (search == INVALID_HANDLE_VALUE) return true;
+    FindClose(search);
+    return (found.dwReserved0 & 0x20000000u /* name surrogate */) != 0;
+}
+
+/* The path in UTF-16. Beneath a root no name on the way may be a link, nor with `itself` the last one, and none that of
+   a device. They are looked at one by one before the path is used: Windows has no call that does both. */
+static shardio_status shardio_p_os_name(const char *path, size_t root, bool itself, wchar_t *wide, int *code)
+{
+    char part[SHARDIO_P_PATH];
+    size_t n = shardio_p_length(path);
+    if (n >= sizeof part || !shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    if (!shardio_p_is_beneath(path, root)) return SHARDIO_OK;
+    memcpy(part, path, n + 1);
+    for (size_t i = root + 1; i <= n; i++) {
+        if (part[i] != '/' && part[i] != 0) continue;
+        part[i] = 0;
+        if (!shardio_p_os_wide(part, wide)) return SHARDIO_ERR_NOT_FOUND;
+        bool device = wide[0] == L'\\' && wide[1] == L'\\' && wide[2] == L'.';
+        *code = device ? SHARDIO_P_CODE_SPECIAL : SHARDIO_P_CODE_LINK;
+        if (device) return SHARDIO_ERR_UNSUPPORTED;
+        if ((i < n || itself) && shardio_p_os_is_link(wide)) return SHARDIO_ERR_PERMISSION;
+        part[i] = path[i];
+    }
+    *code = 0;
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_os_open(const char *path, size_t root, int access, shardio_p_handle *handle, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(path, root, true, wide, code);
+    if (status != SHARDIO_OK) return status;
+    DWORD attributes = access == SHARDIO_P_ACCESS_NEW ? INVALID_FILE_ATTRIBUTES : GetFileAttributesW(wide);
+    if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return SHARDIO_ERR_ARGUMENT;
     DWORD rights = access == SHARDIO_P_ACCESS_READ ? GENERIC_READ : GENERIC_READ | GENERIC_WRITE;
     *handle = CreateFileW(wide, rights, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
                           access == SHARDIO_P_ACCESS_NEW ? CREATE_NEW : OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
@@ -1671,7 +1873,6 @@ static shardio_status shardio_p_os_sync(shardio_p_handle handle, int *code)
 static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_facts *facts, int *code)
 {
     BY_HANDLE_FILE_INFORMATION info;
-    FILE_STORAGE_INFO storage;
     DWORD type = GetFileType(handle);
     if (type != FILE_TYPE_DISK) {
         facts->special = true;
@@ -1683,13 +1884,18 @@ static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_f
     facts->identity[0] = info.dwVolumeSerialNumber;
     facts->identity[1] = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
     facts->identity[2] = (uint64_t)info.ftLastWriteTime.dwHighDateTime << 32 | info.ftLastWriteTime.dwLowDateTime;
+    return SHARDIO_OK;
+}
+
+static void shardio_p_os_alignment(shardio_p_handle handle, shardio_file_facts *facts)
+{
+    FILE_STORAGE_INFO storage;
     facts->memory_alignment = facts->offset_alignment = facts->length_alignment = SHARDIO_P_DEFAULT_BLOCK;
     if (GetFileInformationByHandleEx(handle, FileStorageInfo, &storage, sizeof storage)) {
         DWORD sector = storage.PhysicalBytesPerSectorForPerformance;
         if (sector > SHARDIO_P_DEFAULT_BLOCK && sector <= SHARDIO_P_MAX_BLOCK && (sector & (sector - 1)) == 0)
             facts->memory_alignment = facts->offset_alignment = facts->length_alignment = sector;
     }
-    return SHARDIO_OK;
 }
 
 /* Whether a file is buffered is decided when it is opened: open it again. */
@@ -1717,57 +1923,57 @@ static shardio_status shardio_p_os_close(shardio_p_handle handle, int *code)
     return CloseHandle(handle) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
-static shardio_p_kind shardio_p_os_kind(const char *path, bool *link)
-{
-    wchar_t wide[SHARDIO_P_PATH];
-    *link = false;
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_P_NOTHING;
-    DWORD attributes = GetFileAttributesW(wide);
-    if (attributes == INVALID_FILE_ATTRIBUTES) return SHARDIO_P_NOTHING;
-    if (attributes & FILE_ATTRIBUTE_DIRECTORY) return SHARDIO_P_DIRECTORY;
-    return attributes & FILE_ATTRIBUTE_DEVICE ? SHARDIO_P_SPECIAL : SHARDIO_P_REGULAR;
-}
-
-/* Length of the file of this name, 0 if there is none. */
-static inline uint64_t shardio_p_os_size(const char *path)
+/* What bears this name, and its length. Nothing: SHARDIO_OK, too. */
+static shardio_status shardio_p_os_look(const char *path, size_t root, shardio_p_kind *kind, uint64_t *size, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
     WIN32_FILE_ATTRIBUTE_DATA data;
-    if (!shardio_p_os_wide(path, wide) || !GetFileAttributesExW(wide, GetFileExInfoStandard, &data)) return 0;
-    return (uint64_t)data.nFileSizeHigh << 32 | data.nFileSizeLow;
+    *kind = SHARDIO_P_NOTHING;
+    *size = 0;
+    shardio_status status = shardio_p_os_name(path, root, true, wide, code);
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    if (status != SHARDIO_OK || !GetFileAttributesExW(wide, GetFileExInfoStandard, &data)) return status;
+    *size = (uint64_t)data.nFileSizeHigh << 32 | data.nFileSizeLow;
+    *kind = data.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? SHARDIO_P_DIRECTORY :
+            data.dwFileAttributes & FILE_ATTRIBUTE_DEVICE ? SHARDIO_P_SPECIAL : SHARDIO_P_REGULAR;
+    return SHARDIO_OK;
 }
 
-static bool shardio_p_os_read_link(const char *path, char *target, size_t size)
+static size_t shardio_p_os_read_link(const char *path, char *target, size_t size)
 {
     (void)path, (void)target, (void)size;
-    return false;
+    return 0;
 }
 
-static shardio_status shardio_p_os_rename(const char *from, const char *to, bool replace, int *code)
+static shardio_status shardio_p_os_rename(const char *from, const char *to, size_t root, bool replace, int *code)
 {
     wchar_t wide_from[SHARDIO_P_PATH], wide_to[SHARDIO_P_PATH];
-    if (!shardio_p_os_wide(from, wide_from) || !shardio_p_os_wide(to, wide_to)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(from, root, true, wide_from, code);
+    if (status == SHARDIO_OK) status = shardio_p_os_name(to, root, true, wide_to, code);
+    if (status != SHARDIO_OK) return status;
     return MoveFileExW(wide_from, wide_to, replace ? MOVEFILE_REPLACE_EXISTING : 0) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
-static shardio_status shardio_p_os_remove(const char *path, bool directory, int *code)
+static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(path, root, directory, wide, code);
+    if (status != SHARDIO_OK) return status;
     return (directory ? RemoveDirectoryW(wide) : DeleteFileW(wide)) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
-static shardio_status shardio_p_os_make_directory(const char *path, int *code)
+static shardio_status shardio_p_os_make_directory(const char *path, size_t root, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(path, root, true, wide, code);
+    if (status != SHARDIO_OK) return status;
     return CreateDirectoryW(wide, NULL) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
 /* Windows has no way to sync a directory; NTFS logs its changes in order. */
-static shardio_status shardio_p_os_sync_directory(const char *path, int *code)
+static shardio_status shardio_p_os_sync_directory(const char *path, size_t root, int *code)
 {
-    (void)path, (void)code;
+    (void)path, (void)root, (void)code;
     return SHARDIO_OK;
 }
 
@@ -1779,14 +1985,14 @@ static uint64_t shardio_p_os_noise(void)
 }
 
 /* Calls `each` for the names in a directory, until it returns false. */
-static inline shardio_status shardio_p_os_list(const char *path, bool (*each)(void *context, const char *name), void *context,
-                                        int *code)
+static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
     WIN32_FIND_DATAW found;
     size_t n = 0;
     bool more = true;
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(path, root, true, wide, code);
+    if (status != SHARDIO_OK) return status;
     while (wide[n] != 0) n++;
     if (n + 3 > SHARDIO_P_PATH) return SHARDIO_ERR_NOT_FOUND;
     memcpy(wide + n, L"\\*", 3 * sizeof *wide);
@@ -1795,8 +2001,10 @@ static inline shardio_status shardio_p_os_list(const char *path, bool (*each)(vo
     do {
         char name[1024];
         bool dots = found.cFileName[0] == '.' && (found.cFileName[1] == 0 || (found.cFileName[1] == '.' && found.cFileName[2] == 0));
+        bool link = (found.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0 && (found.dwReserved0 & 0x20000000u) != 0;
+        shardio_p_kind kind = link ? SHARDIO_P_LINK : found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? SHARDIO_P_DIRECTORY : SHARDIO_P_REGULAR;
         if (!dots && WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, sizeof name, NULL, NULL) > 0)
-            more = each(context, name);
+            more = each(context, name, kind, (uint64_t)found.nFileSizeHigh << 32 | found.nFileSizeLow);
     } while (more && FindNextFileW(search, &found));
     FindClose(search);
     return SHARDIO_OK;
@@ -1839,6 +2047,7 @@ enum { SHARDIO_P_PATH = 4096 };
 
 static void shardio_p_system_text(int code, shardio_text *text)
 {
+    if (shardio_p_own_text(code, text)) return;
     shardio_text_add(text, strerror(code));
     shardio_text_add(text, ", ");
     shardio_text_add_int64(text, code);
@@ -1862,12 +2071,165 @@ static shardio_status shardio_p_os_last(int *code)
     return shardio_p_os_status(errno);
 }
 
-static shardio_status shardio_p_os_open(const char *path, int access, shardio_p_handle *handle, int *code)
+/* A directory that is only passed through needs no right to be read. */
+#if defined(O_PATH)
+#define SHARDIO_P_O_ENTER (O_PATH | O_DIRECTORY | O_CLOEXEC)
+#elif defined(O_SEARCH)
+#define SHARDIO_P_O_ENTER (O_SEARCH | O_DIRECTORY | O_CLOEXEC)
+#else
+#define SHARDIO_P_O_ENTER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#endif
+#if defined(O_LARGEFILE)
+#define SHARDIO_P_O_LARGE O_LARGEFILE   /* which open() adds by itself, openat2 not */
+#else
+#define SHARDIO_P_O_LARGE 0
+#endif
+
+static int shardio_p_os_openat(int directory, const char *name, int flags)
+{
+    int handle;
+    do handle = openat(directory, name, flags, 0666);
+    while (handle < 0 && errno == EINTR);
+    return handle;
+}
+
+/* Opens `names` below a directory and follows no symbolic link at all: then none leads out (EXDEV). Cuts `names` up. */
+static int shardio_p_os_walk(int base, char *names, int flags)
+{
+    for (int at = base;;) {
+        struct stat s;
+        char *end = strchr(names, '/');
+        if (end != NULL) *end = 0;
+        int next = shardio_p_os_openat(at, names, (end != NULL ? SHARDIO_P_O_ENTER : flags) | O_NOFOLLOW);
+        int failed = errno;
+        if (next < 0 && fstatat(at, names, &s, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(s.st_mode)) failed = EXDEV;
+        if (at != base) (void)close(at);
+        errno = failed;
+        if (next < 0 || end == NULL) return next;
+        at = next;
+        names = end + 1;
+    }
+}
+
+/* The same, but links that stay inside are followed, where the system looks after that (Linux 5.6). EAGAIN: a file is
+   busy, or somebody renamed something while ".." in a link was followed. */
+static int shardio_p_os_resolve(int base, char *names, int flags)
+{
+#if defined(__linux__) && defined(SYS_openat2)
+    uint64_t how[3];   /* struct open_how: flags, mode, resolve */
+    int handle = -1;
+    how[0] = (uint64_t)flags;
+    how[1] = flags & O_CREAT ? 0666 : 0;
+    how[2] = 0x08;     /* RESOLVE_BENEATH */
+    for (int tries = 0; tries < 32; tries++) {
+        handle = (int)syscall(SYS_openat2, base, names, how, sizeof how);
+        if (handle >= 0 || (errno != EINTR && errno != EAGAIN)) break;
+    }
+    if (handle >= 0 || (errno != ENOSYS && errno != EPERM)) return handle;
+#endif
+    return shardio_p_os_walk(base, names, flags);
+}
+
+/* Opens the first `length` bytes of a path without leaving its root, which they reach at least. */
+static shardio_status shardio_p_os_open_beneath(const char *path, size_t length, size_t root, int flags,
+                                                shardio_p_handle *handle, int *code)
+{
+    char names[SHARDIO_P_PATH];
+    *handle = -1;
+    if (length >= sizeof names) return SHARDIO_ERR_NOT_FOUND;
+    memcpy(names, path, length);
+    names[length] = names[root] = 0;
+    int base = shardio_p_os_openat(AT_FDCWD, names, length > root ? SHARDIO_P_O_ENTER : flags);
+    if (base < 0) return shardio_p_os_last(code);
+    *handle = length > root ? shardio_p_os_resolve(base, names + root + 1, flags) : base;
+    if (length == root) return SHARDIO_OK;
+    int failed = errno;
+    (void)close(base);
+    if (*handle >= 0) return SHARDIO_OK;
+    *code = failed == EXDEV ? SHARDIO_P_CODE_LINK : failed == ENXIO ? SHARDIO_P_CODE_SPECIAL : failed;
+    if (failed == EXDEV || failed == ELOOP) return SHARDIO_ERR_PERMISSION;
+    if (failed == EISDIR) return SHARDIO_ERR_ARGUMENT;
+    return failed == ENXIO ? SHARDIO_ERR_UNSUPPORTED : shardio_p_os_status(failed);
+}
+
+/* Where the ...at() calls find a path: the path itself, or beneath a root its last name in a directory that is open. */
+typedef struct shardio_p_place {
+    int directory;
+    const char *name;
+} shardio_p_place;
+
+static shardio_status shardio_p_os_enter(const char *path, size_t root, shardio_p_place *at, int *code)
+{
+    at->directory = AT_FDCWD;
+    at->name = path;
+    if (!shardio_p_is_beneath(path, root)) return SHARDIO_OK;
+    at->name = strrchr(path, '/') + 1;
+    size_t parent = (size_t)(at->name - path) - 1;
+    return shardio_p_os_open_beneath(path, parent, root, SHARDIO_P_O_ENTER, &at->directory, code);
+}
+
+/* Ends it after a call that returned `result`. */
+static shardio_status shardio_p_os_leave(const shardio_p_place *at, int result, int *code)
+{
+    shardio_status status = result < 0 ? shardio_p_os_last(code) : SHARDIO_OK;
+    if (at->directory != AT_FDCWD) (void)close(at->directory);
+    return status;
+}
+
+static shardio_p_kind shardio_p_os_kind(const struct stat *s)
+{
+    if (S_ISDIR(s->st_mode)) return SHARDIO_P_DIRECTORY;
+    if (S_ISLNK(s->st_mode)) return SHARDIO_P_LINK;
+    return S_ISREG(s->st_mode) ? SHARDIO_P_REGULAR : SHARDIO_P_SPECIAL;
+}
+
+enum { SHARDIO_P_O_PATIENT = O_CLOEXEC | O_NOCTTY, SHARDIO_P_O_SOON = O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+
+/* What bears this name, and its length. Nothing: SHARDIO_OK, too. Beneath a root a link counts as what it leads to. */
+static shardio_status shardio_p_os_look(const char *path, size_t root, shardio_p_kind *kind, uint64_t *size, int *code)
+{
+    struct stat s;
+    shardio_p_place at;
+    shardio_p_handle handle;
+    int ignored = 0, result;
+    *kind = SHARDIO_P_NOTHING;
+    *size = 0;
+    shardio_status status = shardio_p_os_enter(path, root, &at, code);
+    if (status == SHARDIO_OK) {
+        result = fstatat(at.directory, at.name, &s, at.directory == AT_FDCWD ? 0 : AT_SYMLINK_NOFOLLOW);
+        if (shardio_p_os_leave(&at, result, &ignored) != SHARDIO_OK) return SHARDIO_OK;
+        if (S_ISLNK(s.st_mode)) {
+            status = shardio_p_os_open_beneath(path, shardio_p_length(path), root, O_RDONLY | SHARDIO_P_O_SOON, &handle, code);
+            if (status == SHARDIO_OK && fstat(handle, &s) != 0) status = shardio_p_os_last(code);
+            if (handle >= 0) (void)close(handle);
+        }
+    }
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    if (status != SHARDIO_OK) return status;
+    *kind = shardio_p_os_kind(&s);
+    *size = (uint64_t)s.st_size;
+    return SHARDIO_OK;
+}
+
+/* Beneath a root nothing is waited for: what looks like a value may be a pipe. A file that another program has leased is
+   an exception. */
+static shardio_status shardio_p_os_open(const char *path, size_t root, int access, shardio_p_handle *handle, int *code)
 {
     static const int flags[] = {O_RDONLY, O_RDWR, O_WRONLY, O_RDWR | O_CREAT | O_EXCL};
-    do *handle = open(path, flags[access] | O_CLOEXEC, 0666);
-    while (*handle < 0 && errno == EINTR);
-    return *handle < 0 ? shardio_p_os_last(code) : SHARDIO_OK;
+    int how = flags[access] | SHARDIO_P_O_LARGE;
+    size_t n = shardio_p_length(path);
+    shardio_p_kind kind;
+    uint64_t size;
+    int ignored = 0;
+    if (!shardio_p_is_beneath(path, root)) {
+        do *handle = open(path, flags[access] | O_CLOEXEC, 0666);
+        while (*handle < 0 && errno == EINTR);
+        return *handle < 0 ? shardio_p_os_last(code) : SHARDIO_OK;
+    }
+    shardio_status status = shardio_p_os_open_beneath(path, n, root, how | SHARDIO_P_O_SOON, handle, code);
+    if (status == SHARDIO_OK || *code != EAGAIN) return status;
+    if (shardio_p_os_look(path, root, &kind, &size, &ignored) != SHARDIO_OK || kind != SHARDIO_P_REGULAR) return status;
+    return shardio_p_os_open_beneath(path, n, root, how | SHARDIO_P_O_PATIENT, handle, code);
 }
 
 static shardio_status shardio_p_os_read(shardio_p_handle handle, bool stream, uint64_t offset, void *data, size_t size,
@@ -1981,7 +2343,6 @@ static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_f
     facts->identity[0] = s.st_nlink > 0 ? (uint64_t)s.st_dev + 1 : 0;
     facts->identity[1] = (uint64_t)s.st_ino;
     facts->identity[2] = shardio_p_os_modified(&s);
-    shardio_p_os_alignment(handle, facts);
     return SHARDIO_OK;
 }
 
@@ -2024,56 +2385,52 @@ static shardio_status shardio_p_os_close(shardio_p_handle handle, int *code)
     return close(handle) == 0 || errno == EINTR ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
-static shardio_p_kind shardio_p_os_kind(const char *path, bool *link)
-{
-    struct stat s;
-    *link = lstat(path, &s) == 0 && S_ISLNK(s.st_mode);
-    if (stat(path, &s) != 0) return SHARDIO_P_NOTHING;
-    if (S_ISDIR(s.st_mode)) return SHARDIO_P_DIRECTORY;
-    return S_ISREG(s.st_mode) ? SHARDIO_P_REGULAR : SHARDIO_P_SPECIAL;
-}
-
-/* Length of the file of this name, 0 if there is none. */
-static inline uint64_t shardio_p_os_size(const char *path)
-{
-    struct stat s;
-    return stat(path, &s) == 0 ? (uint64_t)s.st_size : 0;
-}
-
-static bool shardio_p_os_read_link(const char *path, char *target, size_t size)
+/* Length of what a symbolic link says, cut at `size`; 0: it is none. */
+static size_t shardio_p_os_read_link(const char *path, char *target, size_t size)
 {
     ssize_t n = readlink(path, target, size - 1);
-    if (n < 0 || (size_t)n >= size - 1) return false;
-    target[n] = 0;
-    return true;
+    target[n > 0 ? n : 0] = 0;
+    return n > 0 ? (size_t)n : 0;
 }
 
-static shardio_status shardio_p_os_rename(const char *from, const char *to, bool replace, int *code)
+/* Both names are in one directory. */
+static shardio_status shardio_p_os_rename(const char *from, const char *to, size_t root, bool replace, int *code)
 {
-    if (replace) return rename(from, to) == 0 ? SHARDIO_OK : shardio_p_os_last(code);
+    shardio_p_place at;
+    shardio_status status = shardio_p_os_enter(to, root, &at, code);
+    if (status != SHARDIO_OK) return status;
+    from += at.name - to;
+    if (replace) return shardio_p_os_leave(&at, renameat(at.directory, from, at.directory, at.name), code);
 #if defined(SYS_renameat2)
-    if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1u /* RENAME_NOREPLACE */) == 0) return SHARDIO_OK;
-    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP) return shardio_p_os_last(code);
+    long result = syscall(SYS_renameat2, at.directory, from, at.directory, at.name, 1u /* RENAME_NOREPLACE */);
+    if (result == 0 || (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)) return shardio_p_os_leave(&at, (int)result, code);
 #endif
-    if (link(from, to) != 0) return shardio_p_os_last(code);   /* refuses an existing name in one step, too */
-    return unlink(from) == 0 ? SHARDIO_OK : shardio_p_os_last(code);
+    /* refuses an existing name in one step, too */
+    int linked = linkat(at.directory, from, at.directory, at.name, 0);
+    return shardio_p_os_leave(&at, linked == 0 ? unlinkat(at.directory, from, 0) : linked, code);
 }
 
-static shardio_status shardio_p_os_remove(const char *path, bool directory, int *code)
+static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
 {
-    return (directory ? rmdir(path) : unlink(path)) == 0 ? SHARDIO_OK : shardio_p_os_last(code);
+    shardio_p_place at;
+    shardio_status status = shardio_p_os_enter(path, root, &at, code);
+    if (status != SHARDIO_OK) return status;
+    return shardio_p_os_leave(&at, unlinkat(at.directory, at.name, directory ? AT_REMOVEDIR : 0), code);
 }
 
-static shardio_status shardio_p_os_make_directory(const char *path, int *code)
+static shardio_status shardio_p_os_make_directory(const char *path, size_t root, int *code)
 {
-    return mkdir(path, 0777) == 0 ? SHARDIO_OK : shardio_p_os_last(code);
+    shardio_p_place at;
+    shardio_status status = shardio_p_os_enter(path, root, &at, code);
+    if (status != SHARDIO_OK) return status;
+    return shardio_p_os_leave(&at, mkdirat(at.directory, at.name, 0777), code);
 }
 
-static shardio_status shardio_p_os_sync_directory(const char *path, int *code)
+static shardio_status shardio_p_os_sync_directory(const char *path, size_t root, int *code)
 {
     shardio_p_handle handle;
     int ignored = 0;
-    shardio_status status = shardio_p_os_open(path, SHARDIO_P_ACCESS_READ, &handle, code);
+    shardio_status status = shardio_p_os_open(path, root, SHARDIO_P_ACCESS_READ, &handle, code);
     if (status != SHARDIO_OK) return status;
     status = shardio_p_os_sync(handle, code);
     (void)shardio_p_os_close(handle, &ignored);   /* nothing was written through it */
@@ -2088,18 +2445,27 @@ static uint64_t shardio_p_os_noise(void)
 }
 
 /* Calls `each` for the names in a directory, until it returns false. */
-static inline shardio_status shardio_p_os_list(const char *path, bool (*each)(void *context, const char *name), void *context,
-                                        int *code)
+static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context, int *code)
 {
-    DIR *directory = opendir(path);
+    shardio_p_handle handle;
     const struct dirent *entry;
+    struct stat s;
     bool more = true;
-    if (directory == NULL) return shardio_p_os_last(code);
+    int ignored = 0;
+    shardio_status status = shardio_p_os_open(path, root, SHARDIO_P_ACCESS_READ, &handle, code);
+    if (status != SHARDIO_OK) return status;
+    DIR *directory = fdopendir(handle);
+    if (directory == NULL) {
+        status = shardio_p_os_last(code);
+        (void)shardio_p_os_close(handle, &ignored);
+        return status;
+    }
     errno = 0;
     while (more && (entry = readdir(directory)) != NULL) {
         const char *name = entry->d_name;
         if (name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0))) continue;
-        more = each(context, name);
+        if (fstatat(handle, name, &s, AT_SYMLINK_NOFOLLOW) == 0)   /* or it was removed meanwhile */
+            more = each(context, name, shardio_p_os_kind(&s), (uint64_t)s.st_size);
         errno = 0;
     }
     int failed = more ? errno : 0;
@@ -2131,10 +2497,13 @@ typedef struct shardio_p_os_file {
     bool stream, overwrite, direct;
     bool unpublished;         /* it has a temporary name, or was created in place and nobody was told */
     bool lost;                /* the name belongs to somebody else's file now */
+    bool aligned;             /* what unbuffered I/O wants was asked for; it stays the same: */
+    uint32_t memory_alignment, offset_alignment, length_alignment;
     uint64_t position;        /* of a stream */
     uint64_t identity[2];     /* device and inode */
     const shardio_allocator *allocator;
     size_t size;              /* of this piece of memory */
+    size_t root;              /* of the path and the temporary name */
     char *path, *temporary;   /* behind the struct; temporary is empty in place */
     size_t existing;          /* length of the part of the path that was there before */
 } shardio_p_os_file;
@@ -2153,45 +2522,52 @@ static size_t shardio_p_parent_length(const char *path)
 }
 
 /* Syncs the directory that holds `path`. */
-static shardio_status shardio_p_sync_parent(const char *path, int *code)
+static shardio_status shardio_p_sync_parent(const char *path, size_t root, int *code)
 {
     char parent[SHARDIO_P_PATH];
     size_t n = shardio_p_parent_length(path);
     if (n >= sizeof parent) return SHARDIO_ERR_NOT_FOUND;
     memcpy(parent, n > 0 ? path : ".", n > 0 ? n : 1);
     parent[n > 0 ? n : 1] = 0;
-    return shardio_p_os_sync_directory(parent, code);
+    return shardio_p_os_sync_directory(parent, root, code);
+}
+
+/* Whether there is nothing of this name; or no way to it, which shows when it is made. */
+static bool shardio_p_is_nothing(const char *path, size_t root)
+{
+    shardio_p_kind kind;
+    uint64_t size;
+    int ignored = 0;
+    return shardio_p_os_look(path, root, &kind, &size, &ignored) != SHARDIO_OK || kind == SHARDIO_P_NOTHING;
 }
 
 /* Makes the directories that `path` needs. *existing is the length of the part that was there before. */
-static shardio_status shardio_p_make_parents(const char *path, size_t *existing, int *code)
+static shardio_status shardio_p_make_parents(const char *path, size_t root, size_t *existing, int *code)
 {
     char parent[SHARDIO_P_PATH];
     size_t whole = shardio_p_parent_length(path), n;
-    bool link;
     *existing = whole;
     if (whole == 0) return SHARDIO_OK;
     if (whole >= sizeof parent) return SHARDIO_ERR_NOT_FOUND;
     memcpy(parent, path, whole);
     parent[whole] = 0;
     /* back to the longest part that exists, then forward again */
-    for (n = whole; n > 0 && shardio_p_os_kind(parent, &link) == SHARDIO_P_NOTHING; parent[n] = 0)
-        n = shardio_p_parent_length(parent);
+    for (n = whole; n > 0 && shardio_p_is_nothing(parent, root); parent[n] = 0) n = shardio_p_parent_length(parent);
     *existing = n;
     while (n < whole) {
         parent[n] = path[n];
         for (n++; n < whole && !shardio_p_is_separator(path[n]); n++) parent[n] = path[n];
         parent[n] = 0;
         if (shardio_p_is_separator(parent[n - 1])) continue;
-        shardio_status status = shardio_p_os_make_directory(parent, code);
+        shardio_status status = shardio_p_os_make_directory(parent, root, code);
         if (status != SHARDIO_OK && status != SHARDIO_ERR_EXISTS) return status;
     }
     return SHARDIO_OK;
 }
 
 /* Does something to the directories above `path` that are longer than `existing`, the innermost first. */
-static shardio_status shardio_p_each_new_parent(const char *path, size_t existing, int *code,
-                                                shardio_status (*act)(const char *directory, int *code))
+static shardio_status shardio_p_each_new_parent(const char *path, size_t root, size_t existing, int *code,
+                                                shardio_status (*act)(const char *directory, size_t root, int *code))
 {
     char directory[SHARDIO_P_PATH];
     size_t n = shardio_p_parent_length(path);
@@ -2200,14 +2576,14 @@ static shardio_status shardio_p_each_new_parent(const char *path, size_t existin
     memcpy(directory, path, n);
     for (; n > existing && status == SHARDIO_OK; n = shardio_p_parent_length(directory)) {
         directory[n] = 0;
-        status = act(directory, code);
+        status = act(directory, root, code);
     }
     return status;
 }
 
-static shardio_status shardio_p_remove_directory(const char *path, int *code)
+static shardio_status shardio_p_remove_directory(const char *path, size_t root, int *code)
 {
-    return shardio_p_os_remove(path, true, code);
+    return shardio_p_os_remove(path, root, true, code);
 }
 
 static uint64_t shardio_p_mix(uint64_t x)
@@ -2262,7 +2638,20 @@ static shardio_status shardio_p_osf_resize(void *file, uint64_t size, int *code)
 
 static shardio_status shardio_p_osf_facts(void *file, shardio_file_facts *facts, int *code)
 {
-    return shardio_p_os_facts(((shardio_p_os_file *)file)->handle, facts, code);
+    shardio_p_os_file *f = (shardio_p_os_file *)file;
+    shardio_status status = shardio_p_os_facts(f->handle, facts, code);
+    if (status != SHARDIO_OK || facts->special) return status;
+    if (!f->aligned) {
+        shardio_p_os_alignment(f->handle, facts);
+        f->memory_alignment = facts->memory_alignment;
+        f->offset_alignment = facts->offset_alignment;
+        f->length_alignment = facts->length_alignment;
+        f->aligned = true;
+    }
+    facts->memory_alignment = f->memory_alignment;
+    facts->offset_alignment = f->offset_alignment;
+    facts->length_alignment = f->length_alignment;
+    return SHARDIO_OK;
 }
 
 static shardio_status shardio_p_osf_set_direct(void *file, bool direct, int *code)
@@ -2288,11 +2677,12 @@ static shardio_status shardio_p_osf_publish(void *file, bool durable, int *code)
     shardio_p_os_file *f = (shardio_p_os_file *)file;
     if (!f->unpublished) return SHARDIO_OK;
     shardio_status status = SHARDIO_OK;
-    if (f->temporary[0] != 0) status = shardio_p_os_rename(f->temporary, f->path, f->overwrite, code);
+    if (f->temporary[0] != 0) status = shardio_p_os_rename(f->temporary, f->path, f->root, f->overwrite, code);
     if (status != SHARDIO_OK) return status;
     f->unpublished = false;
-    if (durable) status = shardio_p_sync_parent(f->path, code);
-    if (durable && status == SHARDIO_OK) status = shardio_p_each_new_parent(f->path, f->existing, code, shardio_p_sync_parent);
+    if (durable) status = shardio_p_sync_parent(f->path, f->root, code);
+    if (durable && status == SHARDIO_OK)
+        status = shardio_p_each_new_parent(f->path, f->root, f->existing, code, shardio_p_sync_parent);
     return status;
 }
 
@@ -2309,7 +2699,7 @@ static shardio_status shardio_p_osf_resume(void *file, int *code)
     shardio_p_os_file *f = (shardio_p_os_file *)file;
     shardio_file_facts facts;
     int ignored = 0;
-    shardio_status status = shardio_p_os_open(shardio_p_os_current_name(f), f->access, &f->handle, code);
+    shardio_status status = shardio_p_os_open(shardio_p_os_current_name(f), f->root, f->access, &f->handle, code);
     if (status != SHARDIO_OK) return status;
     memset(&facts, 0, sizeof facts);
     status = shardio_p_os_facts(f->handle, &facts, code);
@@ -2332,8 +2722,8 @@ static shardio_status shardio_p_osf_close(void *file, shardio_close how, bool du
     if (f->handle != SHARDIO_P_NO_HANDLE) status = shardio_p_os_close(f->handle, code);
     if (status == SHARDIO_OK && how == SHARDIO_CLOSE_PUBLISH) status = shardio_p_osf_publish(file, durable, code);
     if (f->unpublished && !f->lost && (how == SHARDIO_CLOSE_DISCARD || status != SHARDIO_OK)) {
-        (void)shardio_p_os_remove(shardio_p_os_current_name(f), false, &ignored);
-        (void)shardio_p_each_new_parent(f->path, f->existing, &ignored, shardio_p_remove_directory);
+        (void)shardio_p_os_remove(shardio_p_os_current_name(f), f->root, false, &ignored);
+        (void)shardio_p_each_new_parent(f->path, f->root, f->existing, &ignored, shardio_p_remove_directory);
     }
     shardio_p_release(f->allocator, f, f->size, sizeof(uint64_t));
     return status;
@@ -2358,14 +2748,17 @@ SHARDIO_API size_t shardio_file_memory(size_t length)
 static bool shardio_p_resolve(const char *path, char *resolved, size_t size)
 {
     char target[SHARDIO_P_PATH];
-    bool link = true;
     if (shardio_p_length(path) >= size) return false;
     memcpy(resolved, path, shardio_p_length(path) + 1);
     for (int i = 0; i < SHARDIO_P_LONGEST_CHAIN; i++) {
-        shardio_p_kind kind = shardio_p_os_kind(resolved, &link);
-        if (!link || kind == SHARDIO_P_SPECIAL) return true;   /* the name of a pipe behind /dev/stdout is none */
-        if (!shardio_p_os_read_link(resolved, target, sizeof target)) return false;
-        size_t keep = shardio_p_is_separator(target[0]) ? 0 : shardio_p_parent_length(resolved), n = shardio_p_length(target);
+        shardio_p_kind kind;
+        uint64_t ignored;
+        int code = 0;
+        size_t n = shardio_p_os_read_link(resolved, target, sizeof target);
+        (void)shardio_p_os_look(resolved, 0, &kind, &ignored, &code);
+        if (n == 0 || kind == SHARDIO_P_SPECIAL) return true;   /* the name of a pipe behind /dev/stdout is none */
+        if (n >= sizeof target - 1) return false;
+        size_t keep = shardio_p_is_separator(target[0]) ? 0 : shardio_p_parent_length(resolved);
         if (keep > 0 && !shardio_p_is_separator(resolved[keep - 1])) keep++;   /* the separator behind the directory */
         if (keep + n >= size) return false;
         memcpy(resolved + keep, target, n + 1);
@@ -2377,7 +2770,7 @@ static bool shardio_p_resolve(const char *path, char *resolved, size_t size)
 static shardio_status shardio_p_osf_open_existing(shardio_p_os_file *f, int access, int *code)
 {
     f->access = access;
-    return shardio_p_os_open(f->path, access, &f->handle, code);
+    return shardio_p_os_open(f->path, f->root, access, &f->handle, code);
 }
 
 /* A new file under a name that nobody else has, or in place. */
@@ -2394,11 +2787,11 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
         f->temporary[0] = 0;
         if (!options->in_place) shardio_p_temporary_name(f->temporary, f->path, tag);
         const char *name = options->in_place ? f->path : f->temporary;
-        status = shardio_p_os_open(name, options->in_place && exists ? SHARDIO_P_ACCESS_BOTH : SHARDIO_P_ACCESS_NEW,
+        status = shardio_p_os_open(name, f->root, options->in_place && exists ? SHARDIO_P_ACCESS_BOTH : SHARDIO_P_ACCESS_NEW,
                                    &f->handle, code);
         if (status == SHARDIO_ERR_NOT_FOUND && !parents_made) {
             parents_made = true;
-            status = shardio_p_make_parents(f->path, &f->existing, code);
+            status = shardio_p_make_parents(f->path, f->root, &f->existing, code);
             if (status == SHARDIO_OK) continue;
         }
         if (status == SHARDIO_ERR_EXISTS && !options->in_place) continue;
@@ -2413,20 +2806,35 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
 static shardio_status shardio_p_osf_begin(shardio_p_os_file *f, shardio_open_mode mode,
                                           const shardio_open_options *options, const char **reason, int *code)
 {
-    bool link;
-    shardio_p_kind kind = shardio_p_os_kind(f->path, &link);
+    shardio_p_kind kind = SHARDIO_P_REGULAR;
+    uint64_t size;
+    shardio_status status = SHARDIO_OK;
+    if (f->root == 0 || mode == SHARDIO_OPEN_CREATE) status = shardio_p_os_look(f->path, f->root, &kind, &size, code);
+    if (status != SHARDIO_OK) return status;
     if (kind == SHARDIO_P_DIRECTORY) {
         *reason = "it is a directory";
         return mode == SHARDIO_OPEN_CREATE ? SHARDIO_ERR_EXISTS : SHARDIO_ERR_ARGUMENT;
     }
     if (mode == SHARDIO_OPEN_READ) return shardio_p_osf_open_existing(f, SHARDIO_P_ACCESS_READ, code);
+    if (kind == SHARDIO_P_SPECIAL && f->root > 0) return SHARDIO_ERR_EXISTS;
     if (kind == SHARDIO_P_SPECIAL) return shardio_p_osf_open_existing(f, SHARDIO_P_ACCESS_WRITE, code);
     if (mode == SHARDIO_OPEN_UPDATE) return shardio_p_osf_open_existing(f, SHARDIO_P_ACCESS_BOTH, code);
     return shardio_p_osf_create(f, options, kind == SHARDIO_P_REGULAR, code);
 }
 
+/* Beneath a root only regular files are opened; what else was found, nothing was done to yet. */
+static shardio_status shardio_p_osf_refuse(const shardio_p_os_file *f, int *code)
+{
+    shardio_p_kind kind;
+    uint64_t size;
+    shardio_status status = shardio_p_os_look(f->path, f->root, &kind, &size, code);
+    if (status != SHARDIO_OK) return status;
+    *code = kind == SHARDIO_P_DIRECTORY ? 0 : SHARDIO_P_CODE_SPECIAL;
+    return kind == SHARDIO_P_DIRECTORY ? SHARDIO_ERR_ARGUMENT : SHARDIO_ERR_UNSUPPORTED;
+}
+
 /* `path` is taken as it is: no symbolic link is followed for the name that a new file gets. */
-static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, shardio_open_mode mode,
+static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, size_t root, shardio_open_mode mode,
                                          const shardio_open_options *options, const char **reason, int *code)
 {
     size_t n = shardio_p_length(path), size = shardio_file_memory(n);
@@ -2439,6 +2847,7 @@ static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, s
     f->existing = SIZE_MAX;
     f->allocator = options->allocator;
     f->size = size;
+    f->root = root;
     f->overwrite = options->overwrite;
     f->path = (char *)(f + 1);
     f->temporary = f->path + n + 1;
@@ -2447,6 +2856,7 @@ static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, s
     shardio_status status = shardio_p_osf_begin(f, mode, options, reason, code);
     memset(&facts, 0, sizeof facts);
     if (status == SHARDIO_OK) status = shardio_p_os_facts(f->handle, &facts, code);
+    if (status == SHARDIO_OK && facts.special && root > 0) status = shardio_p_osf_refuse(f, code);
     f->stream = facts.stream;
     memcpy(f->identity, facts.identity, sizeof f->identity);
     if (status != SHARDIO_OK) {
@@ -2477,7 +2887,7 @@ SHARDIO_API shardio_status shardio_file_open(shardio_file *file, const char *pat
             return shardio_p_fail(error, SHARDIO_ERR_LIMIT, operations[mode], path, "the path or a symbolic link is too long");
         name = resolved;
     }
-    shardio_status status = shardio_p_osf_open(file, name, mode, options != NULL ? options : &defaults, &reason, &code);
+    shardio_status status = shardio_p_osf_open(file, name, 0, mode, options != NULL ? options : &defaults, &reason, &code);
     if (status == SHARDIO_OK) return SHARDIO_OK;
     return shardio_p_fail_at(error, status, operations[mode], path, SHARDIO_NO_OFFSET, code, reason);
 }
@@ -2575,6 +2985,72 @@ static uint32_t shardio_p_crc32c_tables(uint32_t state, const uint8_t *data, siz
 #endif
     for (; size > 0; data++, size--) state = shardio_p_crc_tables[0][(state ^ *data) & 255] ^ state >> 8;
     return state;
+}
+
+/* The product of two polynomials modulo P, bits reversed: bit 31 is x^0. */
+static inline uint32_t shardio_p_crc_multiply(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+    for (; a != 0; a <<= 1) {
+        if (a >> 31) product ^= b;
+        b = b >> 1 ^ (b & 1 ? 0x82F63B78u : 0);
+    }
+    return product;
+}
+
+/* x^(8n) mod P: what a state is multiplied by when n bytes of zeros follow. */
+static inline uint32_t shardio_p_crc_power(size_t n)
+{
+    uint32_t power = 0x80000000u, factor = 0x00800000u;
+    for (; n > 0; n >>= 1) {
+        if (n & 1) power = shardio_p_crc_multiply(power, factor);
+        factor = shardio_p_crc_multiply(factor, factor);
+    }
+    return power;
+}
+
+/* A window of fixed length that moves over data byte by byte: does it end with the CRC32C of what it holds before?
+   The state is linear in the bytes. The one that comes in makes a step; the one that goes out takes along a share that
+   depends on nothing but the length. What is kept is the difference to the state of a window that ends with its CRC:
+   that is the same for all of them, so the answer is yes where the difference is 0. */
+typedef struct shardio_p_crc_window {
+    size_t length;          /* bytes, the last four of which would be the CRC */
+    uint32_t share[256];    /* of a byte that goes out, and what the difference itself needs at each step */
+} shardio_p_crc_window;
+
+/* Moves the window at `data` until the difference is 0, at most `steps` bytes; returns how many. */
+static inline size_t shardio_p_crc_move_tables(const shardio_p_crc_window *window, uint32_t *difference,
+                                               const uint8_t *data, size_t steps)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t d = *difference;
+    for (size_t i = 0; i < steps; i++) {
+        d = shardio_p_crc_tables[0][(d ^ in[i]) & 255] ^ d >> 8 ^ window->share[data[i]];
+        if (d == 0) steps = i + 1;   /* and out */
+    }
+    *difference = d;
+    return steps;
+}
+
+/* Moves three windows, which begin `steps` bytes apart, `steps` bytes each: one alone waits for its own last step.
+   found[i] is after how many steps difference i was 0 for the first time; it stays 0 if it never was. */
+static inline void shardio_p_crc_move_three_tables(const shardio_p_crc_window *window, uint32_t *difference,
+                                                   const uint8_t *data, size_t steps, size_t *found)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t a = difference[0], b = difference[1], c = difference[2];
+    for (size_t i = 0; i < steps; i++) {
+        size_t j = i + steps, k = j + steps;
+        a = shardio_p_crc_tables[0][(a ^ in[i]) & 255] ^ a >> 8 ^ window->share[data[i]];
+        b = shardio_p_crc_tables[0][(b ^ in[j]) & 255] ^ b >> 8 ^ window->share[data[j]];
+        c = shardio_p_crc_tables[0][(c ^ in[k]) & 255] ^ c >> 8 ^ window->share[data[k]];
+        if (a == 0 && found[0] == 0) found[0] = i + 1;
+        if (b == 0 && found[1] == 0) found[1] = i + 1;
+        if (c == 0 && found[2] == 0) found[2] = i + 1;
+    }
+    difference[0] = a;
+    difference[1] = b;
+    difference[2] = c;
 }
 
 /* Which instructions there are. Each set gives a step of 8 bytes, one of a byte, and a shift of a state over as many
@@ -2676,15 +3152,9 @@ SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step1(uint32_t state, 
     return state;
 }
 
-/* The product of two polynomials modulo P, bits reversed. */
 static inline uint32_t shardio_p_crc_shift(uint32_t state, uint32_t constant)
 {
-    uint32_t product = 0;
-    for (; state != 0; state <<= 1) {   /* bit 31 is x^0 */
-        if (state >> 31) product ^= constant;
-        constant = constant >> 1 ^ (constant & 1 ? 0x82F63B78u : 0);
-    }
-    return product;
+    return shardio_p_crc_multiply(state, constant);
 }
 #endif
 #endif
@@ -2719,6 +3189,41 @@ SHARDIO_P_CRC_TARGET static uint32_t shardio_p_crc32c_hardware(uint32_t state, c
     for (; size > 0; data++, size--) state = shardio_p_crc_step1(state, *data);
     return state;
 }
+
+/* The two moves of a window, with the instruction in place of the table. */
+SHARDIO_P_CRC_TARGET static inline size_t shardio_p_crc_move_hardware(const shardio_p_crc_window *window,
+                                                                      uint32_t *difference, const uint8_t *data,
+                                                                      size_t steps)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t d = *difference;
+    for (size_t i = 0; i < steps; i++) {
+        d = shardio_p_crc_step1(d, in[i]) ^ window->share[data[i]];
+        if (d == 0) steps = i + 1;   /* and out */
+    }
+    *difference = d;
+    return steps;
+}
+
+SHARDIO_P_CRC_TARGET static inline void shardio_p_crc_move_three_hardware(const shardio_p_crc_window *window,
+                                                                          uint32_t *difference, const uint8_t *data,
+                                                                          size_t steps, size_t *found)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t a = difference[0], b = difference[1], c = difference[2];
+    for (size_t i = 0; i < steps; i++) {
+        size_t j = i + steps, k = j + steps;
+        a = shardio_p_crc_step1(a, in[i]) ^ window->share[data[i]];
+        b = shardio_p_crc_step1(b, in[j]) ^ window->share[data[j]];
+        c = shardio_p_crc_step1(c, in[k]) ^ window->share[data[k]];
+        if (a == 0 && found[0] == 0) found[0] = i + 1;
+        if (b == 0 && found[1] == 0) found[1] = i + 1;
+        if (c == 0 && found[2] == 0) found[2] = i + 1;
+    }
+    difference[0] = a;
+    difference[1] = b;
+    difference[2] = c;
+}
 #else
 static const char *shardio_p_crc_hardware(void)
 {
@@ -2728,6 +3233,18 @@ static const char *shardio_p_crc_hardware(void)
 static uint32_t shardio_p_crc32c_hardware(uint32_t state, const uint8_t *data, size_t size)
 {
     return shardio_p_crc32c_tables(state, data, size);
+}
+
+static inline size_t shardio_p_crc_move_hardware(const shardio_p_crc_window *window, uint32_t *difference,
+                                                 const uint8_t *data, size_t steps)
+{
+    return shardio_p_crc_move_tables(window, difference, data, steps);
+}
+
+static inline void shardio_p_crc_move_three_hardware(const shardio_p_crc_window *window, uint32_t *difference,
+                                                     const uint8_t *data, size_t steps, size_t *found)
+{
+    shardio_p_crc_move_three_tables(window, difference, data, steps, found);
 }
 #endif
 
@@ -2742,6 +3259,74 @@ SHARDIO_API uint32_t shardio_crc32c(uint32_t crc, const void *data, size_t size)
     const uint8_t *bytes = (const uint8_t *)data;
     if (shardio_p_crc_hardware() != NULL) return ~shardio_p_crc32c_hardware(~crc, bytes, size);
     return ~shardio_p_crc32c_tables(~crc, bytes, size);
+}
+
+#define SHARDIO_P_CRC_RESIDUE 0x48674BC7u   /* the CRC32C of anything with its own CRC32C behind it */
+
+static inline void shardio_p_crc_window_begin(shardio_p_crc_window *window, size_t length)
+{
+    uint32_t power = shardio_p_crc_power(length);
+    uint32_t target = ~SHARDIO_P_CRC_RESIDUE ^ shardio_p_crc_multiply(~0u, power);   /* state with its CRC, from 0 */
+    uint32_t drift = shardio_p_crc_multiply(target, shardio_p_crc_power(1)) ^ target;
+    window->length = length;
+    window->share[0] = 0;
+    for (size_t byte = 1; byte < 256; byte++) {
+        size_t rest = byte & (byte - 1);   /* linear as well: a product for each bit is enough */
+        window->share[byte] = rest != 0 ? window->share[rest] ^ window->share[byte ^ rest]
+                                        : shardio_p_crc_multiply(shardio_p_crc_tables[0][byte], power);
+    }
+    for (size_t byte = 0; byte < 256; byte++) window->share[byte] ^= drift;
+}
+
+/* The difference of the window at `data`. */
+static inline uint32_t shardio_p_crc_window_difference(const shardio_p_crc_window *window, const uint8_t *data)
+{
+    return shardio_crc32c(0, data, window->length) ^ SHARDIO_P_CRC_RESIDUE;
+}
+
+/* Told where a window begins that ends with its CRC. Not SHARDIO_OK: stop. */
+typedef shardio_status (*shardio_p_crc_visitor)(void *context, size_t at);
+
+static inline shardio_status shardio_p_crc_search_one(const shardio_p_crc_window *window, uint32_t *difference,
+                                                      const uint8_t *data, size_t from, size_t to,
+                                                      shardio_p_crc_visitor visit, void *context)
+{
+    bool hardware = shardio_p_crc_hardware() != NULL;
+    shardio_status status = SHARDIO_OK;
+    while (from < to && status == SHARDIO_OK) {
+        from += hardware ? shardio_p_crc_move_hardware(window, difference, data + from, to - from)
+                         : shardio_p_crc_move_tables(window, difference, data + from, to - from);
+        if (*difference == 0) status = visit(context, from);
+    }
+    return status;
+}
+
+/* Visits, in order, the windows that end with their CRC and begin behind data[0], up to data[steps]. *difference is
+   that of the window at data[0], and afterwards of the one at data[steps]. */
+static inline shardio_status shardio_p_crc_window_search(const shardio_p_crc_window *window, uint32_t *difference,
+                                                         const uint8_t *data, size_t steps, shardio_p_crc_visitor visit,
+                                                         void *context)
+{
+    size_t third = steps / 3, found[3] = {0, 0, 0};
+    shardio_status status = SHARDIO_OK;
+    if (third < window->length / 4) third = 0;   /* to begin two windows costs more than they save */
+    uint32_t three[3] = {*difference, 0, 0};
+    if (third > 0) {
+        for (size_t i = 1; i < 3; i++) three[i] = shardio_p_crc_window_difference(window, data + i * third);
+        if (shardio_p_crc_hardware() != NULL) shardio_p_crc_move_three_hardware(window, three, data, third, found);
+        else shardio_p_crc_move_three_tables(window, three, data, third, found);
+        *difference = three[2];
+    }
+    for (size_t i = 0; i < 3 && status == SHARDIO_OK; i++) {   /* rarely anything: once more from the first one on */
+        uint32_t zero = 0;
+        size_t at = i * third + found[i];
+        if (found[i] == 0) continue;
+        status = visit(context, at);
+        if (status != SHARDIO_OK) break;
+        status = shardio_p_crc_search_one(window, &zero, data, at, (i + 1) * third, visit, context);
+    }
+    if (status != SHARDIO_OK) return status;
+    return shardio_p_crc_search_one(window, difference, data, 3 * third, steps, visit, context);
 }
 
 /* >>slot ------------------------------------------------------------------------------------------------------ */
@@ -3894,7 +4479,10 @@ static void shardio_p_sort(shardio_p_extent *extents, size_t count)
     }
 }
 
-enum { SHARDIO_P_WINDOW = 256 };
+enum {
+    SHARDIO_P_WINDOW = 256,
+    SHARDIO_P_CACHED_READ = 1 << 20   /* bytes of a read through the page cache: what was read is still in the CPU's */
+};
 
 /* How many of the extents, from the first, lie side by side within `size` bytes; *bytes is what they take. */
 static size_t shardio_p_neighbours(const shardio_p_extent *extents, size_t count, size_t size, size_t *bytes)
@@ -3907,30 +4495,90 @@ static size_t shardio_p_neighbours(const shardio_p_extent *extents, size_t count
     return n;
 }
 
+enum { SHARDIO_P_AHEAD = 32 << 20 };   /* bytes that the system is told of before they are read */
+
+/* Tells the system what comes, up to a distance from what is read now. *told counts extents, *ahead bytes. */
+static void shardio_p_tell_ahead(const shardio_shard_reader *reader, const shardio_p_extent *extents, size_t count, size_t size,
+                                 size_t *told, uint64_t *ahead)
+{
+    void (*hint)(void *, shardio_hint, uint64_t, uint64_t) = reader->file.functions->hint;
+    while (hint != NULL && reader->block == 0 && *told < count && *ahead < SHARDIO_P_AHEAD) {
+        size_t bytes, n = shardio_p_neighbours(extents + *told, count - *told, size, &bytes);
+        if (bytes > 0) hint(reader->file.context, SHARDIO_HINT_WILL_NEED, extents[*told].offset, bytes);
+        *ahead += bytes;
+        *told += n;
+    }
+}
+
+/* Reads `size` bytes at `offset` to `memory`, in whole blocks where that is asked for; *data is where they begin. A
+   system that refuses unbuffered reads after all gets buffered ones. */
+static shardio_status shardio_p_read_blocks(shardio_shard_reader *reader, uint64_t offset, size_t size, uint8_t *memory,
+                                            const uint8_t **data, shardio_error *error)
+{
+    uint64_t block = reader->block, begin = block > 0 ? offset / block * block : offset;
+    size_t want = (size_t)(offset - begin) + size, got = 0;
+    shardio_status status = SHARDIO_OK;
+    *data = memory + (offset - begin);
+    reader->reads++;
+    while (block > 0 && got < want && status == SHARDIO_OK) {
+        size_t ask = (size_t)shardio_p_min(shardio_p_ceil(want - got, block), SHARDIO_P_LARGEST_TRANSFER), done = 0;
+        int code = 0;
+        status = reader->file.functions->read(reader->file.context, begin + got, memory + got, ask, &done, &code);
+        if (status == SHARDIO_OK && (done == 0 || done > ask)) status = SHARDIO_ERR_TRUNCATED;
+        got += done;
+        if (got % block != 0 && got < want) status = SHARDIO_ERR_TRUNCATED;   /* the file ends here, or it may as well */
+    }
+    if (block > 0 && status == SHARDIO_OK) return SHARDIO_OK;
+    if (block > 0) {
+        int code = 0;
+        (void)reader->file.functions->set_direct(reader->file.context, false, &code);
+        reader->block = 0;
+    }
+    *data = memory;
+    return shardio_file_read(&reader->file, offset, memory, size, error);
+}
+
 /* Reads the extents of a window, neighbours together, and hands them on. */
 static shardio_status shardio_p_read_extents(shardio_shard_reader *reader, const shardio_p_extent *extents, size_t count,
                                              uint8_t *memory, size_t size, shardio_chunk_taker take, void *context,
                                              shardio_error *error)
 {
     shardio_status status = SHARDIO_OK;
+    size_t told = 0, room = size > 2 * (size_t)reader->block ? size - 2 * (size_t)reader->block : 0;
+    uint64_t ahead = 0;
     for (size_t at = 0, n; at < count && status == SHARDIO_OK; at += n) {
         size_t bytes;
-        n = shardio_p_neighbours(extents + at, count - at, size, &bytes);
-        if (extents[at].length > size) {
+        const uint8_t *data = memory;
+        n = shardio_p_neighbours(extents + at, count - at, room, &bytes);
+        if (extents[at].length > room) {
             shardio_p_chunk_name name;
             return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read",
                                   shardio_p_name_chunk(&name, extents[at].chunk, reader->file.name),
                                   "it is larger than the memory for it");
         }
-        if (bytes > 0) {
-            reader->reads++;
-            status = shardio_file_read(&reader->file, extents[at].offset, memory, bytes, error);
-        }
+        if (told < at + n) told = at + n;
+        if (n < count) shardio_p_tell_ahead(reader, extents, count, room, &told, &ahead);
+        ahead -= shardio_p_min(ahead, bytes);
+        if (bytes > 0) status = shardio_p_read_blocks(reader, extents[at].offset, bytes, memory, &data, error);
         for (size_t i = 0; i < n && status == SHARDIO_OK; i++)
-            status = take(context, extents[at + i].chunk, memory + (extents[at + i].offset - extents[at].offset),
+            status = take(context, extents[at + i].chunk, data + (extents[at + i].offset - extents[at].offset),
                           (size_t)extents[at + i].length, error);
     }
     return status;
+}
+
+SHARDIO_API bool shardio_shard_read_unbuffered(shardio_shard_reader *reader)
+{
+    shardio_status (*set_direct)(void *, bool, int *) = reader->file.functions->set_direct;
+    const shardio_file_facts *f = &reader->facts;
+    uint32_t block = f->length_alignment;
+    int code = 0;
+    if (f->offset_alignment > block) block = f->offset_alignment;
+    if (f->memory_alignment > block) block = f->memory_alignment;
+    if (block == 0 || block > SHARDIO_P_DEFAULT_BLOCK || set_direct == NULL) return false;
+    if (set_direct(reader->file.context, true, &code) != SHARDIO_OK) return false;
+    reader->block = block;
+    return true;
 }
 
 SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader, const uint64_t *chunks, size_t count,
@@ -4042,6 +4690,560 @@ SHARDIO_API shardio_status shardio_shard_verify(shardio_shard_reader *reader, sh
     return shardio_p_fail(error, SHARDIO_ERR_CORRUPT, "verify", reader->file.name, "its index contradicts itself");
 }
 
+/* -- recovering
+
+   Which index is the true one? A torn file holds the indexes that were written, each of which continues the one before,
+   and maybe others that were not: of shards that lie in it as chunks, of whatever a chunk imitates. A true index
+
+     is anchored   in this file: a chunk ends where it begins, since the chunk appended last is alive in practice; or
+                   it is the first thing in the file; or it lies right behind the one before and only drops chunks.
+                   The index of a shard that is a chunk at byte b > 0 counts from b, so that nothing that it points to
+                   ends less than b bytes before it;
+     follows       the one before: each entry is the same, is missing, or points to where that one ended or behind.
+
+   So the newest anchored one is taken if each anchored one before it is followed, or is all of the file's first chunk,
+   which then is a shard itself. One that is not anchored is data if an anchored one comes later. If none does it could
+   be the newest, or data behind the newest: ambiguous, as are two that contradict each other.
+
+   With the index at the start, what is valid at its place is certain. A copy behind the chunks is newer if it follows.
+   The head is rewritten right after its copy. So a copy that only drops chunks has to be the last thing in the file,
+   and if the head is zeros, which it is until it is written, any copy has. If the head is torn, the last thing may be a
+   copy that is not anchored otherwise, if it agrees with what is left of the head.
+
+   What cannot be told from the bytes: a chunk that begins with what an update would have written there; and, where the
+   first chunk is a shard with as many chunks, a file that was torn before its own first index. Only `check` sees those,
+   and not even that a shard without chunks, which is taken for the first checkpoint of an empty file. */
+
+/* What was found in a place that holds a matching checksum, read as an index. */
+typedef struct shardio_p_candidate {
+    const uint8_t *index;
+    uint64_t start, end;      /* bytes of the file */
+    uint64_t reach;           /* where its last chunk ends */
+    uint64_t last;            /* number of that chunk, */
+    bool any;                 /* if one is not empty */
+    bool witness;             /* there is such a chunk, or an empty one put where the index begins */
+    bool holds;               /* a chunk of it is the whole file up to the newest index known */
+    bool follows;             /* that index */
+} shardio_p_candidate;
+
+typedef struct shardio_p_recovery {
+    const shardio_file *file;
+    const shardio_index_layout *layout;
+    shardio_chunk_check check;
+    void *context;
+    shardio_recovery *found;
+    shardio_error *error;
+    shardio_file_facts facts;
+    shardio_file watched;           /* the file as `check` reads it, */
+    shardio_error watched_error;    /* and what went wrong */
+    shardio_p_crc_window window;
+    const shardio_allocator *allocator;
+    void *memory;
+    size_t memory_size, alignment;
+    uint8_t *buffer, *index, *head; /* a piece of the file; the newest index known; what is at the start */
+    size_t capacity;
+    shardio_p_extent *extents;
+    uint64_t base;                  /* where chunks begin */
+    uint64_t at;                    /* of buffer[0] in the file */
+    uint64_t data_end;              /* index at the start: nothing but zeros from here on */
+    uint64_t effort, most_effort;   /* bytes of indexes and chunks looked at besides the pass */
+    bool known;                     /* an index is: */
+    uint64_t start;                 /* of its newest copy, */
+    uint64_t end;                   /* where chunks begin that it does not know yet */
+    uint64_t seam;                  /* where the next one may lie if it only drops chunks */
+    bool head_valid, head_torn, head_blank;
+    bool in_head;                   /* the index known is what the head says */
+    uint64_t head_reach;
+    bool conflict;                  /* anchored ones that contradict each other */
+    uint64_t doubt;                 /* one that is not anchored, behind the newest that is; or SHARDIO_NO_OFFSET */
+} shardio_p_recovery;
+
+static shardio_status shardio_p_recovery_fail(const shardio_p_recovery *r, shardio_status status, const char *reason)
+{
+    return shardio_p_fail(r->error, status, "recover", r->file->name, reason);
+}
+
+/* That a check of the caller's cannot read is no reason to pass over an index. */
+static shardio_status shardio_p_watch(shardio_p_recovery *r, shardio_status status, const char *operation,
+                                      uint64_t offset, int code)
+{
+    if (status != SHARDIO_OK && r->watched_error.status == SHARDIO_OK)
+        shardio_p_fail_at(&r->watched_error, status, operation, r->file->name, offset, code, NULL);
+    return status;
+}
+
+static shardio_status shardio_p_watched_read(void *file, uint64_t offset, void *data, size_t size, size_t *done,
+                                             int *code)
+{
+    shardio_p_recovery *r = (shardio_p_recovery *)file;
+    shardio_status status = r->file->functions->read(r->file->context, offset, data, size, done, code);
+    return shardio_p_watch(r, status, "read", offset, *code);
+}
+
+static shardio_status shardio_p_watched_facts(void *file, shardio_file_facts *facts, int *code)
+{
+    shardio_p_recovery *r = (shardio_p_recovery *)file;
+    shardio_status status = r->file->functions->facts(r->file->context, facts, code);
+    return shardio_p_watch(r, status, "look at", SHARDIO_NO_OFFSET, *code);
+}
+
+static shardio_file shardio_p_watched_file(shardio_p_recovery *r)
+{
+    static const shardio_file_functions functions = {
+        shardio_p_watched_read, NULL, NULL, shardio_p_watched_facts, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL
+    };
+    shardio_file file = {&functions, r, r->file->name};
+    return file;
+}
+
+/* Memory in one piece, and none that the file does not justify. */
+static shardio_status shardio_p_recovery_allocate(shardio_p_recovery *r)
+{
+    size_t index = shardio_index_size(r->layout);
+    uint64_t block = 1;   /* a device that knows nothing but whole blocks gets its head in them */
+    if (r->file->functions->set_direct == NULL && r->facts.length_alignment > 1) block = r->facts.length_alignment;
+    if (index > SIZE_MAX / 8) return shardio_p_recovery_fail(r, SHARDIO_ERR_MEMORY, "no memory for the index");
+    uint64_t piece = shardio_p_max(SHARDIO_P_DEFAULT_BUFFER, (uint64_t)index / 2 * 3);
+    uint64_t capacity = shardio_p_max(shardio_p_min(r->facts.size, index + piece), shardio_p_ceil(index, block));
+    capacity = shardio_p_ceil(capacity, 16);
+    uint64_t kept = shardio_p_ceil(index, 16), extents = r->layout->chunks * sizeof(shardio_p_extent);
+    uint64_t size = capacity + extents + (r->layout->at_start ? 2 : 1) * kept;
+    r->alignment = (size_t)shardio_p_max(16, block > 1 ? r->facts.memory_alignment : 1);
+    if (size <= SIZE_MAX / 2) r->memory = shardio_p_allocate(r->allocator, (size_t)size, r->alignment);
+    if (r->memory == NULL) return shardio_p_recovery_fail(r, SHARDIO_ERR_MEMORY, "no memory for the index");
+    r->memory_size = (size_t)size;
+    r->capacity = (size_t)capacity;
+    r->buffer = (uint8_t *)r->memory;
+    r->extents = (shardio_p_extent *)(void *)(r->buffer + r->capacity);
+    r->index = r->buffer + r->capacity + (size_t)extents;
+    r->head = r->index + (size_t)kept;
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_recovery_begin(shardio_p_recovery *r)
+{
+    r->doubt = SHARDIO_NO_OFFSET;
+    if (r->file == NULL || r->file->functions == NULL || !shardio_p_layout_fits(r->layout))
+        return shardio_p_fail(r->error, SHARDIO_ERR_ARGUMENT, "recover", r->file != NULL ? r->file->name : NULL,
+                              "a file is needed, and a number of chunks");
+    if (r->layout->no_checksum)
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_UNSUPPORTED, "an index without checksum looks like any data");
+    shardio_status status = shardio_p_file_facts(r->file, &r->facts, r->error);
+    if (status != SHARDIO_OK) return status;
+    size_t index = shardio_index_size(r->layout);
+    r->found->file_bytes = r->facts.size;
+    if (r->facts.size < index)
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_NOT_FOUND, "the file is shorter than its index");
+    r->base = r->layout->at_start ? index : 0;
+    if (!shardio_p_multiply(r->facts.size, 8, &r->most_effort)) r->most_effort = UINT64_MAX;
+    shardio_p_no_error(&r->watched_error);
+    r->watched = shardio_p_watched_file(r);
+    shardio_p_crc_window_begin(&r->window, index);
+    return shardio_p_recovery_allocate(r);
+}
+
+static shardio_p_candidate shardio_p_candidate_at(const shardio_p_recovery *r, const uint8_t *index, uint64_t start)
+{
+    shardio_p_candidate c;
+    memset(&c, 0, sizeof c);
+    c.index = index;
+    c.start = start;
+    c.end = start + r->window.length;
+    c.reach = r->base;
+    return c;
+}
+
+/* Sorted extents, none empty: whether they lie apart, or are the same. */
+static bool shardio_p_extents_are_apart(const shardio_p_extent *extents, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        const shardio_p_extent *a = &extents[i - 1], *b = &extents[i];
+        if (b->offset - a->offset < a->length && (b->offset != a->offset || b->length != a->length)) return false;
+    }
+    return true;
+}
+
+/* Whether all entries can be entries: between the places where chunks begin and `limit`, none across another. */
+static bool shardio_p_candidate_fits(shardio_p_recovery *r, shardio_p_candidate *c, uint64_t limit)
+{
+    size_t held = 0;
+    for (uint64_t chunk = 0; chunk < r->layout->chunks; chunk++) {
+        shardio_p_extent *e = &r->extents[held];
+        uint64_t end;
+        e->chunk = chunk;
+        r->effort += SHARDIO_P_ENTRY;
+        shardio_index_get(r->layout, c->index, chunk, &e->offset, &e->length);
+        if (e->offset == SHARDIO_MISSING && e->length == SHARDIO_MISSING) continue;
+        if (!shardio_p_add(e->offset, e->length, &end) || end > limit) return false;
+        if (e->offset == c->start) c->witness = true;
+        if (e->length == 0) continue;
+        if (e->offset < r->base) return false;
+        if (r->known && e->offset == r->base && end == r->seam) c->holds = true;
+        held++;
+    }
+    shardio_p_sort(r->extents, held);
+    if (!shardio_p_extents_are_apart(r->extents, held)) return false;
+    if (held == 0) return true;
+    c->any = c->witness = true;
+    c->last = r->extents[held - 1].chunk;
+    c->reach = r->extents[held - 1].offset + r->extents[held - 1].length;
+    return true;
+}
+
+static bool shardio_p_is_entry(const shardio_index_layout *layout, const uint8_t *index, uint64_t chunk,
+                               uint64_t offset, uint64_t length)
+{
+    uint64_t o, l;
+    shardio_index_get(layout, index, chunk, &o, &l);
+    return o == offset && l == length;
+}
+
+/* Whether each entry is that of the index `before`, or missing, or points to `end`, where that one ended, or behind. */
+static bool shardio_p_index_follows(const shardio_index_layout *layout, const uint8_t *index, const uint8_t *before,
+                                    uint64_t end)
+{
+    for (uint64_t chunk = 0; chunk < layout->chunks; chunk++) {
+        uint64_t offset, length;
+        shardio_index_get(layout, index, chunk, &offset, &length);
+        if (offset < end && !shardio_p_is_entry(layout, before, chunk, offset, length)) return false;
+    }
+    return true;
+}
+
+/* Whether both have a chunk in the same place. */
+static bool shardio_p_indexes_share(const shardio_index_layout *layout, const uint8_t *a, const uint8_t *b)
+{
+    for (uint64_t chunk = 0; chunk < layout->chunks; chunk++) {
+        uint64_t offset, length;
+        shardio_index_get(layout, a, chunk, &offset, &length);
+        if (length == 0 || length == SHARDIO_MISSING) continue;
+        if (shardio_p_is_entry(layout, b, chunk, offset, length)) return true;
+    }
+    return false;
+}
+
+static bool shardio_p_touches(const shardio_p_candidate *c)
+{
+    return c->any && c->reach == c->start;
+}
+
+static bool shardio_p_is_anchored(const shardio_p_recovery *r, const shardio_p_candidate *c)
+{
+    bool last = c->end >= r->data_end;
+    if (r->head_blank && !last) return false;
+    if (shardio_p_touches(c) || c->start == r->base) return true;
+    if (!last) return false;
+    if (c->follows && c->witness && c->start == r->seam) return true;
+    return r->head_torn && shardio_p_indexes_share(r->layout, c->index, r->head);
+}
+
+/* *fine: the caller's check, if there is one, takes this chunk, or it is missing. */
+static shardio_status shardio_p_ask(shardio_p_recovery *r, const uint8_t *index, uint64_t chunk, bool *fine)
+{
+    uint64_t offset, length;
+    shardio_index_get(r->layout, index, chunk, &offset, &length);
+    *fine = true;
+    if (r->check == NULL || length == SHARDIO_MISSING) return SHARDIO_OK;
+    r->effort += length;
+    *fine = r->check(r->context, &r->watched, chunk, offset, length);
+    if (r->watched_error.status == SHARDIO_OK) return SHARDIO_OK;
+    if (r->error != NULL) *r->error = r->watched_error;
+    return r->watched_error.status;
+}
+
+static shardio_status shardio_p_ask_about_last(shardio_p_recovery *r, const shardio_p_candidate *c, bool *fine)
+{
+    *fine = true;
+    return c->any ? shardio_p_ask(r, c->index, c->last, fine) : SHARDIO_OK;
+}
+
+/* The same of all chunks, but for those that the index known has, which passed with it. */
+static shardio_status shardio_p_ask_about_all(shardio_p_recovery *r, const shardio_p_candidate *c, bool *fine)
+{
+    shardio_status status = SHARDIO_OK;
+    *fine = true;
+    for (uint64_t chunk = 0; r->check != NULL && chunk < r->layout->chunks && *fine && status == SHARDIO_OK; chunk++) {
+        uint64_t offset, length;
+        shardio_index_get(r->layout, c->index, chunk, &offset, &length);
+        if (!r->known || !shardio_p_is_entry(r->layout, r->index, chunk, offset, length))
+            status = shardio_p_ask(r, c->index, chunk, fine);
+    }
+    return status;
+}
+
+static void shardio_p_move_index(shardio_p_recovery *r, uint64_t start, uint64_t seam)
+{
+    r->start = start;
+    r->seam = seam;
+    r->doubt = SHARDIO_NO_OFFSET;
+}
+
+/* From here on this is the newest index known. */
+static void shardio_p_take_index(shardio_p_recovery *r, const uint8_t *index, uint64_t start, uint64_t end)
+{
+    memcpy(r->index, index, r->window.length);
+    r->known = true;
+    r->in_head = false;
+    r->end = end;
+    shardio_p_move_index(r, start, end);
+}
+
+/* The copy of the head was found: whatever came before it is older than the head. */
+static void shardio_p_back_to_head(shardio_p_recovery *r, uint64_t seam)
+{
+    shardio_p_take_index(r, r->head, 0, r->head_reach);
+    shardio_p_move_index(r, 0, seam);
+    r->in_head = true;
+    r->conflict = false;
+}
+
+/* Judges the place at `start`, whose checksum matches. */
+static shardio_status shardio_p_consider(shardio_p_recovery *r, const uint8_t *index, uint64_t start)
+{
+    bool fine;
+    shardio_p_candidate c = shardio_p_candidate_at(r, index, start);
+    bool fits = shardio_p_candidate_fits(r, &c, start);
+    if (r->effort > r->most_effort) {   /* an honest file needs no more than a few times its size */
+        r->found->ambiguous = true;
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_LIMIT, "too many places look like an index");
+    }
+    if (!fits) return SHARDIO_OK;
+    r->found->candidates++;
+    r->effort += 2 * (uint64_t)r->window.length;
+    if (r->head_valid && memcmp(index, r->head, r->window.length) == 0) {
+        shardio_p_back_to_head(r, c.end);
+        return SHARDIO_OK;
+    }
+    c.follows = r->known && start >= r->end && shardio_p_index_follows(r->layout, index, r->index, r->end);
+    if (r->in_head && !c.follows) return SHARDIO_OK;   /* contradicts what is certain */
+    bool anchored = shardio_p_is_anchored(r, &c);
+    if (r->known && memcmp(index, r->index, r->window.length) == 0) {   /* says the same, true or not */
+        if (anchored) shardio_p_move_index(r, start, c.end);
+        return SHARDIO_OK;
+    }
+    shardio_status status = shardio_p_ask_about_all(r, &c, &fine);
+    if (status != SHARDIO_OK || !fine) return status;
+    if (!anchored) {
+        r->doubt = start;
+        return SHARDIO_OK;
+    }
+    if (r->known && !c.follows && !c.holds) r->conflict = true;
+    shardio_p_take_index(r, index, start, c.end);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_consider_in_buffer(void *context, size_t at)
+{
+    shardio_p_recovery *r = (shardio_p_recovery *)context;
+    return shardio_p_consider(r, r->buffer + at, r->at + at);
+}
+
+/* The pass: looks at every place from r->at on. */
+static shardio_status shardio_p_scan(shardio_p_recovery *r)
+{
+    size_t index = r->window.length, held = 0;
+    uint64_t size = r->facts.size;
+    uint32_t difference = 0;
+    if (size - r->at < index) return SHARDIO_OK;
+    for (;;) {
+        size_t piece = (size_t)shardio_p_min(r->capacity - held, size - r->at - held);
+        shardio_status status = shardio_file_read(r->file, r->at + held, r->buffer + held, piece, r->error);
+        if (status != SHARDIO_OK) return status;
+        if (held == 0) difference = shardio_p_crc_window_difference(&r->window, r->buffer);
+        if (held == 0 && difference == 0) status = shardio_p_consider_in_buffer(r, 0);
+        held += piece;
+        size_t steps = held - index;
+        if (status == SHARDIO_OK)
+            status = shardio_p_crc_window_search(&r->window, &difference, r->buffer, steps,
+                                                 shardio_p_consider_in_buffer, r);
+        r->at += steps;
+        if (status != SHARDIO_OK || size - r->at == index) return status;
+        memmove(r->buffer, r->buffer + steps, index);
+        held = index;
+    }
+}
+
+static void shardio_p_is_intact(shardio_p_recovery *r, uint64_t index_offset)
+{
+    r->found->intact = true;
+    r->found->end = r->facts.size;
+    r->found->index_offset = index_offset;
+}
+
+/* An index whose checksum is right where the layout wants it is not given up for another: what is wrong with it came
+   later, and others lack what only it points to. Of its chunks only the last one is asked about. */
+static shardio_status shardio_p_judge_place(shardio_p_recovery *r, const shardio_p_candidate *c, bool fits)
+{
+    bool fine = fits;
+    shardio_status status = fits ? shardio_p_ask_about_last(r, c, &fine) : SHARDIO_OK;
+    r->found->candidates = 1;
+    if (status != SHARDIO_OK || fine) return status;
+    r->found->ambiguous = true;
+    r->found->index_offset = c->start;
+    r->found->end = r->facts.size;
+    return shardio_p_recovery_fail(r, SHARDIO_ERR_CORRUPT,
+                                   fits ? "its index is complete, but the last of its chunks is not"
+                                        : "its index is complete, but not what it points to");
+}
+
+/* A file that ends with an index that is anchored is intact. */
+static shardio_status shardio_p_look_at_end(shardio_p_recovery *r)
+{
+    shardio_p_candidate c = shardio_p_candidate_at(r, r->index, r->facts.size - r->window.length);
+    shardio_status status = shardio_file_read(r->file, c.start, r->index, r->window.length, r->error);
+    if (status != SHARDIO_OK || shardio_index_check(r->layout, r->index) != SHARDIO_OK) return status;
+    bool fits = shardio_p_candidate_fits(r, &c, c.start);
+    if (fits && !shardio_p_touches(&c) && c.start != r->base) return SHARDIO_OK;
+    status = shardio_p_judge_place(r, &c, fits);
+    if (status == SHARDIO_OK) shardio_p_is_intact(r, c.start);
+    return status;
+}
+
+/* Where the zeros at the end of the file begin, from `least` on. */
+static shardio_status shardio_p_find_data_end(shardio_p_recovery *r, uint64_t least)
+{
+    uint64_t end = r->facts.size;
+    while (end > least) {
+        size_t piece = (size_t)shardio_p_min(shardio_p_min(r->capacity, SHARDIO_P_MAX_BLOCK), end - least);
+        shardio_status status = shardio_file_read(r->file, end - piece, r->buffer, piece, r->error);
+        if (status != SHARDIO_OK) return status;
+        while (piece > 0 && r->buffer[piece - 1] == 0) piece--, end--;
+        if (piece > 0) break;
+    }
+    r->data_end = end;
+    return SHARDIO_OK;
+}
+
+/* What is valid at the start is certain: only what lies behind its chunks can be newer. */
+static shardio_status shardio_p_look_at_head(shardio_p_recovery *r)
+{
+    size_t zeros = 0, size = r->window.length;
+    shardio_p_candidate c = shardio_p_candidate_at(r, r->head, 0);
+    shardio_status status = shardio_file_read(r->file, 0, r->head, size, r->error);
+    if (status != SHARDIO_OK) return status;
+    r->head_valid = shardio_index_check(r->layout, r->head) == SHARDIO_OK;
+    if (r->head_valid) status = shardio_p_judge_place(r, &c, shardio_p_candidate_fits(r, &c, r->facts.size));
+    if (status != SHARDIO_OK) return status;
+    while (zeros < size && r->head[zeros] == 0) zeros++;
+    r->head_blank = zeros == size;
+    r->head_torn = !r->head_valid && !r->head_blank;
+    r->head_reach = r->at = c.reach;
+    if (r->head_valid) shardio_p_back_to_head(r, c.reach);
+    status = shardio_p_find_data_end(r, r->at);
+    if (status == SHARDIO_OK && r->head_valid && r->data_end == r->at) shardio_p_is_intact(r, 0);
+    return status;
+}
+
+/* What the pass has found, in words and numbers. */
+static shardio_status shardio_p_conclude(shardio_p_recovery *r)
+{
+    shardio_recovery *found = r->found;
+    bool doubt = r->doubt != SHARDIO_NO_OFFSET;
+    if (!doubt && !r->known) return shardio_p_recovery_fail(r, SHARDIO_ERR_NOT_FOUND, "it holds no complete index");
+    found->index_offset = doubt ? r->doubt : r->start;
+    found->end = r->layout->at_start ? r->facts.size : found->index_offset + r->window.length;
+    found->ambiguous = doubt || r->conflict;
+    if (found->ambiguous)
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_CORRUPT,
+                                       doubt ? "its newest index could be part of a chunk as well"
+                                             : "two that could be its index contradict each other");
+    if (r->layout->at_start ? r->in_head : found->end == r->facts.size) shardio_p_is_intact(r, r->start);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_recovery_sync(shardio_p_recovery *r)
+{
+    int code = 0;
+    if (r->file->functions->sync == NULL) return SHARDIO_OK;
+    shardio_status status = r->file->functions->sync(r->file->context, &code);
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_fail_at(r->error, status, "sync", r->file->name, SHARDIO_NO_OFFSET, code, NULL);
+}
+
+static shardio_status shardio_p_cut_behind_index(shardio_p_recovery *r)
+{
+    int code = 0;
+    uint64_t end = r->found->end;
+    if (r->file->functions->resize == NULL)
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_UNSUPPORTED, "this file cannot be cut");
+    shardio_status status = r->file->functions->resize(r->file->context, end, &code);
+    if (status != SHARDIO_OK) return shardio_p_fail_at(r->error, status, "truncate", r->file->name, end, code, NULL);
+    r->found->changed = true;
+    return shardio_p_recovery_sync(r);
+}
+
+/* Writes the head in place; in whole blocks, with what else is in them, where the device knows nothing else. */
+static shardio_status shardio_p_restore_head(shardio_p_recovery *r)
+{
+    size_t size = r->window.length, written = 0;
+    if (r->file->functions->set_direct == NULL && r->facts.length_alignment > 1)
+        size = (size_t)shardio_p_ceil(size, r->facts.length_alignment);
+    size_t there = (size_t)shardio_p_min(size, r->facts.size);
+    memset(r->buffer, 0, size);
+    shardio_status status = shardio_file_read(r->file, 0, r->buffer, there, r->error);
+    if (status != SHARDIO_OK) return status;
+    memcpy(r->buffer, r->index, r->window.length);
+    while (written < size) {
+        size_t ask = (size_t)shardio_p_min(size - written, SHARDIO_P_LARGEST_TRANSFER), done = 0;
+        int code = 0;
+        status = r->file->functions->write(r->file->context, written, r->buffer + written, ask, &done, &code);
+        if (status == SHARDIO_OK && (done == 0 || done > ask)) status = SHARDIO_ERR_IO;
+        if (status != SHARDIO_OK)
+            return shardio_p_fail_at(r->error, status, "write", r->file->name, written, code, NULL);
+        r->found->changed = true;
+        written += done;
+    }
+    return shardio_p_recovery_sync(r);
+}
+
+SHARDIO_API shardio_status shardio_shard_recover_file(const shardio_file *file, const shardio_index_layout *layout,
+                                                      bool apply, shardio_chunk_check check, void *context,
+                                                      const shardio_allocator *allocator, shardio_recovery *found,
+                                                      shardio_error *error)
+{
+    shardio_recovery own;
+    shardio_p_recovery r;
+    memset(&r, 0, sizeof r);
+    r.file = file;
+    r.layout = layout;
+    r.check = check;
+    r.context = context;
+    r.allocator = allocator;
+    r.found = found != NULL ? found : &own;
+    r.error = error;
+    shardio_p_no_error(error);
+    memset(r.found, 0, sizeof *r.found);
+    shardio_status status = shardio_p_recovery_begin(&r);
+    if (status == SHARDIO_OK) status = layout->at_start ? shardio_p_look_at_head(&r) : shardio_p_look_at_end(&r);
+    if (status == SHARDIO_OK && !r.found->intact) {
+        status = shardio_p_scan(&r);
+        if (status == SHARDIO_OK) status = shardio_p_conclude(&r);
+    }
+    if (status == SHARDIO_OK && apply && !r.found->intact)
+        status = layout->at_start ? shardio_p_restore_head(&r) : shardio_p_cut_behind_index(&r);
+    shardio_p_release(allocator, r.memory, r.memory_size, r.alignment);
+    return status;
+}
+
+#if !SHARDIO_NO_OS
+SHARDIO_API shardio_status shardio_shard_recover(const char *path, const shardio_index_layout *layout, bool apply,
+                                                 const shardio_allocator *allocator, shardio_recovery *found,
+                                                 shardio_error *error)
+{
+    shardio_open_options how = {NULL, false, false, false};
+    shardio_file file;
+    how.allocator = allocator;
+    if (found != NULL) memset(found, 0, sizeof *found);
+    shardio_open_mode mode = apply ? SHARDIO_OPEN_UPDATE : SHARDIO_OPEN_READ;
+    shardio_status status = shardio_file_open(&file, path, mode, &how, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_shard_recover_file(&file, layout, apply, NULL, NULL, allocator, found, error);
+    shardio_status closed = shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, status == SHARDIO_OK ? error : NULL);
+    return status != SHARDIO_OK ? status : closed;
+}
+#endif
+
 SHARDIO_API void shardio_shard_close(shardio_shard_reader *reader)
 {
     if (reader == NULL) return;
@@ -4056,6 +5258,19 @@ SHARDIO_API void shardio_shard_close(shardio_shard_reader *reader)
 #if !SHARDIO_NO_ZARR
 #include <stdio.h>
 #include <stdlib.h>
+#if SHARDIO_WITH_ZSTD
+#include <zstd.h>
+#include <zstd_errors.h>
+#endif
+#if SHARDIO_WITH_ZLIB
+#include <zlib.h>
+#endif
+#if SHARDIO_WITH_BLOSC
+#include <blosc.h>
+#endif
+#if SHARDIO_WITH_LZ4
+#include <lz4.h>
+#endif
 
 /* >>json ------------------------------------------------------------------------------------------------------ */
 
@@ -4513,11 +5728,11 @@ SHARDIO_API void shardio_text_add_float(shardio_text *text, float number)
     shardio_p_text_add_printed(text, printed);
 }
 
-SHARDIO_API void shardio_text_add_string(shardio_text *text, const char *utf8)
+static void shardio_p_add_string(shardio_text *text, const char *utf8, size_t size)
 {
     static const char digits[] = "0123456789abcdef", names[] = "\"\\bfnrt", meant[] = "\"\\\b\f\n\r\t";
     shardio_text_add(text, "\"");
-    for (; *utf8 != 0; utf8++) {
+    for (; size > 0; utf8++, size--) {
         unsigned char c = (unsigned char)*utf8;
         char escaped[7] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15], 0};
         for (size_t i = 0; names[i] != 0; i++) {
@@ -4531,7 +5746,18 @@ SHARDIO_API void shardio_text_add_string(shardio_text *text, const char *utf8)
     shardio_text_add(text, "\"");
 }
 
+SHARDIO_API void shardio_text_add_string(shardio_text *text, const char *utf8)
+{
+    shardio_p_add_string(text, utf8, shardio_p_length(utf8));
+}
+
 /* >>codec ----------------------------------------------------------------------------------------------------- */
+
+static bool shardio_p_same(const char *a, const char *b)
+{
+    while (*a != 0 && *a == *b) a++, b++;
+    return *a == *b;
+}
 
 static size_t shardio_p_crc32c_bound(void *context, size_t size)
 {
@@ -4571,21 +5797,610 @@ SHARDIO_API const shardio_codec *shardio_codec_crc32c(void)
     return &codec;
 }
 
-/* The codecs of a chunk, in the order of encoding. */
+/* -- codecs on compression libraries: *instance is a context made by begin, null only if the caller skipped that */
+
+#if SHARDIO_WITH_ZSTD || SHARDIO_WITH_ZLIB || SHARDIO_WITH_BLOSC || SHARDIO_WITH_LZ4
+
+static shardio_status shardio_p_codec_refuse(const char **reason, shardio_status status, const char *why)
+{
+    *reason = why;
+    return status;
+}
+
+/* The memory of a context, all zero, or null. */
+static void *shardio_p_codec_memory(const shardio_allocator *allocator, size_t size)
+{
+    void *memory = shardio_p_allocate(allocator, size, 16);
+    if (memory != NULL) memset(memory, 0, size);
+    return memory;
+}
+
+static bool shardio_p_no_configuration(shardio_json configuration)
+{
+    return shardio_json_kind(configuration) != 0 && shardio_json_kind(configuration) != '{';
+}
+
+/* The whole number `name` of a configuration; where it is missing *value stays. False: no such number, out of range. */
+static bool shardio_p_take_whole(shardio_json configuration, const char *name, int64_t least, int64_t most, int *value)
+{
+    int64_t number;
+    shardio_json member = shardio_json_member(configuration, name);
+    if (shardio_json_kind(member) == 0) return true;
+    if (!shardio_json_int64(member, &number) || number < least || number > most) return false;
+    *value = (int)number;
+    return true;
+}
+
+#endif
+
+#if SHARDIO_WITH_ZSTD
+
+typedef struct shardio_p_zstd {
+    shardio_allocator allocator;
+    ZSTD_CCtx *compressor;
+    ZSTD_DCtx *decompressor;
+} shardio_p_zstd;
+
+static shardio_status shardio_p_zstd_status(size_t result)
+{
+    switch (ZSTD_getErrorCode(result)) {
+    case ZSTD_error_no_error: return SHARDIO_OK;
+    case ZSTD_error_memory_allocation: return SHARDIO_ERR_MEMORY;
+    case ZSTD_error_dstSize_tooSmall: return SHARDIO_ERR_LIMIT;
+    case ZSTD_error_srcSize_wrong: return SHARDIO_ERR_TRUNCATED;
+    case ZSTD_error_checksum_wrong: return SHARDIO_ERR_CHECKSUM;
+    default: return SHARDIO_ERR_CORRUPT;
+    }
+}
+
+static void shardio_p_zstd_end(void *instance)
+{
+    shardio_p_zstd *zstd = (shardio_p_zstd *)instance;
+    if (zstd == NULL) return;
+    ZSTD_freeCCtx(zstd->compressor);
+    ZSTD_freeDCtx(zstd->decompressor);
+    shardio_p_release(&zstd->allocator, zstd, sizeof *zstd, 16);
+}
+
+static bool shardio_p_zstd_contexts(shardio_p_zstd *zstd, int level, bool checksum)
+{
+    zstd->compressor = ZSTD_createCCtx();
+    zstd->decompressor = ZSTD_createDCtx();
+    return zstd->compressor != NULL && zstd->decompressor != NULL &&
+           !ZSTD_isError(ZSTD_CCtx_setParameter(zstd->compressor, ZSTD_c_compressionLevel, level)) &&
+           !ZSTD_isError(ZSTD_CCtx_setParameter(zstd->compressor, ZSTD_c_checksumFlag, checksum));
+}
+
+static shardio_status shardio_p_zstd_begin(void *context, shardio_json configuration, size_t element_size,
+                                           const shardio_allocator *allocator, void **instance, const char **reason)
+{
+    int level = 3;
+    bool checksum = false;
+    shardio_json member = shardio_json_member(configuration, "checksum");
+    (void)context, (void)element_size;
+    if (shardio_p_no_configuration(configuration))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "its configuration is no object");
+    if (!shardio_p_take_whole(configuration, "level", ZSTD_minCLevel(), ZSTD_maxCLevel(), &level))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "level is not a whole number from -131072 to 22");
+    if (shardio_json_kind(member) != 0 && !shardio_json_bool(member, &checksum))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "checksum is neither true nor false");
+    shardio_p_zstd *zstd = (shardio_p_zstd *)shardio_p_codec_memory(allocator, sizeof *zstd);
+    if (zstd == NULL) return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
+    if (allocator != NULL) zstd->allocator = *allocator;
+    if (!shardio_p_zstd_contexts(zstd, level, checksum)) {
+        shardio_p_zstd_end(zstd);
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
+    }
+    *instance = zstd;
+    return SHARDIO_OK;
+}
+
+static size_t shardio_p_zstd_bound(void *context, size_t size)
+{
+    size_t bound = ZSTD_compressBound(size);
+    (void)context;
+    return ZSTD_isError(bound) || bound < size ? SIZE_MAX : bound;
+}
+
+static shardio_status shardio_p_zstd_encode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                            size_t *out_size)
+{
+    shardio_p_zstd *zstd = (shardio_p_zstd *)context;
+    if (zstd == NULL) return SHARDIO_ERR_STATE;
+    *out_size = ZSTD_compress2(zstd->compressor, out, capacity, in, size);
+    return shardio_p_zstd_status(*out_size);
+}
+
+static shardio_status shardio_p_zstd_decode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                            size_t *out_size)
+{
+    shardio_p_zstd *zstd = (shardio_p_zstd *)context;
+    if (zstd == NULL) return SHARDIO_ERR_STATE;
+    if (size == 0) return SHARDIO_ERR_TRUNCATED;   /* to zstd that is no frame, and fine */
+    *out_size = ZSTD_decompressDCtx(zstd->decompressor, out, capacity, in, size);
+    return shardio_p_zstd_status(*out_size);
+}
+
+SHARDIO_API const shardio_codec *shardio_codec_zstd(void)
+{
+    static const shardio_codec codec = {"zstd", "{\"level\": 3, \"checksum\": false}", NULL, shardio_p_zstd_bound,
+                                        shardio_p_zstd_encode, shardio_p_zstd_decode, shardio_p_zstd_begin,
+                                        shardio_p_zstd_end};
+    return &codec;
+}
+
+#endif
+
+#if SHARDIO_WITH_ZLIB
+
+enum {
+    SHARDIO_P_GZIP_WINDOW = 15 + 16,   /* zlib's largest window, and its word for gzip and nothing else */
+    SHARDIO_P_GZIP_WRAP = 18 - 6,      /* by so much head and tail of gzip are longer than those of a zlib stream */
+    SHARDIO_P_GZIP_HEAD = 16           /* in front of what zlib is given: its size, which zlib does not tell later */
+};
+
+typedef struct shardio_p_gzip {
+    shardio_allocator allocator;
+    z_stream compressor, decompressor;
+    size_t piece;                      /* the most bytes in one call of zlib, whose counts have 32 bits */
+} shardio_p_gzip;
+
+static voidpf shardio_p_gzip_allocate(voidpf opaque, uInt items, uInt item_size)
+{
+    uint64_t wanted = (uint64_t)items * item_size;
+    if (wanted > SIZE_MAX / 2) return NULL;
+    size_t size = (size_t)wanted + SHARDIO_P_GZIP_HEAD;
+    uint8_t *memory = (uint8_t *)shardio_p_allocate((const shardio_allocator *)opaque, size, 16);
+    if (memory == NULL) return NULL;
+    memcpy(memory, &size, sizeof size);
+    return memory + SHARDIO_P_GZIP_HEAD;
+}
+
+static void shardio_p_gzip_release(voidpf opaque, voidpf address)
+{
+    uint8_t *memory = (uint8_t *)address - SHARDIO_P_GZIP_HEAD;
+    size_t size;
+    memcpy(&size, memory, sizeof size);
+    shardio_p_release((const shardio_allocator *)opaque, memory, size, 16);
+}
+
+/* A stream that never began, and one whose beginning failed, is all zero or half made; zlib tells them apart. */
+static void shardio_p_gzip_end(void *instance)
+{
+    shardio_p_gzip *gzip = (shardio_p_gzip *)instance;
+    if (gzip == NULL) return;
+    deflateEnd(&gzip->compressor);
+    inflateEnd(&gzip->decompressor);
+    shardio_p_release(&gzip->allocator, gzip, sizeof *gzip, 16);
+}
+
+static bool shardio_p_gzip_streams(shardio_p_gzip *gzip, int level)
+{
+    z_stream *const streams[] = {&gzip->compressor, &gzip->decompressor};
+    for (int i = 0; i < 2; i++) {
+        streams[i]->zalloc = shardio_p_gzip_allocate;
+        streams[i]->zfree = shardio_p_gzip_release;
+        streams[i]->opaque = &gzip->allocator;
+    }
+    return deflateInit2(&gzip->compressor, level, Z_DEFLATED, SHARDIO_P_GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) == Z_OK &&
+           inflateInit2(&gzip->decompressor, SHARDIO_P_GZIP_WINDOW) == Z_OK;
+}
+
+static shardio_status shardio_p_gzip_begin(void *context, shardio_json configuration, size_t element_size,
+                                           const shardio_allocator *allocator, void **instance, const char **reason)
+{
+    int level = 6;
+    (void)context, (void)element_size;
+    if (shardio_p_no_configuration(configuration))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "its configuration is no object");
+    if (!shardio_p_take_whole(configuration, "level", 0, 9, &level))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "level is not a whole number from 0 to 9");
+    shardio_p_gzip *gzip = (shardio_p_gzip *)shardio_p_codec_memory(allocator, sizeof *gzip);
+    if (gzip == NULL) return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
+    if (allocator != NULL) gzip->allocator = *allocator;
+    gzip->piece = SHARDIO_P_LARGEST_TRANSFER;
+    if (!shardio_p_gzip_streams(gzip, level)) {
+        shardio_p_gzip_end(gzip);
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
+    }
+    *instance = gzip;
+    return SHARDIO_OK;
+}
+
+static size_t shardio_p_gzip_bound(void *context, size_t size)
+{
+    (void)context;
+    if (size > shardio_p_min((uLong)-1, SIZE_MAX) / 2) return SIZE_MAX;   /* uLong has 32 bits on Windows */
+    return (size_t)compressBound((uLong)size) + SHARDIO_P_GZIP_WRAP;
+}
+
+/* What is left of the input, and of the room for output. */
+typedef struct shardio_p_gzip_rest {
+    size_t in, out;
+} shardio_p_gzip_rest;
+
+/* Points a stream at input and output. The input is const to zlib only where ZLIB_CONST is defined. */
+static void shardio_p_gzip_point(z_stream *stream, const void *in, void *out)
+{
+    stream->next_in = (z_const Bytef *)(uintptr_t)in;
+    stream->next_out = (Bytef *)out;
+}
+
+/* One call of inflate or deflate with the next piece. */
+static int shardio_p_gzip_step(const shardio_p_gzip *gzip, int (ZEXPORT *step)(z_streamp, int), z_stream *stream,
+                               shardio_p_gzip_rest *rest)
+{
+    uInt in = (uInt)shardio_p_min(rest->in, gzip->piece), out = (uInt)shardio_p_min(rest->out, gzip->piece);
+    stream->avail_in = in;
+    stream->avail_out = out;
+    int result = step(stream, in == rest->in ? Z_FINISH : Z_NO_FLUSH);
+    rest->in -= in - stream->avail_in;
+    rest->out -= out - stream->avail_out;
+    return result;
+}
+
+static shardio_status shardio_p_gzip_encode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                            size_t *out_size)
+{
+    shardio_p_gzip *gzip = (shardio_p_gzip *)context;
+    shardio_p_gzip_rest rest = {size, capacity};
+    int result;
+    if (gzip == NULL || deflateReset(&gzip->compressor) != Z_OK) return SHARDIO_ERR_STATE;
+    shardio_p_gzip_point(&gzip->compressor, in, out);
+    do {
+        result = shardio_p_gzip_step(gzip, deflate, &gzip->compressor, &rest);
+    } while (result == Z_OK);
+    *out_size = capacity - rest.out;
+    return result == Z_STREAM_END ? SHARDIO_OK : SHARDIO_ERR_LIMIT;
+}
+
+/* Why a member of a gzip file could not be read to its end. */
+static shardio_status shardio_p_gzip_status(int result, const char *message, const shardio_p_gzip_rest *rest)
+{
+    if (result == Z_MEM_ERROR) return SHARDIO_ERR_MEMORY;
+    if (result == Z_OK || result == Z_BUF_ERROR) return rest->in == 0 ? SHARDIO_ERR_TRUNCATED : SHARDIO_ERR_LIMIT;
+    /* zlib has one number for all damage */
+    bool checksum = message != NULL && shardio_p_same(message, "incorrect data check");
+    return checksum ? SHARDIO_ERR_CHECKSUM : SHARDIO_ERR_CORRUPT;
+}
+
+/* One member. Z_BUF_ERROR means that the end was not reached, which is no fault while something moves. */
+static shardio_status shardio_p_gzip_member(shardio_p_gzip *gzip, shardio_p_gzip_rest *rest)
+{
+    z_stream *stream = &gzip->decompressor;
+    shardio_p_gzip_rest before;
+    int result;
+    do {
+        before = *rest;
+        result = shardio_p_gzip_step(gzip, inflate, stream, rest);
+    } while ((result == Z_OK || result == Z_BUF_ERROR) && (rest->in != before.in || rest->out != before.out));
+    return result == Z_STREAM_END ? SHARDIO_OK : shardio_p_gzip_status(result, stream->msg, rest);
+}
+
+static shardio_status shardio_p_gzip_decode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                            size_t *out_size)
+{
+    shardio_p_gzip *gzip = (shardio_p_gzip *)context;
+    shardio_p_gzip_rest rest = {size, capacity};
+    shardio_status status;
+    if (gzip == NULL) return SHARDIO_ERR_STATE;
+    shardio_p_gzip_point(&gzip->decompressor, in, out);
+    do {
+        if (inflateReset(&gzip->decompressor) != Z_OK) return SHARDIO_ERR_STATE;
+        status = shardio_p_gzip_member(gzip, &rest);
+    } while (status == SHARDIO_OK && rest.in > 0);
+    *out_size = capacity - rest.out;
+    return status;
+}
+
+SHARDIO_API const shardio_codec *shardio_codec_gzip(void)
+{
+    static const shardio_codec codec = {"gzip", "{\"level\": 6}", NULL, shardio_p_gzip_bound, shardio_p_gzip_encode,
+                                        shardio_p_gzip_decode, shardio_p_gzip_begin, shardio_p_gzip_end};
+    return &codec;
+}
+
+#endif
+
+#if SHARDIO_WITH_BLOSC
+
+typedef struct shardio_p_blosc {
+    shardio_allocator allocator;
+    const char *cname;
+    int clevel, shuffle, typesize, blocksize;
+} shardio_p_blosc;
+
+/* The place of the string `name` of a configuration in `words`, up to a null; where it is missing *value stays. */
+static bool shardio_p_take_word(shardio_json configuration, const char *name, const char *const *words, int *value)
+{
+    shardio_json member = shardio_json_member(configuration, name);
+    if (shardio_json_kind(member) == 0) return true;
+    for (int i = 0; words[i] != NULL; i++) {
+        if (!shardio_json_is(member, words[i])) continue;
+        *value = i;
+        return true;
+    }
+    return false;
+}
+
+/* What is wrong with a configuration, or null; *blosc is what it says. */
+static const char *shardio_p_blosc_configure(shardio_json configuration, shardio_p_blosc *blosc)
+{
+    static const char *const names[] = {"lz4", "lz4hc", "blosclz", "snappy", "zlib", "zstd", NULL};
+    static const char *const shuffles[] = {"noshuffle", "shuffle", "bitshuffle", NULL};   /* as blosc counts them */
+    int name = 0;
+    if (shardio_p_no_configuration(configuration)) return "its configuration is no object";
+    if (!shardio_p_take_word(configuration, "cname", names, &name)) return "cname is none of blosc's compressors";
+    if (!shardio_p_take_whole(configuration, "clevel", 0, 9, &blosc->clevel))
+        return "clevel is not a whole number from 0 to 9";
+    if (!shardio_p_take_word(configuration, "shuffle", shuffles, &blosc->shuffle))
+        return "shuffle is neither noshuffle, shuffle nor bitshuffle";
+    if (!shardio_p_take_whole(configuration, "typesize", 1, BLOSC_MAX_TYPESIZE, &blosc->typesize))
+        return "typesize is not a whole number from 1 to 255";
+    if (!shardio_p_take_whole(configuration, "blocksize", 0, (int64_t)BLOSC_MAX_BLOCKSIZE, &blosc->blocksize))
+        return "blocksize is not a whole number of bytes that blosc takes";
+    blosc->cname = names[name];
+    return NULL;
+}
+
+static shardio_status shardio_p_blosc_begin(void *context, shardio_json configuration, size_t element_size,
+                                            const shardio_allocator *allocator, void **instance, const char **reason)
+{
+    shardio_p_blosc wanted;
+    (void)context;
+    memset(&wanted, 0, sizeof wanted);
+    wanted.clevel = 5;
+    wanted.typesize = element_size <= BLOSC_MAX_TYPESIZE ? (int)element_size : 1;
+    *reason = shardio_p_blosc_configure(configuration, &wanted);
+    if (*reason != NULL) return SHARDIO_ERR_CORRUPT;
+    if (blosc_compname_to_compcode(wanted.cname) < 0)
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_UNSUPPORTED, "the library was built without this compressor");
+    shardio_p_blosc *blosc = (shardio_p_blosc *)shardio_p_codec_memory(allocator, sizeof *blosc);
+    if (blosc == NULL) return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
+    *blosc = wanted;
+    if (allocator != NULL) blosc->allocator = *allocator;
+    *instance = blosc;
+    return SHARDIO_OK;
+}
+
+static void shardio_p_blosc_end(void *instance)
+{
+    shardio_p_blosc *blosc = (shardio_p_blosc *)instance;
+    if (blosc != NULL) shardio_p_release(&blosc->allocator, blosc, sizeof *blosc, 16);
+}
+
+static size_t shardio_p_blosc_bound(void *context, size_t size)
+{
+    (void)context;
+    return size <= BLOSC_MAX_BUFFERSIZE ? size + BLOSC_MAX_OVERHEAD : SIZE_MAX;
+}
+
+static shardio_status shardio_p_blosc_encode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                             size_t *out_size)
+{
+    const shardio_p_blosc *b = (const shardio_p_blosc *)context;
+    if (b == NULL) return SHARDIO_ERR_STATE;
+    size_t bound = shardio_p_blosc_bound(NULL, size);
+    if (bound == SIZE_MAX || capacity < bound) return SHARDIO_ERR_LIMIT;   /* in less room blosc can write behind it */
+    int result = blosc_compress_ctx(b->clevel, b->shuffle, (size_t)b->typesize, size, in, out, bound, b->cname,
+                                    (size_t)b->blocksize, 1);
+    if (result <= 0) return SHARDIO_ERR_LIMIT;
+    *out_size = (size_t)result;
+    return SHARDIO_OK;
+}
+
+/* A chunk begins with 16 bytes: u8 version, u8 version of the compressor's format, u8 flags, u8 typesize, u32 decoded
+   length, u32 length of a block, u32 encoded length, little-endian. */
+static shardio_status shardio_p_blosc_decode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                             size_t *out_size)
+{
+    const uint8_t *head = (const uint8_t *)in;
+    size_t whole = 0;
+    if (context == NULL) return SHARDIO_ERR_STATE;
+    if (size < BLOSC_MIN_HEADER_LENGTH || shardio_p_load32_little(head + 12) > size) return SHARDIO_ERR_TRUNCATED;
+    if (head[0] != BLOSC_VERSION_FORMAT || blosc_cbuffer_validate(in, size, &whole) < 0) return SHARDIO_ERR_CORRUPT;
+    if (whole > capacity) return SHARDIO_ERR_LIMIT;
+    int result = blosc_decompress_ctx(in, out, whole, 1);
+    if (result < 0 || (size_t)result != whole) return SHARDIO_ERR_CORRUPT;
+    *out_size = whole;
+    return SHARDIO_OK;
+}
+
+SHARDIO_API const shardio_codec *shardio_codec_blosc(void)
+{
+    static const shardio_codec codec = {
+        "blosc", "{\"cname\": \"lz4\", \"clevel\": 5, \"shuffle\": \"noshuffle\", \"blocksize\": 0}", NULL,
+        shardio_p_blosc_bound, shardio_p_blosc_encode, shardio_p_blosc_decode, shardio_p_blosc_begin,
+        shardio_p_blosc_end
+    };
+    return &codec;
+}
+
+SHARDIO_API shardio_codec shardio_codec_blosc_with(char *text, size_t size, const char *cname, int clevel,
+                                                   const char *shuffle, size_t typesize, size_t blocksize)
+{
+    shardio_codec codec = *shardio_codec_blosc();
+    shardio_text t = {text, size, 0};
+    codec.configuration = size > 0 ? text : "";
+    shardio_text_add(&t, "{\"cname\": ");
+    shardio_text_add_string(&t, cname);
+    shardio_text_add(&t, ", \"clevel\": ");
+    shardio_text_add_int64(&t, clevel);
+    shardio_text_add(&t, ", \"shuffle\": ");
+    shardio_text_add_string(&t, shuffle);
+    shardio_text_add(&t, ", \"typesize\": ");
+    shardio_text_add_uint64(&t, typesize);
+    shardio_text_add(&t, ", \"blocksize\": ");
+    shardio_text_add_uint64(&t, blocksize);
+    shardio_text_add(&t, "}");
+    return codec;
+}
+
+#endif
+
+#if SHARDIO_WITH_LZ4
+
+enum { SHARDIO_P_LZ4_HEAD = 4 };   /* the decoded length in front of a block */
+
+typedef struct shardio_p_lz4 {
+    shardio_allocator allocator;
+    void *state;        /* of the compressor, behind this struct in the same memory */
+    size_t size;        /* of both */
+    int acceleration;
+} shardio_p_lz4;
+
+static shardio_status shardio_p_lz4_begin(void *context, shardio_json configuration, size_t element_size,
+                                          const shardio_allocator *allocator, void **instance, const char **reason)
+{
+    int acceleration = 1;
+    size_t head = (size_t)shardio_p_ceil(sizeof(shardio_p_lz4), 16), size = head + (size_t)LZ4_sizeofState();
+    (void)context, (void)element_size;
+    if (shardio_p_no_configuration(configuration))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "its configuration is no object");
+    if (!shardio_p_take_whole(configuration, "acceleration", INT32_MIN, INT32_MAX, &acceleration))
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_CORRUPT, "acceleration is not a whole number of 32 bits");
+    shardio_p_lz4 *lz4 = (shardio_p_lz4 *)shardio_p_codec_memory(allocator, size);
+    if (lz4 == NULL) return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
+    if (allocator != NULL) lz4->allocator = *allocator;
+    lz4->state = (uint8_t *)lz4 + head;
+    lz4->size = size;
+    lz4->acceleration = acceleration;
+    *instance = lz4;
+    return SHARDIO_OK;
+}
+
+static void shardio_p_lz4_end(void *instance)
+{
+    shardio_p_lz4 *lz4 = (shardio_p_lz4 *)instance;
+    if (lz4 != NULL) shardio_p_release(&lz4->allocator, lz4, lz4->size, 16);
+}
+
+static size_t shardio_p_lz4_bound(void *context, size_t size)
+{
+    (void)context;
+    return size <= LZ4_MAX_INPUT_SIZE ? (size_t)LZ4_compressBound((int)size) + SHARDIO_P_LZ4_HEAD : SIZE_MAX;
+}
+
+static shardio_status shardio_p_lz4_encode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                           size_t *out_size)
+{
+    shardio_p_lz4 *lz4 = (shardio_p_lz4 *)context;
+    if (lz4 == NULL) return SHARDIO_ERR_STATE;
+    if (size > LZ4_MAX_INPUT_SIZE || capacity < SHARDIO_P_LZ4_HEAD) return SHARDIO_ERR_LIMIT;
+    int room = (int)shardio_p_min(capacity - SHARDIO_P_LZ4_HEAD, INT32_MAX);
+    int result = LZ4_compress_fast_extState(lz4->state, (const char *)in, (char *)out + SHARDIO_P_LZ4_HEAD, (int)size,
+                                            room, lz4->acceleration);
+    if (result <= 0) return SHARDIO_ERR_LIMIT;
+    shardio_p_store32_little((uint8_t *)out, (uint32_t)size);
+    *out_size = (size_t)result + SHARDIO_P_LZ4_HEAD;
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_lz4_decode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                           size_t *out_size)
+{
+    if (context == NULL) return SHARDIO_ERR_STATE;
+    if (size <= SHARDIO_P_LZ4_HEAD) return SHARDIO_ERR_TRUNCATED;   /* even nothing is a block of one byte */
+    uint32_t whole = shardio_p_load32_little((const uint8_t *)in);
+    if (whole > LZ4_MAX_INPUT_SIZE || size - SHARDIO_P_LZ4_HEAD > INT32_MAX) return SHARDIO_ERR_CORRUPT;
+    if (whole > capacity) return SHARDIO_ERR_LIMIT;
+    int result = LZ4_decompress_safe((const char *)in + SHARDIO_P_LZ4_HEAD, (char *)out,
+                                     (int)(size - SHARDIO_P_LZ4_HEAD), (int)whole);
+    if (result < 0 || (uint32_t)result != whole) return SHARDIO_ERR_CORRUPT;
+    *out_size = whole;
+    return SHARDIO_OK;
+}
+
+SHARDIO_API const shardio_codec *shardio_codec_lz4(void)
+{
+    static const shardio_codec codec = {"numcodecs.lz4", "{\"acceleration\": 1}", NULL, shardio_p_lz4_bound,
+                                        shardio_p_lz4_encode, shardio_p_lz4_decode, shardio_p_lz4_begin,
+                                        shardio_p_lz4_end};
+    return &codec;
+}
+
+#endif
+
+/* -- the codecs of this build */
+
+static const shardio_codec *shardio_p_own_codec(const char *name)
+{
+    static const shardio_codec *(*const own[])(void) = {
+        shardio_codec_crc32c,
+#if SHARDIO_WITH_ZSTD
+        shardio_codec_zstd,
+#endif
+#if SHARDIO_WITH_ZLIB
+        shardio_codec_gzip,
+#endif
+#if SHARDIO_WITH_BLOSC
+        shardio_codec_blosc,
+#endif
+#if SHARDIO_WITH_LZ4
+        shardio_codec_lz4,
+#endif
+    };
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (shardio_p_same(name, own[i]()->name)) return own[i]();
+    return NULL;
+}
+
+/* What would give a codec that this build lacks, one clause; null: nothing here would. */
+static const char *shardio_p_codec_macro(const char *name)
+{
+    static const char *const codecs[][2] = {
+        {"zstd", "compile with SHARDIO_WITH_ZSTD and link libzstd"},
+        {"gzip", "compile with SHARDIO_WITH_ZLIB and link zlib"},
+        {"blosc", "compile with SHARDIO_WITH_BLOSC and link libblosc"},
+        {"numcodecs.lz4", "compile with SHARDIO_WITH_LZ4 and link liblz4"},
+    };
+    for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++)
+        if (shardio_p_same(name, codecs[i][0])) return codecs[i][1];
+    return NULL;
+}
+
+/* The bytes-to-bytes codecs of a chunk, in the order of encoding. */
 typedef struct shardio_p_chain {
     const shardio_codec *codecs[SHARDIO_MAX_CODECS];
-    uint32_t count;
+    shardio_json configurations[SHARDIO_MAX_CODECS];
+    void *contexts[SHARDIO_MAX_CODECS];
+    uint32_t count, begun;
 } shardio_p_chain;
 
-/* The most bytes that a chunk of `size` bytes takes at any point of the chain; SIZE_MAX: cannot be said. */
-static size_t shardio_p_chain_bound(const shardio_p_chain *chain, size_t size)
+/* Makes the contexts of the codecs. On failure *failed is the codec and *reason what is wrong. */
+static shardio_status shardio_p_chain_begin(shardio_p_chain *chain, size_t element_size, const shardio_allocator *allocator,
+                                            const shardio_codec **failed, const char **reason)
 {
-    size_t largest = size;
-    for (uint32_t i = 0; i < chain->count && size != SIZE_MAX; i++) {
-        size = chain->codecs[i]->bound(chain->codecs[i]->context, size);
-        if (size > largest) largest = size;
+    for (; chain->begun < chain->count; chain->begun++) {
+        const shardio_codec *codec = *failed = chain->codecs[chain->begun];
+        shardio_status status = SHARDIO_OK;
+        chain->contexts[chain->begun] = codec->context;
+        if (codec->begin != NULL)
+            status = codec->begin(codec->context, chain->configurations[chain->begun], element_size, allocator,
+                                  &chain->contexts[chain->begun], reason);
+        if (status != SHARDIO_OK) return status;
     }
-    return largest;
+    return SHARDIO_OK;
+}
+
+static void shardio_p_chain_end(shardio_p_chain *chain)
+{
+    for (uint32_t i = 0; i < chain->begun; i++)
+        if (chain->codecs[i]->end != NULL) chain->codecs[i]->end(chain->contexts[i]);
+    chain->begun = 0;
+}
+
+/* The most bytes that `size` bytes take when the chain has encoded them; *largest also counts what is in between.
+   SIZE_MAX: cannot be said. Before the contexts are made the table's own is asked. */
+static size_t shardio_p_chain_bound(const shardio_p_chain *chain, size_t size, size_t *largest)
+{
+    *largest = size;
+    for (uint32_t i = 0; i < chain->count && size != SIZE_MAX; i++) {
+        const shardio_codec *codec = chain->codecs[i];
+        size = codec->bound(i < chain->begun ? chain->contexts[i] : codec->context, size);
+        if (size > *largest) *largest = size;
+    }
+    return size;
 }
 
 /* Runs the chain over *data, between the two halves of `scratch`, each of `half` bytes; *data and *size are the result.
@@ -4594,10 +6409,11 @@ static shardio_status shardio_p_chain_run(const shardio_p_chain *chain, bool enc
                                           uint8_t *scratch, size_t half, const shardio_codec **failed)
 {
     for (uint32_t i = 0; i < chain->count; i++) {
-        const shardio_codec *codec = chain->codecs[encode ? i : chain->count - 1 - i];
+        uint32_t at = encode ? i : chain->count - 1 - i;
+        const shardio_codec *codec = chain->codecs[at];
         uint8_t *out = scratch + (i % 2) * half;
         size_t out_size = 0;
-        shardio_status status = (encode ? codec->encode : codec->decode)(codec->context, *data, *size, out, half, &out_size);
+        shardio_status status = (encode ? codec->encode : codec->decode)(chain->contexts[at], *data, *size, out, half, &out_size);
         *failed = codec;
         if (status == SHARDIO_OK && out_size > half) status = SHARDIO_ERR_CORRUPT;
         if (status != SHARDIO_OK) return status;
@@ -4627,6 +6443,12 @@ static shardio_p_type shardio_p_type_of(shardio_dtype dtype)
     return types[(unsigned)dtype < SHARDIO_DTYPE_COUNT ? (unsigned)dtype : 0];
 }
 
+/* Whether elements have lengths of their own. */
+static bool shardio_p_is_variable(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_STRING || dtype == SHARDIO_BYTES;
+}
+
 SHARDIO_API size_t shardio_dtype_size(shardio_dtype dtype)
 {
     return shardio_p_type_of(dtype).size;
@@ -4637,23 +6459,45 @@ SHARDIO_API const char *shardio_dtype_name(shardio_dtype dtype)
     return shardio_p_type_of(dtype).name;
 }
 
-static bool shardio_p_same(const char *a, const char *b)
+/* The number of bytes in the name of a raw type, "r16" has two; 0: it is none. */
+static uint32_t shardio_p_raw_bytes(const char *name)
 {
-    while (*a != 0 && *a == *b) a++, b++;
-    return *a == *b;
+    uint32_t bits = 0;
+    if (*name++ != 'r' || *name == '0') return 0;
+    for (; shardio_p_is_digit(*name) && bits < 1u << 24; name++) bits = bits * 10 + (uint32_t)(*name - '0');
+    return *name == 0 && bits % 8 == 0 ? bits / 8 : 0;
 }
 
 SHARDIO_API shardio_dtype shardio_dtype_from_name(const char *name)
 {
-    for (unsigned i = 1; i < SHARDIO_DTYPE_COUNT; i++)
-        if (name != NULL && shardio_p_same(name, shardio_p_type_of((shardio_dtype)i).name)) return (shardio_dtype)i;
+    for (unsigned i = 1; i < SHARDIO_DTYPE_COUNT && name != NULL; i++)
+        if (shardio_p_same(name, shardio_p_type_of((shardio_dtype)i).name)) return (shardio_dtype)i;
+    if (name != NULL && shardio_p_raw_bytes(name) > 0) return SHARDIO_RAW;
+    if (name != NULL && shardio_p_same(name, "variable_length_bytes")) return SHARDIO_BYTES;   /* zarr-python's name */
     return SHARDIO_DTYPE_UNSET;
 }
 
+/* Turns the bytes of each unit of 2, 4 or 8 around. */
 static void shardio_p_swap_units(uint8_t *to, const uint8_t *from, size_t bytes, size_t unit)
 {
-    for (size_t at = 0; at < bytes; at += unit)
-        for (size_t i = 0; i < unit; i++) to[at + i] = from[at + unit - 1 - i];
+    uint64_t x;
+    uint32_t y;
+    uint16_t z;
+    for (size_t at = 0; unit == 2 && at < bytes; at += 2) {
+        memcpy(&z, from + at, 2);
+        z = (uint16_t)(z << 8 | z >> 8);
+        memcpy(to + at, &z, 2);
+    }
+    for (size_t at = 0; unit == 4 && at < bytes; at += 4) {
+        memcpy(&y, from + at, 4);
+        y = y << 24 | (y & 0xFF00u) << 8 | (y >> 8 & 0xFF00u) | y >> 24;
+        memcpy(to + at, &y, 4);
+    }
+    for (size_t at = 0; unit == 8 && at < bytes; at += 8) {
+        memcpy(&x, from + at, 8);
+        x = shardio_p_swap64(x);
+        memcpy(to + at, &x, 8);
+    }
 }
 
 /* Copies elements, turning the bytes of each `unit` around if unit > 1. */
@@ -4673,6 +6517,80 @@ static void shardio_p_fill(uint8_t *to, size_t bytes, const uint8_t *element, si
         size_t n = done < bytes - done ? done : bytes - done;
         memcpy(to + done, to, n);
         done += n;
+    }
+}
+
+/* One element after the other, at steps of any length. */
+static void shardio_p_copy_spread(uint8_t *to, ptrdiff_t to_step, const uint8_t *from, ptrdiff_t from_step, uint64_t count,
+                                  size_t element, size_t unit)
+{
+    if (unit == 1 && element == 1) {
+        for (; count > 0; count--, to += to_step, from += from_step) *to = *from;
+    } else if (unit == 1 && element == 2) {
+        for (; count > 0; count--, to += to_step, from += from_step) memcpy(to, from, 2);
+    } else if (unit == 1 && element == 4) {
+        for (; count > 0; count--, to += to_step, from += from_step) memcpy(to, from, 4);
+    } else if (unit == 1 && element == 8) {
+        for (; count > 0; count--, to += to_step, from += from_step) memcpy(to, from, 8);
+    } else {
+        for (; count > 0; count--, to += to_step, from += from_step) shardio_p_copy_elements(to, from, element, unit);
+    }
+}
+
+/* A dimension of a box: how many, and the bytes to the next on both sides. */
+typedef struct shardio_p_axis {
+    uint64_t count;
+    ptrdiff_t to, from;
+} shardio_p_axis;
+
+/* The axes of a box, without those of one element, and with those that lie without gaps on both sides made one. */
+static uint32_t shardio_p_axes(shardio_p_axis *axes, const ptrdiff_t *to, const ptrdiff_t *from, const uint64_t *count, uint32_t ndim)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < ndim; i++) {
+        shardio_p_axis axis = {count[i], to[i], from[i]};
+        if (axis.count == 1) continue;
+        shardio_p_axis *before = n > 0 ? &axes[n - 1] : NULL;
+        if (before != NULL && before->to == axis.to * (ptrdiff_t)axis.count && before->from == axis.from * (ptrdiff_t)axis.count) {
+            before->count *= axis.count;
+            before->to = axis.to;
+            before->from = axis.from;
+        } else {
+            axes[n++] = axis;
+        }
+    }
+    return n;
+}
+
+/* Copies a box of elements; strides in bytes, of any sign. Source strides of 0 everywhere: one element, again and again.
+   The bytes of each `unit` are turned around if unit > 1. */
+static void shardio_p_copy_box(uint8_t *to, const ptrdiff_t *to_stride, const uint8_t *from, const ptrdiff_t *from_stride,
+                               const uint64_t *count, uint32_t ndim, size_t element, size_t unit)
+{
+    shardio_p_axis axes[SHARDIO_MAX_DIMS + 1];
+    uint64_t at[SHARDIO_MAX_DIMS + 1] = {0};
+    uint32_t n = shardio_p_axes(axes, to_stride, from_stride, count, ndim), i;
+    if (n == 0) {
+        axes[n].count = 1;
+        axes[n].to = axes[n].from = (ptrdiff_t)element;
+        n++;
+    }
+    const shardio_p_axis inner = axes[--n];
+    for (;;) {
+        if (inner.to != (ptrdiff_t)element) shardio_p_copy_spread(to, inner.to, from, inner.from, inner.count, element, unit);
+        else if (inner.from == (ptrdiff_t)element) shardio_p_copy_elements(to, from, (size_t)inner.count * element, unit);
+        else if (inner.from == 0 && unit == 1) shardio_p_fill(to, (size_t)inner.count * element, from, element);
+        else shardio_p_copy_spread(to, inner.to, from, inner.from, inner.count, element, unit);
+        for (i = n; i > 0; i--) {
+            const shardio_p_axis *axis = &axes[i - 1];
+            to += axis->to;
+            from += axis->from;
+            if (++at[i - 1] < axis->count) break;
+            to -= axis->to * (ptrdiff_t)axis->count;
+            from -= axis->from * (ptrdiff_t)axis->count;
+            at[i - 1] = 0;
+        }
+        if (i == 0) return;
     }
 }
 
@@ -4783,7 +6701,12 @@ static bool shardio_p_is_signed(shardio_dtype dtype)
 
 static bool shardio_p_is_float(shardio_dtype dtype)
 {
-    return dtype >= SHARDIO_FLOAT16;
+    return dtype >= SHARDIO_FLOAT16 && dtype <= SHARDIO_FLOAT64;
+}
+
+static bool shardio_p_is_complex(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_COMPLEX64 || dtype == SHARDIO_COMPLEX128;
 }
 
 /* An integer element as 64 bits, sign-extended. */
@@ -4795,11 +6718,43 @@ static uint64_t shardio_p_integer(const uint8_t *element, size_t size, bool is_s
     return value;
 }
 
-static void shardio_p_add_fill_value(shardio_text *text, shardio_dtype dtype, const uint8_t *element)
+/* Raw bytes are a list of numbers (core, "Fill value"). */
+static void shardio_p_add_byte_list(shardio_text *text, const uint8_t *bytes, size_t size)
+{
+    shardio_text_add(text, "[");
+    for (size_t i = 0; i < size; i++) {
+        shardio_text_add(text, i > 0 ? ", " : "");
+        shardio_text_add_uint64(text, bytes[i]);
+    }
+    shardio_text_add(text, "]");
+}
+
+static const char shardio_p_base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* Variable-length bytes are Base64 (extension "bytes", "Fill value"; RFC 4648). */
+static void shardio_p_add_base64(shardio_text *text, const uint8_t *bytes, size_t size)
+{
+    shardio_text_add(text, "\"");
+    for (size_t i = 0; i < size; i += 3) {
+        size_t n = size - i < 3 ? size - i : 3;
+        uint32_t group = (uint32_t)bytes[i] << 16 | (n > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) | (n > 2 ? bytes[i + 2] : 0u);
+        for (size_t k = 0; k < 4; k++)
+            shardio_text_add_bytes(text, k <= n ? &shardio_p_base64_digits[group >> (18 - 6 * k) & 63] : "=", 1);
+    }
+    shardio_text_add(text, "\"");
+}
+
+/* `size`: bytes of the element, for raw types. */
+static void shardio_p_add_fill_value(shardio_text *text, shardio_dtype dtype, const uint8_t *element, size_t size)
 {
     shardio_p_type type = shardio_p_type_of(dtype);
-    if (dtype == SHARDIO_BOOL) shardio_text_add(text, element[0] != 0 ? "true" : "false");
-    else if (dtype == SHARDIO_COMPLEX64 || dtype == SHARDIO_COMPLEX128) {
+    shardio_bytes variable;
+    if (shardio_p_is_variable(dtype)) memcpy(&variable, element, sizeof variable);
+    if (dtype == SHARDIO_STRING) shardio_p_add_string(text, (const char *)variable.data, variable.size);
+    else if (dtype == SHARDIO_BYTES) shardio_p_add_base64(text, (const uint8_t *)variable.data, variable.size);
+    else if (dtype == SHARDIO_RAW) shardio_p_add_byte_list(text, element, size);
+    else if (dtype == SHARDIO_BOOL) shardio_text_add(text, element[0] != 0 ? "true" : "false");
+    else if (shardio_p_is_complex(dtype)) {
         shardio_text_add(text, "[");
         shardio_p_add_float(text, element, type.unit);
         shardio_text_add(text, ", ");
@@ -4869,71 +6824,170 @@ static bool shardio_p_integer_from_json(shardio_json value, uint8_t *element, si
     return shardio_p_integer(element, size, is_signed) == bits;   /* it fitted */
 }
 
-static bool shardio_p_fill_from_json(shardio_json value, shardio_dtype dtype, uint8_t *element)
+/* A list of numbers below 256, or Base64 in a string without escapes; at most `capacity` bytes. `bytes` null: only checks. */
+static bool shardio_p_bytes_from_json(shardio_json value, uint8_t *bytes, size_t capacity, size_t *size)
+{
+    shardio_json item;
+    size_t at = 0;
+    uint64_t number;
+    uint32_t group = 0;
+    *size = 0;
+    if (shardio_json_kind(value) == '[') {
+        for (; shardio_json_next(value, &at, NULL, &item); (*size)++) {
+            if (*size == capacity || !shardio_json_uint64(item, &number) || number > 255) return false;
+            if (bytes != NULL) bytes[*size] = (uint8_t)number;
+        }
+        return true;
+    }
+    if (shardio_json_kind(value) != '"' || (value.size - 2) % 4 != 0) return false;
+    for (size_t i = 0; i + 2 < value.size; i++) {
+        const char *c = value.text + 1 + i;
+        size_t left = value.size - 2 - i;
+        uint32_t digit = 0;
+        if (*c == '=' && (left > 2 || (left == 2 && c[1] != '='))) return false;
+        while (*c != '=' && digit < 64 && shardio_p_base64_digits[digit] != *c) digit++;
+        if (digit == 64) return false;
+        group = group << 6 | digit;
+        if (i % 4 != 3) continue;
+        size_t n = *c != '=' ? 3 : c[-1] != '=' ? 2 : 1;
+        for (size_t k = 0; k < n; k++, (*size)++) {
+            if (*size == capacity) return false;
+            if (bytes != NULL) bytes[*size] = (uint8_t)(group >> (16 - 8 * k));
+        }
+        group = 0;
+    }
+    return true;
+}
+
+/* Not for the types of variable length. */
+static bool shardio_p_fill_from_json(shardio_json value, shardio_dtype dtype, uint8_t *element, size_t raw)
 {
     shardio_p_type type = shardio_p_type_of(dtype);
+    size_t size;
     bool truth;
     if (dtype == SHARDIO_BOOL) {
         if (!shardio_json_bool(value, &truth)) return false;
         element[0] = truth;
         return true;
     }
-    if (dtype == SHARDIO_COMPLEX64 || dtype == SHARDIO_COMPLEX128) return shardio_p_complex_from_json(value, element, type.unit);
+    if (dtype == SHARDIO_RAW) return shardio_p_bytes_from_json(value, element, raw, &size) && size == raw;
+    if (shardio_p_is_complex(dtype)) return shardio_p_complex_from_json(value, element, type.unit);
     if (shardio_p_is_float(dtype)) return shardio_p_float_from_json(value, element, type.size);
     return shardio_p_integer_from_json(value, element, type.size, shardio_p_is_signed(dtype));
 }
 
 /* -- what an array is, as its zarr.json says */
 
+enum {
+    SHARDIO_P_LEVELS = 8,                 /* grids inside one another */
+    SHARDIO_P_MOST_RAW = 256,             /* bytes of a raw element */
+    SHARDIO_P_MOST_METADATA = 16 << 20    /* bytes of a zarr.json, unless the options say otherwise */
+};
+
+/* What turns the elements of a chunk into bytes. */
+typedef enum shardio_p_packing { SHARDIO_P_PLAIN, SHARDIO_P_STRINGS, SHARDIO_P_SHARD } shardio_p_packing;
+
+/* How the chunks of one grid are encoded. Level 0 is what a key holds; where it is a shard, its chunks are level 1, and
+   so on. Extents are those of the array's dimensions; a transposition changes only the order in which elements and chunks
+   are stored, and one around a shard becomes part of the order of all levels inside. */
+typedef struct shardio_p_level {
+    shardio_p_packing packing;
+    bool in_order;                             /* order[] is 0, 1, 2 ... */
+    uint8_t order[SHARDIO_MAX_DIMS];           /* dimension i as stored is dimension order[i] of the array */
+    uint64_t extent[SHARDIO_MAX_DIMS];         /* elements */
+    uint64_t per[SHARDIO_MAX_DIMS];            /* shard: chunks of the next level along each dimension */
+    shardio_index_layout index;                /* shard */
+    size_t bytes;                              /* of the elements in memory */
+    shardio_p_chain chain;
+} shardio_p_level;
+
 typedef struct shardio_p_meta {
-    uint32_t ndim;
+    uint32_t ndim, level_count;
     shardio_dtype dtype;
     size_t element, unit;                      /* bytes; the unit is 1 if the machine's byte order is that of the file */
     uint64_t shape[SHARDIO_MAX_DIMS];
-    uint64_t chunk[SHARDIO_MAX_DIMS], shard[SHARDIO_MAX_DIMS];      /* elements */
+    uint64_t chunk[SHARDIO_MAX_DIMS], shard[SHARDIO_MAX_DIMS];      /* elements of what is gathered, and of a key */
     uint64_t per_shard[SHARDIO_MAX_DIMS];      /* chunks of a shard along each dimension */
     uint64_t grid[SHARDIO_MAX_DIMS];           /* chunks of the array; of an open first dimension: no end */
     uint64_t shard_grid[SHARDIO_MAX_DIMS];
     size_t chunk_bytes;                        /* decoded */
-    bool sharded, big_endian, key_v2;
+    bool sharded;                              /* keys hold shards whose chunks can be reached one by one */
+    bool big_endian, key_v2;
     char separator;
-    shardio_index_layout index;
-    uint8_t fill[16], stored_fill[16];         /* in the machine's byte order and in that of the file */
-    shardio_p_chain chain;
-    shardio_json names, attributes;            /* pieces of the text */
+    shardio_index_layout index;                /* of these shards; otherwise one chunk */
+    uint8_t fill[SHARDIO_P_MOST_RAW], stored_fill[SHARDIO_P_MOST_RAW];   /* in the machine's byte order and in the file's */
+    shardio_p_level levels[SHARDIO_P_LEVELS];
+    shardio_json names, attributes, fill_value, codec_list;         /* pieces of the text */
 } shardio_p_meta;
+
+/* The level whose chunks are gathered, encoded and read one by one. */
+static const shardio_p_level *shardio_p_chunk_level(const shardio_p_meta *m)
+{
+    return &m->levels[m->sharded ? 1 : 0];
+}
+
+/* Whether such a chunk is stored as the bytes of its elements. */
+static bool shardio_p_stored_as_is(const shardio_p_meta *m)
+{
+    const shardio_p_level *level = shardio_p_chunk_level(m);
+    return level->packing == SHARDIO_P_PLAIN && level->in_order && level->chain.count == 0;
+}
 
 static uint64_t shardio_p_divide_up(uint64_t a, uint64_t b)
 {
     return a / b + (a % b != 0);
 }
 
-/* Everything that follows from type, shape, chunk and shard. Null: fine; otherwise what is wrong. */
+/* Everything that follows from the extents and packing of a level. Null: fine; otherwise what is wrong. */
+static const char *shardio_p_level_derive(const shardio_p_meta *m, uint32_t k, shardio_p_level *level)
+{
+    uint64_t bytes = m->element, chunks = 1;
+    level->in_order = true;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        level->in_order = level->in_order && level->order[i] == i;
+        if (level->extent[i] == 0) return "a chunk or shard extent is 0";
+        if (!shardio_p_multiply(bytes, level->extent[i], &bytes)) return "a chunk of more than 2^64 bytes";
+        if (level->packing != SHARDIO_P_SHARD) continue;
+        const uint64_t inner = m->levels[k + 1].extent[i];
+        if (inner == 0) return "a chunk or shard extent is 0";
+        if (level->extent[i] % inner != 0) return "the shard is not a whole number of chunks";
+        level->per[i] = level->extent[i] / inner;
+        if (!shardio_p_multiply(chunks, level->per[i], &chunks)) return "a shard of more than 2^64 chunks";
+    }
+    if (level->packing == SHARDIO_P_SHARD && (chunks > (uint64_t)INT64_MAX / 64 || chunks > SIZE_MAX / 64))
+        return "a shard whose index no memory holds";
+    level->index.chunks = chunks;
+    bool held = level->packing != SHARDIO_P_SHARD || k > 0 || level->chain.count > 0;   /* as a whole, at times */
+    if (held && (bytes > SIZE_MAX / 4 || bytes > (uint64_t)INT64_MAX / 4)) return "a chunk that no memory holds";
+    level->bytes = (size_t)bytes;
+    return NULL;
+}
+
+/* Everything that follows from type, shape and levels. */
 static const char *shardio_p_meta_derive(shardio_p_meta *m, bool open_ended)
 {
-    uint64_t elements = 1, chunk_bytes, chunks = 1;
+    uint64_t elements = 1;
     shardio_p_type type = shardio_p_type_of(m->dtype);
-    m->element = type.size;
-    chunk_bytes = type.size;
     m->unit = m->big_endian == shardio_p_machine_is_big() ? 1 : type.unit;
     shardio_p_copy_elements(m->stored_fill, m->fill, m->element, m->unit);
+    for (uint32_t k = 0; k < m->level_count; k++) {
+        const char *wrong = shardio_p_level_derive(m, k, &m->levels[k]);
+        if (wrong != NULL) return wrong;
+    }
+    m->sharded = m->levels[0].packing == SHARDIO_P_SHARD && m->levels[0].chain.count == 0;
+    memcpy(m->shard, m->levels[0].extent, sizeof m->shard);
+    memcpy(m->chunk, shardio_p_chunk_level(m)->extent, sizeof m->chunk);
+    m->chunk_bytes = shardio_p_chunk_level(m)->bytes;
+    m->index = m->levels[0].index;
+    if (!m->sharded) m->index.chunks = 1;
     for (uint32_t i = 0; i < m->ndim; i++) {
         bool endless = i == 0 && open_ended && m->shape[0] == SHARDIO_UNLIMITED;
-        if (m->chunk[i] == 0 || m->shard[i] == 0) return "a chunk or shard extent is 0";
-        if (m->shard[i] % m->chunk[i] != 0) return "the shard is not a whole number of chunks";
         if (!shardio_p_multiply(elements, shardio_p_max(1, m->shape[i]), &elements)) return "more than 2^64 elements";
-        if (!shardio_p_multiply(chunk_bytes, m->chunk[i], &chunk_bytes)) return "a chunk of more than 2^64 bytes";
-        m->per_shard[i] = m->shard[i] / m->chunk[i];
-        if (!shardio_p_multiply(chunks, m->per_shard[i], &chunks)) return "a shard of more than 2^64 chunks";
+        m->per_shard[i] = m->sharded ? m->levels[0].per[i] : 1;
         m->grid[i] = endless ? UINT64_MAX : shardio_p_divide_up(m->shape[i], m->chunk[i]);
         m->shard_grid[i] = endless ? UINT64_MAX : shardio_p_divide_up(m->shape[i], m->shard[i]);
     }
-    if (!shardio_p_multiply(elements, type.size, &elements)) return "more than 2^64 bytes";
-    if (chunk_bytes > SIZE_MAX / 4 || chunk_bytes > (uint64_t)INT64_MAX / 4) return "a chunk that no memory holds";
-    if (m->sharded && (chunks > (uint64_t)INT64_MAX / 64 || chunks > SIZE_MAX / 64)) return "a shard whose index no memory holds";
-    m->chunk_bytes = (size_t)chunk_bytes;
-    m->index.chunks = m->sharded ? chunks : 1;
-    return NULL;
+    return shardio_p_multiply(elements, m->element, &elements) ? NULL : "more than 2^64 bytes";
 }
 
 /* -- writing zarr.json */
@@ -4954,34 +7008,52 @@ static void shardio_p_add_bytes_codec(shardio_text *text, bool big)
     shardio_text_add(text, big ? "\"big\"}}" : "\"little\"}}");
 }
 
-/* The codecs of a chunk: bytes, then those of the chain. */
-static void shardio_p_add_chunk_codecs(shardio_text *text, const shardio_p_meta *m)
+/* What turns elements into bytes. */
+static void shardio_p_add_packing(shardio_text *text, const shardio_p_meta *m)
+{
+    if (m->dtype == SHARDIO_STRING) shardio_text_add(text, "{\"name\": \"vlen-utf8\"}");
+    else if (m->dtype == SHARDIO_BYTES) shardio_text_add(text, "{\"name\": \"vlen-bytes\"}");
+    else shardio_p_add_bytes_codec(text, m->big_endian);
+}
+
+/* The codecs of a chunk: a transposition, what makes bytes, then those of the options. */
+static void shardio_p_add_chunk_codecs(shardio_text *text, const shardio_p_meta *m, const shardio_array_options *o)
 {
     shardio_text_add(text, "[");
-    shardio_p_add_bytes_codec(text, m->big_endian);
-    for (uint32_t i = 0; i < m->chain.count; i++) {
-        const shardio_codec *codec = m->chain.codecs[i];
+    if (o->transpose != NULL) {
+        uint64_t order[SHARDIO_MAX_DIMS];
+        for (uint32_t i = 0; i < m->ndim; i++) order[i] = o->transpose[i];
+        shardio_text_add(text, "{\"name\": \"transpose\", \"configuration\": {\"order\": ");
+        shardio_p_add_extents(text, order, m->ndim);
+        shardio_text_add(text, "}}, ");
+    }
+    shardio_p_add_packing(text, m);
+    for (uint32_t i = 0; i < SHARDIO_MAX_CODECS && o->codecs[i] != NULL; i++) {
         shardio_text_add(text, ", {\"name\": ");
-        shardio_text_add_string(text, codec->name);
-        if (codec->configuration != NULL) {
+        shardio_text_add_string(text, o->codecs[i]->name);
+        if (o->codecs[i]->configuration != NULL) {
             shardio_text_add(text, ", \"configuration\": ");
-            shardio_text_add(text, codec->configuration);
+            shardio_text_add(text, o->codecs[i]->configuration);
         }
         shardio_text_add(text, "}");
     }
     shardio_text_add(text, "]");
 }
 
-static void shardio_p_add_codecs(shardio_text *text, const shardio_p_meta *m)
+static void shardio_p_add_codecs(shardio_text *text, const shardio_p_meta *m, const shardio_array_options *o)
 {
-    if (!m->sharded) {
-        shardio_p_add_chunk_codecs(text, m);
+    if (o->codec_list != NULL) {
+        shardio_text_add(text, o->codec_list);
+        return;
+    }
+    if (m->level_count == 1) {
+        shardio_p_add_chunk_codecs(text, m, o);
         return;
     }
     shardio_text_add(text, "[{\"name\": \"sharding_indexed\", \"configuration\": {\n    \"chunk_shape\": ");
     shardio_p_add_extents(text, m->chunk, m->ndim);
     shardio_text_add(text, ",\n    \"codecs\": ");
-    shardio_p_add_chunk_codecs(text, m);
+    shardio_p_add_chunk_codecs(text, m, o);
     shardio_text_add(text, ",\n    \"index_codecs\": [");
     shardio_p_add_bytes_codec(text, m->index.big_endian);
     if (!m->index.no_checksum) shardio_text_add(text, ", {\"name\": \"crc32c\"}");
@@ -4989,19 +7061,41 @@ static void shardio_p_add_codecs(shardio_text *text, const shardio_p_meta *m)
     shardio_text_add(text, m->index.at_start ? "\"start\"}}]" : "\"end\"}}]");
 }
 
+static void shardio_p_add_data_type(shardio_text *text, const shardio_p_meta *m)
+{
+    if (m->dtype != SHARDIO_RAW) {
+        shardio_text_add_string(text, shardio_dtype_name(m->dtype));
+        return;
+    }
+    shardio_text_add(text, "\"r");
+    shardio_text_add_uint64(text, 8 * (uint64_t)m->element);
+    shardio_text_add(text, "\"");
+}
+
+static void shardio_p_add_key_encoding(shardio_text *text, const shardio_p_meta *m)
+{
+    char separator[2] = {m->separator, 0};
+    shardio_text_add(text, ",\n  \"chunk_key_encoding\": {\"name\": ");
+    shardio_text_add(text, m->key_v2 ? "\"v2\"" : "\"default\"");
+    shardio_text_add(text, ", \"configuration\": {\"separator\": ");
+    shardio_text_add_string(text, separator);
+    shardio_text_add(text, "}}");
+}
+
 static void shardio_p_add_array_json(shardio_text *text, const shardio_p_meta *m, const shardio_array_options *options)
 {
     shardio_text_add(text, "{\n  \"zarr_format\": 3,\n  \"node_type\": \"array\",\n  \"shape\": ");
     shardio_p_add_extents(text, m->shape, m->ndim);
     shardio_text_add(text, ",\n  \"data_type\": ");
-    shardio_text_add_string(text, shardio_dtype_name(m->dtype));
+    shardio_p_add_data_type(text, m);
     shardio_text_add(text, ",\n  \"chunk_grid\": {\"name\": \"regular\", \"configuration\": {\"chunk_shape\": ");
     shardio_p_add_extents(text, m->shard, m->ndim);
-    shardio_text_add(text, "}},\n  \"chunk_key_encoding\": {\"name\": \"default\", \"configuration\": {\"separator\": \"/\"}},"
-                           "\n  \"fill_value\": ");
-    shardio_p_add_fill_value(text, m->dtype, m->fill);
+    shardio_text_add(text, "}}");
+    shardio_p_add_key_encoding(text, m);
+    shardio_text_add(text, ",\n  \"fill_value\": ");
+    shardio_p_add_fill_value(text, m->dtype, m->fill, m->element);
     shardio_text_add(text, ",\n  \"codecs\": ");
-    shardio_p_add_codecs(text, m);
+    shardio_p_add_codecs(text, m, options);
     shardio_text_add(text, ",\n  \"attributes\": ");
     shardio_text_add(text, options->attributes != NULL ? options->attributes : "{}");
     if (options->dimension_names != NULL) {
@@ -5074,15 +7168,24 @@ static const char *shardio_p_read_shape(shardio_p_meta *m, shardio_json root)
     return shardio_p_read_extents_json(shardio_json_member(root, "shape"), m->shape, &m->ndim);
 }
 
+/* "uint8", "r16", or an object with a name; zarr-python's raw_bytes says its size in the configuration. */
 static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root, shardio_p_trouble *trouble)
 {
     char name[64];
-    shardio_json value = shardio_json_member(root, "data_type");
+    uint64_t raw = 0;
+    shardio_json value = shardio_json_member(root, "data_type"), configuration;
     if (shardio_json_kind(value) != '"' && shardio_json_kind(value) != '{') return "missing, or no type";
-    if (shardio_json_string(value, name, sizeof name)) m->dtype = shardio_dtype_from_name(name);
-    if (m->dtype != SHARDIO_DTYPE_UNSET) return NULL;
-    trouble->status = SHARDIO_ERR_UNSUPPORTED;
-    return "not a type that this version reads";
+    const char *wrong = shardio_p_read_named(value, name, sizeof name, &configuration);
+    if (wrong != NULL && shardio_json_kind(value) == '{') return wrong;
+    if (wrong == NULL) m->dtype = shardio_dtype_from_name(name);
+    if (m->dtype == SHARDIO_RAW) raw = shardio_p_raw_bytes(name);
+    if (wrong == NULL && shardio_p_same(name, "raw_bytes") &&
+        shardio_json_uint64(shardio_json_member(configuration, "length_bytes"), &raw) && raw > 0)
+        m->dtype = SHARDIO_RAW;
+    m->element = m->dtype == SHARDIO_RAW ? (size_t)shardio_p_min(raw, SIZE_MAX / 2) : shardio_dtype_size(m->dtype);
+    if (m->dtype != SHARDIO_DTYPE_UNSET && m->element <= SHARDIO_P_MOST_RAW) return NULL;
+    trouble->status = m->dtype != SHARDIO_DTYPE_UNSET ? SHARDIO_ERR_LIMIT : SHARDIO_ERR_UNSUPPORTED;
+    return m->dtype != SHARDIO_DTYPE_UNSET ? "elements of more than 256 bytes" : "not a type that this version reads";
 }
 
 static const char *shardio_p_read_grid(shardio_p_meta *m, shardio_json root, shardio_p_trouble *trouble)
@@ -5096,9 +7199,8 @@ static const char *shardio_p_read_grid(shardio_p_meta *m, shardio_json root, sha
         trouble->status = SHARDIO_ERR_UNSUPPORTED;
         return "only the regular grid is";
     }
-    wrong = shardio_p_read_extents_json(shardio_json_member(configuration, "chunk_shape"), m->shard, &ndim);
+    wrong = shardio_p_read_extents_json(shardio_json_member(configuration, "chunk_shape"), m->levels[0].extent, &ndim);
     if (wrong != NULL) return wrong;
-    memcpy(m->chunk, m->shard, sizeof m->chunk);
     return ndim == m->ndim ? NULL : "another number of dimensions than the shape";
 }
 
@@ -5123,11 +7225,26 @@ static const char *shardio_p_read_key_encoding(shardio_p_meta *m, shardio_json r
     return NULL;
 }
 
+/* Whether a JSON string holds U+0000. */
+static bool shardio_p_has_zero(shardio_json value)
+{
+    uint32_t code = 1;
+    for (size_t at = 1, n; at + 1 < value.size && code != 0; at += n)
+        if ((n = shardio_p_escape(value.text + at, value.size - at, &code)) == 0) n = 1;
+    return code == 0;
+}
+
 static const char *shardio_p_read_fill(shardio_p_meta *m, shardio_json root)
 {
     shardio_json value = shardio_json_member(root, "fill_value");
+    size_t size;
+    bool right;
+    m->fill_value = value;
     if (shardio_json_kind(value) == 0) return "missing";
-    return shardio_p_fill_from_json(value, m->dtype, m->fill) ? NULL : "not a value of the array's type";
+    if (m->dtype == SHARDIO_STRING) right = shardio_json_kind(value) == '"' && !shardio_p_has_zero(value);
+    else if (m->dtype == SHARDIO_BYTES) right = shardio_p_bytes_from_json(value, NULL, SIZE_MAX, &size);
+    else right = shardio_p_fill_from_json(value, m->dtype, m->fill, m->element);
+    return right ? NULL : "not a value of the array's type";
 }
 
 /* The endian member of a bytes codec; elements of one byte need none. */
@@ -5139,12 +7256,12 @@ static const char *shardio_p_read_endian(shardio_json configuration, size_t unit
     return "the bytes codec does not say little or big";
 }
 
-/* Codecs known here: our own and those in the options. */
+/* Codecs known here: those in the options and our own. */
 static const shardio_codec *shardio_p_find_codec(const char *name, const shardio_array_options *options)
 {
     for (size_t i = 0; options != NULL && i < SHARDIO_MAX_CODECS && options->codecs[i] != NULL; i++)
         if (shardio_p_same(name, options->codecs[i]->name)) return options->codecs[i];
-    return shardio_p_same(name, "crc32c") ? shardio_codec_crc32c() : NULL;
+    return shardio_p_own_codec(name);
 }
 
 static const char *shardio_p_codec_trouble(shardio_p_trouble *trouble, const char *name, shardio_status status,
@@ -5157,49 +7274,64 @@ static const char *shardio_p_codec_trouble(shardio_p_trouble *trouble, const cha
     return reason;
 }
 
-/* The codecs of a chunk: bytes, then known bytes-to-bytes codecs. */
-static const char *shardio_p_read_chunk_codecs(shardio_p_meta *m, shardio_json list, const shardio_array_options *options,
-                                               shardio_p_trouble *trouble)
+/* A transposition behind those before: `order` says how the dimensions are stored so far (codec "transpose"). */
+static const char *shardio_p_read_transpose(const shardio_p_meta *m, shardio_json configuration, uint8_t *order)
 {
-    char name[64];
-    shardio_json value, configuration;
-    size_t at = 0;
-    int i = 0;
-    if (shardio_json_kind(list) != '[') return "the list of codecs is missing";
-    m->chain.count = 0;
-    for (; shardio_json_next(list, &at, NULL, &value); i++) {
-        const char *wrong = shardio_p_read_named(value, name, sizeof name, &configuration);
-        if (wrong != NULL) return wrong;
-        const shardio_codec *codec = shardio_p_find_codec(name, options);
-        if (shardio_p_same(name, "bytes") && i == 0) {
-            wrong = shardio_p_read_endian(configuration, shardio_p_type_of(m->dtype).unit, &m->big_endian);
-            if (wrong != NULL) return wrong;
-        } else if (codec == NULL || i == 0) {
-            return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "this program does not know it here");
-        } else if (m->chain.count == SHARDIO_MAX_CODECS) {
-            return "more than 8 codecs";
-        } else {
-            m->chain.codecs[m->chain.count++] = codec;
-        }
+    uint64_t wanted[SHARDIO_MAX_DIMS];
+    uint8_t before[SHARDIO_MAX_DIMS];
+    uint32_t ndim = 0, seen = 0;
+    if (shardio_p_read_extents_json(shardio_json_member(configuration, "order"), wanted, &ndim) != NULL || ndim != m->ndim)
+        return "the order of a transpose codec is no list of all dimensions";
+    memcpy(before, order, sizeof before);
+    for (uint32_t i = 0; i < ndim; i++) {
+        if (wanted[i] >= ndim || (seen >> wanted[i] & 1) != 0) return "the order of a transpose codec is no permutation";
+        seen |= (uint32_t)1 << wanted[i];
+        order[i] = before[wanted[i]];
     }
-    return i > 0 ? NULL : "the list of codecs is empty";
+    return NULL;
+}
+
+static const char *shardio_p_read_chain_codec(shardio_p_chain *chain, const char *name, shardio_json configuration,
+                                              const shardio_array_options *options, shardio_p_trouble *trouble)
+{
+    const shardio_codec *codec = shardio_p_find_codec(name, options);
+    const char *macro = shardio_p_codec_macro(name);
+    if (codec == NULL)
+        return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, macro != NULL ? macro : "this program does not know it here");
+    if (chain->count == SHARDIO_MAX_CODECS) return "more than 8 codecs";
+    chain->configurations[chain->count] = configuration;
+    chain->codecs[chain->count++] = codec;
+    return NULL;
+}
+
+/* What turns elements into bytes, if the codec is one that does. */
+static const char *shardio_p_read_packing(shardio_p_meta *m, shardio_p_level *level, const char *name,
+                                          shardio_json configuration, shardio_p_trouble *trouble)
+{
+    const char *fits = m->dtype == SHARDIO_STRING ? "vlen-utf8" : m->dtype == SHARDIO_BYTES ? "vlen-bytes" : "bytes";
+    bool known = shardio_p_same(name, "bytes") || shardio_p_same(name, "vlen-utf8") || shardio_p_same(name, "vlen-bytes");
+    if (!known) return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "this program does not know it here");
+    if (!shardio_p_same(name, fits)) return "the codec that makes bytes of elements does not fit the data type";
+    level->packing = shardio_p_is_variable(m->dtype) ? SHARDIO_P_STRINGS : SHARDIO_P_PLAIN;
+    if (level->packing == SHARDIO_P_STRINGS) return NULL;
+    return shardio_p_read_endian(configuration, shardio_p_type_of(m->dtype).unit, &m->big_endian);
 }
 
 /* The codecs of an index keep its size: bytes, and crc32c or nothing (codec specification "sharding_indexed"). */
-static const char *shardio_p_read_index_codecs(shardio_p_meta *m, shardio_json list, shardio_p_trouble *trouble)
+static const char *shardio_p_read_index_codecs(shardio_index_layout *layout, shardio_json list, shardio_p_trouble *trouble)
 {
     char name[64];
     shardio_json value, configuration;
     size_t at = 0;
     int i = 0;
     if (shardio_json_kind(list) != '[') return "the list of index_codecs is missing";
-    m->index.no_checksum = true;
+    layout->no_checksum = true;
     for (; shardio_json_next(list, &at, NULL, &value); i++) {
         const char *wrong = shardio_p_read_named(value, name, sizeof name, &configuration);
         if (wrong == NULL && i == 0 && shardio_p_same(name, "bytes")) {
-            wrong = shardio_p_read_endian(configuration, 8, &m->index.big_endian);
+            wrong = shardio_p_read_endian(configuration, 8, &layout->big_endian);
         } else if (wrong == NULL && i == 1 && shardio_p_same(name, "crc32c")) {
-            m->index.no_checksum = false;
+            layout->no_checksum = false;
         } else if (wrong == NULL) {
             return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "not supported for the index of a shard");
         }
@@ -5208,36 +7340,77 @@ static const char *shardio_p_read_index_codecs(shardio_p_meta *m, shardio_json l
     return i > 0 ? NULL : "the list of index_codecs is empty";
 }
 
-static const char *shardio_p_read_sharding(shardio_p_meta *m, shardio_json configuration,
-                                           const shardio_array_options *options, shardio_p_trouble *trouble)
+/* A shard: the extents of its chunks are those of the next level. *inner is the list of their codecs. */
+static const char *shardio_p_read_sharding(shardio_p_meta *m, uint32_t k, shardio_json configuration, shardio_json *inner,
+                                           shardio_p_trouble *trouble)
 {
+    uint64_t extents[SHARDIO_MAX_DIMS];
     uint32_t ndim = 0;
+    shardio_p_level *level = &m->levels[k];
     shardio_json location = shardio_json_member(configuration, "index_location");
-    const char *wrong = shardio_p_read_extents_json(shardio_json_member(configuration, "chunk_shape"), m->chunk, &ndim);
+    if (k + 1 == SHARDIO_P_LEVELS) {
+        trouble->status = SHARDIO_ERR_LIMIT;
+        return "more than 7 shards inside one another";
+    }
+    const char *wrong = shardio_p_read_extents_json(shardio_json_member(configuration, "chunk_shape"), extents, &ndim);
     if (wrong != NULL) return wrong;
     if (ndim != m->ndim) return "the inner chunk has another number of dimensions than the shape";
-    m->sharded = true;
-    m->index.at_start = shardio_json_is(location, "start");
-    if (!m->index.at_start && shardio_json_kind(location) != 0 && !shardio_json_is(location, "end"))
+    for (uint32_t i = 0; i < ndim; i++) m->levels[k + 1].extent[level->order[i]] = extents[i];
+    memcpy(m->levels[k + 1].order, level->order, sizeof level->order);
+    level->packing = SHARDIO_P_SHARD;
+    level->index.at_start = shardio_json_is(location, "start");
+    if (!level->index.at_start && shardio_json_kind(location) != 0 && !shardio_json_is(location, "end"))
         return "index_location is neither start nor end";
-    wrong = shardio_p_read_index_codecs(m, shardio_json_member(configuration, "index_codecs"), trouble);
-    return wrong != NULL ? wrong : shardio_p_read_chunk_codecs(m, shardio_json_member(configuration, "codecs"), options, trouble);
+    *inner = shardio_json_member(configuration, "codecs");
+    if (shardio_json_kind(*inner) != '[') return "the list of codecs is missing";
+    return shardio_p_read_index_codecs(&level->index, shardio_json_member(configuration, "index_codecs"), trouble);
+}
+
+/* The codecs of one level: transpositions, one that makes bytes, then bytes to bytes. *inner: the list of the next level,
+   absent at the last. */
+static const char *shardio_p_read_level(shardio_p_meta *m, uint32_t k, shardio_json list, shardio_json *inner,
+                                        const shardio_array_options *options, shardio_p_trouble *trouble)
+{
+    char name[64];
+    shardio_json value, configuration;
+    shardio_p_level *level = &m->levels[k];
+    size_t at = 0;
+    bool packed = false;
+    inner->text = NULL;
+    if (shardio_json_kind(list) != '[') return "the list of codecs is missing";
+    while (shardio_json_next(list, &at, NULL, &value)) {
+        const char *wrong = shardio_p_read_named(value, name, sizeof name, &configuration);
+        if (wrong != NULL) return wrong;
+        if (packed) wrong = shardio_p_read_chain_codec(&level->chain, name, configuration, options, trouble);
+        else if (shardio_p_same(name, "transpose")) wrong = shardio_p_read_transpose(m, configuration, level->order);
+        else if (shardio_p_same(name, "sharding_indexed")) wrong = shardio_p_read_sharding(m, k, configuration, inner, trouble);
+        else wrong = shardio_p_read_packing(m, level, name, configuration, trouble);
+        if (wrong != NULL) return wrong;
+        packed = !shardio_p_same(name, "transpose");
+    }
+    return packed ? NULL : "no codec makes bytes of the elements";
+}
+
+/* The list of codecs of an array whose outermost extents are known, level by level. */
+static const char *shardio_p_read_codec_list(shardio_p_meta *m, shardio_json list, const shardio_array_options *options,
+                                             shardio_p_trouble *trouble)
+{
+    m->codec_list = list;
+    for (uint8_t i = 0; i < m->ndim; i++) m->levels[0].order[i] = i;
+    for (m->level_count = 0; list.text != NULL; m->level_count++) {
+        shardio_json inner;
+        const char *wrong = shardio_p_read_level(m, m->level_count, list, &inner, options, trouble);
+        if (wrong != NULL) return wrong;
+        list = inner;
+    }
+    return NULL;
 }
 
 static const char *shardio_p_read_codecs(shardio_p_meta *m, shardio_json root, const shardio_array_options *options,
                                          shardio_p_trouble *trouble)
 {
-    char name[64];
-    shardio_json list = shardio_json_member(root, "codecs"), first, second, configuration;
-    size_t at = 0;
-    if (shardio_json_kind(list) != '[' || !shardio_json_next(list, &at, NULL, &first)) return "missing or empty";
-    const char *wrong = shardio_p_read_named(first, name, sizeof name, &configuration);
-    if (wrong != NULL) return wrong;
-    if (!shardio_p_same(name, "sharding_indexed")) return shardio_p_read_chunk_codecs(m, list, options, trouble);
-    wrong = shardio_p_read_sharding(m, configuration, options, trouble);
-    if (wrong != NULL || !shardio_json_next(list, &at, NULL, &second)) return wrong;
-    wrong = shardio_p_read_named(second, name, sizeof name, &configuration);
-    return wrong != NULL ? wrong : shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "not supported outside of shards");
+    shardio_json list = shardio_json_member(root, "codecs");
+    return list.text != NULL ? shardio_p_read_codec_list(m, list, options, trouble) : "missing";
 }
 
 static const char *shardio_p_read_names(shardio_p_meta *m, shardio_json root)
@@ -5385,8 +7558,22 @@ typedef struct shardio_p_plan {
     uint64_t chunks;          /* in a full batch */
     uint64_t flights;
     size_t gap;               /* room between the shards of a batch, so that each lines up with its file; or 0 */
-    size_t block, buffer, rows, index, names, key, text, strings, half;   /* bytes */
+    size_t block, buffer, rows, index, names, key, text, strings;   /* bytes */
+    size_t packed[SHARDIO_P_LEVELS], coded[SHARDIO_P_LEVELS];       /* bytes of the rooms of each level */
 } shardio_p_plan;
+
+/* Memory that is kept from one use to the next. What is a part of a larger piece is not given back by itself. */
+typedef struct shardio_p_room {
+    uint8_t *memory;
+    size_t size;
+    bool carved;
+} shardio_p_room;
+
+/* A piece of memory for the contents of variable-length elements. */
+typedef struct shardio_p_pool {
+    struct shardio_p_pool *next;
+    size_t size;
+} shardio_p_pool;
 
 /* The shard readers that are kept open. */
 typedef struct shardio_p_kept {
@@ -5395,7 +7582,7 @@ typedef struct shardio_p_kept {
     uint64_t used;           /* when, for throwing out the one that was not used longest; 0: empty */
 } shardio_p_kept;
 
-typedef enum shardio_p_mode { SHARDIO_P_BROKEN, SHARDIO_P_WRITING, SHARDIO_P_READING } shardio_p_mode;
+typedef enum shardio_p_mode { SHARDIO_P_BROKEN, SHARDIO_P_WRITING, SHARDIO_P_READING } shardio_p_mode;   /* changing reads, too */
 
 struct shardio_array {
     shardio_error error;
@@ -5419,7 +7606,7 @@ struct shardio_array {
     uint64_t drop_behind, checkpoint_every;
     shardio_accounting *report;              /* the caller's, for finish; or null */
     bool skip_fill, claimed, checkpointed, store_was_empty, published, groups_written, resuming;
-    uint8_t *rows, *staging, *scratch, *small_names;
+    uint8_t *rows, *staging, *small_names;
     shardio_arena small_arena;               /* hands out small_names to the store, for one file at a time */
     shardio_allocator small_allocator;
     shardio_p_flight *flights;
@@ -5432,11 +7619,21 @@ struct shardio_array {
     uint64_t saved;                          /* elements of this batch that the last checkpoint handed over */
     uint64_t total, frame, limit;            /* elements appended, in a frame, and at most */
     uint64_t published_total, since_checkpoint;
+    /* a room for each level: what was read or put together, and what codecs make of it */
+    shardio_p_room packed[SHARDIO_P_LEVELS], coded[SHARDIO_P_LEVELS];
+    shardio_p_room whole;                    /* the elements of one chunk, in the order of the array */
+    shardio_p_room variable;                 /* a chunk of variable-length elements, packed */
+    shardio_p_pool *pool;                    /* contents of variable-length elements: of this batch, of the last read */
     /* reading */
     shardio_p_kept *kept;
+    shardio_p_kept *last;                    /* the one used last, or null */
     uint64_t clock;
-    uint8_t *buffer, *decoded;
-    size_t buffer_size, decoded_size, read_memory;
+    size_t read_memory, index_memory, decoded_limit, metadata_limit;
+    bool unbuffered;
+    /* changing */
+    bool changing, rewrite;
+    uint32_t dead_percent;
+    shardio_p_room buffer, index_room, staging_room, found;   /* what is read; a writer's index and buffer; keys found */
 };
 
 /* The handle that there is when there is no memory for one: the first members of an array, of which nothing else is
@@ -5565,49 +7762,121 @@ static shardio_status shardio_p_check_object(const char *text, const char *optio
     return SHARDIO_ERR_ARGUMENT;
 }
 
-static shardio_status shardio_p_take_codecs(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
+/* Codecs of the caller's are complete, and their configurations JSON. */
+static shardio_status shardio_p_check_codecs(const shardio_array_options *o, shardio_error *error)
 {
     shardio_status status = SHARDIO_OK;
     for (uint32_t i = 0; i < SHARDIO_MAX_CODECS && o->codecs[i] != NULL && status == SHARDIO_OK; i++) {
         const shardio_codec *codec = o->codecs[i];
-        if (codec->name == NULL || codec->bound == NULL || codec->encode == NULL || codec->decode == NULL)
+        if (codec->name == NULL || codec->bound == NULL || codec->encode == NULL || codec->decode == NULL ||
+            (codec->begin == NULL) != (codec->end == NULL))
             return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option codecs", "a codec lacks its name or a function");
         status = shardio_p_check_object(codec->configuration, "option codecs, a configuration", error);
-        m->chain.codecs[m->chain.count++] = codec;
     }
     return status;
 }
 
-static shardio_status shardio_p_meta_from_options(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
+/* The levels that chunk, shard, transpose, index_... and codecs say. */
+static const char *shardio_p_levels_from_options(shardio_p_meta *m, const shardio_array_options *o, bool sharded)
 {
-    memset(m, 0, sizeof *m);
-    if (o == NULL) return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options", "there are none");
-    if (o->ndim < 1 || o->ndim > SHARDIO_MAX_DIMS)
-        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option ndim", "an array has 1 to 32 dimensions");
-    m->ndim = o->ndim;
+    uint8_t order[SHARDIO_MAX_DIMS];
+    uint32_t seen = 0;
+    for (uint8_t i = 0; i < m->ndim; i++) {
+        order[i] = o->transpose != NULL ? o->transpose[i] : i;
+        if (order[i] >= m->ndim || (seen >> order[i] & 1) != 0) return "the option transpose is no permutation";
+        seen |= (uint32_t)1 << order[i];
+        m->levels[0].order[i] = i;
+    }
+    m->level_count = sharded ? 2 : 1;
+    shardio_p_level *chunk = &m->levels[m->level_count - 1];
+    memcpy(chunk->order, order, sizeof order);
+    memcpy(chunk->extent, o->chunk, sizeof chunk->extent);
+    chunk->packing = shardio_p_is_variable(m->dtype) ? SHARDIO_P_STRINGS : SHARDIO_P_PLAIN;
+    for (; chunk->chain.count < SHARDIO_MAX_CODECS && o->codecs[chunk->chain.count] != NULL; chunk->chain.count++) {
+        chunk->chain.codecs[chunk->chain.count] = o->codecs[chunk->chain.count];
+    }
+    if (!sharded) return NULL;
+    m->levels[0].packing = SHARDIO_P_SHARD;
+    m->levels[0].index.at_start = o->index_at_start;
+    m->levels[0].index.big_endian = o->index_big_endian;
+    m->levels[0].index.no_checksum = o->index_no_checksum;
+    return NULL;
+}
+
+/* A list of codecs that the caller wrote. */
+static shardio_status shardio_p_levels_from_list(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
+{
+    shardio_p_trouble trouble;
+    shardio_json list;
+    memset(&trouble, 0, sizeof trouble);
+    shardio_status status = shardio_json_parse(o->codec_list, shardio_p_length(o->codec_list), &list, error);
+    if (status != SHARDIO_OK) {
+        if (error != NULL) shardio_p_set_subject(error, "option codec_list");
+        return status;
+    }
+    const char *wrong = shardio_p_read_codec_list(m, list, o, &trouble);
+    if (wrong == NULL) return SHARDIO_OK;
+    return shardio_p_option(error, trouble.status != SHARDIO_OK ? trouble.status : SHARDIO_ERR_ARGUMENT,
+                            trouble.member[0] != 0 ? trouble.member : "option codec_list", wrong);
+}
+
+static shardio_status shardio_p_keys_from_options(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
+{
+    m->key_v2 = o->key_v2;
+    m->separator = o->key_separator != 0 ? o->key_separator : o->key_v2 ? '.' : '/';
+    if (m->separator == '/' || m->separator == '.') return SHARDIO_OK;
+    return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option key_separator", "neither / nor .");
+}
+
+static shardio_status shardio_p_type_from_options(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
+{
+    static const shardio_bytes empty = {"", 0};
     m->dtype = o->dtype;
+    m->element = o->dtype == SHARDIO_RAW ? o->raw_bytes : shardio_dtype_size(o->dtype);
     if (shardio_dtype_size(o->dtype) == 0)
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option dtype", "not set, or no such type");
+    if (m->element == 0 || m->element > SHARDIO_P_MOST_RAW)
+        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option raw_bytes", "a raw element has 1 to 256 bytes");
+    if (shardio_p_is_variable(m->dtype)) memcpy(m->fill, &empty, sizeof empty);
+    if (o->fill_value != NULL) memcpy(m->fill, o->fill_value, m->element);
+    if (m->dtype == SHARDIO_BOOL) m->fill[0] = m->fill[0] != 0;
+    m->big_endian = o->big_endian;
+    return SHARDIO_OK;
+}
+
+/* `growing`: shape[0] 0 is no end; otherwise it is zero, as any extent may be. */
+static shardio_status shardio_p_shape_from_options(shardio_p_meta *m, const shardio_array_options *o, bool growing, bool *sharded,
+                                                   shardio_error *error)
+{
+    m->ndim = o->ndim;
+    *sharded = false;
+    if (m->ndim > SHARDIO_MAX_DIMS || (growing && m->ndim < 1))
+        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option ndim", growing ? "an array has 1 to 32 dimensions" : "more than 32 dimensions");
     for (uint32_t i = 0; i < m->ndim; i++) {
         m->shape[i] = o->shape[i];
-        m->chunk[i] = o->chunk[i];
-        m->shard[i] = o->shard[i];
-        m->sharded = m->sharded || o->shard[i] != 0;
-        if (i > 0 && o->shape[i] == 0)
+        *sharded = *sharded || o->shard[i] != 0;
+        if (growing && i > 0 && o->shape[i] == 0)
             return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option shape", "only the first extent may be unlimited");
     }
-    if (!m->sharded) memcpy(m->shard, m->chunk, sizeof m->shard);
-    m->separator = '/';
-    m->big_endian = o->big_endian;
-    m->index.at_start = o->index_at_start;
-    m->index.big_endian = o->index_big_endian;
-    m->index.no_checksum = o->index_no_checksum;
-    if (o->fill_value != NULL) memcpy(m->fill, o->fill_value, shardio_dtype_size(o->dtype));
-    if (m->dtype == SHARDIO_BOOL) m->fill[0] = m->fill[0] != 0;
-    shardio_status status = shardio_p_take_codecs(m, o, error);
+    memcpy(m->levels[0].extent, *sharded ? o->shard : o->chunk, sizeof m->levels[0].extent);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_meta_from_options(shardio_p_meta *m, const shardio_array_options *o, bool growing, shardio_error *error)
+{
+    bool sharded;
+    const char *wrong = NULL;
+    memset(m, 0, sizeof *m);
+    if (o == NULL) return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options", "there are none");
+    shardio_status status = shardio_p_shape_from_options(m, o, growing, &sharded, error);
+    if (status == SHARDIO_OK) status = shardio_p_type_from_options(m, o, error);
+    if (status == SHARDIO_OK) status = shardio_p_keys_from_options(m, o, error);
+    if (status == SHARDIO_OK) status = shardio_p_check_codecs(o, error);
     if (status == SHARDIO_OK) status = shardio_p_check_object(o->attributes, "option attributes", error);
+    if (status == SHARDIO_OK && o->codec_list != NULL) status = shardio_p_levels_from_list(m, o, error);
     if (status != SHARDIO_OK) return status;
-    const char *wrong = shardio_p_meta_derive(m, true);
+    if (o->codec_list == NULL) wrong = shardio_p_levels_from_options(m, o, sharded);
+    if (wrong == NULL) wrong = shardio_p_meta_derive(m, growing);
     return wrong == NULL ? SHARDIO_OK : shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options shape, chunk and shard", wrong);
 }
 
@@ -5676,6 +7945,24 @@ static size_t shardio_p_longest_key(const shardio_p_meta *m, size_t prefix)
     return size > prefix + 16 ? size : prefix + 16;   /* "zarr.json" is a key as well */
 }
 
+/* The rooms in which a chunk is encoded, innermost level first. Those of variable-length elements grow as they need. */
+static bool shardio_p_plan_rooms(shardio_p_plan *plan, const shardio_p_meta *m)
+{
+    size_t one = 0, largest = 0, outer = m->sharded ? 1 : 0;   /* bytes of a chunk of the level inside, encoded */
+    for (uint32_t k = m->level_count; k-- > outer && !shardio_p_is_variable(m->dtype);) {
+        const shardio_p_level *level = &m->levels[k];
+        uint64_t bytes = level->bytes;
+        if (level->packing == SHARDIO_P_SHARD)
+            bytes = shardio_p_bounded_multiply(level->index.chunks, (uint64_t)one + SHARDIO_P_ENTRY) + shardio_index_size(&level->index);
+        if (bytes > SIZE_MAX / 16) return false;
+        one = shardio_p_chain_bound(&level->chain, (size_t)bytes, &largest);
+        if (largest > SIZE_MAX / 16) return false;
+        plan->packed[k] = level->packing == SHARDIO_P_SHARD || !level->in_order || k > outer ? (size_t)bytes : 0;
+        plan->coded[k] = level->chain.count > 0 ? 2 * largest : 0;
+    }
+    return true;
+}
+
 static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_meta *m, const shardio_array_options *o,
                                           shardio_error *error)
 {
@@ -5691,7 +7978,7 @@ static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_
     shardio_p_plan_batch(plan, m, budget);
     plan->flights = m->sharded ? shardio_p_product(m->shard_grid, plan->flight_dim + 1, m->ndim) : 1;
     plan->gap = 0;
-    if (m->chain.count == 0 && !o->skip_fill && shardio_p_largest_run(plan, m) >= SHARDIO_P_DEFAULT_DIRECT_MIN)
+    if (shardio_p_stored_as_is(m) && !o->skip_fill && shardio_p_largest_run(plan, m) >= SHARDIO_P_DEFAULT_DIRECT_MIN)
         plan->gap = 2 * plan->block;
     shards = m->sharded ? shardio_p_product(m->shard_grid, plan->batch_dim + 1, m->ndim) : plan->chunks;
     rows = shardio_p_bounded_multiply(plan->chunks, m->chunk_bytes);
@@ -5701,8 +7988,7 @@ static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_
     plan->index = m->sharded ? (size_t)shardio_p_ceil(shardio_shard_memory(&m->index, plan->block), 16) : 0;
     if (shardio_p_bounded_multiply(plan->flights, sizeof(shardio_p_flight) + plan->block + plan->index + plan->names) > SIZE_MAX / 4)
         return shardio_p_option(error, SHARDIO_ERR_LIMIT, "options shape and shard", "no memory holds what so many shards in flight need");
-    plan->half = m->chain.count > 0 ? shardio_p_chain_bound(&m->chain, m->chunk_bytes) : 0;
-    if (plan->half > SIZE_MAX / 8)
+    if (!shardio_p_plan_rooms(plan, m))
         return shardio_p_option(error, SHARDIO_ERR_UNSUPPORTED, "option codecs", "a codec cannot bound the size of its output");
     return SHARDIO_OK;
 }
@@ -5721,6 +8007,15 @@ static uint8_t *shardio_p_carve(shardio_p_carver *carver, size_t size, size_t al
     return piece;
 }
 
+static void shardio_p_carve_room(shardio_p_carver *carver, size_t size, shardio_p_room *room)
+{
+    uint8_t *memory = shardio_p_carve(carver, size, 16);
+    if (room == NULL || size == 0) return;
+    room->memory = memory;
+    room->size = size;
+    room->carved = true;
+}
+
 /* The parts of a writer's memory, in one place so that the sum and the pieces cannot differ. `array` is null to add
    up only. */
 static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bool sharded, size_t path, uint8_t *memory,
@@ -5733,7 +8028,10 @@ static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bo
     uint8_t *store_path = shardio_p_carve(&c, path + 1, 1), *prefix = shardio_p_carve(&c, path + 2, 1);
     uint8_t *key = shardio_p_carve(&c, plan->key, 1), *text = shardio_p_carve(&c, plan->text, 1);
     uint8_t *strings = shardio_p_carve(&c, plan->strings, 1), *small = shardio_p_carve(&c, plan->names, 16);
-    uint8_t *scratch = shardio_p_carve(&c, 2 * plan->half, 16);
+    for (uint32_t k = 0; k < SHARDIO_P_LEVELS; k++) {
+        shardio_p_carve_room(&c, plan->packed[k], array != NULL ? &array->packed[k] : NULL);
+        shardio_p_carve_room(&c, plan->coded[k], array != NULL ? &array->coded[k] : NULL);
+    }
     sum.other = c.used;
     before = c.used;
     uint8_t *flight = shardio_p_carve(&c, flights * sizeof(shardio_p_flight), 64);
@@ -5757,7 +8055,6 @@ static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bo
     array->text = (char *)text;
     array->strings = (char *)strings;
     array->small_names = small;
-    array->scratch = scratch;
     array->staging = staging;
     array->rows = rows;
     array->flights = (shardio_p_flight *)(void *)flight;
@@ -5805,7 +8102,7 @@ SHARDIO_API shardio_status shardio_array_memory(const shardio_array_options *opt
     shardio_p_plan p;
     memset(&p, 0, sizeof p);
     shardio_p_no_error(error);
-    shardio_status status = shardio_p_meta_from_options(&m, options, error);
+    shardio_status status = shardio_p_meta_from_options(&m, options, true, error);
     if (status != SHARDIO_OK) return status;
     path_length += 2;   /* two separators */
     size_t longest = shardio_p_longest_key(&m, path_length);
@@ -5817,9 +8114,15 @@ SHARDIO_API shardio_status shardio_array_memory(const shardio_array_options *opt
 
 /* -- suggesting extents */
 
+/* Bytes of an element in memory. */
+static size_t shardio_p_element_size(const shardio_array_options *o)
+{
+    return o->dtype == SHARDIO_RAW ? o->raw_bytes : shardio_dtype_size(o->dtype);
+}
+
 static uint64_t shardio_p_chunk_size(const shardio_array_options *o)
 {
-    return shardio_p_bounded_multiply(shardio_p_product(o->chunk, 0, o->ndim), shardio_dtype_size(o->dtype));
+    return shardio_p_bounded_multiply(shardio_p_product(o->chunk, 0, o->ndim), shardio_p_element_size(o));
 }
 
 /* Bytes of one step along the first dimension, whole chunks. */
@@ -5843,7 +8146,7 @@ static void shardio_p_suggest_chunk(shardio_array_options *o, uint64_t memory)
 {
     const uint64_t wanted = (uint64_t)1 << 20;
     for (uint32_t i = 0; i < o->ndim; i++) o->chunk[i] = i == 0 && o->ndim > 1 ? 1 : shardio_p_max(1, o->shape[i]);
-    if (o->ndim == 1) o->chunk[0] = wanted / shardio_dtype_size(o->dtype);
+    if (o->ndim == 1) o->chunk[0] = wanted / shardio_p_element_size(o);
     if (o->ndim == 1 && o->shape[0] != SHARDIO_UNLIMITED) o->chunk[0] = shardio_p_min(o->chunk[0], o->shape[0]);
     while (o->ndim > 1 && shardio_p_chunk_size(o) > wanted) shardio_p_halve_largest(o->chunk, 1, o->ndim);
     while (shardio_p_chunk_size(o) <= wanted / 2 && shardio_p_step_size(o) <= memory / 2 &&
@@ -5859,7 +8162,7 @@ static void shardio_p_suggest_shard(shardio_array_options *o, uint64_t file_size
         o->shard[i] = i == 0 ? o->chunk[0] : shardio_p_divide_up(o->shape[i], o->chunk[i]) * o->chunk[i];
     for (;;) {
         uint32_t largest = 1;
-        bytes = shardio_p_bounded_multiply(shardio_p_product(o->shard, 0, o->ndim), shardio_dtype_size(o->dtype));
+        bytes = shardio_p_bounded_multiply(shardio_p_product(o->shard, 0, o->ndim), shardio_p_element_size(o));
         for (uint32_t i = 1; i < o->ndim; i++)
             if (o->shard[i] / o->chunk[i] > o->shard[largest] / o->chunk[largest]) largest = i;
         if (bytes <= file_size || o->ndim == 1 || o->shard[largest] == o->chunk[largest]) break;
@@ -5880,7 +8183,7 @@ SHARDIO_API shardio_status shardio_array_suggest(shardio_array_options *options,
     if (options == NULL) return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options", "there are none");
     trial = *options;
     for (uint32_t i = 0; i < SHARDIO_MAX_DIMS; i++) trial.chunk[i] = trial.shard[i] = 1;
-    shardio_status status = shardio_p_meta_from_options(&m, &trial, error);
+    shardio_status status = shardio_p_meta_from_options(&m, &trial, true, error);
     if (status != SHARDIO_OK) return status;
     if (memory == 0) memory = (uint64_t)256 << 20;
     if (file_size == 0) file_size = (uint64_t)1 << 30;
@@ -5902,14 +8205,93 @@ SHARDIO_API shardio_status shardio_array_suggest(shardio_array_options *options,
 
 /* -- making and ending handles */
 
+/* At least `size` bytes in the room; what was in it is lost when it grows. False: no memory. */
+static bool shardio_p_widen(const shardio_array *array, shardio_p_room *room, size_t size)
+{
+    if (room->size >= size) return true;
+    uint8_t *memory = (uint8_t *)shardio_p_allocate(array->allocator, size, SHARDIO_P_DEFAULT_BLOCK);
+    if (memory == NULL) return false;
+    if (!room->carved) shardio_p_release(array->allocator, room->memory, room->size, SHARDIO_P_DEFAULT_BLOCK);
+    room->memory = memory;
+    room->size = size;
+    room->carved = false;
+    return true;
+}
+
+/* At least `size` bytes in the room, of which the first `used` stay what they are. */
+static bool shardio_p_extend(const shardio_array *array, shardio_p_room *room, size_t used, size_t size)
+{
+    shardio_p_room larger = {NULL, 0, false};
+    if (room->size >= size) return true;
+    if (size > SIZE_MAX / 4 || !shardio_p_widen(array, &larger, size + size / 2)) return false;
+    if (used > 0) memcpy(larger.memory, room->memory, used);
+    if (!room->carved) shardio_p_release(array->allocator, room->memory, room->size, SHARDIO_P_DEFAULT_BLOCK);
+    *room = larger;
+    return true;
+}
+
+static void shardio_p_free_room(const shardio_array *array, shardio_p_room *room)
+{
+    if (!room->carved) shardio_p_release(array->allocator, room->memory, room->size, SHARDIO_P_DEFAULT_BLOCK);
+    memset(room, 0, sizeof *room);
+}
+
+static void shardio_p_free_pool(shardio_array *array)
+{
+    while (array->pool != NULL) {
+        shardio_p_pool *piece = array->pool;
+        array->pool = piece->next;
+        shardio_p_release(array->allocator, piece, piece->size, 16);
+    }
+}
+
+/* `size` bytes for contents of variable-length elements; null: no memory. */
+static uint8_t *shardio_p_pool_bytes(shardio_array *array, size_t size)
+{
+    if (size > SIZE_MAX / 2) return NULL;
+    shardio_p_pool *piece = (shardio_p_pool *)shardio_p_allocate(array->allocator, sizeof *piece + size, 16);
+    if (piece == NULL) return NULL;
+    piece->next = array->pool;
+    piece->size = sizeof *piece + size;
+    array->pool = piece;
+    return (uint8_t *)(piece + 1);
+}
+
+static void shardio_p_free_rooms(shardio_array *array)
+{
+    for (uint32_t k = 0; k < SHARDIO_P_LEVELS; k++) {
+        shardio_p_free_room(array, &array->packed[k]);
+        shardio_p_free_room(array, &array->coded[k]);
+    }
+    shardio_p_free_room(array, &array->whole);
+    shardio_p_free_room(array, &array->variable);
+    shardio_p_free_room(array, &array->buffer);
+    shardio_p_free_room(array, &array->index_room);
+    shardio_p_free_room(array, &array->staging_room);
+    shardio_p_free_room(array, &array->found);
+    shardio_p_free_pool(array);
+}
+
+/* Bytes of the rooms that are no part of the handle's own piece. */
+static uint64_t shardio_p_room_bytes(const shardio_array *array)
+{
+    const shardio_p_room *others[] = {&array->whole, &array->variable, &array->buffer, &array->index_room, &array->staging_room,
+                                      &array->found};
+    uint64_t sum = 0;
+    for (uint32_t k = 0; k < SHARDIO_P_LEVELS; k++)
+        sum += (array->packed[k].carved ? 0 : array->packed[k].size) + (array->coded[k].carved ? 0 : array->coded[k].size);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) sum += others[i]->size;
+    return sum;
+}
+
 /* Frees the handle, its copied error included. */
 static void shardio_p_array_free(shardio_array *array)
 {
     if (array == NULL || array == shardio_p_no_array()) return;
     shardio_allocator allocator = array->own_allocator;
     const shardio_allocator *from = array->allocator != NULL ? &allocator : NULL;
-    shardio_p_release(from, array->buffer, array->buffer_size, SHARDIO_P_DEFAULT_BLOCK);
-    shardio_p_release(from, array->decoded, array->decoded_size, SHARDIO_P_DEFAULT_BLOCK);
+    if (array->mode != SHARDIO_P_BROKEN) shardio_p_free_rooms(array);
+    for (uint32_t k = 0; k < array->meta.level_count; k++) shardio_p_chain_end(&array->meta.levels[k].chain);
     shardio_p_release(from, array, array->memory_size, array->memory_alignment);
 }
 
@@ -5934,7 +8316,19 @@ static shardio_array *shardio_p_broken_array(const shardio_error *error, const s
     return array;
 }
 
-/* Copies attributes and names out of the text, each ended with a zero byte. */
+/* The fill value of a variable-length type, from its JSON into `memory`. */
+static void shardio_p_keep_fill(shardio_p_meta *m, char *memory, size_t size)
+{
+    shardio_bytes fill = {memory, 0};
+    if (!shardio_p_is_variable(m->dtype)) return;
+    if (m->dtype == SHARDIO_BYTES) {
+        if (!shardio_p_bytes_from_json(m->fill_value, (uint8_t *)memory, size, &fill.size)) fill.size = 0;
+    } else if (shardio_json_string(m->fill_value, memory, size)) fill.size = shardio_p_length(memory);
+    memcpy(m->fill, &fill, sizeof fill);
+    memcpy(m->stored_fill, &fill, sizeof fill);
+}
+
+/* Copies attributes, names and a fill value out of the text, each ended with a zero byte. */
 static void shardio_p_keep_strings(shardio_array *array)
 {
     char *at = array->strings, *end = array->strings + array->plan.strings;
@@ -5951,6 +8345,7 @@ static void shardio_p_keep_strings(shardio_array *array)
         array->names[i] = at;
         at += shardio_p_length(at) + 1;
     }
+    shardio_p_keep_fill(&array->meta, at, (size_t)(end - at));
 }
 
 /* Copies where the array is. */
@@ -5972,6 +8367,15 @@ static void shardio_p_keep_path(shardio_array *array, const shardio_store *store
 static size_t shardio_p_path_length(const shardio_store *store, const char *path)
 {
     return (store->name != NULL ? shardio_p_length(store->name) : 0) + (path != NULL ? shardio_p_length(path) : 0) + 2;
+}
+
+/* Limits that reading keeps to; continuing reads as well. */
+static void shardio_p_take_limits(shardio_array *array, const shardio_array_options *o)
+{
+    array->index_memory = o->index_memory != 0 ? o->index_memory : (size_t)64 << 20;
+    array->decoded_limit = o->decoded_limit != 0 ? o->decoded_limit : (size_t)1 << 30;
+    array->metadata_limit = o->metadata_limit != 0 ? o->metadata_limit : (size_t)SHARDIO_P_MOST_METADATA;
+    array->read_memory = (size_t)16 << 20;
 }
 
 static void shardio_p_take_write_options(shardio_array *array, const shardio_array_options *o)
@@ -6025,6 +8429,7 @@ static shardio_array *shardio_p_plan_and_place(shardio_array *draft, const shard
 /* For a file that is open for a moment only. */
 static const shardio_allocator *shardio_p_small_memory(shardio_array *array)
 {
+    if (array->mode != SHARDIO_P_WRITING) return array->allocator;
     array->small_allocator = shardio_arena_begin(&array->small_arena, array->small_names, array->plan.names);
     return &array->small_allocator;
 }
@@ -6060,27 +8465,28 @@ static shardio_status shardio_p_write_key(shardio_array *array, const char *key,
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &error);
 }
 
-/* zarr.json with the first extent of the moment. */
-static shardio_status shardio_p_write_metadata(shardio_array *array, uint64_t frames)
+/* A zarr.json, whose text was checked before, with another shape; everything else stays byte for byte. */
+static shardio_status shardio_p_write_shape(shardio_array *array, const char *text, size_t size, const uint64_t *shape)
 {
-    char extent[24];
-    shardio_text number = {extent, sizeof extent, 0};
-    shardio_json root, list, first, pieces[3];
-    size_t at = 0;
-    (void)shardio_json_parse(array->text, array->text_size, &root, NULL);   /* checked before */
-    list = shardio_json_member(root, "shape");
-    (void)shardio_json_next(list, &at, NULL, &first);
-    shardio_text_add_uint64(&number, frames);
-    pieces[0].text = array->text;
-    pieces[0].size = (size_t)(first.text - array->text);
-    pieces[1].text = extent;
-    pieces[1].size = number.size;
-    pieces[2].text = first.text + first.size;
-    pieces[2].size = array->text_size - pieces[0].size - first.size;
+    char extents[SHARDIO_MAX_DIMS * 22 + 4];
+    shardio_text list = {extents, sizeof extents, 0};
+    shardio_json root, old, pieces[3];
+    (void)shardio_json_parse(text, size, &root, NULL);
+    old = shardio_json_member(root, "shape");
+    shardio_p_add_extents(&list, shape, array->meta.ndim);
+    pieces[0].text = text;
+    pieces[0].size = (size_t)(old.text - text);
+    pieces[1].text = extents;
+    pieces[1].size = list.size;
+    pieces[2].text = old.text + old.size;
+    pieces[2].size = size - pieces[0].size - old.size;
     return shardio_p_write_key(array, shardio_p_named_key(array, "zarr.json"), pieces, 3);
 }
 
-enum { SHARDIO_P_MOST_METADATA = 16 << 20 };   /* bytes of a zarr.json */
+static shardio_status shardio_p_write_metadata(shardio_array *array, const uint64_t *shape)
+{
+    return shardio_p_write_shape(array, array->text, array->text_size, shape);
+}
 
 /* Reads a small key of at most `limit` bytes whole into memory from `allocator`, a zero byte behind it; *size is what was
    taken, for the release. `names` is for the open file. */
@@ -6097,7 +8503,7 @@ static shardio_status shardio_p_read_small(const shardio_store *store, const sha
     if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "open", key, code, NULL);
     status = shardio_p_file_facts(&file, &facts, error);
     if (status == SHARDIO_OK && facts.size > limit)
-        status = shardio_p_key_fail(error, store, SHARDIO_ERR_LIMIT, "read", key, 0, "more metadata than metadata_limit");
+        status = shardio_p_key_fail(error, store, SHARDIO_ERR_LIMIT, "read", key, 0, "larger than the option metadata_limit");
     *size = (size_t)facts.size + 1;
     if (status == SHARDIO_OK) *text = (char *)shardio_p_allocate(allocator, *size, 16);
     if (status == SHARDIO_OK && *text == NULL)
@@ -6116,8 +8522,8 @@ static shardio_status shardio_p_read_small(const shardio_store *store, const sha
 static shardio_status shardio_p_read_key(shardio_array *array, const char *key, char **text, size_t *size,
                                          shardio_error *error)
 {
-    const shardio_allocator *names = array->mode == SHARDIO_P_WRITING ? shardio_p_small_memory(array) : array->allocator;
-    return shardio_p_read_small(&array->store, names, array->allocator, key, SHARDIO_P_MOST_METADATA, text, size, error);
+    return shardio_p_read_small(&array->store, shardio_p_small_memory(array), array->allocator, key, array->metadata_limit, text,
+                                size, error);
 }
 
 /* The key of the zarr.json of a parent: of the first `length` bytes of the prefix. */
@@ -6462,9 +8868,21 @@ typedef struct shardio_p_box {
 /* The number within its shard of the chunk with this index in the grid. */
 static uint64_t shardio_p_chunk_number(const shardio_p_meta *m, const uint64_t *index)
 {
+    const uint8_t *order = m->levels[0].order;
     uint64_t number = 0;
-    for (uint32_t i = 0; i < m->ndim; i++) number = number * m->per_shard[i] + index[i] % m->per_shard[i];
+    for (uint32_t i = 0; i < m->ndim; i++) number = number * m->per_shard[order[i]] + index[order[i]] % m->per_shard[order[i]];
     return number;
+}
+
+/* The next index of a box in the order that is stored. False: that was the last. */
+static bool shardio_p_next_in_order(uint64_t *index, const uint64_t *first, const uint64_t *count, const uint8_t *order, uint32_t ndim)
+{
+    for (uint32_t i = ndim; i-- > 0;) {
+        uint32_t d = order[i];
+        if (++index[d] < first[d] + count[d]) return true;
+        index[d] = first[d];
+    }
+    return false;
 }
 
 /* The next index of a box in C order. False: that was the last. */
@@ -6479,30 +8897,184 @@ static bool shardio_p_next_in_box(uint64_t *index, const uint64_t *first, const 
 
 /* A chunk that cannot be encoded is named by its place in the grid. */
 static shardio_status shardio_p_encode_failed(shardio_array *array, const uint64_t *index, shardio_status status,
-                                              const shardio_codec *codec)
+                                              const char *operation, const char *reason)
 {
-    shardio_text text = {array->key, array->plan.key, 0};
+    char subject[SHARDIO_MAX_DIMS * 21 + 8];
+    shardio_text text = {subject, sizeof subject, 0};
     shardio_text_add(&text, "chunk ");
     for (uint32_t i = 0; i < array->meta.ndim; i++) {
         shardio_text_add(&text, i > 0 ? "," : "");
         shardio_text_add_uint64(&text, index[i]);
     }
-    return shardio_p_array_fail(array, status, codec->name, array->key, 0, "the codec failed");
+    return shardio_p_array_fail(array, status, operation, subject, 0, reason);
 }
 
-/* The bytes that are stored for a chunk. */
+/* Whether elements are copies of the fill value, as they are held for the file. */
+static bool shardio_p_only_fill(const shardio_p_meta *m, const uint8_t *elements, size_t bytes)
+{
+    shardio_bytes fill, one;
+    if (!shardio_p_is_variable(m->dtype)) return shardio_p_is_fill(elements, bytes, m->stored_fill, m->element);
+    memcpy(&fill, m->stored_fill, sizeof fill);
+    for (size_t at = 0; at < bytes; at += sizeof one) {
+        memcpy(&one, elements + at, sizeof one);
+        if (one.size != fill.size || (one.size > 0 && memcmp(one.data, fill.data, one.size) != 0)) return false;
+    }
+    return true;
+}
+
+/* Strides in bytes, per dimension of the array, of a box whose elements lie one after the other in this order. */
+static void shardio_p_order_strides(const shardio_p_meta *m, const uint64_t *extent, const uint8_t *order, ptrdiff_t *stride)
+{
+    uint64_t step = m->element;
+    for (uint32_t i = m->ndim; i-- > 0;) {
+        uint32_t d = order != NULL ? order[i] : i;
+        stride[d] = (ptrdiff_t)step;
+        step = shardio_p_bounded_multiply(step, extent[d]);
+    }
+}
+
+/* The codecs vlen-utf8 and vlen-bytes: the number of elements, then each one's length and bytes, little-endian u32. */
+static shardio_status shardio_p_pack_variable(shardio_array *array, uint32_t k, const uint8_t *elements, const uint8_t **data, size_t *size)
+{
+    const size_t count = array->meta.levels[k].bytes / sizeof(shardio_bytes);
+    uint64_t bytes = 4 + 4 * (uint64_t)count;
+    shardio_bytes one;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&one, elements + i * sizeof one, sizeof one);
+        if (one.size > UINT32_MAX || count > UINT32_MAX) return SHARDIO_ERR_LIMIT;
+        bytes += one.size;
+    }
+    if (bytes > SIZE_MAX / 4) return SHARDIO_ERR_LIMIT;
+    if (!shardio_p_widen(array, &array->variable, (size_t)bytes)) return SHARDIO_ERR_MEMORY;
+    uint8_t *at = array->variable.memory;
+    *data = at;
+    *size = (size_t)bytes;
+    shardio_p_store32_little(at, (uint32_t)count);
+    at += 4;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&one, elements + i * sizeof one, sizeof one);
+        shardio_p_store32_little(at, (uint32_t)one.size);
+        if (one.size > 0) memcpy(at + 4, one.data, one.size);
+        at += 4 + one.size;
+    }
+    return SHARDIO_OK;
+}
+
+/* Brings the elements of a chunk of level k, which lie at `from` with these strides, into the order they are stored in. */
+static shardio_status shardio_p_order_elements(shardio_array *array, uint32_t k, const uint8_t **from, const ptrdiff_t *stride)
+{
+    const shardio_p_meta *m = &array->meta;
+    const shardio_p_level *level = &m->levels[k];
+    ptrdiff_t wanted[SHARDIO_MAX_DIMS];
+    bool there = true;
+    shardio_p_order_strides(m, level->extent, level->order, wanted);
+    for (uint32_t i = 0; i < m->ndim; i++) there = there && (wanted[i] == stride[i] || level->extent[i] == 1);
+    if (there) return SHARDIO_OK;
+    if (!shardio_p_widen(array, &array->packed[k], level->bytes)) return SHARDIO_ERR_MEMORY;
+    shardio_p_copy_box(array->packed[k].memory, wanted, *from, stride, level->extent, m->ndim, m->element, 1);
+    *from = array->packed[k].memory;
+    return SHARDIO_OK;
+}
+
+/* Runs the codecs of level k over *data. A chain whose output was not planned for gets the room it says it needs. */
+static shardio_status shardio_p_encode_chain(shardio_array *array, uint32_t k, const uint64_t *index, const uint8_t **data, size_t *size)
+{
+    const shardio_p_chain *chain = &array->meta.levels[k].chain;
+    const shardio_codec *failed = NULL;
+    size_t largest;
+    if (chain->count == 0) return SHARDIO_OK;
+    (void)shardio_p_chain_bound(chain, *size, &largest);
+    if (largest > SIZE_MAX / 16)
+        return shardio_p_encode_failed(array, index, SHARDIO_ERR_UNSUPPORTED, "encode", "a codec cannot bound the size of its output");
+    if (!shardio_p_widen(array, &array->coded[k], 2 * largest)) return shardio_p_encode_failed(array, index, SHARDIO_ERR_MEMORY, "encode", NULL);
+    shardio_status status = shardio_p_chain_run(chain, true, data, size, array->coded[k].memory, array->coded[k].size / 2, &failed);
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_encode_failed(array, index, status, failed->name, "the codec failed");
+}
+
+static shardio_status shardio_p_encode_level(shardio_array *array, uint32_t k, const uint64_t *index, const uint8_t *from,
+                                             const ptrdiff_t *stride, const uint8_t **data, size_t *size);
+
+/* Whether all elements of a box are the fill value. */
+static bool shardio_p_box_is_fill(const shardio_p_meta *m, const uint8_t *from, const ptrdiff_t *stride, const uint64_t *extent)
+{
+    uint64_t at[SHARDIO_MAX_DIMS] = {0};
+    uint32_t i;
+    do {
+        if (!shardio_p_only_fill(m, from, m->element)) return false;
+        for (i = m->ndim; i > 0; i--) {
+            from += stride[i - 1];
+            if (++at[i - 1] < extent[i - 1]) break;
+            from -= stride[i - 1] * (ptrdiff_t)extent[i - 1];
+            at[i - 1] = 0;
+        }
+    } while (i > 0);
+    return true;
+}
+
+/* Makes a shard, of level k, in the room of its level: index, chunks, and for an index at the end a copy of it. */
+static shardio_status shardio_p_encode_shard(shardio_array *array, uint32_t k, const uint64_t *index, const uint8_t *from,
+                                             const ptrdiff_t *stride, const uint8_t **data, size_t *size)
+{
+    const shardio_p_meta *m = &array->meta;
+    const shardio_p_level *level = &m->levels[k];
+    const uint64_t none[SHARDIO_MAX_DIMS] = {0}, *extent = m->levels[k + 1].extent;
+    uint64_t at[SHARDIO_MAX_DIMS] = {0}, number = 0;
+    size_t index_size = shardio_index_size(&level->index), used = index_size;
+    shardio_p_room *room = &array->packed[k];
+    if (!shardio_p_widen(array, room, 2 * index_size)) return shardio_p_encode_failed(array, index, SHARDIO_ERR_MEMORY, "encode", NULL);
+    shardio_index_clear(&level->index, room->memory);
+    do {
+        const uint8_t *inner = from, *chunk;
+        size_t n;
+        for (uint32_t i = 0; i < m->ndim; i++) inner += (ptrdiff_t)(at[i] * extent[i]) * stride[i];
+        if (array->skip_fill && shardio_p_box_is_fill(m, inner, stride, extent)) continue;
+        shardio_status status = shardio_p_encode_level(array, k + 1, index, inner, stride, &chunk, &n);
+        if (status != SHARDIO_OK) return status;
+        if (!shardio_p_extend(array, room, used, used + n + index_size))
+            return shardio_p_encode_failed(array, index, SHARDIO_ERR_MEMORY, "encode", NULL);
+        if (n > 0) memcpy(room->memory + used, chunk, n);
+        shardio_index_set(&level->index, room->memory, number, used - (level->index.at_start ? 0 : index_size), n);
+        used += n;
+    } while (number++, shardio_p_next_in_order(at, none, level->per, level->order, m->ndim));
+    shardio_index_seal(&level->index, room->memory);
+    *data = room->memory + (level->index.at_start ? 0 : index_size);
+    *size = level->index.at_start ? used : used - index_size;
+    if (level->index.at_start) return SHARDIO_OK;
+    memcpy(room->memory + used, room->memory, index_size);
+    *size += index_size;
+    return SHARDIO_OK;
+}
+
+/* Encodes a chunk of level k whose elements, in the byte order of the file, lie at `from` with these strides. `index` is
+   the place in the grid of the chunk that it is or is in. Recursion goes as deep as there are levels. */
+static shardio_status shardio_p_encode_level(shardio_array *array, uint32_t k, const uint64_t *index, const uint8_t *from,
+                                             const ptrdiff_t *stride, const uint8_t **data, size_t *size)
+{
+    const shardio_p_level *level = &array->meta.levels[k];
+    shardio_status status;
+    *data = from;
+    *size = level->bytes;
+    if (level->packing == SHARDIO_P_SHARD) {
+        status = shardio_p_encode_shard(array, k, index, from, stride, data, size);
+    } else {
+        status = shardio_p_order_elements(array, k, data, stride);
+        if (status == SHARDIO_OK && level->packing == SHARDIO_P_STRINGS) status = shardio_p_pack_variable(array, k, *data, data, size);
+        if (status != SHARDIO_OK) status = shardio_p_encode_failed(array, index, status, "encode", "its elements take too much memory");
+    }
+    return status == SHARDIO_OK ? shardio_p_encode_chain(array, k, index, data, size) : status;
+}
+
+/* The bytes that are stored for a chunk whose elements lie one after the other. */
 static shardio_status shardio_p_encode_chunk(shardio_array *array, const uint64_t *index, const uint8_t **data, size_t *size)
 {
-    const shardio_codec *failed = NULL;
-    *size = array->meta.chunk_bytes;
-    shardio_status status = shardio_p_chain_run(&array->meta.chain, true, data, size, array->scratch, array->plan.half, &failed);
-    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_encode_failed(array, index, status, failed);
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    shardio_p_order_strides(&array->meta, array->meta.chunk, NULL, stride);
+    return shardio_p_encode_level(array, array->meta.sharded ? 1 : 0, index, *data, stride, data, size);
 }
 
 static bool shardio_p_leave_out(const shardio_array *array, const uint8_t *chunk)
 {
-    const shardio_p_meta *m = &array->meta;
-    return array->skip_fill && shardio_p_is_fill(chunk, m->chunk_bytes, m->stored_fill, m->element);
+    return array->skip_fill && shardio_p_only_fill(&array->meta, chunk, array->meta.chunk_bytes);
 }
 
 /* Puts the chunks of a box into their shard, each encoded. */
@@ -6550,7 +9122,7 @@ static bool shardio_p_nothing_to_put(const shardio_array *array, const shardio_p
 {
     const shardio_p_meta *m = &array->meta;
     uint64_t bytes = shardio_p_product(box->count, 0, m->ndim) * m->chunk_bytes;
-    return array->skip_fill && !flight->begun && shardio_p_is_fill(chunks, (size_t)bytes, m->stored_fill, m->element);
+    return array->skip_fill && !flight->begun && shardio_p_only_fill(m, chunks, (size_t)bytes);
 }
 
 /* Whether an earlier writer left this shard, or chunk file. */
@@ -6573,29 +9145,36 @@ static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_bo
         return SHARDIO_OK;
     shardio_status status = shardio_p_enter_flight(array, flight, box->shard);
     if (status != SHARDIO_OK) return status;
-    bool plain = array->meta.chain.count == 0 && !array->skip_fill;
+    bool plain = shardio_p_stored_as_is(&array->meta) && !array->skip_fill;
     status = plain ? shardio_p_put_plain(array, flight, box, chunks) : shardio_p_put_encoded(array, flight, box, chunks);
     return status == SHARDIO_OK ? shardio_p_leave_flight(array, flight) : status;
 }
 
-/* Without shards a chunk is a file: written at once, whole. */
-static shardio_status shardio_p_write_chunk_file(shardio_array *array, const shardio_p_box *box)
+/* Removes the key of a chunk or shard that holds nothing any more, if there is one. */
+static shardio_status shardio_p_remove_chunk_key(shardio_array *array, const uint64_t *position)
 {
-    const uint8_t *data = array->rows + shardio_p_place_of_chunk(array, box->first);
+    const shardio_store *s = &array->store;
+    int code = 0;
+    const char *key = shardio_p_chunk_key(array, position);
+    shardio_status status = s->functions->remove(s->context, key, &code);
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    if (status == SHARDIO_OK && array->durability != SHARDIO_DURABLE_NONE && s->functions->sync != NULL)
+        status = s->functions->sync(s->context, key, &code);
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_fail(array, status, "remove", key, code, NULL);
+}
+
+/* A chunk that is a file is written at once, whole. `data` are its elements. */
+static shardio_status shardio_p_put_chunk_file(shardio_array *array, const uint64_t *position, const uint8_t *data)
+{
     size_t size;
     int code = 0;
     shardio_slot slot;
     shardio_file file;
     shardio_slot_options o = shardio_p_flight_options(array);
-    const char *key = shardio_p_chunk_key(array, box->first);
-    if (shardio_p_leave_out(array, data)) {
-        shardio_status removed = array->store.functions->remove(array->store.context, key, &code);   /* of an earlier checkpoint */
-        if (removed == SHARDIO_OK || removed == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
-        return shardio_p_array_fail(array, removed, "remove", key, code, NULL);
-    }
-    shardio_status status = shardio_p_encode_chunk(array, box->first, &data, &size);
+    if (shardio_p_leave_out(array, data)) return shardio_p_remove_chunk_key(array, position);   /* of an earlier time */
+    shardio_status status = shardio_p_encode_chunk(array, position, &data, &size);
     if (status != SHARDIO_OK) return status;
-    key = shardio_p_chunk_key(array, box->first);
+    const char *key = shardio_p_chunk_key(array, position);
     status = array->store.functions->create(array->store.context, key, array->published || array->checkpointed,
                                             shardio_p_small_memory(array), &file, &code);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
@@ -6609,6 +9188,11 @@ static shardio_status shardio_p_write_chunk_file(shardio_array *array, const sha
     if (!array->published && slot.error.status != SHARDIO_ERR_EXISTS)   /* its directories may be empty */
         (void)array->store.functions->remove(array->store.context, key, &code);
     return shardio_p_array_inherit(array, &slot.error);
+}
+
+static shardio_status shardio_p_write_chunk_file(shardio_array *array, const shardio_p_box *box)
+{
+    return shardio_p_put_chunk_file(array, box->first, array->rows + shardio_p_place_of_chunk(array, box->first));
 }
 
 /* Does something to the part of each shard in some rows of chunks of the batch. */
@@ -6669,6 +9253,7 @@ static void shardio_p_begin_batch(shardio_array *array)
     if (m->grid[b] != UINT64_MAX) array->extent = shardio_p_min(array->extent, m->shape[b] - at * m->chunk[b]);
     array->elements = array->extent * shardio_p_product(m->shape, b + 1, m->ndim);
     array->filled = array->flushed = array->saved = 0;
+    shardio_p_free_pool(array);
     shardio_p_note_phases(array);
     if (shardio_p_batch_is_ragged(array)) (void)shardio_p_each_box(array, 0, array->steps, shardio_p_fill_box);
 }
@@ -6709,11 +9294,37 @@ static shardio_status shardio_p_end_batch(shardio_array *array)
     return status;
 }
 
+/* Copies the contents of variable-length elements, which are only borrowed, into the pool. *from becomes the copies. */
+static shardio_status shardio_p_keep_contents(shardio_array *array, const uint8_t **from, uint64_t count)
+{
+    uint64_t bytes = shardio_p_bounded_multiply(count, sizeof(shardio_bytes));
+    shardio_bytes one;
+    for (uint64_t i = 0; i < count; i++) {
+        memcpy(&one, *from + i * sizeof one, sizeof one);
+        if (!shardio_p_add(bytes, one.size, &bytes)) bytes = UINT64_MAX;
+    }
+    uint8_t *kept = bytes < SIZE_MAX ? shardio_p_pool_bytes(array, (size_t)bytes) : NULL, *at = kept;
+    if (kept == NULL) return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "append", array->prefix, 0, "no memory for variable-length elements");
+    at += count * sizeof one;
+    for (uint64_t i = 0; i < count; i++) {
+        memcpy(&one, *from + i * sizeof one, sizeof one);
+        if (one.size > 0) memcpy(at, one.data, one.size);
+        one.data = at;
+        at += one.size;
+        memcpy(kept + i * sizeof one, &one, sizeof one);
+    }
+    *from = kept;
+    return SHARDIO_OK;
+}
+
 static shardio_status shardio_p_append(shardio_array *array, const uint8_t *from, uint64_t count)
 {
     while (count > 0) {
         uint64_t n = shardio_p_min(count, array->elements - array->filled);
-        shardio_p_gather(array, array->filled, from, n);
+        const uint8_t *kept = from;
+        if (from != NULL && shardio_p_is_variable(array->meta.dtype) && shardio_p_keep_contents(array, &kept, n) != SHARDIO_OK)
+            return array->error.status;
+        shardio_p_gather(array, array->filled, kept, n);
         if (from != NULL) from += n * array->meta.element;
         array->filled += n;
         array->total += n;
@@ -6780,10 +9391,13 @@ SHARDIO_API shardio_status shardio_array_append(shardio_array *array, const void
 /* Makes groups and metadata say what the shards hold. */
 static shardio_status shardio_p_publish(shardio_array *array, uint64_t frames)
 {
+    uint64_t shape[SHARDIO_MAX_DIMS];
     shardio_status status = SHARDIO_OK;
+    memcpy(shape, array->meta.shape, sizeof shape);
+    shape[0] = frames;
     if (!array->groups_written) status = shardio_p_each_parent(array, shardio_p_write_parent);
     if (array->published) array->published_total = frames * array->frame;   /* should it fail after it has appeared */
-    if (status == SHARDIO_OK) status = shardio_p_write_metadata(array, frames);
+    if (status == SHARDIO_OK) status = shardio_p_write_metadata(array, shape);
     if (status != SHARDIO_OK) return status;
     array->groups_written = array->published = true;
     array->published_total = frames * array->frame;
@@ -6846,11 +9460,11 @@ typedef struct shardio_p_leftover {
     bool found;
 } shardio_p_leftover;
 
-/* Whether a key below an array's prefix is that of some chunk: digits and separators, perhaps behind a "c". Nothing
-   else is ever removed. */
+/* Whether a key below an array's prefix is that of some chunk: digits and separators, perhaps behind a "c", or that
+   alone. Nothing else is ever removed. */
 static bool shardio_p_looks_like_chunk(const char *key)
 {
-    if (*key == 'c') key++;
+    if (*key == 'c' && *++key == 0) return true;   /* of an array without dimensions */
     bool digits = false;
     for (; *key != 0; key++) {
         digits = digits || shardio_p_is_digit(*key);
@@ -7000,38 +9614,75 @@ static void shardio_p_begin_writing(shardio_array *array)
     shardio_p_begin_batch(array);
 }
 
+/* What every way to create checks first. */
+static shardio_status shardio_p_begin_creating(shardio_array *draft, const shardio_store *store, const shardio_array_options *o,
+                                               bool growing, size_t *size, shardio_error *error)
+{
+    memset(draft, 0, sizeof *draft);
+    shardio_p_no_error(&draft->error);
+    shardio_p_no_error(error);
+    shardio_p_set_allocator(draft, o != NULL ? o->allocator : NULL);
+    shardio_status status = shardio_p_meta_from_options(&draft->meta, o, growing, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_take_limits(draft, o);
+    if (o->path != NULL && o->path[0] != 0 && !shardio_p_key_is_plain(o->path))
+        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option path", "not of plain names with / between");
+    if (store == NULL || store->functions == NULL)
+        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "the store", "there is none");
+    *size = shardio_p_json_size(&draft->meta, o);
+    if (*size > draft->metadata_limit - shardio_p_min(32, draft->metadata_limit))
+        return shardio_p_option(error, SHARDIO_ERR_LIMIT, "option attributes", "more metadata than the option metadata_limit");
+    return SHARDIO_OK;
+}
+
+/* Makes the contexts of all codecs. */
+static shardio_status shardio_p_begin_codecs(shardio_array *array, shardio_error *error)
+{
+    for (uint32_t k = 0; k < array->meta.level_count; k++) {
+        const shardio_codec *failed = NULL;
+        const char *reason = NULL;
+        char member[96];
+        shardio_text text = {member, sizeof member, 0};
+        shardio_status status = shardio_p_chain_begin(&array->meta.levels[k].chain, array->meta.element, array->allocator, &failed, &reason);
+        if (status == SHARDIO_OK) continue;
+        shardio_text_add(&text, "codec ");
+        shardio_text_add_string(&text, failed->name);
+        return shardio_p_meta_fail(error, status, array->store.name, member, reason);
+    }
+    return SHARDIO_OK;
+}
+
+/* Writes the metadata text and reads it back: names, attributes and codecs become pieces of our own text, and the options
+   are not needed any more. */
+static shardio_status shardio_p_compose(shardio_array *array, const shardio_array_options *o)
+{
+    shardio_p_meta check;
+    shardio_text text = {array->text, array->plan.text, 0};
+    shardio_p_add_array_json(&text, &array->meta, o);
+    array->text_size = text.size;
+    shardio_status status = shardio_p_meta_parse(&check, array->text, array->text_size, o, "zarr.json", &array->error);
+    if (status == SHARDIO_OK) {
+        memcpy(array->meta.levels, check.levels, sizeof check.levels);
+        array->meta.names = check.names;
+        array->meta.attributes = check.attributes;
+        array->meta.fill_value = check.fill_value;
+        array->meta.codec_list = check.codec_list;
+        shardio_p_keep_strings(array);
+        status = shardio_p_begin_codecs(array, &array->error);
+    }
+    if (status == SHARDIO_ERR_CORRUPT) array->error.status = status = SHARDIO_ERR_ARGUMENT;   /* a name that is no UTF-8, say */
+    return status;
+}
+
 SHARDIO_API shardio_array *shardio_array_create_in(const shardio_store *store, const shardio_array_options *options)
 {
-    shardio_array draft, *array;
+    shardio_array draft, *array = NULL;
     shardio_error error;
-    const shardio_allocator *allocator = options != NULL ? options->allocator : NULL;
-    memset(&draft, 0, sizeof draft);
-    shardio_p_no_error(&draft.error);
-    shardio_p_no_error(&error);
-    shardio_p_set_allocator(&draft, allocator);
-    shardio_status status = shardio_p_meta_from_options(&draft.meta, options, &error);
-    if (status == SHARDIO_OK && options->path != NULL && options->path[0] != 0 && !shardio_p_key_is_plain(options->path))
-        status = shardio_p_option(&error, SHARDIO_ERR_ARGUMENT, "option path", "not of plain names with / between");
-    if (status == SHARDIO_OK && (store == NULL || store->functions == NULL))
-        status = shardio_p_option(&error, SHARDIO_ERR_ARGUMENT, "the store", "there is none");
-    if (status != SHARDIO_OK) return shardio_p_broken_array(&error, allocator);
-    size_t size = shardio_p_json_size(&draft.meta, options);
-    if (size > SHARDIO_P_MOST_METADATA - 32) shardio_p_option(&error, SHARDIO_ERR_LIMIT, "option attributes", "more than 16 MiB of metadata");
-    array = error.status == SHARDIO_OK ? shardio_p_plan_and_place(&draft, store, options, size, &error) : NULL;
-    if (array == NULL) return shardio_p_broken_array(&error, allocator);
-    shardio_text text = {array->text, array->plan.text, 0};
-    shardio_p_add_array_json(&text, &array->meta, options);
-    array->text_size = text.size;
-    /* read back what was written: names and attributes become pieces of our own text, and the options are not needed */
-    shardio_p_meta check;
-    status = shardio_p_meta_parse(&check, array->text, array->text_size, options, "zarr.json", &array->error);
-    if (status != SHARDIO_OK) {   /* a name that is no UTF-8, say */
-        array->error.status = SHARDIO_ERR_ARGUMENT;
-        return array;
-    }
-    array->meta.names = check.names;
-    array->meta.attributes = check.attributes;
-    shardio_p_keep_strings(array);
+    size_t size;
+    if (shardio_p_begin_creating(&draft, store, options, true, &size, &error) == SHARDIO_OK)
+        array = shardio_p_plan_and_place(&draft, store, options, size, &error);
+    if (array == NULL) return shardio_p_broken_array(&error, options != NULL ? options->allocator : NULL);
+    if (shardio_p_compose(array, options) != SHARDIO_OK) return array;
     if (shardio_p_claim(array, options->overwrite) == SHARDIO_OK) shardio_p_begin_writing(array);
     return array;
 }
@@ -7070,10 +9721,14 @@ static shardio_status shardio_p_load(shardio_array *draft, const shardio_store *
 /* The text and everything that points into it move into the array's own memory. */
 static void shardio_p_adopt_text(shardio_array *array, const char *text, size_t size)
 {
-    shardio_json *pieces[2] = {&array->meta.names, &array->meta.attributes};
+    shardio_p_meta *m = &array->meta;
+    shardio_json *pieces[4 + SHARDIO_P_LEVELS * SHARDIO_MAX_CODECS] = {&m->names, &m->attributes, &m->fill_value, &m->codec_list};
+    size_t count = 4;
+    for (uint32_t k = 0; k < m->level_count; k++)
+        for (uint32_t i = 0; i < m->levels[k].chain.count; i++) pieces[count++] = &m->levels[k].chain.configurations[i];
     memcpy(array->text, text, size);
     array->text_size = size;
-    for (int i = 0; i < 2; i++)
+    for (size_t i = 0; i < count; i++)
         if (pieces[i]->text != NULL) pieces[i]->text = array->text + (pieces[i]->text - text);
     shardio_p_keep_strings(array);
 }
@@ -7105,7 +9760,8 @@ static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio
 {
     size_t length = shardio_p_path_length(store, o->path);
     draft->max_open = o->max_open_files != 0 ? (uint32_t)shardio_p_min(o->max_open_files, SHARDIO_P_MOST_KEPT) : 64;
-    draft->read_memory = o->memory != 0 ? o->memory : (size_t)16 << 20;
+    if (o->memory != 0) draft->read_memory = o->memory;
+    draft->unbuffered = o->unbuffered;
     shardio_p_plan_names(&draft->plan, &draft->meta, length, 0, text_size);
     size_t size = shardio_p_carve_reader(&draft->plan, length, draft->max_open, NULL, NULL);
     uint8_t *memory = (uint8_t *)shardio_p_allocate(draft->allocator, size, 64);
@@ -7136,6 +9792,7 @@ static shardio_status shardio_p_begin_draft(shardio_array *draft, const shardio_
     shardio_p_no_error(&draft->error);
     shardio_p_no_error(error);
     shardio_p_set_allocator(draft, o->allocator);
+    shardio_p_take_limits(draft, o);
     *text = NULL;
     *size = 0;
     if (store == NULL || store->functions == NULL)
@@ -7158,7 +9815,9 @@ SHARDIO_API shardio_array *shardio_array_open_in(const shardio_store *store, con
         else shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", store->name, NULL);
         shardio_p_release(draft.allocator, text, size, 16);
     }
-    return array != NULL ? array : shardio_p_broken_array(error, o.allocator);
+    if (array != NULL && shardio_p_begin_codecs(array, error) == SHARDIO_OK) return array;
+    shardio_array_close(array);
+    return shardio_p_broken_array(error, o.allocator);
 }
 
 /* -- what is known about an array */
@@ -7196,50 +9855,61 @@ SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, sh
     facts->ndim = m->ndim;
     facts->dtype = m->dtype;
     memcpy(facts->shape, m->shape, sizeof facts->shape);
-    memcpy(facts->chunk, m->chunk, sizeof facts->chunk);
+    memcpy(facts->chunk, m->levels[m->level_count > 1 ? 1 : 0].extent, sizeof facts->chunk);
     memcpy(facts->shard, m->shard, sizeof facts->shard);
     if (array->mode == SHARDIO_P_WRITING && array->frame > 0) {
         facts->shape[0] = array->total / array->frame;
         facts->begun_frame = array->total % array->frame != 0;
     }
-    facts->sharded = m->sharded;
+    const shardio_p_level *leaf = &m->levels[m->level_count - 1];
+    facts->sharded = m->level_count > 1;
+    facts->levels = m->level_count;
     facts->big_endian = m->big_endian;
-    facts->index = m->index;
+    facts->key_v2 = m->key_v2;
+    facts->key_separator = m->separator;
+    facts->element_size = m->element;
+    facts->index = m->levels[0].index;
+    facts->transposed = !leaf->in_order;
+    memcpy(facts->transpose, leaf->order, sizeof facts->transpose);
+    facts->codec_list = m->codec_list;
     facts->fill_value = m->fill;
     memcpy(facts->dimension_names, array->names, sizeof facts->dimension_names);
     facts->has_dimension_names = m->names.text != NULL;
     facts->attributes = array->attributes;
-    facts->codecs = m->chain.count;
-    for (uint32_t i = 0; i < m->chain.count; i++) facts->codec_names[i] = m->chain.codecs[i]->name;
+    facts->codecs = leaf->chain.count;
+    for (uint32_t i = 0; i < leaf->chain.count; i++) facts->codec_names[i] = leaf->chain.codecs[i]->name;
     facts->key_prefix = array->prefix;
-    facts->memory = array->memory_size + array->buffer_size + array->decoded_size;
+    facts->memory = array->memory_size + shardio_p_room_bytes(array);
     return SHARDIO_OK;
 }
 
 /* -- reading chunks */
 
-/* At least `size` bytes at *memory, kept for the next time. */
-static shardio_status shardio_p_need(shardio_array *array, uint8_t **memory, size_t *have, size_t size, shardio_error *error)
+/* A read that is under way. `to` null: only checks. */
+typedef struct shardio_p_reading {
+    shardio_array *array;
+    const uint64_t *start, *count;
+    uint8_t *to;
+    const ptrdiff_t *stride;                 /* of the destination, bytes */
+    const uint8_t *fill;                     /* in the byte order of the destination */
+    size_t unit;                             /* of elements whose bytes are turned around; 1: none are */
+} shardio_p_reading;
+
+static shardio_status shardio_p_no_room(shardio_array *array, shardio_error *error)
 {
-    if (*have >= size) return SHARDIO_OK;
-    shardio_p_release(array->allocator, *memory, *have, SHARDIO_P_DEFAULT_BLOCK);
-    *have = 0;
-    *memory = (uint8_t *)shardio_p_allocate(array->allocator, size, SHARDIO_P_DEFAULT_BLOCK);
-    if (*memory == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "read", array->store.name, "no memory for a chunk");
-    *have = size;
-    return SHARDIO_OK;
+    return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "read", array->store.name, "no memory for a chunk");
 }
 
-/* Names a chunk by its place in the grid. */
-static shardio_status shardio_p_chunk_fail(shardio_array *array, shardio_error *error, shardio_status status,
-                                           const uint64_t *index, const char *reason)
+/* Names a chunk of level k by its place in the grid: the chunk that begins at this element. */
+static shardio_status shardio_p_chunk_fail(shardio_array *array, shardio_error *error, shardio_status status, uint32_t k,
+                                           const uint64_t *origin, const char *reason)
 {
     char subject[224];
     shardio_text text = {subject, sizeof subject, 0};
     shardio_text_add(&text, "chunk ");
     for (uint32_t i = 0; i < array->meta.ndim; i++) {
         shardio_text_add(&text, i > 0 ? "," : "");
-        shardio_text_add_uint64(&text, index[i]);
+        shardio_text_add_uint64(&text, origin[i] / array->meta.levels[k].extent[i]);
     }
     shardio_text_add(&text, " of ");
     shardio_text_add(&text, array->prefix);
@@ -7247,56 +9917,196 @@ static shardio_status shardio_p_chunk_fail(shardio_array *array, shardio_error *
     return shardio_p_fail(error, status, "read", subject, reason);
 }
 
-/* Whether a stored chunk can be of this length, known before anything is allocated or read for it. */
-static shardio_status shardio_p_check_stored(shardio_array *array, const uint64_t *index, uint64_t size, shardio_error *error)
+/* Bytes of a chunk of level k before its chain of codecs; 0: that depends on what is in it. */
+static size_t shardio_p_packed_bytes(const shardio_p_level *level)
 {
-    const shardio_p_meta *m = &array->meta;
-    size_t bound = shardio_p_chain_bound(&m->chain, m->chunk_bytes);
+    return level->packing == SHARDIO_P_PLAIN ? level->bytes : 0;
+}
+
+/* Whether a stored chunk can be of this length, known before anything is allocated or read for it. */
+static shardio_status shardio_p_check_stored(shardio_array *array, uint32_t k, const uint64_t *origin, uint64_t size, shardio_error *error)
+{
+    const shardio_p_level *level = &array->meta.levels[k];
+    const uint64_t limit = shardio_p_max(array->read_memory, array->decoded_limit);
+    size_t largest, bound = shardio_p_chain_bound(&level->chain, shardio_p_packed_bytes(level), &largest);
     bool exact = true;   /* crc32c alone always adds as much */
-    for (uint32_t i = 0; i < m->chain.count; i++) exact = exact && m->chain.codecs[i] == shardio_codec_crc32c();
-    if (size > bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, index, "longer than a chunk can be");
-    if (exact && size < bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, index, "shorter than a chunk has to be");
+    if (level->packing == SHARDIO_P_PLAIN) {
+        for (uint32_t i = 0; i < level->chain.count; i++) exact = exact && level->chain.codecs[i] == shardio_codec_crc32c();
+        if (size > bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "longer than a chunk can be");
+        if (exact && size < bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "shorter than a chunk has to be");
+    } else if (size > limit) {
+        return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, k, origin, "larger than the option decoded_limit");
+    }
+    if (size > SIZE_MAX / 4) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, k, origin, "no memory holds it");
     return SHARDIO_OK;
 }
 
-/* Decodes a chunk: *data becomes chunk_bytes bytes in C order, the stored byte order. */
-static shardio_status shardio_p_decode(shardio_array *array, const uint64_t *index, const uint8_t **data, size_t size,
-                                       shardio_error *error)
+/* Runs the chain of level k backwards, with `half` bytes for what each codec gives. */
+static shardio_status shardio_p_decode_with(shardio_array *array, uint32_t k, const uint64_t *origin, const uint8_t **data,
+                                            size_t *size, size_t half, shardio_error *error)
 {
-    const shardio_p_meta *m = &array->meta;
     const shardio_codec *failed = NULL;
-    if (m->chain.count > 0) {
-        size_t half = shardio_p_chain_bound(&m->chain, m->chunk_bytes);
-        uint64_t most = shardio_p_max(array->read_memory, (uint64_t)1 << 30);
-        if (half > most / 2 && half / 4 > size)   /* a small file does not make us take much */
-            return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, index, "decoded it would be larger than the memory option");
-        shardio_status status = shardio_p_need(array, &array->decoded, &array->decoded_size, 2 * half, error);
-        if (status == SHARDIO_OK) {
-            status = shardio_p_chain_run(&m->chain, false, data, &size, array->decoded, half, &failed);
-            if (status != SHARDIO_OK) return shardio_p_chunk_fail(array, error, status, index, failed->name);
-        }
-        if (status != SHARDIO_OK) return status;
-    }
-    if (size == m->chunk_bytes) return SHARDIO_OK;
-    return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, index,
-                                size < m->chunk_bytes ? "shorter than a chunk has to be" : "longer than a chunk has to be");
+    const uint64_t most = shardio_p_max(array->read_memory, array->decoded_limit);
+    if (half > SIZE_MAX / 8 || (half > most && half / 4 > *size))   /* a small file does not make us take much */
+        return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, k, origin, "decoded it would be larger than the option decoded_limit");
+    if (!shardio_p_widen(array, &array->coded[k], 2 * half)) return shardio_p_no_room(array, error);
+    shardio_status status = shardio_p_chain_run(&array->meta.levels[k].chain, false, data, size, array->coded[k].memory,
+                                                array->coded[k].size / 2, &failed);
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_chunk_fail(array, error, status, k, origin, failed->name);
 }
+
+/* Undoes the codecs of level k. Where the size is not known before, room is doubled until it is enough. */
+static shardio_status shardio_p_decode_chain(shardio_array *array, uint32_t k, const uint64_t *origin, const uint8_t **data,
+                                             size_t *size, shardio_error *error)
+{
+    const shardio_p_level *level = &array->meta.levels[k];
+    const uint8_t *encoded = *data;
+    size_t encoded_size = *size, half, known = shardio_p_packed_bytes(level);
+    shardio_status status;
+    if (level->chain.count == 0) return SHARDIO_OK;
+    if (known > 0) {
+        (void)shardio_p_chain_bound(&level->chain, known, &half);
+        return shardio_p_decode_with(array, k, origin, data, size, half, error);
+    }
+    for (half = 4 * encoded_size + 4096;; half *= 2) {
+        *data = encoded;
+        *size = encoded_size;
+        status = shardio_p_decode_with(array, k, origin, data, size, half, error);
+        if (status != SHARDIO_ERR_LIMIT || half > shardio_p_max(array->read_memory, array->decoded_limit)) return status;
+    }
+}
+
+/* Puts the part that the region covers of a box of elements, which begins at `origin`, where it belongs. `from` null: the
+   fill value. */
+static void shardio_p_scatter(const shardio_p_reading *r, const uint64_t *origin, const uint64_t *extent, const uint8_t *from,
+                              const ptrdiff_t *stride)
+{
+    static const ptrdiff_t still[SHARDIO_MAX_DIMS] = {0};
+    const shardio_p_meta *m = &r->array->meta;
+    uint64_t count[SHARDIO_MAX_DIMS];
+    uint8_t *to = r->to;
+    const uint8_t *source = from != NULL ? from : r->fill;
+    if (to == NULL) return;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        uint64_t first = shardio_p_max(origin[i], r->start[i]);
+        count[i] = shardio_p_min(extent[i] - (first - origin[i]), r->count[i] - (first - r->start[i]));
+        to += (ptrdiff_t)(first - r->start[i]) * r->stride[i];
+        if (from != NULL) source += (ptrdiff_t)(first - origin[i]) * stride[i];
+    }
+    shardio_p_copy_box(to, r->stride, source, from != NULL ? stride : still, count, m->ndim, m->element, from != NULL ? r->unit : 1);
+}
+
+/* Scatters elements that lie in the order of level k. */
+static void shardio_p_scatter_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, const uint8_t *elements)
+{
+    const shardio_p_level *level = &r->array->meta.levels[k];
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    shardio_p_order_strides(&r->array->meta, level->extent, level->order, stride);
+    shardio_p_scatter(r, origin, level->extent, elements, stride);
+}
+
+/* Finds the elements in a packed chunk whose contents stay where they are. Null: fine; otherwise what is wrong. */
+static const char *shardio_p_unpack(const uint8_t *at, size_t left, uint64_t count, bool text, shardio_bytes *elements)
+{
+    if (left < 4 || shardio_p_load32_little(at) != count) return "another number of elements than a chunk has";
+    at += 4;
+    left -= 4;
+    for (uint64_t i = 0; i < count; i++) {
+        size_t size = left < 4 ? 0 : shardio_p_load32_little(at);
+        if (left < 4 || size > left - 4) return "an element reaches beyond its end";
+        elements[i].data = at + 4;
+        elements[i].size = size;
+        for (size_t k = 0, n; text && k < size; k += n)
+            if ((n = shardio_p_utf8((const char *)at + 4 + k, size - k)) == 0) return "a string that is not UTF-8";
+        at += 4 + size;
+        left -= 4 + size;
+    }
+    return left == 0 ? NULL : "bytes behind the last element";
+}
+
+/* A chunk of variable-length elements: its bytes go to the pool, where what was read lives on. */
+static shardio_status shardio_p_read_variable(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, const uint8_t *data,
+                                              size_t size, shardio_error *error)
+{
+    shardio_array *array = r->array;
+    const shardio_p_level *level = &array->meta.levels[k];
+    const uint64_t count = level->bytes / sizeof(shardio_bytes);
+    if (size / 4 < count) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "shorter than a chunk has to be");
+    uint8_t *kept = shardio_p_pool_bytes(array, size);
+    if (kept == NULL || !shardio_p_widen(array, &array->packed[k], level->bytes)) return shardio_p_no_room(array, error);
+    memcpy(kept, data, size);
+    shardio_bytes *elements = (shardio_bytes *)(void *)array->packed[k].memory;
+    const char *wrong = shardio_p_unpack(kept, size, count, array->meta.dtype == SHARDIO_STRING, elements);
+    if (wrong != NULL) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, wrong);
+    shardio_p_scatter_chunk(r, k, origin, array->packed[k].memory);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t k, shardio_shard_reader *shard,
+                                           const uint64_t *origin, shardio_error *error);
+
+/* Reads what the region covers of a shard of level k that is a file of its own, in memory or a part of another one. */
+static shardio_status shardio_p_read_inner(const shardio_p_reading *r, uint32_t k, shardio_file file, const uint64_t *origin,
+                                           bool device, shardio_error *error)
+{
+    shardio_shard_reader inner;
+    shardio_status status = shardio_shard_open_file(&inner, file, &r->array->meta.levels[k].index, r->array->allocator, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_read_shard(r, k, &inner, origin, error);
+    if (device) r->array->accounting.device_calls += inner.reads;
+    shardio_shard_close(&inner);
+    return status;
+}
+
+/* Decodes the chunk of level k that begins at element `origin`, and puts what the region covers where it belongs. */
+static shardio_status shardio_p_decode_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, const uint8_t *data,
+                                             size_t size, shardio_error *error)
+{
+    const shardio_p_level *level = &r->array->meta.levels[k];
+    shardio_memory memory = {(uint8_t *)(uintptr_t)data, size, size, NULL, true};
+    shardio_status status = shardio_p_decode_chain(r->array, k, origin, &data, &size, error);
+    if (status != SHARDIO_OK) return status;
+    if (level->packing == SHARDIO_P_STRINGS) return shardio_p_read_variable(r, k, origin, data, size, error);
+    if (level->packing == SHARDIO_P_SHARD) {
+        memory.data = (uint8_t *)(uintptr_t)data;
+        memory.size = memory.capacity = size;
+        return shardio_p_read_inner(r, k, shardio_memory_file(&memory, "a shard inside a shard"), origin, false, error);
+    }
+    if (size != level->bytes)
+        return shardio_p_chunk_fail(r->array, error, SHARDIO_ERR_CORRUPT, k, origin,
+                                    size < level->bytes ? "shorter than a chunk has to be" : "longer than a chunk has to be");
+    shardio_p_scatter_chunk(r, k, origin, data);
+    return SHARDIO_OK;
+}
+
+/* -- shards that are kept open */
 
 static void shardio_p_throw_out(shardio_array *array, shardio_p_kept *kept)
 {
     array->accounting.device_calls += kept->reader.reads;
     shardio_shard_close(&kept->reader);
     kept->used = 0;
+    if (array->last == kept) array->last = NULL;
 }
 
-/* The place for one more shard: an empty one, or that of the shard that was not used longest. */
+/* The place for one more shard: an empty one, or that of the shard that was not used longest. More are given up until
+   their indexes are within the budget. */
 static shardio_p_kept *shardio_p_place_to_keep(shardio_array *array)
 {
-    shardio_p_kept *oldest = &array->kept[0];
-    for (uint32_t i = 0; i < array->max_open; i++)
-        if (array->kept[i].used < oldest->used) oldest = &array->kept[i];
-    if (oldest->used != 0) shardio_p_throw_out(array, oldest);
-    return oldest;
+    const uint64_t one = shardio_index_size(&array->meta.index);
+    for (;;) {
+        shardio_p_kept *oldest = NULL, *empty = NULL;
+        uint64_t held = one;
+        for (uint32_t i = 0; i < array->max_open; i++) {
+            shardio_p_kept *kept = &array->kept[i];
+            if (kept->used == 0) empty = kept;
+            else if (oldest == NULL || kept->used < oldest->used) oldest = kept;
+            if (kept->used != 0) held += one;
+        }
+        if (empty != NULL && (held <= array->index_memory || oldest == NULL)) return empty;
+        shardio_p_throw_out(array, oldest);
+    }
 }
 
 static uint64_t shardio_p_shard_number(const shardio_p_meta *m, const uint64_t *position)
@@ -7306,219 +10116,326 @@ static uint64_t shardio_p_shard_number(const shardio_p_meta *m, const uint64_t *
     return number;
 }
 
+/* The shard with this number if it is kept open; null: it is not. */
+static shardio_p_kept *shardio_p_find_kept(shardio_array *array, uint64_t number)
+{
+    if (array->last != NULL && array->last->shard == number) return array->last;
+    for (uint32_t i = 0; i < array->max_open; i++)
+        if (array->kept[i].used != 0 && array->kept[i].shard == number) return &array->kept[i];
+    return NULL;
+}
+
 /* The reader of a shard, kept open from last time if its file is still the same. SHARDIO_ERR_NOT_FOUND: no such shard. */
 static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *position, shardio_shard_reader **reader,
                                           shardio_error *error)
 {
     uint64_t number = shardio_p_shard_number(&array->meta, position);
+    shardio_p_kept *kept = shardio_p_find_kept(array, number);
     shardio_file file;
     int code = 0;
-    for (uint32_t i = 0; i < array->max_open; i++) {
-        shardio_p_kept *kept = &array->kept[i];
-        if (kept->used == 0 || kept->shard != number) continue;
-        kept->used = ++array->clock;
-        *reader = &kept->reader;
-        if (shardio_shard_unchanged(&kept->reader, NULL) == SHARDIO_OK) return SHARDIO_OK;
+    if (kept != NULL && shardio_shard_unchanged(&kept->reader, NULL) != SHARDIO_OK) {
         shardio_p_throw_out(array, kept);
+        kept = NULL;
     }
-    const char *key = shardio_p_chunk_key(array, position);
-    shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
-    if (status == SHARDIO_ERR_NOT_FOUND) return status;
-    if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
-    shardio_p_kept *kept = shardio_p_place_to_keep(array);
-    status = shardio_shard_open_file(&kept->reader, file, &array->meta.index, array->allocator, error);
-    if (status != SHARDIO_OK) return status;
-    array->accounting.files++;
-    kept->shard = number;
+    if (kept == NULL) {
+        const char *key = shardio_p_chunk_key(array, position);
+        shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
+        if (status == SHARDIO_ERR_NOT_FOUND) return status;
+        if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
+        kept = shardio_p_place_to_keep(array);
+        status = shardio_shard_open_file(&kept->reader, file, &array->meta.index, array->allocator, error);
+        if (status != SHARDIO_OK) return status;
+        if (array->unbuffered) shardio_shard_read_unbuffered(&kept->reader);
+        array->accounting.files++;
+        kept->shard = number;
+    }
     kept->used = ++array->clock;
+    array->last = kept;
     *reader = &kept->reader;
     return SHARDIO_OK;
 }
 
-/* Reads a chunk that is a file of its own into array->buffer; *data null: there is none. */
-static shardio_status shardio_p_read_chunk_file(shardio_array *array, const uint64_t *index, const uint8_t **data, size_t *size,
-                                                shardio_error *error)
+/* Reads a file that is one chunk into the room of level 0; *data null: there is none. */
+static shardio_status shardio_p_read_chunk_file(shardio_array *array, const uint64_t *position, const uint64_t *origin,
+                                                const uint8_t **data, size_t *size, shardio_error *error)
 {
     shardio_file_facts facts;
     shardio_file file;
     int code = 0;
-    const char *key = shardio_p_chunk_key(array, index);
+    const char *key = shardio_p_chunk_key(array, position);
     *data = NULL;
     shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
     if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
     if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
     status = shardio_p_file_facts(&file, &facts, error);
-    if (status == SHARDIO_OK && facts.size > SIZE_MAX / 2)
-        status = shardio_p_key_fail(error, &array->store, SHARDIO_ERR_LIMIT, "read", key, 0, "no memory holds this file");
+    if (status == SHARDIO_OK) status = shardio_p_check_stored(array, 0, origin, facts.size, error);
     *size = (size_t)facts.size;
-    if (status == SHARDIO_OK) status = shardio_p_check_stored(array, index, facts.size, error);
-    if (status == SHARDIO_OK) status = shardio_p_need(array, &array->buffer, &array->buffer_size, *size + 1, error);
-    if (status == SHARDIO_OK) status = shardio_file_read(&file, 0, array->buffer, *size, error);
+    if (status == SHARDIO_OK && !shardio_p_widen(array, &array->buffer, *size + 1)) status = shardio_p_no_room(array, error);
+    if (status == SHARDIO_OK) status = shardio_file_read(&file, 0, array->buffer.memory, *size, error);
     (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
     array->accounting.device_calls++;
     array->accounting.device_bytes += *size;
     array->accounting.files++;
-    *data = array->buffer;
+    *data = array->buffer.memory;
     return status;
 }
 
 /* -- regions */
 
-/* Copies a box of elements; strides in bytes. Source strides of 0 everywhere: one element, again and again. */
-static void shardio_p_copy_box(uint8_t *to, const uint64_t *to_stride, const uint8_t *from, const uint64_t *from_stride,
-                               const uint64_t *count, uint32_t ndim, size_t element, size_t unit)
+/* The boxes of `size` elements that `count` elements from `begin` on lie in: first, and how many. Most reads stay inside
+   one, which takes one division. */
+static inline void shardio_p_cover(uint64_t begin, uint64_t count, uint64_t size, uint64_t *first, uint64_t *number)
 {
-    uint64_t at[SHARDIO_MAX_DIMS] = {0}, run = element;
-    bool repeat = ndim > 0 && from_stride[ndim - 1] == 0;
-    /* dimensions without gaps on both sides are copied as one run */
-    while (ndim > 0 && to_stride[ndim - 1] == run && (repeat || from_stride[ndim - 1] == run)) run *= count[--ndim];
-    for (;;) {
-        if (repeat) shardio_p_fill(to, (size_t)run, from, element);
-        else shardio_p_copy_elements(to, from, (size_t)run, unit);
-        uint32_t i = ndim;
-        while (i > 0) {
-            i--;
-            to += to_stride[i];
-            from += from_stride[i];
-            if (++at[i] < count[i]) break;
-            to -= to_stride[i] * count[i];
-            from -= from_stride[i] * count[i];
-            at[i] = 0;
-            if (i == 0) return;
-        }
-        if (ndim == 0) return;
+    uint64_t q = begin / size, skipped = begin - q * size;
+    *first = q;
+    *number = count <= size - skipped ? 1 : (skipped + count - 1) / size + 1;
+}
+
+/* The chunks of level k + 1, in a chunk of level k that begins at `origin`, that the region covers: first and number of
+   them along each dimension. */
+static void shardio_p_cover_chunks(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, uint64_t *first, uint64_t *number)
+{
+    const shardio_p_meta *m = &r->array->meta;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        uint64_t begin = shardio_p_max(origin[i], r->start[i]) - origin[i], size = m->levels[k + 1].extent[i];
+        uint64_t covered = shardio_p_min(m->levels[k].extent[i] - begin, r->count[i] - (origin[i] + begin - r->start[i]));
+        shardio_p_cover(begin, covered, size, &first[i], &number[i]);
     }
 }
 
-/* A read that is under way. */
-typedef struct shardio_p_reading {
-    shardio_array *array;
-    const uint64_t *start, *count;
-    uint8_t *to;
-    uint64_t stride[SHARDIO_MAX_DIMS];       /* of the destination, bytes */
-    uint64_t shard[SHARDIO_MAX_DIMS];        /* position of the shard that is read */
-} shardio_p_reading;
-
-/* Puts the part that the region covers of a chunk, or of a whole shard that is missing, where it belongs: it has this
-   index in a grid of boxes of `extent` elements. `data` null: the fill value. */
-static void shardio_p_scatter(const shardio_p_reading *reading, const uint64_t *index, const uint64_t *extent,
-                              const uint8_t *data)
+/* The number of the chunk at `at` within a shard of level k, and back. */
+static uint64_t shardio_p_number_in_shard(const shardio_p_meta *m, uint32_t k, const uint64_t *at)
 {
-    const shardio_p_meta *m = &reading->array->meta;
-    uint64_t stride[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS], step = m->element;
-    uint8_t *to = reading->to;
-    const uint8_t *from = data != NULL ? data : m->fill;
+    const shardio_p_level *level = &m->levels[k];
+    uint64_t number = 0;
+    for (uint32_t i = 0; i < m->ndim; i++) number = number * level->per[level->order[i]] + at[level->order[i]];
+    return number;
+}
+
+static void shardio_p_chunk_origin(const shardio_p_meta *m, uint32_t k, const uint64_t *origin, uint64_t number, uint64_t *chunk)
+{
+    const shardio_p_level *level = &m->levels[k];
     for (uint32_t i = m->ndim; i-- > 0;) {
-        uint64_t begin = index[i] * extent[i], first = shardio_p_max(begin, reading->start[i]);
-        count[i] = shardio_p_min(extent[i] - (first - begin), reading->start[i] + reading->count[i] - first);
-        stride[i] = data != NULL ? step : 0;
-        if (data != NULL) from += (first - begin) * step;
-        to += (first - reading->start[i]) * reading->stride[i];
-        step *= extent[i];
+        uint32_t d = level->order[i];
+        chunk[d] = origin[d] + number % level->per[d] * m->levels[k + 1].extent[d];
+        number /= level->per[d];
     }
-    shardio_p_copy_box(to, reading->stride, from, stride, count, m->ndim, m->element, data != NULL ? m->unit : 1);
 }
 
-/* The index in the grid of chunk `number` of the shard at `position`. */
-static void shardio_p_chunk_index(const shardio_p_meta *m, const uint64_t *position, uint64_t number, uint64_t *index)
-{
-    for (uint32_t i = m->ndim; i-- > 0; number /= m->per_shard[i])
-        index[i] = position[i] * m->per_shard[i] + number % m->per_shard[i];
-}
+/* A shard of level k that is read. */
+typedef struct shardio_p_shard_reading {
+    const shardio_p_reading *reading;
+    uint32_t level;
+    const uint64_t *origin;
+} shardio_p_shard_reading;
 
 static shardio_status shardio_p_take_chunk(void *context, uint64_t number, const uint8_t *data, size_t size, shardio_error *error)
 {
-    shardio_p_reading *reading = (shardio_p_reading *)context;
-    uint64_t index[SHARDIO_MAX_DIMS];
-    shardio_p_chunk_index(&reading->array->meta, reading->shard, number, index);
-    if (data != NULL) {
-        reading->array->accounting.device_bytes += size;
-        shardio_status status = shardio_p_decode(reading->array, index, &data, size, error);
-        if (status != SHARDIO_OK) return status;
+    const shardio_p_shard_reading *s = (const shardio_p_shard_reading *)context;
+    shardio_array *array = s->reading->array;
+    uint64_t chunk[SHARDIO_MAX_DIMS];
+    shardio_p_chunk_origin(&array->meta, s->level, s->origin, number, chunk);
+    if (data == NULL) {
+        shardio_p_scatter(s->reading, chunk, array->meta.levels[s->level + 1].extent, NULL, NULL);
+        return SHARDIO_OK;
     }
-    shardio_p_scatter(reading, index, reading->array->meta.chunk, data);
-    return SHARDIO_OK;
+    array->accounting.device_bytes += size;
+    return shardio_p_decode_chunk(s->reading, s->level + 1, chunk, data, size, error);
 }
 
-/* Memory for reading these chunks of the shard at `position`: what they take together, within the option, and the
-   largest in any case. */
-static shardio_status shardio_p_need_for(shardio_array *array, const uint64_t *position, const shardio_shard_reader *shard,
+/* Memory for reading these chunks: what they take together, within the option, and the largest in any case. */
+static shardio_status shardio_p_need_for(const shardio_p_shard_reading *s, const shardio_shard_reader *shard,
                                          const uint64_t *numbers, size_t count, shardio_error *error)
 {
-    uint64_t sum = 0, largest = 0, offset, length, index[SHARDIO_MAX_DIMS];
+    shardio_array *array = s->reading->array;
+    uint64_t sum = 0, largest = 0, offset, length, chunk[SHARDIO_MAX_DIMS];
     for (size_t i = 0; i < count; i++) {
         shardio_status status = shardio_shard_locate(shard, numbers[i], &offset, &length, error);
         if (status != SHARDIO_OK) return status;
         if (length == SHARDIO_MISSING) continue;
-        shardio_p_chunk_index(&array->meta, position, numbers[i], index);
-        status = shardio_p_check_stored(array, index, length, error);
+        shardio_p_chunk_origin(&array->meta, s->level, s->origin, numbers[i], chunk);
+        status = shardio_p_check_stored(array, s->level + 1, chunk, length, error);
         if (status != SHARDIO_OK) return status;
         largest = shardio_p_max(largest, length);
-        sum = shardio_p_min(sum + length, array->read_memory);
+        sum = shardio_p_min(sum + length, shard->block > 0 ? array->read_memory : shardio_p_min(array->read_memory, SHARDIO_P_CACHED_READ));
     }
-    largest = shardio_p_max(largest, sum);
+    largest = shardio_p_max(largest, sum) + 2 * (uint64_t)shard->block;
     if (largest > SIZE_MAX / 2) return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", shard->file.name, "no memory holds a chunk");
-    return shardio_p_need(array, &array->buffer, &array->buffer_size, (size_t)largest + 1, error);
+    return shardio_p_widen(array, s->level == 0 ? &array->buffer : &array->packed[s->level], (size_t)largest + 1) ? SHARDIO_OK : shardio_p_no_room(array, error);
 }
 
-/* The chunks that a region covers, as first index and count. */
-static void shardio_p_cover(const uint64_t *start, const uint64_t *count, const uint64_t *extent, uint32_t ndim,
-                            uint64_t *first, uint64_t *number)
+/* Chunks that follow each other in the file and in the destination. */
+typedef struct shardio_p_run {
+    uint64_t offset, size;
+    uint8_t *to;
+} shardio_p_run;
+
+/* Whether chunks inside this shard lie in the destination as they lie in the file. */
+static bool shardio_p_lies_alike(const shardio_p_shard_reading *s, const shardio_shard_reader *shard)
 {
-    for (uint32_t i = 0; i < ndim; i++) {
-        first[i] = start[i] / extent[i];
-        number[i] = (start[i] + count[i] - 1) / extent[i] - first[i] + 1;
+    const shardio_p_meta *m = &s->reading->array->meta;
+    const shardio_p_level *level = &m->levels[s->level + 1];
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    if (s->reading->to == NULL || s->reading->unit != 1 || shard->block > 0) return false;
+    if (level->packing != SHARDIO_P_PLAIN || !level->in_order || level->chain.count > 0) return false;
+    shardio_p_order_strides(m, level->extent, NULL, stride);
+    for (uint32_t i = 0; i < m->ndim; i++)
+        if (stride[i] != s->reading->stride[i] && level->extent[i] > 1) return false;
+    return true;
+}
+
+/* Where the chunk that begins at `origin` goes if the region covers all of it; otherwise null. */
+static uint8_t *shardio_p_whole_place(const shardio_p_reading *r, const uint64_t *origin, const uint64_t *extent)
+{
+    uint8_t *to = r->to;
+    for (uint32_t i = 0; i < r->array->meta.ndim; i++) {
+        if (origin[i] < r->start[i] || r->count[i] < extent[i] || origin[i] - r->start[i] > r->count[i] - extent[i]) return NULL;
+        to += (ptrdiff_t)(origin[i] - r->start[i]) * r->stride[i];
     }
+    return to;
 }
 
-/* Reads what the region covers of one shard that exists, in windows of chunks. */
-static shardio_status shardio_p_read_shard(shardio_p_reading *reading, shardio_shard_reader *shard, shardio_error *error)
+static shardio_status shardio_p_read_runs(shardio_array *array, shardio_shard_reader *shard, const shardio_p_run *runs, size_t count,
+                                          shardio_error *error)
 {
-    shardio_array *array = reading->array;
-    const shardio_p_meta *m = &array->meta;
-    uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], index[SHARDIO_MAX_DIMS], window[SHARDIO_P_WINDOW];
+    void (*hint)(void *, shardio_hint, uint64_t, uint64_t) = shard->file.functions->hint;
+    shardio_status status = SHARDIO_OK;
+    for (size_t i = 0; i < count && count > 1 && hint != NULL; i++)
+        hint(shard->file.context, SHARDIO_HINT_WILL_NEED, runs[i].offset, shardio_p_min(runs[i].size, SHARDIO_P_AHEAD / count));
+    for (size_t i = 0; i < count && status == SHARDIO_OK; i++) {
+        shard->reads++;
+        array->accounting.device_bytes += runs[i].size;
+        status = shardio_file_read(&shard->file, runs[i].offset, runs[i].to, (size_t)runs[i].size, error);
+    }
+    return status;
+}
+
+/* Reads the chunks that the region covers whole straight to where they belong; the numbers of the others are left. */
+static shardio_status shardio_p_read_straight(shardio_p_shard_reading *s, shardio_shard_reader *shard, uint64_t *numbers,
+                                              size_t *count, shardio_error *error)
+{
+    shardio_array *array = s->reading->array;
+    const uint64_t *extent = array->meta.levels[s->level + 1].extent;
+    shardio_p_run runs[SHARDIO_P_WINDOW];
+    uint64_t chunk[SHARDIO_MAX_DIMS], offset, length;
+    size_t held = 0, left = 0;
+    for (size_t i = 0; i < *count; i++) {
+        shardio_p_chunk_origin(&array->meta, s->level, s->origin, numbers[i], chunk);
+        uint8_t *to = shardio_p_whole_place(s->reading, chunk, extent);
+        shardio_status status = shardio_shard_locate(shard, numbers[i], &offset, &length, error);
+        if (status == SHARDIO_OK && length != SHARDIO_MISSING) status = shardio_p_check_stored(array, s->level + 1, chunk, length, error);
+        if (status != SHARDIO_OK) return status;
+        shardio_p_run *last = held > 0 ? &runs[held - 1] : NULL;
+        if (to == NULL || length == SHARDIO_MISSING) {
+            numbers[left++] = numbers[i];
+        } else if (last != NULL && last->offset + last->size == offset && last->to + last->size == to) {
+            last->size += length;
+        } else {
+            runs[held].offset = offset;
+            runs[held].size = length;
+            runs[held++].to = to;
+        }
+    }
+    *count = left;
+    return shardio_p_read_runs(array, shard, runs, held, error);
+}
+
+/* Reads these chunks, each with one read at most. */
+static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_shard_reader *shard, uint64_t *numbers,
+                                            size_t count, shardio_error *error)
+{
+    shardio_array *array = s->reading->array;
+    shardio_p_room *room = s->level == 0 ? &array->buffer : &array->packed[s->level];
+    shardio_status status = SHARDIO_OK;
+    if (shardio_p_lies_alike(s, shard)) status = shardio_p_read_straight(s, shard, numbers, &count, error);
+    if (status == SHARDIO_OK && count > 0) status = shardio_p_need_for(s, shard, numbers, count, error);
+    if (status != SHARDIO_OK || count == 0) return status;
+    return shardio_shard_read_many(shard, numbers, count, room->memory, room->size, shardio_p_take_chunk, s, error);
+}
+
+/* A chunk that is a shard itself and is stored as it is: only what the region covers of it is read. */
+static shardio_status shardio_p_read_nested(shardio_p_shard_reading *s, shardio_shard_reader *shard, uint64_t number, shardio_error *error)
+{
+    uint64_t offset, length, chunk[SHARDIO_MAX_DIMS];
+    shardio_p_window_file window;
+    shardio_status status = shardio_shard_locate(shard, number, &offset, &length, error);
+    if (status != SHARDIO_OK) return status;
+    if (length == SHARDIO_MISSING) return shardio_p_take_chunk(s, number, NULL, 0, error);
+    shardio_p_chunk_origin(&s->reading->array->meta, s->level, s->origin, number, chunk);
+    return shardio_p_read_inner(s->reading, s->level + 1, shardio_p_file_window(&window, &shard->file, offset, length), chunk, true, error);
+}
+
+/* The usual random access, one whole chunk that lies alike: one look at the index, one read. False: it is not that. */
+static bool shardio_p_read_one(shardio_p_shard_reading *s, shardio_shard_reader *shard, const uint64_t *at, shardio_status *status,
+                               shardio_error *error)
+{
+    shardio_array *array = s->reading->array;
+    const uint64_t *extent = array->meta.levels[s->level + 1].extent;
+    uint64_t chunk[SHARDIO_MAX_DIMS];
+    shardio_p_run run;
+    chunk[0] = 0;   /* there may be no dimension */
+    if (!shardio_p_lies_alike(s, shard)) return false;
+    for (uint32_t i = 0; i < array->meta.ndim; i++) chunk[i] = s->origin[i] + at[i] * extent[i];
+    run.to = shardio_p_whole_place(s->reading, chunk, extent);
+    if (run.to == NULL) return false;
+    *status = shardio_shard_locate(shard, shardio_p_number_in_shard(&array->meta, s->level, at), &run.offset, &run.size, error);
+    if (*status == SHARDIO_OK && run.size == SHARDIO_MISSING) return false;
+    if (*status == SHARDIO_OK) *status = shardio_p_check_stored(array, s->level + 1, chunk, run.size, error);
+    if (*status == SHARDIO_OK) *status = shardio_p_read_runs(array, shard, &run, 1, error);
+    return true;
+}
+
+/* Reads what the region covers of a shard of level k that begins at `origin`, in windows of chunks. */
+static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t k, shardio_shard_reader *shard,
+                                           const uint64_t *origin, shardio_error *error)
+{
+    const shardio_p_meta *m = &r->array->meta;
+    const shardio_p_level *inside = &m->levels[k + 1];
+    bool nested = inside->packing == SHARDIO_P_SHARD && inside->chain.count == 0 && shard->block == 0, more;
+    uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], at[SHARDIO_MAX_DIMS], window[SHARDIO_P_WINDOW];
+    shardio_p_shard_reading s = {r, k, origin};
     shardio_status status = SHARDIO_OK;
     size_t held = 0;
-    bool more;
-    shardio_p_cover(reading->start, reading->count, m->chunk, m->ndim, first, number);
-    for (uint32_t i = 0; i < m->ndim; i++) {   /* of these, the ones in this shard */
-        uint64_t begin = reading->shard[i] * m->per_shard[i], end = first[i] + number[i];
-        if (end - begin > m->per_shard[i]) end = begin + m->per_shard[i];   /* begin + per_shard may be beyond 2^64 */
-        first[i] = shardio_p_max(first[i], begin);
-        number[i] = end - first[i];
-        index[i] = first[i];
+    shardio_p_cover_chunks(r, k, origin, first, number);
+    more = false;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        at[i] = first[i];
+        more = more || number[i] > 1;
     }
+    if (!more && shardio_p_read_one(&s, shard, at, &status, error)) return status;
     do {
-        window[held++] = shardio_p_chunk_number(m, index);
-        more = shardio_p_next_in_box(index, first, number, m->ndim);
-        if (more && held < SHARDIO_P_WINDOW) continue;
-        status = shardio_p_need_for(array, reading->shard, shard, window, held, error);
-        if (status == SHARDIO_OK)
-            status = shardio_shard_read_many(shard, window, held, array->buffer, array->buffer_size, shardio_p_take_chunk, reading, error);
+        window[held++] = shardio_p_number_in_shard(m, k, at);
+        more = shardio_p_next_in_order(at, first, number, m->levels[k].order, m->ndim);
+        if (nested) status = shardio_p_read_nested(&s, shard, window[0], error);
+        else if (!more || held == SHARDIO_P_WINDOW) status = shardio_p_read_chunks(&s, shard, window, held, error);
+        else continue;
         held = 0;
     } while (status == SHARDIO_OK && more);
     return status;
 }
 
 /* The part of the region that one shard, or one chunk that is a file, covers. */
-static shardio_status shardio_p_read_part(shardio_p_reading *reading, shardio_error *error)
+static shardio_status shardio_p_read_part(const shardio_p_reading *r, const uint64_t *position, shardio_error *error)
 {
-    shardio_array *array = reading->array;
-    const uint8_t *data;
+    shardio_array *array = r->array;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t origin[SHARDIO_MAX_DIMS];
+    const uint8_t *data = NULL;
     size_t size;
     shardio_shard_reader *shard = NULL;
     shardio_status status;
-    if (array->meta.sharded) {
-        status = shardio_p_get_shard(array, reading->shard, &shard, error);
-        if (status == SHARDIO_OK) return shardio_p_read_shard(reading, shard, error);
+    for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
+    if (m->sharded) {
+        status = shardio_p_get_shard(array, position, &shard, error);
+        if (status == SHARDIO_OK) return shardio_p_read_shard(r, 0, shard, origin, error);
         if (status != SHARDIO_ERR_NOT_FOUND) return status;
-        shardio_p_scatter(reading, reading->shard, array->meta.shard, NULL);
-        return SHARDIO_OK;
+    } else {
+        status = shardio_p_read_chunk_file(array, position, origin, &data, &size, error);
+        if (status != SHARDIO_OK) return status;
+        if (data != NULL) return shardio_p_decode_chunk(r, 0, origin, data, size, error);
     }
-    status = shardio_p_read_chunk_file(array, reading->shard, &data, &size, error);
-    if (status == SHARDIO_OK && data != NULL) status = shardio_p_decode(array, reading->shard, &data, size, error);
-    if (status == SHARDIO_OK) shardio_p_scatter(reading, reading->shard, array->meta.chunk, data);
-    return status;
+    shardio_p_scatter(r, origin, m->shard, NULL, NULL);
+    return SHARDIO_OK;
 }
 
 static shardio_status shardio_p_reader_enter(shardio_array *array, const char *operation, shardio_error *error)
@@ -7533,104 +10450,132 @@ static shardio_status shardio_p_reader_enter(shardio_array *array, const char *o
     return shardio_p_fail(error, SHARDIO_ERR_STATE, operation, array->store.name, "it is being written; open it a second time to read");
 }
 
+/* Whether a region lies inside the shape; *empty: it has no elements. */
+static shardio_status shardio_p_check_region(const shardio_array *array, const char *operation, const uint64_t *start,
+                                             const uint64_t *count, bool *empty, shardio_error *error)
+{
+    const shardio_p_meta *m = &array->meta;
+    *empty = false;
+    if (m->ndim > 0 && (start == NULL || count == NULL))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, array->store.name, "a region has a start and a count");
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        if (start[i] > m->shape[i] || count[i] > m->shape[i] - start[i])
+            return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, array->store.name, "the region is not inside the shape");
+        *empty = *empty || count[i] == 0;
+    }
+    return SHARDIO_OK;
+}
+
+/* The strides of a region in C order without gaps. False: it is larger than `size` bytes. */
+static bool shardio_p_packed_strides(const shardio_p_meta *m, const uint64_t *count, size_t size, ptrdiff_t *stride)
+{
+    uint64_t bytes = m->element;
+    for (uint32_t i = m->ndim; i-- > 0;) {
+        stride[i] = (ptrdiff_t)bytes;
+        bytes = shardio_p_bounded_multiply(bytes, count[i]);
+        if (bytes > size) return false;
+    }
+    return bytes <= size;
+}
+
+/* Shards, or chunks that are files, that a region covers: the first and how many along each dimension. */
+static void shardio_p_cover_keys(const shardio_p_meta *m, const uint64_t *start, const uint64_t *count, uint64_t *first, uint64_t *number)
+{
+    for (uint32_t i = 0; i < m->ndim; i++) shardio_p_cover(start[i], count[i], m->shard[i], &first[i], &number[i]);
+}
+
+static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_error *error)
+{
+    const shardio_p_meta *m = &r->array->meta;
+    uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], position[SHARDIO_MAX_DIMS];
+    shardio_status status;
+    shardio_p_cover_keys(m, r->start, r->count, first, number);
+    for (uint32_t i = 0; i < m->ndim; i++) position[i] = first[i];
+    do status = shardio_p_read_part(r, position, error);
+    while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
+    return status;
+}
+
+/* What is read for a caller: in the machine's byte order. */
+static shardio_p_reading shardio_p_reading_of(shardio_array *array, const uint64_t *start, const uint64_t *count, uint8_t *to,
+                                              const ptrdiff_t *stride)
+{
+    shardio_p_reading r = {array, start, count, to, stride, array->meta.fill, array->meta.unit};
+    return r;
+}
+
+/* Reads a region that was checked. */
+static shardio_status shardio_p_read_checked(shardio_array *array, const uint64_t *start, const uint64_t *count, void *elements,
+                                             const ptrdiff_t *stride, shardio_error *error)
+{
+    shardio_p_free_pool(array);   /* contents of the last read */
+    shardio_p_reading r = shardio_p_reading_of(array, start, count, (uint8_t *)elements, stride);
+    return shardio_p_read_region(&r, error);
+}
+
+SHARDIO_API shardio_status shardio_array_read_strided(shardio_array *array, const uint64_t *start, const uint64_t *count,
+                                                      void *elements, const ptrdiff_t *strides, shardio_error *error)
+{
+    bool empty;
+    shardio_status status = shardio_p_reader_enter(array, "read", error);
+    if (status == SHARDIO_OK) status = shardio_p_check_region(array, "read", start, count, &empty, error);
+    if (status != SHARDIO_OK || empty) return status;
+    if (elements == NULL || (strides == NULL && array->meta.ndim > 0))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "no memory for the region, or no strides");
+    return shardio_p_read_checked(array, start, count, elements, strides, error);
+}
+
 SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                               void *elements, size_t size, shardio_error *error)
 {
-    shardio_p_reading reading;
-    uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], bytes;
-    bool empty = false;
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    bool empty;
     shardio_status status = shardio_p_reader_enter(array, "read", error);
-    if (status != SHARDIO_OK) return status;
-    const shardio_p_meta *m = &array->meta;
-    if (m->ndim > 0 && (start == NULL || count == NULL))
-        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "a region has a start and a count");
-    bytes = m->element;
-    for (uint32_t i = m->ndim; i-- > 0;) {
-        if (start[i] > m->shape[i] || count[i] > m->shape[i] - start[i])
-            return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "the region is not inside the shape");
-        reading.stride[i] = bytes;
-        empty = empty || count[i] == 0;
-        bytes = shardio_p_bounded_multiply(bytes, count[i]);
-    }
-    if (empty) return SHARDIO_OK;
-    if (elements == NULL || bytes > size)
+    if (status == SHARDIO_OK) status = shardio_p_check_region(array, "read", start, count, &empty, error);
+    if (status != SHARDIO_OK || empty) return status;
+    if (elements == NULL || !shardio_p_packed_strides(&array->meta, count, size, stride))
         return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "the region is larger than the memory for it");
-    reading.array = array;
-    reading.start = start;
-    reading.count = count;
-    reading.to = (uint8_t *)elements;
-    shardio_p_cover(start, count, m->shard, m->ndim, first, number);
-    memcpy(reading.shard, first, sizeof first);
-    do status = shardio_p_read_part(&reading, error);
-    while (status == SHARDIO_OK && shardio_p_next_in_box(reading.shard, first, number, m->ndim));
-    return status;
+    return shardio_p_read_checked(array, start, count, elements, stride, error);
 }
 
 /* -- going on where an array ends */
 
-/* The chunks of one shard come back into the batch, decoded; missing ones as the fill value. `shard` null: there is no
-   such file. */
-static shardio_status shardio_p_load_chunks(shardio_array *array, const shardio_p_box *box, shardio_shard_reader *shard)
+/* What this array holds of a box of chunks comes back into the batch, as it is held for the file. */
+static shardio_status shardio_p_load_box(shardio_array *array, const shardio_p_box *box)
 {
     const shardio_p_meta *m = &array->meta;
     uint8_t *to = array->rows + shardio_p_place_of_chunk(array, box->first);
-    uint64_t index[SHARDIO_MAX_DIMS], size = SHARDIO_MISSING;
+    uint64_t index[SHARDIO_MAX_DIMS], start[SHARDIO_MAX_DIMS];
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    shardio_p_reading r = {array, start, m->chunk, to, stride, m->stored_fill, 1};
     shardio_status status = SHARDIO_OK;
+    shardio_p_order_strides(m, m->chunk, NULL, stride);
     memcpy(index, box->first, sizeof index);
     do {
-        uint64_t number = shardio_p_chunk_number(m, index);
-        if (shard != NULL) status = shardio_p_need_for(array, box->shard, shard, &number, 1, &array->error);
-        if (shard != NULL && status == SHARDIO_OK)
-            status = shardio_shard_read(shard, number, array->buffer, array->buffer_size, &size, &array->error);
-        const uint8_t *data = array->buffer;
-        if (status == SHARDIO_OK && size != SHARDIO_MISSING) status = shardio_p_decode(array, index, &data, (size_t)size, &array->error);
-        if (status != SHARDIO_OK) return status;
-        if (size != SHARDIO_MISSING) memcpy(to, data, m->chunk_bytes);
-        else shardio_p_fill(to, m->chunk_bytes, m->stored_fill, m->element);
-        to += m->chunk_bytes;
-    } while (shardio_p_next_in_box(index, box->first, box->count, m->ndim));
-    return SHARDIO_OK;
-}
-
-static shardio_status shardio_p_load_shard(shardio_array *array, const shardio_p_box *box)
-{
-    shardio_shard_reader shard;
-    shardio_file file;
-    int code = 0;
-    const char *key = shardio_p_chunk_key(array, box->shard);
-    shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
-    if (status == SHARDIO_ERR_NOT_FOUND) return shardio_p_load_chunks(array, box, NULL);
-    if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "open", key, code, NULL);
-    status = shardio_shard_open_file(&shard, file, &array->meta.index, array->allocator, &array->error);
-    if (status != SHARDIO_OK) return status;
-    status = shardio_p_load_chunks(array, box, &shard);
-    shardio_shard_close(&shard);
+        for (uint32_t i = 0; i < m->ndim; i++) start[i] = index[i] * m->chunk[i];
+        status = shardio_p_read_part(&r, box->shard, &array->error);
+        r.to += m->chunk_bytes;
+    } while (status == SHARDIO_OK && shardio_p_next_in_box(index, box->first, box->count, m->ndim));
     return status;
 }
 
-static shardio_status shardio_p_load_chunk_file(shardio_array *array, const shardio_p_box *box)
-{
-    uint8_t *to = array->rows + shardio_p_place_of_chunk(array, box->first);
-    const uint8_t *data;
-    size_t size;
-    shardio_status status = shardio_p_read_chunk_file(array, box->first, &data, &size, &array->error);
-    if (status != SHARDIO_OK) return status;
-    if (data == NULL) return shardio_p_load_chunks(array, box, NULL);
-    status = shardio_p_decode(array, box->first, &data, size, &array->error);
-    if (status == SHARDIO_OK) memcpy(to, data, array->meta.chunk_bytes);
-    return status;
-}
-
-/* Chunks along the last frames that are not full come back to be completed. What that took is given back. */
+/* Chunks along the last frames that are not full come back to be completed. What that took is given back, but the
+   contents of variable-length elements. */
 static shardio_status shardio_p_load_begun(shardio_array *array)
 {
     shardio_accounting before = array->accounting;
-    shardio_status status = shardio_p_each_box(array, 0, 1, array->meta.sharded ? shardio_p_load_shard : shardio_p_load_chunk_file);
+    shardio_p_kept kept;
+    memset(&kept, 0, sizeof kept);
+    uint32_t max_open = array->max_open;
+    array->kept = &kept;
+    array->max_open = 1;
+    shardio_status status = shardio_p_each_box(array, 0, 1, shardio_p_load_box);
+    if (kept.used != 0) shardio_p_throw_out(array, &kept);
+    array->kept = NULL;
+    array->last = NULL;
+    array->max_open = max_open;
     array->accounting = before;
-    shardio_p_release(array->allocator, array->buffer, array->buffer_size, SHARDIO_P_DEFAULT_BLOCK);
-    shardio_p_release(array->allocator, array->decoded, array->decoded_size, SHARDIO_P_DEFAULT_BLOCK);
-    array->buffer = array->decoded = NULL;
-    array->buffer_size = array->decoded_size = 0;
+    shardio_p_free_room(array, &array->buffer);
     return status;
 }
 
@@ -7666,7 +10611,7 @@ SHARDIO_API shardio_array *shardio_array_continue_in(const shardio_store *store,
         shardio_p_release(draft.allocator, text, size, 16);
     }
     if (array == NULL) return shardio_p_broken_array(&error, o.allocator);
-    (void)shardio_p_resume(array);
+    if (shardio_p_begin_codecs(array, &array->error) == SHARDIO_OK) (void)shardio_p_resume(array);
     return array;
 }
 
@@ -7758,7 +10703,6 @@ SHARDIO_API shardio_status shardio_array_each_shard(shardio_array *array, shardi
 
 typedef struct shardio_p_verification {
     shardio_p_walk *walk;
-    shardio_p_reading reading;      /* names the shard that is checked */
     shardio_progress progress;
     void *progress_context;
     uint64_t done, total;
@@ -7771,61 +10715,54 @@ static void shardio_p_verify_found(void *context, const shardio_error *fault)
     if (walk->finding != NULL) walk->finding(walk->finding_context, fault);
 }
 
-/* Checks one chunk; what is wrong with it is a finding, not the end. */
-static shardio_status shardio_p_verify_chunk(void *context, uint64_t number, const uint8_t *data, size_t size, shardio_error *error)
-{
-    shardio_p_verification *v = (shardio_p_verification *)context;
-    uint64_t index[SHARDIO_MAX_DIMS];
-    shardio_error fault;
-    (void)error;
-    shardio_p_chunk_index(&v->walk->array->meta, v->reading.shard, number, index);
-    if (data != NULL && shardio_p_decode(v->walk->array, index, &data, size, &fault) != SHARDIO_OK) shardio_p_verify_found(v, &fault);
-    return SHARDIO_OK;
-}
-
-/* Chunks without codecs are right if they are as long as they have to be; others are decoded. */
-static void shardio_p_verify_chunks(shardio_p_verification *v, shardio_shard_reader *reader)
+/* Checks every chunk of a shard by decoding it, those without codecs by their length; a fault is a finding, not the end. */
+static void shardio_p_verify_chunks(shardio_p_verification *v, shardio_shard_reader *reader, const uint64_t *origin)
 {
     shardio_array *array = v->walk->array;
-    uint64_t offset, length, index[SHARDIO_MAX_DIMS];
+    shardio_p_reading r = shardio_p_reading_of(array, origin, array->meta.shard, NULL, NULL);
+    shardio_p_shard_reading s = {&r, 0, origin};
+    const shardio_p_level *inside = &array->meta.levels[1];
+    uint64_t offset, length, chunk[SHARDIO_MAX_DIMS];
     shardio_error fault;
     for (uint64_t number = 0; number < array->meta.index.chunks; number++) {
+        shardio_status status;
         if (shardio_shard_locate(reader, number, &offset, &length, NULL) != SHARDIO_OK || length == SHARDIO_MISSING) continue;
-        if (array->meta.chain.count > 0) {
-            shardio_status status = shardio_p_need_for(array, v->reading.shard, reader, &number, 1, &fault);
-            if (status == SHARDIO_OK)
-                status = shardio_shard_read_many(reader, &number, 1, array->buffer, array->buffer_size, shardio_p_verify_chunk, v, &fault);
-            if (status != SHARDIO_OK) shardio_p_verify_found(v, &fault);
-        } else if (length != array->meta.chunk_bytes) {
-            shardio_p_chunk_index(&v->walk->array->meta, v->reading.shard, number, index);
-            shardio_p_chunk_fail(array, &fault, SHARDIO_ERR_CORRUPT, index, "not as long as a chunk has to be");
-            shardio_p_verify_found(v, &fault);
-        }
+        shardio_p_chunk_origin(&array->meta, 0, origin, number, chunk);
+        r.start = chunk;
+        r.count = inside->extent;
+        if (inside->packing == SHARDIO_P_SHARD && inside->chain.count == 0) status = shardio_p_read_nested(&s, reader, number, &fault);
+        else if (shardio_p_stored_as_is(&array->meta)) status = shardio_p_check_stored(array, 1, chunk, length, &fault);
+        else status = shardio_p_read_chunks(&s, reader, &number, 1, &fault);
+        if (status != SHARDIO_OK) shardio_p_verify_found(v, &fault);
+        shardio_p_free_pool(array);
     }
 }
 
-static void shardio_p_verify_chunk_file(shardio_p_verification *v, const uint64_t *position)
+static void shardio_p_verify_chunk_file(shardio_p_verification *v, const uint64_t *position, const uint64_t *origin)
 {
     shardio_array *array = v->walk->array;
+    shardio_p_reading r = shardio_p_reading_of(array, origin, array->meta.shard, NULL, NULL);
     const uint8_t *data;
     size_t size;
     shardio_error fault;
-    shardio_status status = shardio_p_read_chunk_file(array, position, &data, &size, &fault);
-    if (status == SHARDIO_OK && data != NULL) status = shardio_p_decode(array, position, &data, size, &fault);
+    shardio_status status = shardio_p_read_chunk_file(array, position, origin, &data, &size, &fault);
+    if (status == SHARDIO_OK && data != NULL) status = shardio_p_decode_chunk(&r, 0, origin, data, size, &fault);
     if (status != SHARDIO_OK) shardio_p_verify_found(v, &fault);
+    shardio_p_free_pool(array);
 }
 
 static shardio_status shardio_p_verify_shard(void *context, const char *key, const uint64_t *position, uint64_t size,
                                              shardio_shard_reader *reader, const shardio_error *fault)
 {
     shardio_p_verification *v = (shardio_p_verification *)context;
-    memcpy(v->reading.shard, position, sizeof v->reading.shard);
+    uint64_t origin[SHARDIO_MAX_DIMS];
+    for (uint32_t i = 0; i < v->walk->array->meta.ndim; i++) origin[i] = position[i] * v->walk->array->meta.shard[i];
     if (fault != NULL) shardio_p_verify_found(v, fault);
-    else if (reader == NULL) shardio_p_verify_chunk_file(v, position);
+    else if (reader == NULL) shardio_p_verify_chunk_file(v, position, origin);
     else {
         shardio_status status = shardio_shard_verify(reader, NULL, shardio_p_verify_found, v, v->walk->error);
         if (status != SHARDIO_OK && status != SHARDIO_ERR_CORRUPT) return status;
-        shardio_p_verify_chunks(v, reader);
+        shardio_p_verify_chunks(v, reader, origin);
     }
     v->done += size;
     if (v->progress == NULL || v->progress(v->progress_context, v->done, v->total) == 0) return SHARDIO_OK;
@@ -7849,13 +10786,592 @@ SHARDIO_API shardio_status shardio_array_verify(shardio_array *array, shardio_fi
     if (status != SHARDIO_OK) return status;
     memset(&v, 0, sizeof v);
     v.walk = &walk;
-    v.reading.array = array;
     v.progress = progress;
     v.progress_context = progress_context;
     if (progress != NULL) (void)array->store.functions->list(array->store.context, array->prefix, shardio_p_add_size, &v.total, &code);
     status = shardio_p_walk_all(&walk);
     if (status != SHARDIO_OK || walk.faults == 0) return status;
     return shardio_p_fail(error, SHARDIO_ERR_CORRUPT, "verify", array->store.name, "it has faults");
+}
+
+/* -- changing what is there */
+
+/* A change that is under way: a region gets other elements, or what lies outside the shape goes. */
+typedef struct shardio_p_change {
+    shardio_array *array;
+    const uint64_t *start, *count;       /* the region */
+    const uint8_t *from;                 /* null: the fill value */
+    const ptrdiff_t *stride;             /* of what is at `from`, bytes */
+    bool trim, keep_edge;                /* the shape became smaller */
+    /* the shard of the moment */
+    shardio_shard_reader *old;           /* null: there is none yet */
+    shardio_shard_writer writer;
+    bool begun;
+    uint64_t origin[SHARDIO_MAX_DIMS];   /* its first element */
+} shardio_p_change;
+
+/* Whether the region covers all of a chunk that lies inside the shape. */
+static bool shardio_p_covers(const shardio_p_change *c, const uint64_t *origin)
+{
+    const shardio_p_meta *m = &c->array->meta;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        uint64_t inside = shardio_p_min(m->chunk[i], m->shape[i] - origin[i]);
+        if (c->start[i] > origin[i] || c->count[i] - (origin[i] - c->start[i]) < inside) return false;
+    }
+    return true;
+}
+
+static bool shardio_p_reaches_out(const shardio_p_meta *m, const uint64_t *origin)
+{
+    for (uint32_t i = 0; i < m->ndim; i++)
+        if (m->shape[i] - origin[i] < m->chunk[i]) return true;
+    return false;
+}
+
+/* The chunk as it is, or the fill value, comes into `whole`. */
+static shardio_status shardio_p_load_chunk(shardio_p_change *c, const uint64_t *position, const uint64_t *origin)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    const uint8_t *data = NULL;
+    size_t size;
+    shardio_p_reading r = {array, origin, m->chunk, array->whole.memory, stride, m->stored_fill, 1};
+    shardio_p_order_strides(m, m->chunk, NULL, stride);
+    shardio_p_fill(array->whole.memory, m->chunk_bytes, m->stored_fill, m->element);
+    if (m->sharded) return c->old != NULL ? shardio_p_read_shard(&r, 0, c->old, c->origin, &array->error) : SHARDIO_OK;
+    shardio_status status = shardio_p_read_chunk_file(array, position, origin, &data, &size, &array->error);
+    if (status != SHARDIO_OK || data == NULL) return status;
+    return shardio_p_decode_chunk(&r, 0, origin, data, size, &array->error);
+}
+
+/* The elements of the region go into the chunk. */
+static void shardio_p_overlay(const shardio_p_change *c, const uint64_t *origin)
+{
+    static const ptrdiff_t still[SHARDIO_MAX_DIMS] = {0};
+    const shardio_p_meta *m = &c->array->meta;
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    uint64_t count[SHARDIO_MAX_DIMS];
+    uint8_t *to = c->array->whole.memory;
+    const uint8_t *from = c->from != NULL ? c->from : m->stored_fill;
+    shardio_p_order_strides(m, m->chunk, NULL, stride);
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        uint64_t first = shardio_p_max(origin[i], c->start[i]);
+        count[i] = shardio_p_min(m->chunk[i] - (first - origin[i]), c->count[i] - (first - c->start[i]));
+        to += (ptrdiff_t)(first - origin[i]) * stride[i];
+        if (c->from != NULL) from += (ptrdiff_t)(first - c->start[i]) * c->stride[i];
+    }
+    shardio_p_copy_box(to, stride, from, c->from != NULL ? c->stride : still, count, m->ndim, m->element, c->from != NULL ? m->unit : 1);
+}
+
+/* What lies outside the shape becomes the fill value. */
+static void shardio_p_clear_outside(const shardio_p_change *c, const uint64_t *origin)
+{
+    static const ptrdiff_t still[SHARDIO_MAX_DIMS] = {0};
+    const shardio_p_meta *m = &c->array->meta;
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    uint64_t count[SHARDIO_MAX_DIMS];
+    shardio_p_order_strides(m, m->chunk, NULL, stride);
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        uint64_t inside = m->shape[i] - origin[i];
+        if (inside >= m->chunk[i]) continue;
+        memcpy(count, m->chunk, sizeof count);
+        count[i] = m->chunk[i] - inside;
+        shardio_p_copy_box(c->array->whole.memory + (ptrdiff_t)inside * stride[i], stride, m->stored_fill, still, count, m->ndim, m->element, 1);
+    }
+}
+
+/* Puts the chunk that begins at `origin` together in `whole`, as it shall be. */
+static shardio_status shardio_p_change_chunk(shardio_p_change *c, const uint64_t *position, const uint64_t *origin)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    shardio_status status = SHARDIO_OK;
+    if (!shardio_p_widen(array, &array->whole, m->chunk_bytes))
+        return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "write", array->prefix, 0, "no memory for a chunk");
+    if (c->trim || !shardio_p_covers(c, origin)) status = shardio_p_load_chunk(c, position, origin);
+    else if (shardio_p_reaches_out(m, origin)) shardio_p_fill(array->whole.memory, m->chunk_bytes, m->stored_fill, m->element);
+    if (status != SHARDIO_OK) return status;
+    if (c->trim) shardio_p_clear_outside(c, origin);
+    else shardio_p_overlay(c, origin);
+    return SHARDIO_OK;
+}
+
+/* Whether appending the chunks of this box would leave too much of the file dead. */
+static bool shardio_p_too_dead(const shardio_p_change *c, const uint64_t *first, const uint64_t *number)
+{
+    const shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t at[SHARDIO_MAX_DIMS], offset, length, replaced = 0;
+    const uint64_t size = c->old->facts.size, live = shardio_p_live_bytes(&m->index, c->old->index), index = c->old->index_size;
+    if (array->dead_percent >= 100) return false;
+    memcpy(at, first, sizeof at);
+    do {
+        shardio_index_get(&m->index, c->old->index, shardio_p_number_in_shard(m, 0, at), &offset, &length);
+        if (length != SHARDIO_MISSING) replaced += shardio_p_min(length, size);
+    } while (shardio_p_next_in_order(at, first, number, m->levels[0].order, m->ndim));
+    uint64_t dead = (size > live ? size - live : 0) + replaced, after = size + replaced + index;
+    return dead / shardio_p_max(1, after / 100) > array->dead_percent;
+}
+
+/* Begins to write the shard at `position`: behind its end, anew, or a new one. */
+static shardio_status shardio_p_begin_shard_change(shardio_p_change *c, const uint64_t *position, bool rewrite)
+{
+    shardio_array *array = c->array;
+    const shardio_store *s = &array->store;
+    const shardio_index_layout *layout = &array->meta.index;
+    shardio_slot_options o = shardio_p_flight_options(array);
+    shardio_file file;
+    int code = 0;
+    bool append = c->old != NULL && !rewrite;
+    size_t index = shardio_shard_memory(layout, SHARDIO_P_DEFAULT_BLOCK);
+    if (!shardio_p_widen(array, &array->index_room, index))
+        return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "write", array->prefix, 0, "no memory for the index of a shard");
+    const char *key = shardio_p_chunk_key(array, position);
+    shardio_status status = append ? s->functions->open(s->context, key, true, array->allocator, &file, &code)
+                                   : s->functions->create(s->context, key, true, array->allocator, &file, &code);
+    if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "open for writing", key, code, NULL);
+    c->begun = true;
+    if (c->old == NULL)
+        status = shardio_shard_begin(&c->writer, file, layout, array->index_room.memory, array->index_room.size, array->staging, array->plan.buffer, &o);
+    else
+        status = shardio_shard_begin_update(&c->writer, file, rewrite ? c->old : NULL, layout, array->index_room.memory,
+                                            array->index_room.size, array->staging, array->plan.buffer, &o);
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &c->writer.slot.error);
+}
+
+static bool shardio_p_old_has(const shardio_p_change *c, uint64_t number)
+{
+    uint64_t offset, length;
+    if (c->old == NULL) return false;
+    shardio_index_get(&c->array->meta.index, c->old->index, number, &offset, &length);
+    return offset != SHARDIO_MISSING || length != SHARDIO_MISSING;
+}
+
+/* Changes one chunk of the shard: puts it, drops it, or leaves it. */
+static shardio_status shardio_p_change_in_shard(shardio_p_change *c, const uint64_t *position, const uint64_t *at, bool rewrite)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t origin[SHARDIO_MAX_DIMS], index[SHARDIO_MAX_DIMS], number = shardio_p_number_in_shard(m, 0, at);
+    bool outside = false, drop = false;
+    const uint8_t *data;
+    size_t size;
+    shardio_status status = SHARDIO_OK;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        origin[i] = c->origin[i] + at[i] * m->chunk[i];
+        index[i] = origin[i] / m->chunk[i];
+        outside = outside || origin[i] >= m->shape[i];
+    }
+    if (c->trim && !shardio_p_old_has(c, number)) return SHARDIO_OK;
+    if (c->trim && !outside && (c->keep_edge || !shardio_p_reaches_out(m, origin))) return SHARDIO_OK;
+    if (!outside) status = shardio_p_change_chunk(c, position, origin);
+    if (status != SHARDIO_OK) return status;
+    drop = outside || shardio_p_leave_out(array, array->whole.memory);
+    if (drop && !shardio_p_old_has(c, number)) return SHARDIO_OK;
+    if (!c->begun) status = shardio_p_begin_shard_change(c, position, rewrite);
+    if (status != SHARDIO_OK) return status;
+    if (drop) {
+        status = shardio_shard_drop(&c->writer, number);
+    } else {
+        data = array->whole.memory;
+        status = shardio_p_encode_chunk(array, index, &data, &size);
+        if (status == SHARDIO_OK) status = shardio_shard_put(&c->writer, number, data, size);
+    }
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &c->writer.slot.error);
+}
+
+static bool shardio_p_is_empty(const shardio_shard_writer *writer)
+{
+    uint64_t offset, length;
+    if (writer->live > 0) return false;
+    for (uint64_t i = 0; i < writer->layout.chunks; i++) {
+        shardio_index_get(&writer->layout, writer->index, i, &offset, &length);
+        if (length != SHARDIO_MISSING) return false;
+        if (writer->old == NULL) continue;
+        shardio_index_get(&writer->old->layout, writer->old->index, i, &offset, &length);
+        if (length != SHARDIO_MISSING) return false;
+    }
+    return true;
+}
+
+/* Ends the shard of the moment, well or not; one that holds nothing any more is removed where that was asked for. */
+static shardio_status shardio_p_end_shard_change(shardio_p_change *c, const uint64_t *position, shardio_status status)
+{
+    shardio_array *array = c->array;
+    shardio_p_kept *kept = shardio_p_find_kept(array, shardio_p_shard_number(&array->meta, position));
+    if (!c->begun) return status;
+    c->begun = false;
+    if (status == SHARDIO_OK && (array->skip_fill || c->trim) && shardio_p_is_empty(&c->writer)) {
+        shardio_shard_abort(&c->writer);
+        status = shardio_p_remove_chunk_key(array, position);
+    } else if (status == SHARDIO_OK) {
+        shardio_error error;
+        status = shardio_shard_finish(&c->writer, &error);
+        shardio_accounting accounting = shardio_shard_accounting(&c->writer);
+        shardio_p_add_accounting(&array->accounting, &accounting);
+        if (status != SHARDIO_OK) shardio_p_array_inherit(array, &error);
+    } else {
+        shardio_shard_abort(&c->writer);
+    }
+    if (kept != NULL) shardio_p_throw_out(array, kept);   /* its index is no longer that of the file */
+    return status;
+}
+
+/* The chunks of a box, by their place in the shard, change. */
+static shardio_status shardio_p_change_box(shardio_p_change *c, const uint64_t *position, const uint64_t *first, const uint64_t *number)
+{
+    const shardio_p_meta *m = &c->array->meta;
+    uint64_t at[SHARDIO_MAX_DIMS];
+    shardio_status status;
+    bool rewrite = c->old != NULL && (c->array->rewrite || shardio_p_too_dead(c, first, number));
+    memcpy(at, first, sizeof at);
+    do status = shardio_p_change_in_shard(c, position, at, rewrite);
+    while (status == SHARDIO_OK && shardio_p_next_in_order(at, first, number, m->levels[0].order, m->ndim));
+    return shardio_p_end_shard_change(c, position, status);
+}
+
+/* The part of a change that one shard, or one chunk that is a file, takes. */
+static shardio_status shardio_p_change_part(shardio_p_change *c, const uint64_t *position)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t first[SHARDIO_MAX_DIMS] = {0}, number[SHARDIO_MAX_DIMS];
+    shardio_p_reading region;
+    shardio_status status;
+    for (uint32_t i = 0; i < m->ndim; i++) c->origin[i] = position[i] * m->shard[i];
+    if (!m->sharded) {
+        status = shardio_p_change_chunk(c, position, c->origin);
+        return status == SHARDIO_OK ? shardio_p_put_chunk_file(array, position, array->whole.memory) : status;
+    }
+    c->old = NULL;
+    status = shardio_p_get_shard(array, position, &c->old, &array->error);
+    if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND) return status;
+    if (c->trim && c->old == NULL) return SHARDIO_OK;
+    memcpy(number, m->per_shard, sizeof number);
+    region = shardio_p_reading_of(array, c->start, c->count, NULL, NULL);
+    if (!c->trim) shardio_p_cover_chunks(&region, 0, c->origin, first, number);
+    return shardio_p_change_box(c, position, first, number);
+}
+
+static shardio_status shardio_p_changer_enter(shardio_array *array, const char *operation, shardio_error *error)
+{
+    shardio_status status = shardio_p_reader_enter(array, operation, error);
+    if (status != SHARDIO_OK || array->changing) return status;
+    return shardio_p_fail(error, SHARDIO_ERR_STATE, operation, array->store.name, "it was opened for reading; shardio_array_update opens it to be changed");
+}
+
+/* The error of a change goes to its caller; the handle goes on. */
+static shardio_status shardio_p_end_change(shardio_array *array, shardio_status status, shardio_error *error)
+{
+    if (status != SHARDIO_OK && error != NULL) *error = array->error;
+    shardio_p_no_error(&array->error);
+    shardio_p_free_pool(array);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_array_write_strided(shardio_array *array, const uint64_t *start, const uint64_t *count,
+                                                       const void *elements, const ptrdiff_t *strides, shardio_error *error)
+{
+    uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], position[SHARDIO_MAX_DIMS];
+    shardio_p_change c;
+    bool empty;
+    shardio_status status = shardio_p_changer_enter(array, "write", error);
+    if (status == SHARDIO_OK) status = shardio_p_check_region(array, "write", start, count, &empty, error);
+    if (status != SHARDIO_OK || empty) return status;
+    const shardio_p_meta *m = &array->meta;
+    if (elements != NULL && strides == NULL && m->ndim > 0)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "write", array->store.name, "no strides");
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    c.start = start;
+    c.count = count;
+    c.from = (const uint8_t *)elements;
+    c.stride = strides;
+    shardio_p_cover_keys(m, start, count, first, number);
+    memcpy(position, first, sizeof position);
+    do status = shardio_p_change_part(&c, position);
+    while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
+    return shardio_p_end_change(array, status, error);
+}
+
+SHARDIO_API shardio_status shardio_array_write(shardio_array *array, const uint64_t *start, const uint64_t *count,
+                                               const void *elements, size_t size, shardio_error *error)
+{
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    bool empty;
+    shardio_status status = shardio_p_changer_enter(array, "write", error);
+    if (status == SHARDIO_OK) status = shardio_p_check_region(array, "write", start, count, &empty, error);
+    if (status != SHARDIO_OK || empty) return status;
+    if (elements != NULL && !shardio_p_packed_strides(&array->meta, count, size, stride))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "write", array->store.name, "the region is larger than the memory that holds it");
+    return shardio_array_write_strided(array, start, count, elements, stride, error);
+}
+
+/* -- every key of an array, found before anything is changed */
+
+/* Collects the places in the grid of all shards, or chunks that are files. */
+typedef struct shardio_p_collection {
+    shardio_array *array;
+    size_t count;
+    bool full;          /* no memory for one more */
+    uint64_t bytes;     /* of the files */
+} shardio_p_collection;
+
+static bool shardio_p_collect_position(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_collection *c = (shardio_p_collection *)context;
+    shardio_array *array = c->array;
+    const size_t one = sizeof(uint64_t) * SHARDIO_MAX_DIMS;
+    uint64_t position[SHARDIO_MAX_DIMS] = {0};
+    if (temporary || !shardio_p_parse_key(array, key, position)) return true;
+    c->full = !shardio_p_extend(array, &array->found, c->count * one, (c->count + 1) * one);
+    if (c->full) return false;
+    memcpy(array->found.memory + c->count++ * one, position, one);
+    c->bytes += size;
+    return true;
+}
+
+static shardio_status shardio_p_collect(shardio_array *array, shardio_p_collection *c)
+{
+    const shardio_store *s = &array->store;
+    int code = 0;
+    memset(c, 0, sizeof *c);
+    c->array = array;
+    shardio_status status = s->functions->list(s->context, array->prefix, shardio_p_collect_position, c, &code);
+    if (c->full) return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "list", array->prefix, 0, NULL);
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_fail(array, status, "list", array->prefix, code, NULL);
+}
+
+static const uint64_t *shardio_p_found_position(const shardio_array *array, size_t i)
+{
+    return (const uint64_t *)(const void *)(array->found.memory + i * sizeof(uint64_t) * SHARDIO_MAX_DIMS);
+}
+
+/* -- resizing */
+
+/* What a smaller shape means for one shard or file. */
+static shardio_status shardio_p_trim_part(shardio_p_change *c, const uint64_t *position)
+{
+    const shardio_p_meta *m = &c->array->meta;
+    bool straddles = false;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        if (position[i] >= m->shard_grid[i]) {
+            shardio_p_kept *kept = shardio_p_find_kept(c->array, shardio_p_shard_number(m, position));
+            if (kept != NULL) shardio_p_throw_out(c->array, kept);
+            return shardio_p_remove_chunk_key(c->array, position);
+        }
+        straddles = straddles || m->shape[i] - position[i] * m->shard[i] < m->shard[i];
+    }
+    if (!straddles || (c->keep_edge && !m->sharded)) return SHARDIO_OK;
+    return shardio_p_change_part(c, position);
+}
+
+static shardio_status shardio_p_trim(shardio_array *array, bool keep_edge)
+{
+    shardio_p_change c;
+    shardio_p_collection found;
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    c.trim = true;
+    c.keep_edge = keep_edge;
+    shardio_status status = shardio_p_collect(array, &found);
+    for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++) status = shardio_p_trim_part(&c, shardio_p_found_position(array, i));
+    return status;
+}
+
+/* Shards that are kept open are numbered in the old grid. */
+static void shardio_p_forget_shards(shardio_array *array)
+{
+    for (uint32_t i = 0; i < array->max_open; i++)
+        if (array->kept[i].used != 0) shardio_p_throw_out(array, &array->kept[i]);
+}
+
+/* Writes the shape into zarr.json as it is now: attributes may have been set since the array was opened. */
+static shardio_status shardio_p_rewrite_shape(shardio_array *array, const uint64_t *before)
+{
+    uint64_t now[SHARDIO_MAX_DIMS];
+    uint32_t ndim = 0;
+    shardio_json root;
+    char *text;
+    size_t size;
+    const char *key = shardio_p_named_key(array, "zarr.json");
+    shardio_status status = shardio_p_read_key(array, key, &text, &size, &array->error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_json_parse(text, size - 1, &root, &array->error);
+    if (status != SHARDIO_OK) shardio_p_set_subject(&array->error, key);
+    else status = shardio_p_read_node(root, "array", key, &array->error);
+    if (status == SHARDIO_OK && (shardio_p_read_extents_json(shardio_json_member(root, "shape"), now, &ndim) != NULL ||
+                                 ndim != array->meta.ndim || memcmp(now, before, ndim * sizeof now[0]) != 0))
+        status = shardio_p_array_fail(array, SHARDIO_ERR_CHANGED, "resize", key, 0, "its shape is another one than when it was opened");
+    if (status == SHARDIO_OK) status = shardio_p_write_shape(array, text, size - 1, array->meta.shape);
+    shardio_p_release(array->allocator, text, size, 16);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint64_t *shape, bool keep_edge, shardio_error *error)
+{
+    uint64_t before[SHARDIO_MAX_DIMS];
+    bool smaller = false;
+    shardio_status status = shardio_p_changer_enter(array, "resize", error);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_meta *m = &array->meta;
+    if (shape == NULL && m->ndim > 0) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "resize", array->store.name, "no shape");
+    memcpy(before, m->shape, sizeof before);
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        smaller = smaller || shape[i] < before[i];
+        m->shape[i] = shape[i];
+    }
+    shardio_p_forget_shards(array);
+    const char *wrong = shardio_p_meta_derive(m, false);
+    if (wrong != NULL) shardio_p_array_fail(array, status = SHARDIO_ERR_ARGUMENT, "resize", array->prefix, 0, wrong);
+    else status = shardio_p_rewrite_shape(array, before);
+    if (status != SHARDIO_OK) {
+        memcpy(m->shape, before, sizeof before);
+        (void)shardio_p_meta_derive(m, false);
+    } else if (smaller) {
+        status = shardio_p_trim(array, keep_edge);
+    }
+    return shardio_p_end_change(array, status, error);
+}
+
+/* -- compacting and recovering */
+
+static shardio_status shardio_p_compact_part(shardio_p_change *c, const uint64_t *position)
+{
+    shardio_array *array = c->array;
+    c->old = NULL;
+    shardio_status status = shardio_p_get_shard(array, position, &c->old, &array->error);
+    if (status != SHARDIO_OK) return status == SHARDIO_ERR_NOT_FOUND ? SHARDIO_OK : status;
+    uint64_t used = shardio_p_live_bytes(&array->meta.index, c->old->index) + c->old->index_size;
+    if (c->old->facts.size <= used) return SHARDIO_OK;
+    status = shardio_p_begin_shard_change(c, position, true);
+    return shardio_p_end_shard_change(c, position, status);
+}
+
+SHARDIO_API shardio_status shardio_array_compact(shardio_array *array, shardio_progress progress, void *context, shardio_error *error)
+{
+    shardio_p_change c;
+    shardio_p_collection found;
+    uint64_t done = 0;
+    shardio_status status = shardio_p_changer_enter(array, "compact", error);
+    if (status != SHARDIO_OK || !array->meta.sharded) return status;
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    status = shardio_p_collect(array, &found);
+    for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++) {
+        status = shardio_p_compact_part(&c, shardio_p_found_position(array, i));
+        done = found.bytes / found.count * (i + 1);
+        if (status == SHARDIO_OK && progress != NULL && progress(context, done, found.bytes) != 0)
+            status = shardio_p_array_fail(array, SHARDIO_ERR_CANCELLED, "compact", array->prefix, 0, NULL);
+    }
+    return shardio_p_end_change(array, status, error);
+}
+
+/* A chunk of a shard that is recovered is one that decodes. */
+static bool shardio_p_chunk_decodes(void *context, const shardio_file *file, uint64_t number, uint64_t offset, uint64_t length)
+{
+    const shardio_p_change *c = (const shardio_p_change *)context;
+    shardio_array *array = c->array;
+    uint64_t chunk[SHARDIO_MAX_DIMS] = {0};
+    shardio_error error;
+    shardio_p_chunk_origin(&array->meta, 0, c->origin, number, chunk);
+    shardio_p_reading r = shardio_p_reading_of(array, chunk, array->meta.chunk, NULL, NULL);
+    if (shardio_p_check_stored(array, 1, chunk, length, &error) != SHARDIO_OK) return false;
+    if (!shardio_p_widen(array, &array->buffer, (size_t)length + 1)) return false;
+    bool good = shardio_file_read(file, offset, array->buffer.memory, (size_t)length, &error) == SHARDIO_OK &&
+                shardio_p_decode_chunk(&r, 1, chunk, array->buffer.memory, (size_t)length, &error) == SHARDIO_OK;
+    shardio_p_free_pool(array);
+    return good;
+}
+
+static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t *position, bool apply, shardio_recovered report, void *context)
+{
+    shardio_array *array = c->array;
+    const shardio_store *s = &array->store;
+    shardio_recovery found;
+    shardio_error error;
+    shardio_file file;
+    int code = 0;
+    memset(&found, 0, sizeof found);
+    for (uint32_t i = 0; i < array->meta.ndim; i++) c->origin[i] = position[i] * array->meta.shard[i];
+    const char *key = shardio_p_chunk_key(array, position);
+    shardio_status status = s->functions->open(s->context, key, apply, array->allocator, &file, &code);
+    if (status != SHARDIO_OK) {
+        shardio_p_key_fail(&error, s, status, "open", key, code, NULL);
+    } else {
+        status = shardio_shard_recover_file(&file, &array->meta.index, apply, shardio_p_chunk_decodes, c, array->allocator, &found, &error);
+        (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);   /* recover has synced what it changed */
+    }
+    if (report != NULL) report(context, shardio_p_chunk_key(array, position), &found, status, &error);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_array_recover(shardio_array *array, bool apply, shardio_recovered report, void *context,
+                                                 shardio_error *error)
+{
+    shardio_p_change c;
+    shardio_p_collection found;
+    size_t lost = 0;
+    shardio_status status = shardio_p_changer_enter(array, "recover", error);
+    if (status != SHARDIO_OK || !array->meta.sharded) return status;
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    shardio_p_forget_shards(array);
+    status = shardio_p_collect(array, &found);
+    for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++)
+        if (shardio_p_recover_part(&c, shardio_p_found_position(array, i), apply, report, context) != SHARDIO_OK) lost++;
+    if (status == SHARDIO_OK && lost > 0)
+        status = shardio_p_array_fail(array, SHARDIO_ERR_CORRUPT, "recover", array->prefix, 0, "a shard of it cannot be recovered");
+    return shardio_p_end_change(array, status, error);
+}
+
+/* -- opening to change, and defining */
+
+SHARDIO_API shardio_array *shardio_array_update_in(const shardio_store *store, const shardio_array_options *options, shardio_error *error)
+{
+    const size_t block = SHARDIO_P_DEFAULT_BLOCK, usual = 1 << 20;
+    shardio_array_options o = shardio_p_options_or_defaults(options);
+    shardio_error own;
+    if (error == NULL) error = &own;
+    shardio_array *array = shardio_array_open_in(store, &o, error);
+    if (array->mode != SHARDIO_P_READING) return array;
+    array->direct = o.direct;
+    array->durability = o.durability;
+    array->skip_fill = o.skip_fill;
+    array->rewrite = o.update == SHARDIO_UPDATE_REWRITE;
+    array->dead_percent = o.dead_percent != 0 ? o.dead_percent : 50;
+    array->changing = array->published = array->groups_written = true;
+    array->unbuffered = false;   /* what was read is soon read again, or written from */
+    array->plan.block = block;
+    array->plan.buffer = (size_t)shardio_p_ceil(shardio_p_min(o.buffer_size != 0 ? o.buffer_size : usual, SIZE_MAX / 4), block);
+    if (shardio_p_widen(array, &array->staging_room, array->plan.buffer)) {
+        array->staging = array->staging_room.memory;
+        return array;
+    }
+    shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", store->name, "no memory for the buffer");
+    shardio_array_close(array);
+    return shardio_p_broken_array(error, o.allocator);
+}
+
+SHARDIO_API shardio_status shardio_array_define_in(const shardio_store *store, const shardio_array_options *options, shardio_error *error)
+{
+    shardio_array draft, *array = NULL;
+    shardio_error own;
+    size_t size;
+    if (error == NULL) error = &own;
+    shardio_status status = shardio_p_begin_creating(&draft, store, options, false, &size, error);
+    if (status != SHARDIO_OK) return status;
+    array = shardio_p_place_reader(&draft, store, options, size);
+    if (array == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "create", store->name, NULL);
+    array->durability = options->durability;
+    status = shardio_p_compose(array, options);
+    if (status == SHARDIO_OK) status = shardio_p_claim(array, options->overwrite);
+    if (status == SHARDIO_OK) status = shardio_p_each_parent(array, shardio_p_write_parent);
+    if (status == SHARDIO_OK) status = shardio_p_write_metadata(array, array->meta.shape);
+    *error = array->error;
+    shardio_array_close(array);
+    return status;
 }
 
 SHARDIO_API void shardio_array_close(shardio_array *array)
@@ -9152,16 +12668,22 @@ SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const
 /* -- a directory: every key is a file */
 #if !SHARDIO_NO_OS
 
-/* root/key on the caller's stack. False: no plain key, or too long. */
+/* root/key on the caller's stack. False: no plain key, too long, or the store has no name. */
 static bool shardio_p_key_path(const void *store, const char *key, char *path)
 {
     shardio_text text = {path, SHARDIO_P_PATH, 0};
     path[0] = 0;
-    if (key[0] != 0 && !shardio_p_key_is_plain(key)) return false;
+    if (*(const char *)store == 0 || (key[0] != 0 && !shardio_p_key_is_plain(key))) return false;
     shardio_text_add(&text, (const char *)store);
     shardio_text_add(&text, key[0] != 0 ? "/" : "");
     shardio_text_add(&text, key);
     return text.size < SHARDIO_P_PATH;
+}
+
+/* The part of those paths that the caller named. */
+static size_t shardio_p_directory_root(const void *store)
+{
+    return shardio_p_length((const char *)store);
 }
 
 static shardio_status shardio_p_directory_open(void *store, const char *key, bool update, const shardio_allocator *allocator,
@@ -9170,8 +12692,9 @@ static shardio_status shardio_p_directory_open(void *store, const char *key, boo
     char path[SHARDIO_P_PATH];
     const char *reason;
     shardio_open_options how = {allocator, false, false, false};
+    shardio_open_mode mode = update ? SHARDIO_OPEN_UPDATE : SHARDIO_OPEN_READ;
     if (key[0] == 0 || !shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    shardio_status status = shardio_p_osf_open(file, path, update ? SHARDIO_OPEN_UPDATE : SHARDIO_OPEN_READ, &how, &reason, code);
+    shardio_status status = shardio_p_osf_open(file, path, shardio_p_directory_root(store), mode, &how, &reason, code);
     return status == SHARDIO_ERR_ARGUMENT ? SHARDIO_ERR_NOT_FOUND : status;   /* a directory is no key */
 }
 
@@ -9182,21 +12705,21 @@ static shardio_status shardio_p_directory_create(void *store, const char *key, b
     const char *reason;
     shardio_open_options how = {allocator, overwrite, false, true};
     if (key[0] == 0 || !shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    return shardio_p_osf_open(file, path, SHARDIO_OPEN_CREATE, &how, &reason, code);
+    return shardio_p_osf_open(file, path, shardio_p_directory_root(store), SHARDIO_OPEN_CREATE, &how, &reason, code);
 }
 
 /* Removes a key and the directories above it that are empty then; the key "" is the directory itself. */
 static shardio_status shardio_p_directory_remove(void *store, const char *key, int *code)
 {
     char path[SHARDIO_P_PATH];
-    size_t root = shardio_p_length((const char *)store);
+    size_t root = shardio_p_directory_root(store);
     int ignored = 0;
     if (!shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    shardio_status status = shardio_p_os_remove(path, key[0] == 0, code);
+    shardio_status status = shardio_p_os_remove(path, root, key[0] == 0, code);
     if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND) return status;
     for (size_t n = shardio_p_parent_length(path); key[0] != 0 && n > root; n = shardio_p_parent_length(path)) {
         path[n] = 0;
-        shardio_status pruned = shardio_p_os_remove(path, true, &ignored);
+        shardio_status pruned = shardio_p_os_remove(path, root, true, &ignored);
         if (pruned != SHARDIO_OK && pruned != SHARDIO_ERR_NOT_FOUND) break;
     }
     return status;
@@ -9217,40 +12740,43 @@ typedef struct shardio_p_listing {
 
 static void shardio_p_list_directory(shardio_p_listing *l);
 
-/* Whether keys at or below this one can begin with the prefix. */
-static bool shardio_p_may_match(const char *key, const char *prefix)
-{
-    while (*key != 0 && *key == *prefix) key++, prefix++;
-    return *prefix == 0 || (*key == 0 && *prefix == '/');
-}
-
-static bool shardio_p_list_file(shardio_p_listing *l)
+static bool shardio_p_list_file(shardio_p_listing *l, uint64_t size)
 {
     const char *key = l->path + l->root + 1;
     size_t prefix = shardio_p_length(l->prefix);
     if (shardio_p_length(key) < prefix || memcmp(key, l->prefix, prefix) != 0) return true;
-    uint64_t size = shardio_p_os_size(l->path);
     l->stopped = !l->each(l->context, key, size, shardio_p_is_temporary(key));
     return !l->stopped;
 }
 
-static bool shardio_p_list_name(void *context, const char *name)
+/* A link to a file inside the store is a key; one to a directory is left alone, it could go on for ever. */
+static bool shardio_p_list_link(shardio_p_listing *l)
+{
+    shardio_p_kind kind;
+    uint64_t size;
+    int ignored = 0;
+    if (shardio_p_os_look(l->path, l->root, &kind, &size, &ignored) != SHARDIO_OK) return true;
+    return kind != SHARDIO_P_REGULAR || shardio_p_list_file(l, size);
+}
+
+static bool shardio_p_list_name(void *context, const char *name, shardio_p_kind kind, uint64_t size)
 {
     shardio_p_listing *l = (shardio_p_listing *)context;
     shardio_text text = {l->path, sizeof l->path, l->length};
     size_t before = l->length;
-    bool link, go_on = true;
+    bool go_on = true;
     shardio_text_add(&text, "/");
     shardio_text_add(&text, name);
-    if (text.size < sizeof l->path && shardio_p_may_match(l->path + l->root + 1, l->prefix)) {
-        shardio_p_kind kind = shardio_p_os_kind(l->path, &link);
+    if (text.size < sizeof l->path) {
         l->length = text.size;
-        if (kind == SHARDIO_P_DIRECTORY && !link) {
+        if (kind == SHARDIO_P_DIRECTORY) {
             if (l->depth < SHARDIO_P_LIST_DEPTH) shardio_p_list_directory(l);
             else l->status = SHARDIO_ERR_LIMIT;
             go_on = !l->stopped && l->status == SHARDIO_OK;
         } else if (kind == SHARDIO_P_REGULAR) {
-            go_on = shardio_p_list_file(l);
+            go_on = shardio_p_list_file(l, size);
+        } else if (kind == SHARDIO_P_LINK) {
+            go_on = shardio_p_list_link(l);
         }
     }
     l->length = before;
@@ -9262,20 +12788,28 @@ static bool shardio_p_list_name(void *context, const char *name)
 static void shardio_p_list_directory(shardio_p_listing *l)
 {
     l->depth++;
-    shardio_status status = shardio_p_os_list(l->path, shardio_p_list_name, l, &l->code);
+    shardio_status status = shardio_p_os_list(l->path, l->root, shardio_p_list_name, l, &l->code);
     l->depth--;
-    if (status == SHARDIO_ERR_NOT_FOUND && l->depth > 0) return;   /* removed meanwhile */
+    if (status == SHARDIO_ERR_NOT_FOUND && l->length > l->root) return;   /* never there, or removed meanwhile */
     if (l->status == SHARDIO_OK) l->status = status;
 }
 
+/* Begins with the directory that the prefix names: what lies beside it is not looked at. */
 static shardio_status shardio_p_directory_list(void *store, const char *prefix,
                                                bool (*each)(void *context, const char *key, uint64_t size, bool temporary),
                                                void *context, int *code)
 {
     shardio_p_listing l;
+    char directory[SHARDIO_P_PATH];
+    size_t n = shardio_p_length(prefix);
+    while (n > 0 && prefix[n - 1] != '/') n--;
+    if (n >= sizeof directory) return SHARDIO_ERR_ARGUMENT;
+    memcpy(directory, prefix, n);
+    directory[n > 0 ? n - 1 : 0] = 0;
     memset(&l, 0, sizeof l);
-    if (!shardio_p_key_path(store, "", l.path)) return SHARDIO_ERR_ARGUMENT;
-    l.root = l.length = shardio_p_length(l.path);
+    if (!shardio_p_key_path(store, directory, l.path)) return SHARDIO_ERR_ARGUMENT;
+    l.root = shardio_p_directory_root(store);
+    l.length = shardio_p_length(l.path);
     l.prefix = prefix;
     l.each = each;
     l.context = context;
@@ -9284,11 +12818,20 @@ static shardio_status shardio_p_directory_list(void *store, const char *prefix,
     return l.status;
 }
 
+/* A removal lies in the directory that held the key, or, where that went along, in the nearest one above that is left. */
 static shardio_status shardio_p_directory_sync(void *store, const char *key, int *code)
 {
     char path[SHARDIO_P_PATH];
+    shardio_status status = SHARDIO_ERR_NOT_FOUND;
     if (!shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    return shardio_p_sync_parent(path, code);
+    for (size_t n = shardio_p_length(path), parent; status == SHARDIO_ERR_NOT_FOUND && n > 0; n = parent) {
+        parent = shardio_p_parent_length(path);
+        if (parent == n) break;   /* "/" */
+        path[parent] = 0;
+        *code = 0;
+        status = shardio_p_os_sync_directory(parent > 0 ? path : ".", shardio_p_directory_root(store), code);
+    }
+    return status;
 }
 
 static size_t shardio_p_directory_file_memory(void *store, size_t length)
@@ -9302,7 +12845,8 @@ SHARDIO_API shardio_store shardio_store_directory(const char *path)
         shardio_p_directory_open, shardio_p_directory_create, shardio_p_directory_remove, shardio_p_directory_list,
         shardio_p_directory_sync, shardio_p_directory_file_memory
     };
-    shardio_store store = {&functions, (void *)(uintptr_t)path, path};
+    const char *name = path != NULL ? path : "";
+    shardio_store store = {&functions, (void *)(uintptr_t)name, name};
     return store;
 }
 
@@ -9330,6 +12874,18 @@ SHARDIO_API shardio_array *shardio_array_open(const char *path, const shardio_ar
 {
     shardio_store store;
     return shardio_array_open_in(shardio_p_store_at(&store, path), options, error);
+}
+
+SHARDIO_API shardio_array *shardio_array_update(const char *path, const shardio_array_options *options, shardio_error *error)
+{
+    shardio_store store;
+    return shardio_array_update_in(shardio_p_store_at(&store, path), options, error);
+}
+
+SHARDIO_API shardio_status shardio_array_define(const char *path, const shardio_array_options *options, shardio_error *error)
+{
+    shardio_store store;
+    return shardio_array_define_in(shardio_p_store_at(&store, path), options, error);
 }
 #endif /* !SHARDIO_NO_OS */
 

@@ -63,7 +63,7 @@ TEST(every_number_of_dimensions)
 
 TEST(every_type)
 {
-    for (int dtype = 1; dtype < SHARDIO_DTYPE_COUNT; dtype++) {
+    for (int dtype = 1; dtype <= SHARDIO_COMPLEX128; dtype++) {
         for (int k = 0; k < 8; k++) {
             shardio_memory_store memory;
             shardio_store store = shardio_store_memory(&memory, NULL);
@@ -394,7 +394,7 @@ TEST(fill_values)
                         fill[8 * part + at] = (uint8_t)(table[i].bits[part] >> 8 * b);
                     }
         } else {
-            o.dtype = (shardio_dtype)(1 + test_random(&r) % (SHARDIO_DTYPE_COUNT - 1));
+            o.dtype = (shardio_dtype)(1 + test_random(&r) % SHARDIO_COMPLEX128);
             random_element(o.dtype, test_random(&r), fill);
         }
         o.fill_value = fill;

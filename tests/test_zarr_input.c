@@ -342,7 +342,7 @@ TEST(zarr_json_is_checked)
         {"[9, 6, 7]", "[9, 6, 18446744073709551616]", SHARDIO_ERR_CORRUPT}, {"[9, 6, 7]", "[9, 4294967296, 4294967296]", SHARDIO_OK},
         {"[9, 6, 7]", "[18446744073709551615, 18446744073709551615, 2]", SHARDIO_OK}, {"[9, 6, 7]", "[0, 18446744073709551615, 18446744073709551615]", SHARDIO_OK},
         {"\"data_type\": \"uint16\",", "", SHARDIO_ERR_CORRUPT}, {"\"uint16\"", "16", SHARDIO_OK}, {"\"uint16\"", "\"uint17\"", SHARDIO_ERR_UNSUPPORTED},
-        {"\"uint16\"", "\"string\"", SHARDIO_ERR_UNSUPPORTED}, {"\"uint16\"", "\"r16\"", SHARDIO_ERR_UNSUPPORTED},
+        {"\"uint16\"", "\"string\"", SHARDIO_ERR_CORRUPT}, {"\"uint16\"", "\"r16\"", SHARDIO_ERR_CORRUPT},
         {"\"uint16\"", "{\"name\": \"numpy.datetime64\", \"configuration\": {\"unit\": \"s\"}}", SHARDIO_ERR_UNSUPPORTED},
         {"\"name\": \"regular\"", "\"name\": \"rectilinear\"", SHARDIO_ERR_UNSUPPORTED}, {"\"name\": \"regular\", ", "", SHARDIO_ERR_CORRUPT},
         {"\"chunk_shape\": [4, 4, 8]", "\"chunk_shape\": [4, 4]", SHARDIO_ERR_CORRUPT}, {"\"chunk_shape\": [4, 4, 8]", "\"chunk_shape\": [4, 4, 0]", SHARDIO_ERR_CORRUPT},

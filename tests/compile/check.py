@@ -20,6 +20,8 @@ OPTIONS = ["SHARDIO_NO_OS", "SHARDIO_NO_SHARD", "SHARDIO_NO_ZARR", "SHARDIO_NO_S
            "SHARDIO_SMALL"]
 OPTION_SETS = [[o] for o in OPTIONS] + [["SHARDIO_NO_OS", "SHARDIO_NO_SHARD"], ["SHARDIO_NO_OS", "SHARDIO_NO_STORE"],
                                         OPTIONS]
+ADAPTERS = {"SHARDIO_WITH_ZSTD": "zstd.h", "SHARDIO_WITH_ZLIB": "zlib.h", "SHARDIO_WITH_BLOSC": "blosc.h",
+            "SHARDIO_WITH_LZ4": "lz4.h"}
 INCLUDE = '#include "shardio.h"\n'
 IMPLEMENT = "#define SHARDIO_IMPLEMENTATION\n" + INCLUDE
 FREESTANDING = {"memcpy", "memmove", "memset", "memcmp", "bcmp", "memchr", "strlen", "strcmp", "strncmp", "strchr", "strstr"}
@@ -46,10 +48,10 @@ class Compiler:
         except OSError:
             return ""
 
-    def works(self, *flags):
+    def works(self, *flags, header="stdio.h"):
         try:
             return subprocess.run(self.command + ["-x", "c++" if self.plus else "c", "-", "-o", os.devnull] + list(flags),
-                                  input="#include <stdio.h>\nint main(void) { return 0; }\n", universal_newlines=True,
+                                  input="#include <%s>\nint main(void) { return 0; }\n" % header, universal_newlines=True,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
         except OSError:
             return False
@@ -108,9 +110,22 @@ def silent_tests(compiler, standards, machine, flags):
     for standard in standards[1:]:
         add(": declarations", standard, INCLUDE + "int other(void);\n", syntax=True)
         add(": implementation", standard, IMPLEMENT, syntax=True)
+    adapters = ["-D" + name for name, header in ADAPTERS.items() if compiler.works(*flags, header=header)]
+    for define in adapters:
+        add(": " + define[2:], first, IMPLEMENT, define, "-O2")
+    add(": all adapters: declarations", first, INCLUDE + "int other(void);\n", *adapters, syntax=True)
+    add(": all adapters: implementation", first, IMPLEMENT, *adapters, "-O2")
+    add(": all adapters: static", first, static + IMPLEMENT, *adapters, "-O1")
     if machine:
         add(": SHARDIO_NO_OS", first, IMPLEMENT, "-DSHARDIO_NO_OS", "-O0")
         return
+    options = [define[2:] for define in adapters]
+    test(compiler.word + ": all adapters: only shardio_ names are visible", symbols(compiler, first, options, public_names))
+    if not compiler.plus:
+        test(compiler.word + ": all adapters: no variables", symbols(compiler, first, options, no_globals))
+    for name, header in ADAPTERS.items():
+        if "-D" + name not in adapters:
+            print("left out: %s: %s: no %s" % (compiler.word, name, header))
     add(": twice", first, IMPLEMENT + INCLUDE + INCLUDE, syntax=True)
     add(" -O3: implementation", first, IMPLEMENT, "-O3")    # more warnings come with the optimizer
     for options in OPTION_SETS:
