@@ -12243,6 +12243,15 @@ static shardio_status shardio_p_hierarchy_list(shardio_p_hierarchy *h, shardio_e
     return SHARDIO_OK;
 }
 
+/* Opens a node that was listed. Other programs may have made one with a name that we take for no plain one. */
+static shardio_status shardio_p_open_listed(const shardio_p_site *site, const char *path, shardio_node *node,
+                                            shardio_error *error)
+{
+    if (path[0] == 0 || shardio_p_key_is_plain(path)) return shardio_node_open(node, site->store, path, &site->o, error);
+    return shardio_p_key_fail(error, site->store, SHARDIO_ERR_UNSUPPORTED, "open", path, 0,
+                              "not of plain names with / between");
+}
+
 /* The path of a node in consolidated metadata, behind that of the site; false: it is no plain one. */
 static bool shardio_p_entry_path(const shardio_p_site *site, shardio_json name, char *path, size_t room)
 {
@@ -12328,16 +12337,16 @@ static shardio_status shardio_p_tour_entry(shardio_p_tour *tour, const shardio_p
 
 static shardio_status shardio_p_tour_node(shardio_p_tour *tour, const shardio_p_listed *listed)
 {
-    const shardio_store *store = tour->h.site->store;
+    const shardio_p_site *site = tour->h.site;
     bool consolidated = listed->value.text != NULL;
     shardio_error fault;
     shardio_node node;
     if (tour->array != NULL && shardio_p_is_below(listed->path, tour->array, shardio_p_length(tour->array))) {
-        shardio_p_key_fail(&fault, store, SHARDIO_ERR_CORRUPT, "walk", listed->path, 0, "a node below an array");
+        shardio_p_key_fail(&fault, site->store, SHARDIO_ERR_CORRUPT, "walk", listed->path, 0, "a node below an array");
         return shardio_p_tour_fault(tour, listed->path, &fault);
     }
     shardio_status status = consolidated ? shardio_p_tour_entry(tour, listed, &node, &fault)
-                                         : shardio_node_open(&node, store, listed->path, &tour->h.site->o, &fault);
+                                         : shardio_p_open_listed(site, listed->path, &node, &fault);
     if (status == SHARDIO_ERR_MEMORY) {
         if (tour->error != NULL) *tour->error = fault;
         return status;
@@ -12509,7 +12518,13 @@ static shardio_status shardio_p_gather_nodes(const shardio_p_hierarchy *h, shard
         if (shardio_p_same(path, site->path) || (i > 0 && shardio_p_same(path, h->nodes[i - 1].path))) continue;
         if (!shardio_p_is_below(inside, path, shardio_p_parent_path(path))) continue;
         status = shardio_p_progress(site, "consolidate", i, h->count, error);
-        if (status == SHARDIO_OK) status = shardio_node_open(&node, site->store, path, &site->o, error);
+        if (status != SHARDIO_OK) return status;
+        status = shardio_p_open_listed(site, path, &node, error);
+        if (status == SHARDIO_ERR_NOT_FOUND) {   /* removed since it was listed */
+            shardio_p_no_error(error);
+            status = SHARDIO_OK;
+            continue;
+        }
         if (status != SHARDIO_OK) return status;
         if (node.kind == SHARDIO_NODE_GROUP) inside = path;
         status = shardio_p_gather_entry(site, gathered, style, path + site->prefix, &node, error);
@@ -12681,7 +12696,7 @@ static shardio_status shardio_p_remove_nodes(const shardio_p_hierarchy *h, char 
     for (size_t i = 0; i < h->count; i++)   /* before anything is changed */
         if (h->nodes[i].path[0] != 0 && !shardio_p_key_is_plain(h->nodes[i].path))
             return shardio_p_key_fail(error, h->site->store, SHARDIO_ERR_UNSUPPORTED, "remove", h->nodes[i].path, 0,
-                                      "a node whose path is not plain; nothing was removed");
+                                      "not of plain names with / between; nothing was removed");
     for (size_t i = 0; i < h->count && status == SHARDIO_OK; i++) {
         const char *path = h->nodes[i].path;
         shardio_p_site site;
