@@ -125,9 +125,11 @@ PART_CLANG   = $(call part,asan-clang,asan-clang,sanitized clang,no clang with t
 PART_CXX     = $(call part,cxx,cxx,as C++11,no C++ compiler: make deps)
 PART_COMPILE = '=compile' '$(PYTHON) tests/compile/check.py'
 PART_INTEROP = '=interop' '$(PYTHON) tests/interop/tool.py' '$(PYTHON) tests/interop/golden.py' \
-               '$(PYTHON) tests/interop/peers.py'
+               '$(PYTHON) tests/interop/peers.py' '$(PYTHON) tests/interop/nodes.py' \
+               '$(PYTHON) tests/interop/tool_peers.py'
 NEED_SANITIZE = $(call needs,asan-gcc,asan-gcc) $(call needs,asan-clang,asan-clang)
-NEED_INTEROP = $(TOOL) $(BUILD)/interop/driver $(if $(call have,asan-gcc),$(addprefix $(BUILD)/asan-gcc/,shardio driver))
+NEED_INTEROP = $(TOOL) $(BUILD)/interop/driver $(BUILD)/interop/nodes_driver \
+               $(if $(call have,asan-gcc),$(addprefix $(BUILD)/asan-gcc/,shardio driver))
 
 export BUILD VENV CC GCC CLANG CXX CLANGXX M32 CI
 

@@ -27,7 +27,8 @@
 
    COMPILE   One C or C++ file defines SHARDIO_IMPLEMENTATION before the include; all others just include.
              That file includes shardio.h before any system header (or is compiled with -D_GNU_SOURCE).
-             cc -O2 program.c                    nothing to link
+             cc -O2 program.c                                       nothing to link
+             cc -O2 -DSHARDIO_WITH_ZSTD program.c -lzstd            with a codec that the options below name
 
    CONTENTS  each tag is found twice: >>tag-api in the declarations, >>tag in the implementation
 
@@ -37,10 +38,10 @@
        checksum   CRC32C
        slot       the write coalescer: any bytes in, aligned blocks out
        index      the shard index, kept as its encoded bytes
-       shard      write, update, checkpoint, read and verify one shard file
+       shard      write, update, checkpoint, read, verify, recover and compact one shard file
        json       the reader and writer that zarr.json needs
        codec      how chunk bytes are encoded: a table of callbacks; crc32c, zstd, gzip, blosc, lz4
-       zarr       arrays: create, append, checkpoint, read a region, verify
+       zarr       arrays: create, append, checkpoint, read and write regions, resize, verify; groups, attributes
        store      where the keys live: a directory, memory
 
    ERRORS    Every function that can fail returns a shardio_status; 0 is success. Writers keep their first error:
@@ -69,11 +70,20 @@
        after an update     | chunk 0 | chunk 1 | old index | CRC | new chunk 0 | new index | CRC |
                              dead                dead
 
+       A chunk is the bytes of its elements, or what codecs made of them; or it is a shard itself, whose offsets count
+       from its own start. Codecs around a shard encode it as a whole.
+
    Array in a directory (Zarr v3 core)
 
        movie.zarr/zarr.json          the metadata, replaced by rename at every checkpoint
        movie.zarr/c/0/0/0            a shard (or a chunk, if the array has no shards), key of its grid position
        movie.zarr/c/0/0/0.1f..9e.shardio-tmp     a shard being written; left behind only by a crash
+
+   Group: a directory whose zarr.json says so; arrays and groups lie in directories below it.
+
+   Elements of variable length in a chunk (codecs vlen-utf8, vlen-bytes), all numbers u32, little-endian:
+
+       | number of elements | length | bytes ... | length | bytes ... | ...
 */
 
 #ifndef SHARDIO_H
@@ -646,21 +656,32 @@ SHARDIO_API shardio_status shardio_shard_verify(shardio_shard_reader *reader, sh
 typedef struct shardio_recovery {
     uint64_t file_bytes;     /* size of the file */
     uint64_t end;            /* bytes to keep: where the newest complete index ends; index at the start: the file's size */
-    uint64_t index_offset;   /* where that index lies */
-    uint64_t candidates;     /* places that look like an index */
+    uint64_t index_offset;   /* where that index lies; ambiguous: where the place lies that cannot be told */
+    uint64_t candidates;     /* places that look like an index of this shard, true or not */
     bool intact;             /* the file is a complete shard as it is */
-    bool ambiguous;          /* more than one candidate could be the index: nothing is chosen */
+    bool ambiguous;          /* a place could be the newest index as well as data: nothing is chosen */
     bool changed;            /* the file was cut, or its head restored */
 } shardio_recovery;
 
-/* Whether a chunk at this place of the file can be a chunk of this shard; null: every one can. */
-typedef bool (*shardio_chunk_check)(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset, uint64_t length);
+/* Whether a chunk at this place of the file can be a chunk of this shard. Reads it through `file`; what cannot be read
+   ends the recovery with that error. One that cannot tell, for want of memory, says true: an index with a chunk that is
+   refused is passed over, for an older one. */
+typedef bool (*shardio_chunk_check)(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset,
+                                    uint64_t length);
 
-/* Looks for the newest complete index of a torn or zero-padded shard in one pass over the file, by a rolling CRC32C, and
-   fills `found`. With `apply` the file is then cut behind that index (index at the end) or the index is copied to the
-   head (index at the start); `file` has to be open for update. Without, nothing is changed.
-   Memory: the index and 4 MiB, or five times the index, from `allocator` (null: malloc).
-   SHARDIO_ERR_NOT_FOUND: no index; SHARDIO_ERR_CORRUPT: ambiguous; SHARDIO_ERR_UNSUPPORTED: it has no checksum. */
+/* Looks for the newest complete index of a shard that is torn, zero-padded or followed by anything else, in one pass
+   over the file, by a rolling CRC32C, and fills `found` (may be null). With `apply` the file is then cut behind that
+   index (index at the end), or the index is written to the head (index at the start), and synced; `file` has to be open
+   for update. Without, nothing is changed. An intact file takes one read (index at the end) or a pass over what lies
+   behind its last chunk (index at the start), and is asked about that chunk only.
+   What could be data as well as the newest index is ambiguous: an index without chunks, unless it is the first thing in
+   the file; one behind bytes that were put and dropped again; that of a shard that is a chunk, where it has as many
+   chunks as this one. `check` (null: every chunk is fine) decides those that have chunks, and is needed where the first
+   chunk of the file can be such a shard. Ambiguous, too: a complete index, at its place, of chunks that are not there.
+   Memory: at most six times the index and 4 MiB, or six times a small file, from `allocator` (null: malloc).
+   SHARDIO_ERR_NOT_FOUND: no index; SHARDIO_ERR_CORRUPT: ambiguous; SHARDIO_ERR_LIMIT: ambiguous, so much of the file
+   looks like an index that judging it all would take more than eight times its bytes; SHARDIO_ERR_UNSUPPORTED: the
+   layout has no checksum, or the file cannot be cut. */
 SHARDIO_API shardio_status shardio_shard_recover_file(const shardio_file *file, const shardio_index_layout *layout,
                                                       bool apply, shardio_chunk_check check, void *context,
                                                       const shardio_allocator *allocator, shardio_recovery *found,
@@ -747,17 +768,18 @@ typedef struct shardio_codec {
 /* The crc32c codec: four bytes of CRC32C, little-endian, behind each chunk (codec specification "crc32c"). */
 SHARDIO_API const shardio_codec *shardio_codec_crc32c(void);
 
-/* Codecs on compression libraries, each compiled in where its macro is defined; arrays that are opened find them without
-   being told. A table has the configuration written here. For another one copy the table and point `configuration` to a
-   text of yours, which must outlive the arrays as the table must. Of members that it lacks the values here are taken.
+/* Codecs on compression libraries, each compiled in where its macro is defined; arrays that are opened find them
+   without being told. A table has the configuration written here. For another one copy the table and point
+   `configuration` to a text of yours, which must outlive the arrays as the table must. What it leaves out is as here.
 
    Decoding trusts nothing: what is cut short, damaged or longer than it should be is SHARDIO_ERR_TRUNCATED, _CORRUPT or
    _CHECKSUM, and what would not fit in the memory for it SHARDIO_ERR_LIMIT. Any number of arrays, one thread each. */
 
 #if SHARDIO_WITH_ZSTD
 /* {"level": 3, "checksum": false}. Levels as in the library, -131072 to 22; 0: the library's default. Frames in a row
-   are read as one, with or without a length. libzstd takes its memory from malloc: 100 KiB when the array is opened, and
-   what it compresses with, which it keeps, at the first chunk: 1.3 MiB for 1 MiB at level 3, more for more of either. */
+   are read as one, with or without a length. libzstd takes its memory from malloc: 100 KiB when the array is opened,
+   and what it compresses with, which it keeps, at the first chunk: 1.3 MiB for 1 MiB at level 3, more for more of
+   either. */
 SHARDIO_API const shardio_codec *shardio_codec_zstd(void);
 #endif
 
@@ -771,13 +793,13 @@ SHARDIO_API const shardio_codec *shardio_codec_gzip(void);
 /* {"cname": "lz4", "clevel": 5, "shuffle": "noshuffle", "blocksize": 0}. cname: blosclz, lz4, lz4hc, snappy, zlib or
    zstd, as far as the library has them (SHARDIO_ERR_UNSUPPORTED). clevel: 0 to 9. shuffle: noshuffle, shuffle or
    bitshuffle. typesize: 1 to 255, the bytes of an element if it is missing. blocksize in bytes, 0: the library chooses.
-   Shuffling compresses numbers far better, but needs typesize in zarr.json, or other software refuses the array; a fixed
-   text cannot know it: use shardio_codec_blosc_with. At each chunk libblosc takes memory for two of its blocks from
-   malloc; where there is none, the program crashes in it. */
+   Shuffling compresses numbers far better, but needs typesize in zarr.json, or some other software refuses the array;
+   a fixed text cannot know it: use shardio_codec_blosc_with. Encoding needs room for the bound, whatever comes out. At
+   each chunk libblosc takes memory for two of its blocks from malloc; where there is none, the program crashes in it. */
 SHARDIO_API const shardio_codec *shardio_codec_blosc(void);
 
-/* A blosc codec with everything said. Its configuration is written to `text` of `size` bytes (128 hold any), which must
-   outlive the arrays; one that does not fit, or holds what blosc does not know, is refused when an array is created.
+/* A blosc codec with everything said. Its configuration is written to `text` of `size` bytes, which must outlive the
+   arrays. 128 hold all that blosc takes; what does not fit, or is unknown to blosc, is refused by the array.
        char text[128];
        shardio_codec blosc = shardio_codec_blosc_with(text, sizeof text, "zstd", 3, "shuffle", sizeof(uint16_t), 0);
        options.codecs[0] = &blosc; */
@@ -787,8 +809,8 @@ SHARDIO_API shardio_codec shardio_codec_blosc_with(char *text, size_t size, cons
 
 #if SHARDIO_WITH_LZ4
 /* {"acceleration": 1}. Larger is faster and compresses less; below 1 is 1. A chunk is its length (u32, little-endian)
-   and an LZ4 block, as numcodecs writes it; it has at most 2113929216 bytes. All memory, 17 KiB, is from the allocator of
-   the array. */
+   and an LZ4 block, as numcodecs writes it; it has at most 2113929216 bytes. All memory, 17 KiB, is from the allocator
+   of the array. */
 SHARDIO_API const shardio_codec *shardio_codec_lz4(void);
 #endif
 
@@ -909,7 +931,8 @@ typedef struct shardio_array_options {
 } shardio_array_options;
 
 /* Memory that writing an array takes: all of it in one piece, when it is created, and no more later. Only creating and
-   continuing take something besides for a moment: the zarr.json of groups on the way, a chunk that is continued. */
+   continuing take something besides for a moment: the zarr.json of groups on the way, a chunk that is continued. Not
+   counted: contexts of codecs, made at the beginning; contents of strings and bytes, kept until their chunks are written. */
 typedef struct shardio_memory_plan {
     uint64_t total;             /* bytes: the sum of */
     uint64_t rows;              /* gathered rows of chunks */
@@ -939,8 +962,9 @@ SHARDIO_API shardio_array *shardio_array_create(const char *path, const shardio_
    written counts, not what it is. A last chunk that is not full is read and written again. */
 SHARDIO_API shardio_array *shardio_array_continue(const char *path, const shardio_array_options *options);
 
-/* Opens an array for reading. `options` (may be null): path, codecs known besides our own, memory for reading (0: 16
-   MiB), max_open_files, allocator. Never null; an array that could not be opened returns its error from every call. */
+/* Opens an array for reading: one read, of its zarr.json. `options` (may be null): path, codecs known besides our own,
+   memory for reading (0: 16 MiB), max_open_files, index_memory, decoded_limit, metadata_limit, unbuffered, allocator. Never
+   null; an array that could not be opened returns its error from every call. */
 SHARDIO_API shardio_array *shardio_array_open(const char *path, const shardio_array_options *options,
                                               shardio_error *error);
 
@@ -1017,8 +1041,10 @@ typedef struct shardio_array_facts {
 SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, shardio_array_facts *facts);
 
 /* Reads the region that begins at start[] and has extent count[] (ndim numbers each) into `elements` of `size` bytes,
-   C order without gaps, machine's byte order. Missing chunks give the fill value. SHARDIO_ERR_ARGUMENT if the region
-   is not inside the shape or `size` does not fit. `error` may be null. */
+   C order without gaps, machine's byte order. Missing chunks give the fill value. Each chunk takes one read at most,
+   chunks side by side in a file take one together; one of several levels takes one more for each index inside. Memory: what
+   the chunks of a read take together, within options->memory, and the largest chunk, encoded and decoded, in any case.
+   SHARDIO_ERR_ARGUMENT if the region is not inside the shape or `size` does not fit. `error` may be null. */
 SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                               void *elements, size_t size, shardio_error *error);
 
@@ -1081,66 +1107,100 @@ SHARDIO_API void shardio_array_close(shardio_array *array);
 
 typedef enum shardio_node_kind { SHARDIO_NODE_UNKNOWN, SHARDIO_NODE_GROUP, SHARDIO_NODE_ARRAY } shardio_node_kind;
 
+/* How nodes are read and changed. Null, or all-zero members: the defaults that are named. */
+typedef struct shardio_node_options {
+    size_t metadata_limit;               /* the most bytes of a zarr.json, read or written; 0: 16 MiB */
+    shardio_durability durability;       /* of changes; default: on stable storage when the call returns */
+    shardio_progress progress;           /* consolidating and removing, in nodes: asked before each; null: none */
+    void *progress_context;
+    const shardio_allocator *allocator;  /* must outlive the nodes that are opened with it; null: malloc */
+} shardio_node_options;
+
 /* The zarr.json of a group or an array, in memory. Pieces point into `text`; end with shardio_node_close. */
 typedef struct shardio_node {
     shardio_node_kind kind;
-    char *text;                   /* ended with a zero byte */
+    const char *text;             /* ended with a zero byte */
     size_t size;                  /* of the text, bytes */
     shardio_json root, attributes;
-    shardio_json consolidated;    /* a group's: the object of metadata by path; or absent */
+    shardio_json consolidated;    /* a group's: the object of metadata by path, as it stands there; or absent */
     const shardio_allocator *allocator;
 } shardio_node;
 
-/* Opens a node: one read. `limit`: the most bytes of its zarr.json; 0: 16 MiB. Extensions that have to be understood are
-   refused (SHARDIO_ERR_UNSUPPORTED). `allocator` null: malloc. */
+/* Opens a node: one read. What groups and arrays have in common is checked, and all of a group; the rest of an array is
+   checked when it is opened as one. Extensions that have to be understood are refused (SHARDIO_ERR_UNSUPPORTED);
+   consolidated metadata of another kind than "inline" is passed over if it says that it may be. `options` and `error`
+   may be null, here and below. */
 SHARDIO_API shardio_status shardio_node_open(shardio_node *node, const shardio_store *store, const char *path,
-                                             size_t limit, const shardio_allocator *allocator, shardio_error *error);
+                                             const shardio_node_options *options, shardio_error *error);
+
+/* Ends a node. One whose open failed needs no close, and takes it. */
 SHARDIO_API void shardio_node_close(shardio_node *node);
 
-/* The scalar attribute `name`. False: there is none, or it is of another kind. */
+/* The scalar attribute `name`. False: there is none, it is of another kind, it does not fit, or it stands there twice.
+   A whole number is a double, too; 3.0 is no int64. */
 SHARDIO_API bool shardio_node_int64(const shardio_node *node, const char *name, int64_t *value);
 SHARDIO_API bool shardio_node_double(const shardio_node *node, const char *name, double *value);
 SHARDIO_API bool shardio_node_bool(const shardio_node *node, const char *name, bool *value);
 SHARDIO_API bool shardio_node_string(const shardio_node *node, const char *name, char *text, size_t size);
 
-/* Creates a group with `attributes` (a JSON object; null: {}), and missing groups on the way. SHARDIO_ERR_EXISTS if there
-   is a node, or something else. */
+/* Creates a group with `attributes` (a JSON object; null: {}), and missing groups on the way. Nodes that lie below
+   without a group become its members. SHARDIO_ERR_EXISTS if there is a node already, or files but no node below;
+   SHARDIO_ERR_UNSUPPORTED if an array is on the way. */
 SHARDIO_API shardio_status shardio_group_create(const shardio_store *store, const char *path, const char *attributes,
-                                                shardio_error *error);
+                                                const shardio_node_options *options, shardio_error *error);
 
-/* Replaces all attributes of a node, or one (`json` null: removes it). Everything else in zarr.json stays byte for byte.
-   The file is replaced by rename. Consolidated metadata of groups above is not touched: consolidate again. */
-SHARDIO_API shardio_status shardio_node_set_attributes(const shardio_store *store, const char *path, const char *attributes,
+/* Replaces all attributes of a node (null: {}), or sets one to a JSON value (null: removes it; SHARDIO_ERR_NOT_FOUND if
+   there is none). Everything else in zarr.json stays byte for byte; a new member comes last, laid out like the others.
+   zarr.json is read, changed, checked and replaced as a whole: whatever fails, the old one is still there. Only one
+   program may do this to a node at a time; a writer of an array writes its attributes as they were when it began.
+   Consolidated metadata of groups above is not touched: consolidate again.
+   set_double: NaN and infinities are no JSON, SHARDIO_ERR_ARGUMENT. */
+SHARDIO_API shardio_status shardio_node_set_attributes(const shardio_store *store, const char *path,
+                                                       const char *attributes, const shardio_node_options *options,
                                                        shardio_error *error);
 SHARDIO_API shardio_status shardio_node_set_attribute(const shardio_store *store, const char *path, const char *name,
-                                                      const char *json, shardio_error *error);
+                                                      const char *json, const shardio_node_options *options,
+                                                      shardio_error *error);
 SHARDIO_API shardio_status shardio_node_set_int64(const shardio_store *store, const char *path, const char *name,
-                                                  int64_t value, shardio_error *error);
+                                                  int64_t value, const shardio_node_options *options,
+                                                  shardio_error *error);
 SHARDIO_API shardio_status shardio_node_set_double(const shardio_store *store, const char *path, const char *name,
-                                                   double value, shardio_error *error);
-SHARDIO_API shardio_status shardio_node_set_bool(const shardio_store *store, const char *path, const char *name, bool value,
+                                                   double value, const shardio_node_options *options,
+                                                   shardio_error *error);
+SHARDIO_API shardio_status shardio_node_set_bool(const shardio_store *store, const char *path, const char *name,
+                                                 bool value, const shardio_node_options *options,
                                                  shardio_error *error);
 SHARDIO_API shardio_status shardio_node_set_string(const shardio_store *store, const char *path, const char *name,
-                                                   const char *value, shardio_error *error);
+                                                   const char *value, const shardio_node_options *options,
+                                                   shardio_error *error);
 
-/* Called for a node: its path from the store, its metadata, borrowed until it returns. `fault` (node null): a zarr.json
-   that cannot be read. Not SHARDIO_OK: stop. */
+/* Called for a node: its path from the store (always of plain names), its metadata, both borrowed until it returns.
+   `fault` (node null): a zarr.json that cannot be read, lies below an array, or (path is that of the walk) has no plain
+   path. May change and remove nodes. Not SHARDIO_OK: stop, and the walk returns it. */
 typedef shardio_status (*shardio_node_visitor)(void *context, const char *path, const shardio_node *node,
                                                const shardio_error *fault);
 
-/* Visits the node at `path` and all below it, parents before children, in the order of their paths. With `consolidated`
-   the group's consolidated metadata is used if it has some: one read, as old as it is. Memory: the paths. */
+/* Visits the node at `path` and all below it, parents before children, in the order of their paths, name by name. With
+   `consolidated` the group's consolidated metadata is used if it has some: one read, as old as it is; otherwise the
+   keys of the store are listed and each node is read. Memory: the paths, and one zarr.json at a time.
+   SHARDIO_ERR_NOT_FOUND: there is no node. */
 SHARDIO_API shardio_status shardio_hierarchy_walk(const shardio_store *store, const char *path, bool consolidated,
-                                                  shardio_node_visitor visit, void *context, shardio_error *error);
+                                                  shardio_node_visitor visit, void *context,
+                                                  const shardio_node_options *options, shardio_error *error);
 
 /* Writes consolidated metadata of all nodes below into the zarr.json of the group at `path`, as zarr-python does (kind
-   "inline"), or (`remove`) takes it out. */
+   "inline"; no part of the Zarr v3 specification), or (`remove`) takes it out. Nodes with something else than groups
+   above them are left out: zarr-python could open nothing of it otherwise. If a node cannot be read, or the result has
+   more than metadata_limit bytes, nothing is changed. */
 SHARDIO_API shardio_status shardio_group_consolidate(const shardio_store *store, const char *path, bool remove,
-                                                     shardio_error *error);
+                                                     const shardio_node_options *options, shardio_error *error);
 
-/* Deletes an array, or a group with all nodes below it: zarr.json first, then its chunks and what writers left behind.
-   Files that belong to no node stay. SHARDIO_ERR_NOT_FOUND: there is no node. */
-SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const char *path, shardio_error *error);
+/* Deletes the node at `path` and all nodes below it. Parents go first, so that readers see all of it gone at once; a
+   crash leaves whole nodes and the chunks of one array at most, and another call goes on. Of each node zarr.json goes
+   first, then its chunks, if it is an array or cannot be read; last what writers left behind below `path`. Files that
+   belong to no node stay. SHARDIO_ERR_NOT_FOUND: there is no node at `path` or below. */
+SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const char *path,
+                                               const shardio_node_options *options, shardio_error *error);
 
 #endif /* !SHARDIO_NO_ZARR */
 
@@ -1148,7 +1208,12 @@ SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const
 /* >>store-api ------------------------------------------------------------------------------------------------- */
 
 #if !SHARDIO_NO_OS
-/* A directory. `path` is borrowed and must outlive the store; it need not exist until something is written. */
+/* A directory. `path` is borrowed and must outlive the store; it need not exist until something is written.
+   `path` may be a symbolic link or lead through some. What lies in the directory may come from anybody: nothing outside of it
+   is read, listed, written or removed. A key that a symbolic link leads out of the store, or that lies behind such a
+   link, is not listed, and using it is SHARDIO_ERR_PERMISSION. Links that stay inside are followed where the system sees
+   to it (Linux 5.6) and refused like the others elsewhere; links to directories are not listed. Removing a key that is a
+   link removes the link. What is neither file nor directory is no value: SHARDIO_ERR_UNSUPPORTED. */
 SHARDIO_API shardio_store shardio_store_directory(const char *path);
 #endif
 
@@ -1624,9 +1689,32 @@ static void shardio_p_system_text(int code, shardio_text *text)
 }
 #else
 
-typedef enum shardio_p_kind { SHARDIO_P_NOTHING, SHARDIO_P_REGULAR, SHARDIO_P_DIRECTORY, SHARDIO_P_SPECIAL } shardio_p_kind;
+typedef enum shardio_p_kind {
+    SHARDIO_P_NOTHING, SHARDIO_P_REGULAR, SHARDIO_P_DIRECTORY, SHARDIO_P_LINK, SHARDIO_P_SPECIAL
+} shardio_p_kind;
+
+/* Takes a name in a directory, what it is (a link is not followed) and its length; false: no more. */
+typedef bool (*shardio_p_lister)(void *context, const char *name, shardio_p_kind kind, uint64_t size);
 
 enum { SHARDIO_P_ACCESS_READ, SHARDIO_P_ACCESS_BOTH, SHARDIO_P_ACCESS_WRITE, SHARDIO_P_ACCESS_NEW };
+
+/* A path may have a root: so many bytes at its beginning were named by the caller and are trusted, symbolic links and
+   all. What comes behind them may be hostile, never leaves the root, and is no ".." and no empty name. Root 0: all is
+   the caller's. */
+static bool shardio_p_is_beneath(const char *path, size_t root)
+{
+    return root > 0 && shardio_p_length(path) > root;
+}
+
+/* Codes for what the system has no number for; no system uses these. */
+enum { SHARDIO_P_CODE_LINK = -0x51A4D001, SHARDIO_P_CODE_SPECIAL };
+
+static bool shardio_p_own_text(int code, shardio_text *text)
+{
+    if (code == SHARDIO_P_CODE_LINK) shardio_text_add(text, "a symbolic link leads out of the store, or could");
+    if (code == SHARDIO_P_CODE_SPECIAL) shardio_text_add(text, "it is not a regular file");
+    return code == SHARDIO_P_CODE_LINK || code == SHARDIO_P_CODE_SPECIAL;
+}
 
 #if defined(_WIN32)
 
@@ -1645,6 +1733,7 @@ enum { SHARDIO_P_PATH = 4096 };   /* UTF-16 units of a path, on the stack */
 static void shardio_p_system_text(int code, shardio_text *text)
 {
     char message[200];
+    if (shardio_p_own_text(code, text)) return;
     DWORD n = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)code, 0, message,
                              sizeof message, NULL);
     while (n > 0 && (message[n - 1] <= ' ' || message[n - 1] == '.')) n--;
@@ -1688,10 +1777,48 @@ static bool shardio_p_os_wide(const char *path, wchar_t *wide)
     return true;
 }
 
-static shardio_status shardio_p_os_open(const char *path, int access, shardio_p_handle *handle, int *code)
+/* Whether a name stands for another place: a symbolic link or a mount point, not a file that is only kept elsewhere. */
+static bool shardio_p_os_is_link(const wchar_t *wide)
+{
+    WIN32_FIND_DATAW found;
+    DWORD attributes = GetFileAttributesW(wide);
+    if (attributes == INVALID_FILE_ATTRIBUTES || (attributes & FILE_ATTRIBUTE_REPARSE_POINT) == 0) return false;
+    HANDLE search = FindFirstFileW(wide, &found);
+    if (search == INVALID_HANDLE_VALUE) return true;
+    FindClose(search);
+    return (found.dwReserved0 & 0x20000000u /* name surrogate */) != 0;
+}
+
+/* The path in UTF-16. Beneath a root no name on the way may be a link, nor with `itself` the last one, and none that of
+   a device. They are looked at one by one before the path is used: Windows has no call that does both. */
+static shardio_status shardio_p_os_name(const char *path, size_t root, bool itself, wchar_t *wide, int *code)
+{
+    char part[SHARDIO_P_PATH];
+    size_t n = shardio_p_length(path);
+    if (n >= sizeof part || !shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    if (!shardio_p_is_beneath(path, root)) return SHARDIO_OK;
+    memcpy(part, path, n + 1);
+    for (size_t i = root + 1; i <= n; i++) {
+        if (part[i] != '/' && part[i] != 0) continue;
+        part[i] = 0;
+        if (!shardio_p_os_wide(part, wide)) return SHARDIO_ERR_NOT_FOUND;
+        bool device = wide[0] == L'\\' && wide[1] == L'\\' && wide[2] == L'.';
+        *code = device ? SHARDIO_P_CODE_SPECIAL : SHARDIO_P_CODE_LINK;
+        if (device) return SHARDIO_ERR_UNSUPPORTED;
+        if ((i < n || itself) && shardio_p_os_is_link(wide)) return SHARDIO_ERR_PERMISSION;
+        part[i] = path[i];
+    }
+    *code = 0;
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_os_open(const char *path, size_t root, int access, shardio_p_handle *handle, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(path, root, true, wide, code);
+    if (status != SHARDIO_OK) return status;
+    DWORD attributes = access == SHARDIO_P_ACCESS_NEW ? INVALID_FILE_ATTRIBUTES : GetFileAttributesW(wide);
+    if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return SHARDIO_ERR_ARGUMENT;
     DWORD rights = access == SHARDIO_P_ACCESS_READ ? GENERIC_READ : GENERIC_READ | GENERIC_WRITE;
     *handle = CreateFileW(wide, rights, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
                           access == SHARDIO_P_ACCESS_NEW ? CREATE_NEW : OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
@@ -1746,7 +1873,6 @@ static shardio_status shardio_p_os_sync(shardio_p_handle handle, int *code)
 static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_facts *facts, int *code)
 {
     BY_HANDLE_FILE_INFORMATION info;
-    FILE_STORAGE_INFO storage;
     DWORD type = GetFileType(handle);
     if (type != FILE_TYPE_DISK) {
         facts->special = true;
@@ -1758,13 +1884,18 @@ static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_f
     facts->identity[0] = info.dwVolumeSerialNumber;
     facts->identity[1] = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
     facts->identity[2] = (uint64_t)info.ftLastWriteTime.dwHighDateTime << 32 | info.ftLastWriteTime.dwLowDateTime;
+    return SHARDIO_OK;
+}
+
+static void shardio_p_os_alignment(shardio_p_handle handle, shardio_file_facts *facts)
+{
+    FILE_STORAGE_INFO storage;
     facts->memory_alignment = facts->offset_alignment = facts->length_alignment = SHARDIO_P_DEFAULT_BLOCK;
     if (GetFileInformationByHandleEx(handle, FileStorageInfo, &storage, sizeof storage)) {
         DWORD sector = storage.PhysicalBytesPerSectorForPerformance;
         if (sector > SHARDIO_P_DEFAULT_BLOCK && sector <= SHARDIO_P_MAX_BLOCK && (sector & (sector - 1)) == 0)
             facts->memory_alignment = facts->offset_alignment = facts->length_alignment = sector;
     }
-    return SHARDIO_OK;
 }
 
 /* Whether a file is buffered is decided when it is opened: open it again. */
@@ -1792,57 +1923,57 @@ static shardio_status shardio_p_os_close(shardio_p_handle handle, int *code)
     return CloseHandle(handle) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
-static shardio_p_kind shardio_p_os_kind(const char *path, bool *link)
-{
-    wchar_t wide[SHARDIO_P_PATH];
-    *link = false;
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_P_NOTHING;
-    DWORD attributes = GetFileAttributesW(wide);
-    if (attributes == INVALID_FILE_ATTRIBUTES) return SHARDIO_P_NOTHING;
-    if (attributes & FILE_ATTRIBUTE_DIRECTORY) return SHARDIO_P_DIRECTORY;
-    return attributes & FILE_ATTRIBUTE_DEVICE ? SHARDIO_P_SPECIAL : SHARDIO_P_REGULAR;
-}
-
-/* Length of the file of this name, 0 if there is none. */
-static inline uint64_t shardio_p_os_size(const char *path)
+/* What bears this name, and its length. Nothing: SHARDIO_OK, too. */
+static shardio_status shardio_p_os_look(const char *path, size_t root, shardio_p_kind *kind, uint64_t *size, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
     WIN32_FILE_ATTRIBUTE_DATA data;
-    if (!shardio_p_os_wide(path, wide) || !GetFileAttributesExW(wide, GetFileExInfoStandard, &data)) return 0;
-    return (uint64_t)data.nFileSizeHigh << 32 | data.nFileSizeLow;
+    *kind = SHARDIO_P_NOTHING;
+    *size = 0;
+    shardio_status status = shardio_p_os_name(path, root, true, wide, code);
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    if (status != SHARDIO_OK || !GetFileAttributesExW(wide, GetFileExInfoStandard, &data)) return status;
+    *size = (uint64_t)data.nFileSizeHigh << 32 | data.nFileSizeLow;
+    *kind = data.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? SHARDIO_P_DIRECTORY :
+            data.dwFileAttributes & FILE_ATTRIBUTE_DEVICE ? SHARDIO_P_SPECIAL : SHARDIO_P_REGULAR;
+    return SHARDIO_OK;
 }
 
-static bool shardio_p_os_read_link(const char *path, char *target, size_t size)
+static size_t shardio_p_os_read_link(const char *path, char *target, size_t size)
 {
     (void)path, (void)target, (void)size;
-    return false;
+    return 0;
 }
 
-static shardio_status shardio_p_os_rename(const char *from, const char *to, bool replace, int *code)
+static shardio_status shardio_p_os_rename(const char *from, const char *to, size_t root, bool replace, int *code)
 {
     wchar_t wide_from[SHARDIO_P_PATH], wide_to[SHARDIO_P_PATH];
-    if (!shardio_p_os_wide(from, wide_from) || !shardio_p_os_wide(to, wide_to)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(from, root, true, wide_from, code);
+    if (status == SHARDIO_OK) status = shardio_p_os_name(to, root, true, wide_to, code);
+    if (status != SHARDIO_OK) return status;
     return MoveFileExW(wide_from, wide_to, replace ? MOVEFILE_REPLACE_EXISTING : 0) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
-static shardio_status shardio_p_os_remove(const char *path, bool directory, int *code)
+static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(path, root, directory, wide, code);
+    if (status != SHARDIO_OK) return status;
     return (directory ? RemoveDirectoryW(wide) : DeleteFileW(wide)) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
-static shardio_status shardio_p_os_make_directory(const char *path, int *code)
+static shardio_status shardio_p_os_make_directory(const char *path, size_t root, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(path, root, true, wide, code);
+    if (status != SHARDIO_OK) return status;
     return CreateDirectoryW(wide, NULL) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
 /* Windows has no way to sync a directory; NTFS logs its changes in order. */
-static shardio_status shardio_p_os_sync_directory(const char *path, int *code)
+static shardio_status shardio_p_os_sync_directory(const char *path, size_t root, int *code)
 {
-    (void)path, (void)code;
+    (void)path, (void)root, (void)code;
     return SHARDIO_OK;
 }
 
@@ -1854,14 +1985,14 @@ static uint64_t shardio_p_os_noise(void)
 }
 
 /* Calls `each` for the names in a directory, until it returns false. */
-static inline shardio_status shardio_p_os_list(const char *path, bool (*each)(void *context, const char *name), void *context,
-                                        int *code)
+static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
     WIN32_FIND_DATAW found;
     size_t n = 0;
     bool more = true;
-    if (!shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = shardio_p_os_name(path, root, true, wide, code);
+    if (status != SHARDIO_OK) return status;
     while (wide[n] != 0) n++;
     if (n + 3 > SHARDIO_P_PATH) return SHARDIO_ERR_NOT_FOUND;
     memcpy(wide + n, L"\\*", 3 * sizeof *wide);
@@ -1870,8 +2001,10 @@ static inline shardio_status shardio_p_os_list(const char *path, bool (*each)(vo
     do {
         char name[1024];
         bool dots = found.cFileName[0] == '.' && (found.cFileName[1] == 0 || (found.cFileName[1] == '.' && found.cFileName[2] == 0));
+        bool link = (found.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0 && (found.dwReserved0 & 0x20000000u) != 0;
+        shardio_p_kind kind = link ? SHARDIO_P_LINK : found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? SHARDIO_P_DIRECTORY : SHARDIO_P_REGULAR;
         if (!dots && WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, sizeof name, NULL, NULL) > 0)
-            more = each(context, name);
+            more = each(context, name, kind, (uint64_t)found.nFileSizeHigh << 32 | found.nFileSizeLow);
     } while (more && FindNextFileW(search, &found));
     FindClose(search);
     return SHARDIO_OK;
@@ -1914,6 +2047,7 @@ enum { SHARDIO_P_PATH = 4096 };
 
 static void shardio_p_system_text(int code, shardio_text *text)
 {
+    if (shardio_p_own_text(code, text)) return;
     shardio_text_add(text, strerror(code));
     shardio_text_add(text, ", ");
     shardio_text_add_int64(text, code);
@@ -1937,12 +2071,165 @@ static shardio_status shardio_p_os_last(int *code)
     return shardio_p_os_status(errno);
 }
 
-static shardio_status shardio_p_os_open(const char *path, int access, shardio_p_handle *handle, int *code)
+/* A directory that is only passed through needs no right to be read. */
+#if defined(O_PATH)
+#define SHARDIO_P_O_ENTER (O_PATH | O_DIRECTORY | O_CLOEXEC)
+#elif defined(O_SEARCH)
+#define SHARDIO_P_O_ENTER (O_SEARCH | O_DIRECTORY | O_CLOEXEC)
+#else
+#define SHARDIO_P_O_ENTER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#endif
+#if defined(O_LARGEFILE)
+#define SHARDIO_P_O_LARGE O_LARGEFILE   /* which open() adds by itself, openat2 not */
+#else
+#define SHARDIO_P_O_LARGE 0
+#endif
+
+static int shardio_p_os_openat(int directory, const char *name, int flags)
+{
+    int handle;
+    do handle = openat(directory, name, flags, 0666);
+    while (handle < 0 && errno == EINTR);
+    return handle;
+}
+
+/* Opens `names` below a directory and follows no symbolic link at all: then none leads out (EXDEV). Cuts `names` up. */
+static int shardio_p_os_walk(int base, char *names, int flags)
+{
+    for (int at = base;;) {
+        struct stat s;
+        char *end = strchr(names, '/');
+        if (end != NULL) *end = 0;
+        int next = shardio_p_os_openat(at, names, (end != NULL ? SHARDIO_P_O_ENTER : flags) | O_NOFOLLOW);
+        int failed = errno;
+        if (next < 0 && fstatat(at, names, &s, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(s.st_mode)) failed = EXDEV;
+        if (at != base) (void)close(at);
+        errno = failed;
+        if (next < 0 || end == NULL) return next;
+        at = next;
+        names = end + 1;
+    }
+}
+
+/* The same, but links that stay inside are followed, where the system looks after that (Linux 5.6). EAGAIN: a file is
+   busy, or somebody renamed something while ".." in a link was followed. */
+static int shardio_p_os_resolve(int base, char *names, int flags)
+{
+#if defined(__linux__) && defined(SYS_openat2)
+    uint64_t how[3];   /* struct open_how: flags, mode, resolve */
+    int handle = -1;
+    how[0] = (uint64_t)flags;
+    how[1] = flags & O_CREAT ? 0666 : 0;
+    how[2] = 0x08;     /* RESOLVE_BENEATH */
+    for (int tries = 0; tries < 32; tries++) {
+        handle = (int)syscall(SYS_openat2, base, names, how, sizeof how);
+        if (handle >= 0 || (errno != EINTR && errno != EAGAIN)) break;
+    }
+    if (handle >= 0 || (errno != ENOSYS && errno != EPERM)) return handle;
+#endif
+    return shardio_p_os_walk(base, names, flags);
+}
+
+/* Opens the first `length` bytes of a path without leaving its root, which they reach at least. */
+static shardio_status shardio_p_os_open_beneath(const char *path, size_t length, size_t root, int flags,
+                                                shardio_p_handle *handle, int *code)
+{
+    char names[SHARDIO_P_PATH];
+    *handle = -1;
+    if (length >= sizeof names) return SHARDIO_ERR_NOT_FOUND;
+    memcpy(names, path, length);
+    names[length] = names[root] = 0;
+    int base = shardio_p_os_openat(AT_FDCWD, names, length > root ? SHARDIO_P_O_ENTER : flags);
+    if (base < 0) return shardio_p_os_last(code);
+    *handle = length > root ? shardio_p_os_resolve(base, names + root + 1, flags) : base;
+    if (length == root) return SHARDIO_OK;
+    int failed = errno;
+    (void)close(base);
+    if (*handle >= 0) return SHARDIO_OK;
+    *code = failed == EXDEV ? SHARDIO_P_CODE_LINK : failed == ENXIO ? SHARDIO_P_CODE_SPECIAL : failed;
+    if (failed == EXDEV || failed == ELOOP) return SHARDIO_ERR_PERMISSION;
+    if (failed == EISDIR) return SHARDIO_ERR_ARGUMENT;
+    return failed == ENXIO ? SHARDIO_ERR_UNSUPPORTED : shardio_p_os_status(failed);
+}
+
+/* Where the ...at() calls find a path: the path itself, or beneath a root its last name in a directory that is open. */
+typedef struct shardio_p_place {
+    int directory;
+    const char *name;
+} shardio_p_place;
+
+static shardio_status shardio_p_os_enter(const char *path, size_t root, shardio_p_place *at, int *code)
+{
+    at->directory = AT_FDCWD;
+    at->name = path;
+    if (!shardio_p_is_beneath(path, root)) return SHARDIO_OK;
+    at->name = strrchr(path, '/') + 1;
+    size_t parent = (size_t)(at->name - path) - 1;
+    return shardio_p_os_open_beneath(path, parent, root, SHARDIO_P_O_ENTER, &at->directory, code);
+}
+
+/* Ends it after a call that returned `result`. */
+static shardio_status shardio_p_os_leave(const shardio_p_place *at, int result, int *code)
+{
+    shardio_status status = result < 0 ? shardio_p_os_last(code) : SHARDIO_OK;
+    if (at->directory != AT_FDCWD) (void)close(at->directory);
+    return status;
+}
+
+static shardio_p_kind shardio_p_os_kind(const struct stat *s)
+{
+    if (S_ISDIR(s->st_mode)) return SHARDIO_P_DIRECTORY;
+    if (S_ISLNK(s->st_mode)) return SHARDIO_P_LINK;
+    return S_ISREG(s->st_mode) ? SHARDIO_P_REGULAR : SHARDIO_P_SPECIAL;
+}
+
+enum { SHARDIO_P_O_PATIENT = O_CLOEXEC | O_NOCTTY, SHARDIO_P_O_SOON = O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+
+/* What bears this name, and its length. Nothing: SHARDIO_OK, too. Beneath a root a link counts as what it leads to. */
+static shardio_status shardio_p_os_look(const char *path, size_t root, shardio_p_kind *kind, uint64_t *size, int *code)
+{
+    struct stat s;
+    shardio_p_place at;
+    shardio_p_handle handle;
+    int ignored = 0, result;
+    *kind = SHARDIO_P_NOTHING;
+    *size = 0;
+    shardio_status status = shardio_p_os_enter(path, root, &at, code);
+    if (status == SHARDIO_OK) {
+        result = fstatat(at.directory, at.name, &s, at.directory == AT_FDCWD ? 0 : AT_SYMLINK_NOFOLLOW);
+        if (shardio_p_os_leave(&at, result, &ignored) != SHARDIO_OK) return SHARDIO_OK;
+        if (S_ISLNK(s.st_mode)) {
+            status = shardio_p_os_open_beneath(path, shardio_p_length(path), root, O_RDONLY | SHARDIO_P_O_SOON, &handle, code);
+            if (status == SHARDIO_OK && fstat(handle, &s) != 0) status = shardio_p_os_last(code);
+            if (handle >= 0) (void)close(handle);
+        }
+    }
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    if (status != SHARDIO_OK) return status;
+    *kind = shardio_p_os_kind(&s);
+    *size = (uint64_t)s.st_size;
+    return SHARDIO_OK;
+}
+
+/* Beneath a root nothing is waited for: what looks like a value may be a pipe. A file that another program has leased is
+   an exception. */
+static shardio_status shardio_p_os_open(const char *path, size_t root, int access, shardio_p_handle *handle, int *code)
 {
     static const int flags[] = {O_RDONLY, O_RDWR, O_WRONLY, O_RDWR | O_CREAT | O_EXCL};
-    do *handle = open(path, flags[access] | O_CLOEXEC, 0666);
-    while (*handle < 0 && errno == EINTR);
-    return *handle < 0 ? shardio_p_os_last(code) : SHARDIO_OK;
+    int how = flags[access] | SHARDIO_P_O_LARGE;
+    size_t n = shardio_p_length(path);
+    shardio_p_kind kind;
+    uint64_t size;
+    int ignored = 0;
+    if (!shardio_p_is_beneath(path, root)) {
+        do *handle = open(path, flags[access] | O_CLOEXEC, 0666);
+        while (*handle < 0 && errno == EINTR);
+        return *handle < 0 ? shardio_p_os_last(code) : SHARDIO_OK;
+    }
+    shardio_status status = shardio_p_os_open_beneath(path, n, root, how | SHARDIO_P_O_SOON, handle, code);
+    if (status == SHARDIO_OK || *code != EAGAIN) return status;
+    if (shardio_p_os_look(path, root, &kind, &size, &ignored) != SHARDIO_OK || kind != SHARDIO_P_REGULAR) return status;
+    return shardio_p_os_open_beneath(path, n, root, how | SHARDIO_P_O_PATIENT, handle, code);
 }
 
 static shardio_status shardio_p_os_read(shardio_p_handle handle, bool stream, uint64_t offset, void *data, size_t size,
@@ -2056,7 +2343,6 @@ static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_f
     facts->identity[0] = s.st_nlink > 0 ? (uint64_t)s.st_dev + 1 : 0;
     facts->identity[1] = (uint64_t)s.st_ino;
     facts->identity[2] = shardio_p_os_modified(&s);
-    shardio_p_os_alignment(handle, facts);
     return SHARDIO_OK;
 }
 
@@ -2099,56 +2385,52 @@ static shardio_status shardio_p_os_close(shardio_p_handle handle, int *code)
     return close(handle) == 0 || errno == EINTR ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
-static shardio_p_kind shardio_p_os_kind(const char *path, bool *link)
-{
-    struct stat s;
-    *link = lstat(path, &s) == 0 && S_ISLNK(s.st_mode);
-    if (stat(path, &s) != 0) return SHARDIO_P_NOTHING;
-    if (S_ISDIR(s.st_mode)) return SHARDIO_P_DIRECTORY;
-    return S_ISREG(s.st_mode) ? SHARDIO_P_REGULAR : SHARDIO_P_SPECIAL;
-}
-
-/* Length of the file of this name, 0 if there is none. */
-static inline uint64_t shardio_p_os_size(const char *path)
-{
-    struct stat s;
-    return stat(path, &s) == 0 ? (uint64_t)s.st_size : 0;
-}
-
-static bool shardio_p_os_read_link(const char *path, char *target, size_t size)
+/* Length of what a symbolic link says, cut at `size`; 0: it is none. */
+static size_t shardio_p_os_read_link(const char *path, char *target, size_t size)
 {
     ssize_t n = readlink(path, target, size - 1);
-    if (n < 0 || (size_t)n >= size - 1) return false;
-    target[n] = 0;
-    return true;
+    target[n > 0 ? n : 0] = 0;
+    return n > 0 ? (size_t)n : 0;
 }
 
-static shardio_status shardio_p_os_rename(const char *from, const char *to, bool replace, int *code)
+/* Both names are in one directory. */
+static shardio_status shardio_p_os_rename(const char *from, const char *to, size_t root, bool replace, int *code)
 {
-    if (replace) return rename(from, to) == 0 ? SHARDIO_OK : shardio_p_os_last(code);
+    shardio_p_place at;
+    shardio_status status = shardio_p_os_enter(to, root, &at, code);
+    if (status != SHARDIO_OK) return status;
+    from += at.name - to;
+    if (replace) return shardio_p_os_leave(&at, renameat(at.directory, from, at.directory, at.name), code);
 #if defined(SYS_renameat2)
-    if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1u /* RENAME_NOREPLACE */) == 0) return SHARDIO_OK;
-    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP) return shardio_p_os_last(code);
+    long result = syscall(SYS_renameat2, at.directory, from, at.directory, at.name, 1u /* RENAME_NOREPLACE */);
+    if (result == 0 || (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)) return shardio_p_os_leave(&at, (int)result, code);
 #endif
-    if (link(from, to) != 0) return shardio_p_os_last(code);   /* refuses an existing name in one step, too */
-    return unlink(from) == 0 ? SHARDIO_OK : shardio_p_os_last(code);
+    /* refuses an existing name in one step, too */
+    int linked = linkat(at.directory, from, at.directory, at.name, 0);
+    return shardio_p_os_leave(&at, linked == 0 ? unlinkat(at.directory, from, 0) : linked, code);
 }
 
-static shardio_status shardio_p_os_remove(const char *path, bool directory, int *code)
+static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
 {
-    return (directory ? rmdir(path) : unlink(path)) == 0 ? SHARDIO_OK : shardio_p_os_last(code);
+    shardio_p_place at;
+    shardio_status status = shardio_p_os_enter(path, root, &at, code);
+    if (status != SHARDIO_OK) return status;
+    return shardio_p_os_leave(&at, unlinkat(at.directory, at.name, directory ? AT_REMOVEDIR : 0), code);
 }
 
-static shardio_status shardio_p_os_make_directory(const char *path, int *code)
+static shardio_status shardio_p_os_make_directory(const char *path, size_t root, int *code)
 {
-    return mkdir(path, 0777) == 0 ? SHARDIO_OK : shardio_p_os_last(code);
+    shardio_p_place at;
+    shardio_status status = shardio_p_os_enter(path, root, &at, code);
+    if (status != SHARDIO_OK) return status;
+    return shardio_p_os_leave(&at, mkdirat(at.directory, at.name, 0777), code);
 }
 
-static shardio_status shardio_p_os_sync_directory(const char *path, int *code)
+static shardio_status shardio_p_os_sync_directory(const char *path, size_t root, int *code)
 {
     shardio_p_handle handle;
     int ignored = 0;
-    shardio_status status = shardio_p_os_open(path, SHARDIO_P_ACCESS_READ, &handle, code);
+    shardio_status status = shardio_p_os_open(path, root, SHARDIO_P_ACCESS_READ, &handle, code);
     if (status != SHARDIO_OK) return status;
     status = shardio_p_os_sync(handle, code);
     (void)shardio_p_os_close(handle, &ignored);   /* nothing was written through it */
@@ -2163,18 +2445,27 @@ static uint64_t shardio_p_os_noise(void)
 }
 
 /* Calls `each` for the names in a directory, until it returns false. */
-static inline shardio_status shardio_p_os_list(const char *path, bool (*each)(void *context, const char *name), void *context,
-                                        int *code)
+static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context, int *code)
 {
-    DIR *directory = opendir(path);
+    shardio_p_handle handle;
     const struct dirent *entry;
+    struct stat s;
     bool more = true;
-    if (directory == NULL) return shardio_p_os_last(code);
+    int ignored = 0;
+    shardio_status status = shardio_p_os_open(path, root, SHARDIO_P_ACCESS_READ, &handle, code);
+    if (status != SHARDIO_OK) return status;
+    DIR *directory = fdopendir(handle);
+    if (directory == NULL) {
+        status = shardio_p_os_last(code);
+        (void)shardio_p_os_close(handle, &ignored);
+        return status;
+    }
     errno = 0;
     while (more && (entry = readdir(directory)) != NULL) {
         const char *name = entry->d_name;
         if (name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0))) continue;
-        more = each(context, name);
+        if (fstatat(handle, name, &s, AT_SYMLINK_NOFOLLOW) == 0)   /* or it was removed meanwhile */
+            more = each(context, name, shardio_p_os_kind(&s), (uint64_t)s.st_size);
         errno = 0;
     }
     int failed = more ? errno : 0;
@@ -2206,10 +2497,13 @@ typedef struct shardio_p_os_file {
     bool stream, overwrite, direct;
     bool unpublished;         /* it has a temporary name, or was created in place and nobody was told */
     bool lost;                /* the name belongs to somebody else's file now */
+    bool aligned;             /* what unbuffered I/O wants was asked for; it stays the same: */
+    uint32_t memory_alignment, offset_alignment, length_alignment;
     uint64_t position;        /* of a stream */
     uint64_t identity[2];     /* device and inode */
     const shardio_allocator *allocator;
     size_t size;              /* of this piece of memory */
+    size_t root;              /* of the path and the temporary name */
     char *path, *temporary;   /* behind the struct; temporary is empty in place */
     size_t existing;          /* length of the part of the path that was there before */
 } shardio_p_os_file;
@@ -2228,45 +2522,52 @@ static size_t shardio_p_parent_length(const char *path)
 }
 
 /* Syncs the directory that holds `path`. */
-static shardio_status shardio_p_sync_parent(const char *path, int *code)
+static shardio_status shardio_p_sync_parent(const char *path, size_t root, int *code)
 {
     char parent[SHARDIO_P_PATH];
     size_t n = shardio_p_parent_length(path);
     if (n >= sizeof parent) return SHARDIO_ERR_NOT_FOUND;
     memcpy(parent, n > 0 ? path : ".", n > 0 ? n : 1);
     parent[n > 0 ? n : 1] = 0;
-    return shardio_p_os_sync_directory(parent, code);
+    return shardio_p_os_sync_directory(parent, root, code);
+}
+
+/* Whether there is nothing of this name; or no way to it, which shows when it is made. */
+static bool shardio_p_is_nothing(const char *path, size_t root)
+{
+    shardio_p_kind kind;
+    uint64_t size;
+    int ignored = 0;
+    return shardio_p_os_look(path, root, &kind, &size, &ignored) != SHARDIO_OK || kind == SHARDIO_P_NOTHING;
 }
 
 /* Makes the directories that `path` needs. *existing is the length of the part that was there before. */
-static shardio_status shardio_p_make_parents(const char *path, size_t *existing, int *code)
+static shardio_status shardio_p_make_parents(const char *path, size_t root, size_t *existing, int *code)
 {
     char parent[SHARDIO_P_PATH];
     size_t whole = shardio_p_parent_length(path), n;
-    bool link;
     *existing = whole;
     if (whole == 0) return SHARDIO_OK;
     if (whole >= sizeof parent) return SHARDIO_ERR_NOT_FOUND;
     memcpy(parent, path, whole);
     parent[whole] = 0;
     /* back to the longest part that exists, then forward again */
-    for (n = whole; n > 0 && shardio_p_os_kind(parent, &link) == SHARDIO_P_NOTHING; parent[n] = 0)
-        n = shardio_p_parent_length(parent);
+    for (n = whole; n > 0 && shardio_p_is_nothing(parent, root); parent[n] = 0) n = shardio_p_parent_length(parent);
     *existing = n;
     while (n < whole) {
         parent[n] = path[n];
         for (n++; n < whole && !shardio_p_is_separator(path[n]); n++) parent[n] = path[n];
         parent[n] = 0;
         if (shardio_p_is_separator(parent[n - 1])) continue;
-        shardio_status status = shardio_p_os_make_directory(parent, code);
+        shardio_status status = shardio_p_os_make_directory(parent, root, code);
         if (status != SHARDIO_OK && status != SHARDIO_ERR_EXISTS) return status;
     }
     return SHARDIO_OK;
 }
 
 /* Does something to the directories above `path` that are longer than `existing`, the innermost first. */
-static shardio_status shardio_p_each_new_parent(const char *path, size_t existing, int *code,
-                                                shardio_status (*act)(const char *directory, int *code))
+static shardio_status shardio_p_each_new_parent(const char *path, size_t root, size_t existing, int *code,
+                                                shardio_status (*act)(const char *directory, size_t root, int *code))
 {
     char directory[SHARDIO_P_PATH];
     size_t n = shardio_p_parent_length(path);
@@ -2275,14 +2576,14 @@ static shardio_status shardio_p_each_new_parent(const char *path, size_t existin
     memcpy(directory, path, n);
     for (; n > existing && status == SHARDIO_OK; n = shardio_p_parent_length(directory)) {
         directory[n] = 0;
-        status = act(directory, code);
+        status = act(directory, root, code);
     }
     return status;
 }
 
-static shardio_status shardio_p_remove_directory(const char *path, int *code)
+static shardio_status shardio_p_remove_directory(const char *path, size_t root, int *code)
 {
-    return shardio_p_os_remove(path, true, code);
+    return shardio_p_os_remove(path, root, true, code);
 }
 
 static uint64_t shardio_p_mix(uint64_t x)
@@ -2337,7 +2638,20 @@ static shardio_status shardio_p_osf_resize(void *file, uint64_t size, int *code)
 
 static shardio_status shardio_p_osf_facts(void *file, shardio_file_facts *facts, int *code)
 {
-    return shardio_p_os_facts(((shardio_p_os_file *)file)->handle, facts, code);
+    shardio_p_os_file *f = (shardio_p_os_file *)file;
+    shardio_status status = shardio_p_os_facts(f->handle, facts, code);
+    if (status != SHARDIO_OK || facts->special) return status;
+    if (!f->aligned) {
+        shardio_p_os_alignment(f->handle, facts);
+        f->memory_alignment = facts->memory_alignment;
+        f->offset_alignment = facts->offset_alignment;
+        f->length_alignment = facts->length_alignment;
+        f->aligned = true;
+    }
+    facts->memory_alignment = f->memory_alignment;
+    facts->offset_alignment = f->offset_alignment;
+    facts->length_alignment = f->length_alignment;
+    return SHARDIO_OK;
 }
 
 static shardio_status shardio_p_osf_set_direct(void *file, bool direct, int *code)
@@ -2363,11 +2677,12 @@ static shardio_status shardio_p_osf_publish(void *file, bool durable, int *code)
     shardio_p_os_file *f = (shardio_p_os_file *)file;
     if (!f->unpublished) return SHARDIO_OK;
     shardio_status status = SHARDIO_OK;
-    if (f->temporary[0] != 0) status = shardio_p_os_rename(f->temporary, f->path, f->overwrite, code);
+    if (f->temporary[0] != 0) status = shardio_p_os_rename(f->temporary, f->path, f->root, f->overwrite, code);
     if (status != SHARDIO_OK) return status;
     f->unpublished = false;
-    if (durable) status = shardio_p_sync_parent(f->path, code);
-    if (durable && status == SHARDIO_OK) status = shardio_p_each_new_parent(f->path, f->existing, code, shardio_p_sync_parent);
+    if (durable) status = shardio_p_sync_parent(f->path, f->root, code);
+    if (durable && status == SHARDIO_OK)
+        status = shardio_p_each_new_parent(f->path, f->root, f->existing, code, shardio_p_sync_parent);
     return status;
 }
 
@@ -2384,7 +2699,7 @@ static shardio_status shardio_p_osf_resume(void *file, int *code)
     shardio_p_os_file *f = (shardio_p_os_file *)file;
     shardio_file_facts facts;
     int ignored = 0;
-    shardio_status status = shardio_p_os_open(shardio_p_os_current_name(f), f->access, &f->handle, code);
+    shardio_status status = shardio_p_os_open(shardio_p_os_current_name(f), f->root, f->access, &f->handle, code);
     if (status != SHARDIO_OK) return status;
     memset(&facts, 0, sizeof facts);
     status = shardio_p_os_facts(f->handle, &facts, code);
@@ -2407,8 +2722,8 @@ static shardio_status shardio_p_osf_close(void *file, shardio_close how, bool du
     if (f->handle != SHARDIO_P_NO_HANDLE) status = shardio_p_os_close(f->handle, code);
     if (status == SHARDIO_OK && how == SHARDIO_CLOSE_PUBLISH) status = shardio_p_osf_publish(file, durable, code);
     if (f->unpublished && !f->lost && (how == SHARDIO_CLOSE_DISCARD || status != SHARDIO_OK)) {
-        (void)shardio_p_os_remove(shardio_p_os_current_name(f), false, &ignored);
-        (void)shardio_p_each_new_parent(f->path, f->existing, &ignored, shardio_p_remove_directory);
+        (void)shardio_p_os_remove(shardio_p_os_current_name(f), f->root, false, &ignored);
+        (void)shardio_p_each_new_parent(f->path, f->root, f->existing, &ignored, shardio_p_remove_directory);
     }
     shardio_p_release(f->allocator, f, f->size, sizeof(uint64_t));
     return status;
@@ -2433,14 +2748,17 @@ SHARDIO_API size_t shardio_file_memory(size_t length)
 static bool shardio_p_resolve(const char *path, char *resolved, size_t size)
 {
     char target[SHARDIO_P_PATH];
-    bool link = true;
     if (shardio_p_length(path) >= size) return false;
     memcpy(resolved, path, shardio_p_length(path) + 1);
     for (int i = 0; i < SHARDIO_P_LONGEST_CHAIN; i++) {
-        shardio_p_kind kind = shardio_p_os_kind(resolved, &link);
-        if (!link || kind == SHARDIO_P_SPECIAL) return true;   /* the name of a pipe behind /dev/stdout is none */
-        if (!shardio_p_os_read_link(resolved, target, sizeof target)) return false;
-        size_t keep = shardio_p_is_separator(target[0]) ? 0 : shardio_p_parent_length(resolved), n = shardio_p_length(target);
+        shardio_p_kind kind;
+        uint64_t ignored;
+        int code = 0;
+        size_t n = shardio_p_os_read_link(resolved, target, sizeof target);
+        (void)shardio_p_os_look(resolved, 0, &kind, &ignored, &code);
+        if (n == 0 || kind == SHARDIO_P_SPECIAL) return true;   /* the name of a pipe behind /dev/stdout is none */
+        if (n >= sizeof target - 1) return false;
+        size_t keep = shardio_p_is_separator(target[0]) ? 0 : shardio_p_parent_length(resolved);
         if (keep > 0 && !shardio_p_is_separator(resolved[keep - 1])) keep++;   /* the separator behind the directory */
         if (keep + n >= size) return false;
         memcpy(resolved + keep, target, n + 1);
@@ -2452,7 +2770,7 @@ static bool shardio_p_resolve(const char *path, char *resolved, size_t size)
 static shardio_status shardio_p_osf_open_existing(shardio_p_os_file *f, int access, int *code)
 {
     f->access = access;
-    return shardio_p_os_open(f->path, access, &f->handle, code);
+    return shardio_p_os_open(f->path, f->root, access, &f->handle, code);
 }
 
 /* A new file under a name that nobody else has, or in place. */
@@ -2469,11 +2787,11 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
         f->temporary[0] = 0;
         if (!options->in_place) shardio_p_temporary_name(f->temporary, f->path, tag);
         const char *name = options->in_place ? f->path : f->temporary;
-        status = shardio_p_os_open(name, options->in_place && exists ? SHARDIO_P_ACCESS_BOTH : SHARDIO_P_ACCESS_NEW,
+        status = shardio_p_os_open(name, f->root, options->in_place && exists ? SHARDIO_P_ACCESS_BOTH : SHARDIO_P_ACCESS_NEW,
                                    &f->handle, code);
         if (status == SHARDIO_ERR_NOT_FOUND && !parents_made) {
             parents_made = true;
-            status = shardio_p_make_parents(f->path, &f->existing, code);
+            status = shardio_p_make_parents(f->path, f->root, &f->existing, code);
             if (status == SHARDIO_OK) continue;
         }
         if (status == SHARDIO_ERR_EXISTS && !options->in_place) continue;
@@ -2488,20 +2806,35 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
 static shardio_status shardio_p_osf_begin(shardio_p_os_file *f, shardio_open_mode mode,
                                           const shardio_open_options *options, const char **reason, int *code)
 {
-    bool link;
-    shardio_p_kind kind = shardio_p_os_kind(f->path, &link);
+    shardio_p_kind kind = SHARDIO_P_REGULAR;
+    uint64_t size;
+    shardio_status status = SHARDIO_OK;
+    if (f->root == 0 || mode == SHARDIO_OPEN_CREATE) status = shardio_p_os_look(f->path, f->root, &kind, &size, code);
+    if (status != SHARDIO_OK) return status;
     if (kind == SHARDIO_P_DIRECTORY) {
         *reason = "it is a directory";
         return mode == SHARDIO_OPEN_CREATE ? SHARDIO_ERR_EXISTS : SHARDIO_ERR_ARGUMENT;
     }
     if (mode == SHARDIO_OPEN_READ) return shardio_p_osf_open_existing(f, SHARDIO_P_ACCESS_READ, code);
+    if (kind == SHARDIO_P_SPECIAL && f->root > 0) return SHARDIO_ERR_EXISTS;
     if (kind == SHARDIO_P_SPECIAL) return shardio_p_osf_open_existing(f, SHARDIO_P_ACCESS_WRITE, code);
     if (mode == SHARDIO_OPEN_UPDATE) return shardio_p_osf_open_existing(f, SHARDIO_P_ACCESS_BOTH, code);
     return shardio_p_osf_create(f, options, kind == SHARDIO_P_REGULAR, code);
 }
 
+/* Beneath a root only regular files are opened; what else was found, nothing was done to yet. */
+static shardio_status shardio_p_osf_refuse(const shardio_p_os_file *f, int *code)
+{
+    shardio_p_kind kind;
+    uint64_t size;
+    shardio_status status = shardio_p_os_look(f->path, f->root, &kind, &size, code);
+    if (status != SHARDIO_OK) return status;
+    *code = kind == SHARDIO_P_DIRECTORY ? 0 : SHARDIO_P_CODE_SPECIAL;
+    return kind == SHARDIO_P_DIRECTORY ? SHARDIO_ERR_ARGUMENT : SHARDIO_ERR_UNSUPPORTED;
+}
+
 /* `path` is taken as it is: no symbolic link is followed for the name that a new file gets. */
-static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, shardio_open_mode mode,
+static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, size_t root, shardio_open_mode mode,
                                          const shardio_open_options *options, const char **reason, int *code)
 {
     size_t n = shardio_p_length(path), size = shardio_file_memory(n);
@@ -2514,6 +2847,7 @@ static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, s
     f->existing = SIZE_MAX;
     f->allocator = options->allocator;
     f->size = size;
+    f->root = root;
     f->overwrite = options->overwrite;
     f->path = (char *)(f + 1);
     f->temporary = f->path + n + 1;
@@ -2522,6 +2856,7 @@ static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, s
     shardio_status status = shardio_p_osf_begin(f, mode, options, reason, code);
     memset(&facts, 0, sizeof facts);
     if (status == SHARDIO_OK) status = shardio_p_os_facts(f->handle, &facts, code);
+    if (status == SHARDIO_OK && facts.special && root > 0) status = shardio_p_osf_refuse(f, code);
     f->stream = facts.stream;
     memcpy(f->identity, facts.identity, sizeof f->identity);
     if (status != SHARDIO_OK) {
@@ -2552,7 +2887,7 @@ SHARDIO_API shardio_status shardio_file_open(shardio_file *file, const char *pat
             return shardio_p_fail(error, SHARDIO_ERR_LIMIT, operations[mode], path, "the path or a symbolic link is too long");
         name = resolved;
     }
-    shardio_status status = shardio_p_osf_open(file, name, mode, options != NULL ? options : &defaults, &reason, &code);
+    shardio_status status = shardio_p_osf_open(file, name, 0, mode, options != NULL ? options : &defaults, &reason, &code);
     if (status == SHARDIO_OK) return SHARDIO_OK;
     return shardio_p_fail_at(error, status, operations[mode], path, SHARDIO_NO_OFFSET, code, reason);
 }
@@ -2650,6 +2985,72 @@ static uint32_t shardio_p_crc32c_tables(uint32_t state, const uint8_t *data, siz
 #endif
     for (; size > 0; data++, size--) state = shardio_p_crc_tables[0][(state ^ *data) & 255] ^ state >> 8;
     return state;
+}
+
+/* The product of two polynomials modulo P, bits reversed: bit 31 is x^0. */
+static inline uint32_t shardio_p_crc_multiply(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+    for (; a != 0; a <<= 1) {
+        if (a >> 31) product ^= b;
+        b = b >> 1 ^ (b & 1 ? 0x82F63B78u : 0);
+    }
+    return product;
+}
+
+/* x^(8n) mod P: what a state is multiplied by when n bytes of zeros follow. */
+static inline uint32_t shardio_p_crc_power(size_t n)
+{
+    uint32_t power = 0x80000000u, factor = 0x00800000u;
+    for (; n > 0; n >>= 1) {
+        if (n & 1) power = shardio_p_crc_multiply(power, factor);
+        factor = shardio_p_crc_multiply(factor, factor);
+    }
+    return power;
+}
+
+/* A window of fixed length that moves over data byte by byte: does it end with the CRC32C of what it holds before?
+   The state is linear in the bytes. The one that comes in makes a step; the one that goes out takes along a share that
+   depends on nothing but the length. What is kept is the difference to the state of a window that ends with its CRC:
+   that is the same for all of them, so the answer is yes where the difference is 0. */
+typedef struct shardio_p_crc_window {
+    size_t length;          /* bytes, the last four of which would be the CRC */
+    uint32_t share[256];    /* of a byte that goes out, and what the difference itself needs at each step */
+} shardio_p_crc_window;
+
+/* Moves the window at `data` until the difference is 0, at most `steps` bytes; returns how many. */
+static inline size_t shardio_p_crc_move_tables(const shardio_p_crc_window *window, uint32_t *difference,
+                                               const uint8_t *data, size_t steps)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t d = *difference;
+    for (size_t i = 0; i < steps; i++) {
+        d = shardio_p_crc_tables[0][(d ^ in[i]) & 255] ^ d >> 8 ^ window->share[data[i]];
+        if (d == 0) steps = i + 1;   /* and out */
+    }
+    *difference = d;
+    return steps;
+}
+
+/* Moves three windows, which begin `steps` bytes apart, `steps` bytes each: one alone waits for its own last step.
+   found[i] is after how many steps difference i was 0 for the first time; it stays 0 if it never was. */
+static inline void shardio_p_crc_move_three_tables(const shardio_p_crc_window *window, uint32_t *difference,
+                                                   const uint8_t *data, size_t steps, size_t *found)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t a = difference[0], b = difference[1], c = difference[2];
+    for (size_t i = 0; i < steps; i++) {
+        size_t j = i + steps, k = j + steps;
+        a = shardio_p_crc_tables[0][(a ^ in[i]) & 255] ^ a >> 8 ^ window->share[data[i]];
+        b = shardio_p_crc_tables[0][(b ^ in[j]) & 255] ^ b >> 8 ^ window->share[data[j]];
+        c = shardio_p_crc_tables[0][(c ^ in[k]) & 255] ^ c >> 8 ^ window->share[data[k]];
+        if (a == 0 && found[0] == 0) found[0] = i + 1;
+        if (b == 0 && found[1] == 0) found[1] = i + 1;
+        if (c == 0 && found[2] == 0) found[2] = i + 1;
+    }
+    difference[0] = a;
+    difference[1] = b;
+    difference[2] = c;
 }
 
 /* Which instructions there are. Each set gives a step of 8 bytes, one of a byte, and a shift of a state over as many
@@ -2751,15 +3152,9 @@ SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step1(uint32_t state, 
     return state;
 }
 
-/* The product of two polynomials modulo P, bits reversed. */
 static inline uint32_t shardio_p_crc_shift(uint32_t state, uint32_t constant)
 {
-    uint32_t product = 0;
-    for (; state != 0; state <<= 1) {   /* bit 31 is x^0 */
-        if (state >> 31) product ^= constant;
-        constant = constant >> 1 ^ (constant & 1 ? 0x82F63B78u : 0);
-    }
-    return product;
+    return shardio_p_crc_multiply(state, constant);
 }
 #endif
 #endif
@@ -2794,6 +3189,41 @@ SHARDIO_P_CRC_TARGET static uint32_t shardio_p_crc32c_hardware(uint32_t state, c
     for (; size > 0; data++, size--) state = shardio_p_crc_step1(state, *data);
     return state;
 }
+
+/* The two moves of a window, with the instruction in place of the table. */
+SHARDIO_P_CRC_TARGET static inline size_t shardio_p_crc_move_hardware(const shardio_p_crc_window *window,
+                                                                      uint32_t *difference, const uint8_t *data,
+                                                                      size_t steps)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t d = *difference;
+    for (size_t i = 0; i < steps; i++) {
+        d = shardio_p_crc_step1(d, in[i]) ^ window->share[data[i]];
+        if (d == 0) steps = i + 1;   /* and out */
+    }
+    *difference = d;
+    return steps;
+}
+
+SHARDIO_P_CRC_TARGET static inline void shardio_p_crc_move_three_hardware(const shardio_p_crc_window *window,
+                                                                          uint32_t *difference, const uint8_t *data,
+                                                                          size_t steps, size_t *found)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t a = difference[0], b = difference[1], c = difference[2];
+    for (size_t i = 0; i < steps; i++) {
+        size_t j = i + steps, k = j + steps;
+        a = shardio_p_crc_step1(a, in[i]) ^ window->share[data[i]];
+        b = shardio_p_crc_step1(b, in[j]) ^ window->share[data[j]];
+        c = shardio_p_crc_step1(c, in[k]) ^ window->share[data[k]];
+        if (a == 0 && found[0] == 0) found[0] = i + 1;
+        if (b == 0 && found[1] == 0) found[1] = i + 1;
+        if (c == 0 && found[2] == 0) found[2] = i + 1;
+    }
+    difference[0] = a;
+    difference[1] = b;
+    difference[2] = c;
+}
 #else
 static const char *shardio_p_crc_hardware(void)
 {
@@ -2803,6 +3233,18 @@ static const char *shardio_p_crc_hardware(void)
 static uint32_t shardio_p_crc32c_hardware(uint32_t state, const uint8_t *data, size_t size)
 {
     return shardio_p_crc32c_tables(state, data, size);
+}
+
+static inline size_t shardio_p_crc_move_hardware(const shardio_p_crc_window *window, uint32_t *difference,
+                                                 const uint8_t *data, size_t steps)
+{
+    return shardio_p_crc_move_tables(window, difference, data, steps);
+}
+
+static inline void shardio_p_crc_move_three_hardware(const shardio_p_crc_window *window, uint32_t *difference,
+                                                     const uint8_t *data, size_t steps, size_t *found)
+{
+    shardio_p_crc_move_three_tables(window, difference, data, steps, found);
 }
 #endif
 
@@ -2817,6 +3259,74 @@ SHARDIO_API uint32_t shardio_crc32c(uint32_t crc, const void *data, size_t size)
     const uint8_t *bytes = (const uint8_t *)data;
     if (shardio_p_crc_hardware() != NULL) return ~shardio_p_crc32c_hardware(~crc, bytes, size);
     return ~shardio_p_crc32c_tables(~crc, bytes, size);
+}
+
+#define SHARDIO_P_CRC_RESIDUE 0x48674BC7u   /* the CRC32C of anything with its own CRC32C behind it */
+
+static inline void shardio_p_crc_window_begin(shardio_p_crc_window *window, size_t length)
+{
+    uint32_t power = shardio_p_crc_power(length);
+    uint32_t target = ~SHARDIO_P_CRC_RESIDUE ^ shardio_p_crc_multiply(~0u, power);   /* state with its CRC, from 0 */
+    uint32_t drift = shardio_p_crc_multiply(target, shardio_p_crc_power(1)) ^ target;
+    window->length = length;
+    window->share[0] = 0;
+    for (size_t byte = 1; byte < 256; byte++) {
+        size_t rest = byte & (byte - 1);   /* linear as well: a product for each bit is enough */
+        window->share[byte] = rest != 0 ? window->share[rest] ^ window->share[byte ^ rest]
+                                        : shardio_p_crc_multiply(shardio_p_crc_tables[0][byte], power);
+    }
+    for (size_t byte = 0; byte < 256; byte++) window->share[byte] ^= drift;
+}
+
+/* The difference of the window at `data`. */
+static inline uint32_t shardio_p_crc_window_difference(const shardio_p_crc_window *window, const uint8_t *data)
+{
+    return shardio_crc32c(0, data, window->length) ^ SHARDIO_P_CRC_RESIDUE;
+}
+
+/* Told where a window begins that ends with its CRC. Not SHARDIO_OK: stop. */
+typedef shardio_status (*shardio_p_crc_visitor)(void *context, size_t at);
+
+static inline shardio_status shardio_p_crc_search_one(const shardio_p_crc_window *window, uint32_t *difference,
+                                                      const uint8_t *data, size_t from, size_t to,
+                                                      shardio_p_crc_visitor visit, void *context)
+{
+    bool hardware = shardio_p_crc_hardware() != NULL;
+    shardio_status status = SHARDIO_OK;
+    while (from < to && status == SHARDIO_OK) {
+        from += hardware ? shardio_p_crc_move_hardware(window, difference, data + from, to - from)
+                         : shardio_p_crc_move_tables(window, difference, data + from, to - from);
+        if (*difference == 0) status = visit(context, from);
+    }
+    return status;
+}
+
+/* Visits, in order, the windows that end with their CRC and begin behind data[0], up to data[steps]. *difference is
+   that of the window at data[0], and afterwards of the one at data[steps]. */
+static inline shardio_status shardio_p_crc_window_search(const shardio_p_crc_window *window, uint32_t *difference,
+                                                         const uint8_t *data, size_t steps, shardio_p_crc_visitor visit,
+                                                         void *context)
+{
+    size_t third = steps / 3, found[3] = {0, 0, 0};
+    shardio_status status = SHARDIO_OK;
+    if (third < window->length / 4) third = 0;   /* to begin two windows costs more than they save */
+    uint32_t three[3] = {*difference, 0, 0};
+    if (third > 0) {
+        for (size_t i = 1; i < 3; i++) three[i] = shardio_p_crc_window_difference(window, data + i * third);
+        if (shardio_p_crc_hardware() != NULL) shardio_p_crc_move_three_hardware(window, three, data, third, found);
+        else shardio_p_crc_move_three_tables(window, three, data, third, found);
+        *difference = three[2];
+    }
+    for (size_t i = 0; i < 3 && status == SHARDIO_OK; i++) {   /* rarely anything: once more from the first one on */
+        uint32_t zero = 0;
+        size_t at = i * third + found[i];
+        if (found[i] == 0) continue;
+        status = visit(context, at);
+        if (status != SHARDIO_OK) break;
+        status = shardio_p_crc_search_one(window, &zero, data, at, (i + 1) * third, visit, context);
+    }
+    if (status != SHARDIO_OK) return status;
+    return shardio_p_crc_search_one(window, difference, data, 3 * third, steps, visit, context);
 }
 
 /* >>slot ------------------------------------------------------------------------------------------------------ */
@@ -4180,6 +4690,560 @@ SHARDIO_API shardio_status shardio_shard_verify(shardio_shard_reader *reader, sh
     return shardio_p_fail(error, SHARDIO_ERR_CORRUPT, "verify", reader->file.name, "its index contradicts itself");
 }
 
+/* -- recovering
+
+   Which index is the true one? A torn file holds the indexes that were written, each of which continues the one before,
+   and maybe others that were not: of shards that lie in it as chunks, of whatever a chunk imitates. A true index
+
+     is anchored   in this file: a chunk ends where it begins, since the chunk appended last is alive in practice; or
+                   it is the first thing in the file; or it lies right behind the one before and only drops chunks.
+                   The index of a shard that is a chunk at byte b > 0 counts from b, so that nothing that it points to
+                   ends less than b bytes before it;
+     follows       the one before: each entry is the same, is missing, or points to where that one ended or behind.
+
+   So the newest anchored one is taken if each anchored one before it is followed, or is all of the file's first chunk,
+   which then is a shard itself. One that is not anchored is data if an anchored one comes later. If none does it could
+   be the newest, or data behind the newest: ambiguous, as are two that contradict each other.
+
+   With the index at the start, what is valid at its place is certain. A copy behind the chunks is newer if it follows.
+   The head is rewritten right after its copy. So a copy that only drops chunks has to be the last thing in the file,
+   and if the head is zeros, which it is until it is written, any copy has. If the head is torn, the last thing may be a
+   copy that is not anchored otherwise, if it agrees with what is left of the head.
+
+   What cannot be told from the bytes: a chunk that begins with what an update would have written there; and, where the
+   first chunk is a shard with as many chunks, a file that was torn before its own first index. Only `check` sees those,
+   and not even that a shard without chunks, which is taken for the first checkpoint of an empty file. */
+
+/* What was found in a place that holds a matching checksum, read as an index. */
+typedef struct shardio_p_candidate {
+    const uint8_t *index;
+    uint64_t start, end;      /* bytes of the file */
+    uint64_t reach;           /* where its last chunk ends */
+    uint64_t last;            /* number of that chunk, */
+    bool any;                 /* if one is not empty */
+    bool witness;             /* there is such a chunk, or an empty one put where the index begins */
+    bool holds;               /* a chunk of it is the whole file up to the newest index known */
+    bool follows;             /* that index */
+} shardio_p_candidate;
+
+typedef struct shardio_p_recovery {
+    const shardio_file *file;
+    const shardio_index_layout *layout;
+    shardio_chunk_check check;
+    void *context;
+    shardio_recovery *found;
+    shardio_error *error;
+    shardio_file_facts facts;
+    shardio_file watched;           /* the file as `check` reads it, */
+    shardio_error watched_error;    /* and what went wrong */
+    shardio_p_crc_window window;
+    const shardio_allocator *allocator;
+    void *memory;
+    size_t memory_size, alignment;
+    uint8_t *buffer, *index, *head; /* a piece of the file; the newest index known; what is at the start */
+    size_t capacity;
+    shardio_p_extent *extents;
+    uint64_t base;                  /* where chunks begin */
+    uint64_t at;                    /* of buffer[0] in the file */
+    uint64_t data_end;              /* index at the start: nothing but zeros from here on */
+    uint64_t effort, most_effort;   /* bytes of indexes and chunks looked at besides the pass */
+    bool known;                     /* an index is: */
+    uint64_t start;                 /* of its newest copy, */
+    uint64_t end;                   /* where chunks begin that it does not know yet */
+    uint64_t seam;                  /* where the next one may lie if it only drops chunks */
+    bool head_valid, head_torn, head_blank;
+    bool in_head;                   /* the index known is what the head says */
+    uint64_t head_reach;
+    bool conflict;                  /* anchored ones that contradict each other */
+    uint64_t doubt;                 /* one that is not anchored, behind the newest that is; or SHARDIO_NO_OFFSET */
+} shardio_p_recovery;
+
+static shardio_status shardio_p_recovery_fail(const shardio_p_recovery *r, shardio_status status, const char *reason)
+{
+    return shardio_p_fail(r->error, status, "recover", r->file->name, reason);
+}
+
+/* That a check of the caller's cannot read is no reason to pass over an index. */
+static shardio_status shardio_p_watch(shardio_p_recovery *r, shardio_status status, const char *operation,
+                                      uint64_t offset, int code)
+{
+    if (status != SHARDIO_OK && r->watched_error.status == SHARDIO_OK)
+        shardio_p_fail_at(&r->watched_error, status, operation, r->file->name, offset, code, NULL);
+    return status;
+}
+
+static shardio_status shardio_p_watched_read(void *file, uint64_t offset, void *data, size_t size, size_t *done,
+                                             int *code)
+{
+    shardio_p_recovery *r = (shardio_p_recovery *)file;
+    shardio_status status = r->file->functions->read(r->file->context, offset, data, size, done, code);
+    return shardio_p_watch(r, status, "read", offset, *code);
+}
+
+static shardio_status shardio_p_watched_facts(void *file, shardio_file_facts *facts, int *code)
+{
+    shardio_p_recovery *r = (shardio_p_recovery *)file;
+    shardio_status status = r->file->functions->facts(r->file->context, facts, code);
+    return shardio_p_watch(r, status, "look at", SHARDIO_NO_OFFSET, *code);
+}
+
+static shardio_file shardio_p_watched_file(shardio_p_recovery *r)
+{
+    static const shardio_file_functions functions = {
+        shardio_p_watched_read, NULL, NULL, shardio_p_watched_facts, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL
+    };
+    shardio_file file = {&functions, r, r->file->name};
+    return file;
+}
+
+/* Memory in one piece, and none that the file does not justify. */
+static shardio_status shardio_p_recovery_allocate(shardio_p_recovery *r)
+{
+    size_t index = shardio_index_size(r->layout);
+    uint64_t block = 1;   /* a device that knows nothing but whole blocks gets its head in them */
+    if (r->file->functions->set_direct == NULL && r->facts.length_alignment > 1) block = r->facts.length_alignment;
+    if (index > SIZE_MAX / 8) return shardio_p_recovery_fail(r, SHARDIO_ERR_MEMORY, "no memory for the index");
+    uint64_t piece = shardio_p_max(SHARDIO_P_DEFAULT_BUFFER, (uint64_t)index / 2 * 3);
+    uint64_t capacity = shardio_p_max(shardio_p_min(r->facts.size, index + piece), shardio_p_ceil(index, block));
+    capacity = shardio_p_ceil(capacity, 16);
+    uint64_t kept = shardio_p_ceil(index, 16), extents = r->layout->chunks * sizeof(shardio_p_extent);
+    uint64_t size = capacity + extents + (r->layout->at_start ? 2 : 1) * kept;
+    r->alignment = (size_t)shardio_p_max(16, block > 1 ? r->facts.memory_alignment : 1);
+    if (size <= SIZE_MAX / 2) r->memory = shardio_p_allocate(r->allocator, (size_t)size, r->alignment);
+    if (r->memory == NULL) return shardio_p_recovery_fail(r, SHARDIO_ERR_MEMORY, "no memory for the index");
+    r->memory_size = (size_t)size;
+    r->capacity = (size_t)capacity;
+    r->buffer = (uint8_t *)r->memory;
+    r->extents = (shardio_p_extent *)(void *)(r->buffer + r->capacity);
+    r->index = r->buffer + r->capacity + (size_t)extents;
+    r->head = r->index + (size_t)kept;
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_recovery_begin(shardio_p_recovery *r)
+{
+    r->doubt = SHARDIO_NO_OFFSET;
+    if (r->file == NULL || r->file->functions == NULL || !shardio_p_layout_fits(r->layout))
+        return shardio_p_fail(r->error, SHARDIO_ERR_ARGUMENT, "recover", r->file != NULL ? r->file->name : NULL,
+                              "a file is needed, and a number of chunks");
+    if (r->layout->no_checksum)
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_UNSUPPORTED, "an index without checksum looks like any data");
+    shardio_status status = shardio_p_file_facts(r->file, &r->facts, r->error);
+    if (status != SHARDIO_OK) return status;
+    size_t index = shardio_index_size(r->layout);
+    r->found->file_bytes = r->facts.size;
+    if (r->facts.size < index)
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_NOT_FOUND, "the file is shorter than its index");
+    r->base = r->layout->at_start ? index : 0;
+    if (!shardio_p_multiply(r->facts.size, 8, &r->most_effort)) r->most_effort = UINT64_MAX;
+    shardio_p_no_error(&r->watched_error);
+    r->watched = shardio_p_watched_file(r);
+    shardio_p_crc_window_begin(&r->window, index);
+    return shardio_p_recovery_allocate(r);
+}
+
+static shardio_p_candidate shardio_p_candidate_at(const shardio_p_recovery *r, const uint8_t *index, uint64_t start)
+{
+    shardio_p_candidate c;
+    memset(&c, 0, sizeof c);
+    c.index = index;
+    c.start = start;
+    c.end = start + r->window.length;
+    c.reach = r->base;
+    return c;
+}
+
+/* Sorted extents, none empty: whether they lie apart, or are the same. */
+static bool shardio_p_extents_are_apart(const shardio_p_extent *extents, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        const shardio_p_extent *a = &extents[i - 1], *b = &extents[i];
+        if (b->offset - a->offset < a->length && (b->offset != a->offset || b->length != a->length)) return false;
+    }
+    return true;
+}
+
+/* Whether all entries can be entries: between the places where chunks begin and `limit`, none across another. */
+static bool shardio_p_candidate_fits(shardio_p_recovery *r, shardio_p_candidate *c, uint64_t limit)
+{
+    size_t held = 0;
+    for (uint64_t chunk = 0; chunk < r->layout->chunks; chunk++) {
+        shardio_p_extent *e = &r->extents[held];
+        uint64_t end;
+        e->chunk = chunk;
+        r->effort += SHARDIO_P_ENTRY;
+        shardio_index_get(r->layout, c->index, chunk, &e->offset, &e->length);
+        if (e->offset == SHARDIO_MISSING && e->length == SHARDIO_MISSING) continue;
+        if (!shardio_p_add(e->offset, e->length, &end) || end > limit) return false;
+        if (e->offset == c->start) c->witness = true;
+        if (e->length == 0) continue;
+        if (e->offset < r->base) return false;
+        if (r->known && e->offset == r->base && end == r->seam) c->holds = true;
+        held++;
+    }
+    shardio_p_sort(r->extents, held);
+    if (!shardio_p_extents_are_apart(r->extents, held)) return false;
+    if (held == 0) return true;
+    c->any = c->witness = true;
+    c->last = r->extents[held - 1].chunk;
+    c->reach = r->extents[held - 1].offset + r->extents[held - 1].length;
+    return true;
+}
+
+static bool shardio_p_is_entry(const shardio_index_layout *layout, const uint8_t *index, uint64_t chunk,
+                               uint64_t offset, uint64_t length)
+{
+    uint64_t o, l;
+    shardio_index_get(layout, index, chunk, &o, &l);
+    return o == offset && l == length;
+}
+
+/* Whether each entry is that of the index `before`, or missing, or points to `end`, where that one ended, or behind. */
+static bool shardio_p_index_follows(const shardio_index_layout *layout, const uint8_t *index, const uint8_t *before,
+                                    uint64_t end)
+{
+    for (uint64_t chunk = 0; chunk < layout->chunks; chunk++) {
+        uint64_t offset, length;
+        shardio_index_get(layout, index, chunk, &offset, &length);
+        if (offset < end && !shardio_p_is_entry(layout, before, chunk, offset, length)) return false;
+    }
+    return true;
+}
+
+/* Whether both have a chunk in the same place. */
+static bool shardio_p_indexes_share(const shardio_index_layout *layout, const uint8_t *a, const uint8_t *b)
+{
+    for (uint64_t chunk = 0; chunk < layout->chunks; chunk++) {
+        uint64_t offset, length;
+        shardio_index_get(layout, a, chunk, &offset, &length);
+        if (length == 0 || length == SHARDIO_MISSING) continue;
+        if (shardio_p_is_entry(layout, b, chunk, offset, length)) return true;
+    }
+    return false;
+}
+
+static bool shardio_p_touches(const shardio_p_candidate *c)
+{
+    return c->any && c->reach == c->start;
+}
+
+static bool shardio_p_is_anchored(const shardio_p_recovery *r, const shardio_p_candidate *c)
+{
+    bool last = c->end >= r->data_end;
+    if (r->head_blank && !last) return false;
+    if (shardio_p_touches(c) || c->start == r->base) return true;
+    if (!last) return false;
+    if (c->follows && c->witness && c->start == r->seam) return true;
+    return r->head_torn && shardio_p_indexes_share(r->layout, c->index, r->head);
+}
+
+/* *fine: the caller's check, if there is one, takes this chunk, or it is missing. */
+static shardio_status shardio_p_ask(shardio_p_recovery *r, const uint8_t *index, uint64_t chunk, bool *fine)
+{
+    uint64_t offset, length;
+    shardio_index_get(r->layout, index, chunk, &offset, &length);
+    *fine = true;
+    if (r->check == NULL || length == SHARDIO_MISSING) return SHARDIO_OK;
+    r->effort += length;
+    *fine = r->check(r->context, &r->watched, chunk, offset, length);
+    if (r->watched_error.status == SHARDIO_OK) return SHARDIO_OK;
+    if (r->error != NULL) *r->error = r->watched_error;
+    return r->watched_error.status;
+}
+
+static shardio_status shardio_p_ask_about_last(shardio_p_recovery *r, const shardio_p_candidate *c, bool *fine)
+{
+    *fine = true;
+    return c->any ? shardio_p_ask(r, c->index, c->last, fine) : SHARDIO_OK;
+}
+
+/* The same of all chunks, but for those that the index known has, which passed with it. */
+static shardio_status shardio_p_ask_about_all(shardio_p_recovery *r, const shardio_p_candidate *c, bool *fine)
+{
+    shardio_status status = SHARDIO_OK;
+    *fine = true;
+    for (uint64_t chunk = 0; r->check != NULL && chunk < r->layout->chunks && *fine && status == SHARDIO_OK; chunk++) {
+        uint64_t offset, length;
+        shardio_index_get(r->layout, c->index, chunk, &offset, &length);
+        if (!r->known || !shardio_p_is_entry(r->layout, r->index, chunk, offset, length))
+            status = shardio_p_ask(r, c->index, chunk, fine);
+    }
+    return status;
+}
+
+static void shardio_p_move_index(shardio_p_recovery *r, uint64_t start, uint64_t seam)
+{
+    r->start = start;
+    r->seam = seam;
+    r->doubt = SHARDIO_NO_OFFSET;
+}
+
+/* From here on this is the newest index known. */
+static void shardio_p_take_index(shardio_p_recovery *r, const uint8_t *index, uint64_t start, uint64_t end)
+{
+    memcpy(r->index, index, r->window.length);
+    r->known = true;
+    r->in_head = false;
+    r->end = end;
+    shardio_p_move_index(r, start, end);
+}
+
+/* The copy of the head was found: whatever came before it is older than the head. */
+static void shardio_p_back_to_head(shardio_p_recovery *r, uint64_t seam)
+{
+    shardio_p_take_index(r, r->head, 0, r->head_reach);
+    shardio_p_move_index(r, 0, seam);
+    r->in_head = true;
+    r->conflict = false;
+}
+
+/* Judges the place at `start`, whose checksum matches. */
+static shardio_status shardio_p_consider(shardio_p_recovery *r, const uint8_t *index, uint64_t start)
+{
+    bool fine;
+    shardio_p_candidate c = shardio_p_candidate_at(r, index, start);
+    bool fits = shardio_p_candidate_fits(r, &c, start);
+    if (r->effort > r->most_effort) {   /* an honest file needs no more than a few times its size */
+        r->found->ambiguous = true;
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_LIMIT, "too many places look like an index");
+    }
+    if (!fits) return SHARDIO_OK;
+    r->found->candidates++;
+    r->effort += 2 * (uint64_t)r->window.length;
+    if (r->head_valid && memcmp(index, r->head, r->window.length) == 0) {
+        shardio_p_back_to_head(r, c.end);
+        return SHARDIO_OK;
+    }
+    c.follows = r->known && start >= r->end && shardio_p_index_follows(r->layout, index, r->index, r->end);
+    if (r->in_head && !c.follows) return SHARDIO_OK;   /* contradicts what is certain */
+    bool anchored = shardio_p_is_anchored(r, &c);
+    if (r->known && memcmp(index, r->index, r->window.length) == 0) {   /* says the same, true or not */
+        if (anchored) shardio_p_move_index(r, start, c.end);
+        return SHARDIO_OK;
+    }
+    shardio_status status = shardio_p_ask_about_all(r, &c, &fine);
+    if (status != SHARDIO_OK || !fine) return status;
+    if (!anchored) {
+        r->doubt = start;
+        return SHARDIO_OK;
+    }
+    if (r->known && !c.follows && !c.holds) r->conflict = true;
+    shardio_p_take_index(r, index, start, c.end);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_consider_in_buffer(void *context, size_t at)
+{
+    shardio_p_recovery *r = (shardio_p_recovery *)context;
+    return shardio_p_consider(r, r->buffer + at, r->at + at);
+}
+
+/* The pass: looks at every place from r->at on. */
+static shardio_status shardio_p_scan(shardio_p_recovery *r)
+{
+    size_t index = r->window.length, held = 0;
+    uint64_t size = r->facts.size;
+    uint32_t difference = 0;
+    if (size - r->at < index) return SHARDIO_OK;
+    for (;;) {
+        size_t piece = (size_t)shardio_p_min(r->capacity - held, size - r->at - held);
+        shardio_status status = shardio_file_read(r->file, r->at + held, r->buffer + held, piece, r->error);
+        if (status != SHARDIO_OK) return status;
+        if (held == 0) difference = shardio_p_crc_window_difference(&r->window, r->buffer);
+        if (held == 0 && difference == 0) status = shardio_p_consider_in_buffer(r, 0);
+        held += piece;
+        size_t steps = held - index;
+        if (status == SHARDIO_OK)
+            status = shardio_p_crc_window_search(&r->window, &difference, r->buffer, steps,
+                                                 shardio_p_consider_in_buffer, r);
+        r->at += steps;
+        if (status != SHARDIO_OK || size - r->at == index) return status;
+        memmove(r->buffer, r->buffer + steps, index);
+        held = index;
+    }
+}
+
+static void shardio_p_is_intact(shardio_p_recovery *r, uint64_t index_offset)
+{
+    r->found->intact = true;
+    r->found->end = r->facts.size;
+    r->found->index_offset = index_offset;
+}
+
+/* An index whose checksum is right where the layout wants it is not given up for another: what is wrong with it came
+   later, and others lack what only it points to. Of its chunks only the last one is asked about. */
+static shardio_status shardio_p_judge_place(shardio_p_recovery *r, const shardio_p_candidate *c, bool fits)
+{
+    bool fine = fits;
+    shardio_status status = fits ? shardio_p_ask_about_last(r, c, &fine) : SHARDIO_OK;
+    r->found->candidates = 1;
+    if (status != SHARDIO_OK || fine) return status;
+    r->found->ambiguous = true;
+    r->found->index_offset = c->start;
+    r->found->end = r->facts.size;
+    return shardio_p_recovery_fail(r, SHARDIO_ERR_CORRUPT,
+                                   fits ? "its index is complete, but the last of its chunks is not"
+                                        : "its index is complete, but not what it points to");
+}
+
+/* A file that ends with an index that is anchored is intact. */
+static shardio_status shardio_p_look_at_end(shardio_p_recovery *r)
+{
+    shardio_p_candidate c = shardio_p_candidate_at(r, r->index, r->facts.size - r->window.length);
+    shardio_status status = shardio_file_read(r->file, c.start, r->index, r->window.length, r->error);
+    if (status != SHARDIO_OK || shardio_index_check(r->layout, r->index) != SHARDIO_OK) return status;
+    bool fits = shardio_p_candidate_fits(r, &c, c.start);
+    if (fits && !shardio_p_touches(&c) && c.start != r->base) return SHARDIO_OK;
+    status = shardio_p_judge_place(r, &c, fits);
+    if (status == SHARDIO_OK) shardio_p_is_intact(r, c.start);
+    return status;
+}
+
+/* Where the zeros at the end of the file begin, from `least` on. */
+static shardio_status shardio_p_find_data_end(shardio_p_recovery *r, uint64_t least)
+{
+    uint64_t end = r->facts.size;
+    while (end > least) {
+        size_t piece = (size_t)shardio_p_min(shardio_p_min(r->capacity, SHARDIO_P_MAX_BLOCK), end - least);
+        shardio_status status = shardio_file_read(r->file, end - piece, r->buffer, piece, r->error);
+        if (status != SHARDIO_OK) return status;
+        while (piece > 0 && r->buffer[piece - 1] == 0) piece--, end--;
+        if (piece > 0) break;
+    }
+    r->data_end = end;
+    return SHARDIO_OK;
+}
+
+/* What is valid at the start is certain: only what lies behind its chunks can be newer. */
+static shardio_status shardio_p_look_at_head(shardio_p_recovery *r)
+{
+    size_t zeros = 0, size = r->window.length;
+    shardio_p_candidate c = shardio_p_candidate_at(r, r->head, 0);
+    shardio_status status = shardio_file_read(r->file, 0, r->head, size, r->error);
+    if (status != SHARDIO_OK) return status;
+    r->head_valid = shardio_index_check(r->layout, r->head) == SHARDIO_OK;
+    if (r->head_valid) status = shardio_p_judge_place(r, &c, shardio_p_candidate_fits(r, &c, r->facts.size));
+    if (status != SHARDIO_OK) return status;
+    while (zeros < size && r->head[zeros] == 0) zeros++;
+    r->head_blank = zeros == size;
+    r->head_torn = !r->head_valid && !r->head_blank;
+    r->head_reach = r->at = c.reach;
+    if (r->head_valid) shardio_p_back_to_head(r, c.reach);
+    status = shardio_p_find_data_end(r, r->at);
+    if (status == SHARDIO_OK && r->head_valid && r->data_end == r->at) shardio_p_is_intact(r, 0);
+    return status;
+}
+
+/* What the pass has found, in words and numbers. */
+static shardio_status shardio_p_conclude(shardio_p_recovery *r)
+{
+    shardio_recovery *found = r->found;
+    bool doubt = r->doubt != SHARDIO_NO_OFFSET;
+    if (!doubt && !r->known) return shardio_p_recovery_fail(r, SHARDIO_ERR_NOT_FOUND, "it holds no complete index");
+    found->index_offset = doubt ? r->doubt : r->start;
+    found->end = r->layout->at_start ? r->facts.size : found->index_offset + r->window.length;
+    found->ambiguous = doubt || r->conflict;
+    if (found->ambiguous)
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_CORRUPT,
+                                       doubt ? "its newest index could be part of a chunk as well"
+                                             : "two that could be its index contradict each other");
+    if (r->layout->at_start ? r->in_head : found->end == r->facts.size) shardio_p_is_intact(r, r->start);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_recovery_sync(shardio_p_recovery *r)
+{
+    int code = 0;
+    if (r->file->functions->sync == NULL) return SHARDIO_OK;
+    shardio_status status = r->file->functions->sync(r->file->context, &code);
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_fail_at(r->error, status, "sync", r->file->name, SHARDIO_NO_OFFSET, code, NULL);
+}
+
+static shardio_status shardio_p_cut_behind_index(shardio_p_recovery *r)
+{
+    int code = 0;
+    uint64_t end = r->found->end;
+    if (r->file->functions->resize == NULL)
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_UNSUPPORTED, "this file cannot be cut");
+    shardio_status status = r->file->functions->resize(r->file->context, end, &code);
+    if (status != SHARDIO_OK) return shardio_p_fail_at(r->error, status, "truncate", r->file->name, end, code, NULL);
+    r->found->changed = true;
+    return shardio_p_recovery_sync(r);
+}
+
+/* Writes the head in place; in whole blocks, with what else is in them, where the device knows nothing else. */
+static shardio_status shardio_p_restore_head(shardio_p_recovery *r)
+{
+    size_t size = r->window.length, written = 0;
+    if (r->file->functions->set_direct == NULL && r->facts.length_alignment > 1)
+        size = (size_t)shardio_p_ceil(size, r->facts.length_alignment);
+    size_t there = (size_t)shardio_p_min(size, r->facts.size);
+    memset(r->buffer, 0, size);
+    shardio_status status = shardio_file_read(r->file, 0, r->buffer, there, r->error);
+    if (status != SHARDIO_OK) return status;
+    memcpy(r->buffer, r->index, r->window.length);
+    while (written < size) {
+        size_t ask = (size_t)shardio_p_min(size - written, SHARDIO_P_LARGEST_TRANSFER), done = 0;
+        int code = 0;
+        status = r->file->functions->write(r->file->context, written, r->buffer + written, ask, &done, &code);
+        if (status == SHARDIO_OK && (done == 0 || done > ask)) status = SHARDIO_ERR_IO;
+        if (status != SHARDIO_OK)
+            return shardio_p_fail_at(r->error, status, "write", r->file->name, written, code, NULL);
+        r->found->changed = true;
+        written += done;
+    }
+    return shardio_p_recovery_sync(r);
+}
+
+SHARDIO_API shardio_status shardio_shard_recover_file(const shardio_file *file, const shardio_index_layout *layout,
+                                                      bool apply, shardio_chunk_check check, void *context,
+                                                      const shardio_allocator *allocator, shardio_recovery *found,
+                                                      shardio_error *error)
+{
+    shardio_recovery own;
+    shardio_p_recovery r;
+    memset(&r, 0, sizeof r);
+    r.file = file;
+    r.layout = layout;
+    r.check = check;
+    r.context = context;
+    r.allocator = allocator;
+    r.found = found != NULL ? found : &own;
+    r.error = error;
+    shardio_p_no_error(error);
+    memset(r.found, 0, sizeof *r.found);
+    shardio_status status = shardio_p_recovery_begin(&r);
+    if (status == SHARDIO_OK) status = layout->at_start ? shardio_p_look_at_head(&r) : shardio_p_look_at_end(&r);
+    if (status == SHARDIO_OK && !r.found->intact) {
+        status = shardio_p_scan(&r);
+        if (status == SHARDIO_OK) status = shardio_p_conclude(&r);
+    }
+    if (status == SHARDIO_OK && apply && !r.found->intact)
+        status = layout->at_start ? shardio_p_restore_head(&r) : shardio_p_cut_behind_index(&r);
+    shardio_p_release(allocator, r.memory, r.memory_size, r.alignment);
+    return status;
+}
+
+#if !SHARDIO_NO_OS
+SHARDIO_API shardio_status shardio_shard_recover(const char *path, const shardio_index_layout *layout, bool apply,
+                                                 const shardio_allocator *allocator, shardio_recovery *found,
+                                                 shardio_error *error)
+{
+    shardio_open_options how = {NULL, false, false, false};
+    shardio_file file;
+    how.allocator = allocator;
+    if (found != NULL) memset(found, 0, sizeof *found);
+    shardio_open_mode mode = apply ? SHARDIO_OPEN_UPDATE : SHARDIO_OPEN_READ;
+    shardio_status status = shardio_file_open(&file, path, mode, &how, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_shard_recover_file(&file, layout, apply, NULL, NULL, allocator, found, error);
+    shardio_status closed = shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, status == SHARDIO_OK ? error : NULL);
+    return status != SHARDIO_OK ? status : closed;
+}
+#endif
+
 SHARDIO_API void shardio_shard_close(shardio_shard_reader *reader)
 {
     if (reader == NULL) return;
@@ -4756,7 +5820,7 @@ static bool shardio_p_no_configuration(shardio_json configuration)
     return shardio_json_kind(configuration) != 0 && shardio_json_kind(configuration) != '{';
 }
 
-/* The whole number `name` of a configuration; where it is missing *value stays. False: another kind, or out of range. */
+/* The whole number `name` of a configuration; where it is missing *value stays. False: no such number, out of range. */
 static bool shardio_p_take_whole(shardio_json configuration, const char *name, int64_t least, int64_t most, int *value)
 {
     int64_t number;
@@ -4872,7 +5936,7 @@ SHARDIO_API const shardio_codec *shardio_codec_zstd(void)
 enum {
     SHARDIO_P_GZIP_WINDOW = 15 + 16,   /* zlib's largest window, and its word for gzip and nothing else */
     SHARDIO_P_GZIP_WRAP = 18 - 6,      /* by so much head and tail of gzip are longer than those of a zlib stream */
-    SHARDIO_P_GZIP_HEAD = 16           /* in front of what zlib is given: its size, which zlib does not tell when it frees */
+    SHARDIO_P_GZIP_HEAD = 16           /* in front of what zlib is given: its size, which zlib does not tell later */
 };
 
 typedef struct shardio_p_gzip {
@@ -4996,7 +6060,8 @@ static shardio_status shardio_p_gzip_status(int result, const char *message, con
     if (result == Z_MEM_ERROR) return SHARDIO_ERR_MEMORY;
     if (result == Z_OK || result == Z_BUF_ERROR) return rest->in == 0 ? SHARDIO_ERR_TRUNCATED : SHARDIO_ERR_LIMIT;
     /* zlib has one number for all damage */
-    return message != NULL && shardio_p_same(message, "incorrect data check") ? SHARDIO_ERR_CHECKSUM : SHARDIO_ERR_CORRUPT;
+    bool checksum = message != NULL && shardio_p_same(message, "incorrect data check");
+    return checksum ? SHARDIO_ERR_CHECKSUM : SHARDIO_ERR_CORRUPT;
 }
 
 /* One member. Z_BUF_ERROR means that the end was not reached, which is no fault while something moves. */
@@ -5089,7 +6154,7 @@ static shardio_status shardio_p_blosc_begin(void *context, shardio_json configur
     *reason = shardio_p_blosc_configure(configuration, &wanted);
     if (*reason != NULL) return SHARDIO_ERR_CORRUPT;
     if (blosc_compname_to_compcode(wanted.cname) < 0)
-        return shardio_p_codec_refuse(reason, SHARDIO_ERR_UNSUPPORTED, "the blosc library was built without this compressor");
+        return shardio_p_codec_refuse(reason, SHARDIO_ERR_UNSUPPORTED, "the library was built without this compressor");
     shardio_p_blosc *blosc = (shardio_p_blosc *)shardio_p_codec_memory(allocator, sizeof *blosc);
     if (blosc == NULL) return shardio_p_codec_refuse(reason, SHARDIO_ERR_MEMORY, "no memory for its context");
     *blosc = wanted;
@@ -5115,8 +6180,9 @@ static shardio_status shardio_p_blosc_encode(void *context, const void *in, size
 {
     const shardio_p_blosc *b = (const shardio_p_blosc *)context;
     if (b == NULL) return SHARDIO_ERR_STATE;
-    if (size > BLOSC_MAX_BUFFERSIZE) return SHARDIO_ERR_LIMIT;
-    int result = blosc_compress_ctx(b->clevel, b->shuffle, (size_t)b->typesize, size, in, out, capacity, b->cname,
+    size_t bound = shardio_p_blosc_bound(NULL, size);
+    if (bound == SIZE_MAX || capacity < bound) return SHARDIO_ERR_LIMIT;   /* in less room blosc can write behind it */
+    int result = blosc_compress_ctx(b->clevel, b->shuffle, (size_t)b->typesize, size, in, out, bound, b->cname,
                                     (size_t)b->blocksize, 1);
     if (result <= 0) return SHARDIO_ERR_LIMIT;
     *out_size = (size_t)result;
@@ -5144,7 +6210,8 @@ SHARDIO_API const shardio_codec *shardio_codec_blosc(void)
 {
     static const shardio_codec codec = {
         "blosc", "{\"cname\": \"lz4\", \"clevel\": 5, \"shuffle\": \"noshuffle\", \"blocksize\": 0}", NULL,
-        shardio_p_blosc_bound, shardio_p_blosc_encode, shardio_p_blosc_decode, shardio_p_blosc_begin, shardio_p_blosc_end
+        shardio_p_blosc_bound, shardio_p_blosc_encode, shardio_p_blosc_decode, shardio_p_blosc_begin,
+        shardio_p_blosc_end
     };
     return &codec;
 }
@@ -5221,8 +6288,8 @@ static shardio_status shardio_p_lz4_encode(void *context, const void *in, size_t
     if (lz4 == NULL) return SHARDIO_ERR_STATE;
     if (size > LZ4_MAX_INPUT_SIZE || capacity < SHARDIO_P_LZ4_HEAD) return SHARDIO_ERR_LIMIT;
     int room = (int)shardio_p_min(capacity - SHARDIO_P_LZ4_HEAD, INT32_MAX);
-    int result = LZ4_compress_fast_extState(lz4->state, (const char *)in, (char *)out + SHARDIO_P_LZ4_HEAD, (int)size, room,
-                                            lz4->acceleration);
+    int result = LZ4_compress_fast_extState(lz4->state, (const char *)in, (char *)out + SHARDIO_P_LZ4_HEAD, (int)size,
+                                            room, lz4->acceleration);
     if (result <= 0) return SHARDIO_ERR_LIMIT;
     shardio_p_store32_little((uint8_t *)out, (uint32_t)size);
     *out_size = (size_t)result + SHARDIO_P_LZ4_HEAD;
@@ -5237,8 +6304,8 @@ static shardio_status shardio_p_lz4_decode(void *context, const void *in, size_t
     uint32_t whole = shardio_p_load32_little((const uint8_t *)in);
     if (whole > LZ4_MAX_INPUT_SIZE || size - SHARDIO_P_LZ4_HEAD > INT32_MAX) return SHARDIO_ERR_CORRUPT;
     if (whole > capacity) return SHARDIO_ERR_LIMIT;
-    int result = LZ4_decompress_safe((const char *)in + SHARDIO_P_LZ4_HEAD, (char *)out, (int)(size - SHARDIO_P_LZ4_HEAD),
-                                     (int)whole);
+    int result = LZ4_decompress_safe((const char *)in + SHARDIO_P_LZ4_HEAD, (char *)out,
+                                     (int)(size - SHARDIO_P_LZ4_HEAD), (int)whole);
     if (result < 0 || (uint32_t)result != whole) return SHARDIO_ERR_CORRUPT;
     *out_size = whole;
     return SHARDIO_OK;
@@ -5410,10 +6477,27 @@ SHARDIO_API shardio_dtype shardio_dtype_from_name(const char *name)
     return SHARDIO_DTYPE_UNSET;
 }
 
+/* Turns the bytes of each unit of 2, 4 or 8 around. */
 static void shardio_p_swap_units(uint8_t *to, const uint8_t *from, size_t bytes, size_t unit)
 {
-    for (size_t at = 0; at < bytes; at += unit)
-        for (size_t i = 0; i < unit; i++) to[at + i] = from[at + unit - 1 - i];
+    uint64_t x;
+    uint32_t y;
+    uint16_t z;
+    for (size_t at = 0; unit == 2 && at < bytes; at += 2) {
+        memcpy(&z, from + at, 2);
+        z = (uint16_t)(z << 8 | z >> 8);
+        memcpy(to + at, &z, 2);
+    }
+    for (size_t at = 0; unit == 4 && at < bytes; at += 4) {
+        memcpy(&y, from + at, 4);
+        y = y << 24 | (y & 0xFF00u) << 8 | (y >> 8 & 0xFF00u) | y >> 24;
+        memcpy(to + at, &y, 4);
+    }
+    for (size_t at = 0; unit == 8 && at < bytes; at += 8) {
+        memcpy(&x, from + at, 8);
+        x = shardio_p_swap64(x);
+        memcpy(to + at, &x, 8);
+    }
 }
 
 /* Copies elements, turning the bytes of each `unit` around if unit > 1. */
@@ -5794,7 +6878,11 @@ static bool shardio_p_fill_from_json(shardio_json value, shardio_dtype dtype, ui
 
 /* -- what an array is, as its zarr.json says */
 
-enum { SHARDIO_P_LEVELS = 8, SHARDIO_P_MOST_RAW = 256 };   /* grids inside one another; bytes of a raw element */
+enum {
+    SHARDIO_P_LEVELS = 8,                 /* grids inside one another */
+    SHARDIO_P_MOST_RAW = 256,             /* bytes of a raw element */
+    SHARDIO_P_MOST_METADATA = 16 << 20    /* bytes of a zarr.json, unless the options say otherwise */
+};
 
 /* What turns the elements of a chunk into bytes. */
 typedef enum shardio_p_packing { SHARDIO_P_PLAIN, SHARDIO_P_STRINGS, SHARDIO_P_SHARD } shardio_p_packing;
@@ -7286,7 +8374,7 @@ static void shardio_p_take_limits(shardio_array *array, const shardio_array_opti
 {
     array->index_memory = o->index_memory != 0 ? o->index_memory : (size_t)64 << 20;
     array->decoded_limit = o->decoded_limit != 0 ? o->decoded_limit : (size_t)1 << 30;
-    array->metadata_limit = o->metadata_limit != 0 ? o->metadata_limit : (size_t)16 << 20;
+    array->metadata_limit = o->metadata_limit != 0 ? o->metadata_limit : (size_t)SHARDIO_P_MOST_METADATA;
     array->read_memory = (size_t)16 << 20;
 }
 
@@ -7346,8 +8434,10 @@ static const shardio_allocator *shardio_p_small_memory(shardio_array *array)
     return &array->small_allocator;
 }
 
-/* Writes a small key in pieces: whole, or not at all. */
-static shardio_status shardio_p_write_key(shardio_array *array, const char *key, const shardio_json *pieces, size_t count)
+/* Writes a small key in pieces: whole, or not at all. `allocator` is for the open file. */
+static shardio_status shardio_p_write_small(const shardio_store *store, const shardio_allocator *allocator, const char *key,
+                                            bool overwrite, shardio_durability durability, const shardio_json *pieces,
+                                            size_t count, shardio_error *error)
 {
     shardio_slot_options o;
     shardio_slot slot;
@@ -7356,60 +8446,84 @@ static shardio_status shardio_p_write_key(shardio_array *array, const char *key,
     int code = 0;
     memset(&o, 0, sizeof o);
     o.direct = SHARDIO_DIRECT_OFF;
-    o.durability = array->durability;
-    shardio_status status = array->store.functions->create(array->store.context, key, array->published,
-                                                           shardio_p_small_memory(array), &file, &code);
-    if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
+    o.direct_min = sizeof buffer;   /* what is longer is one write */
+    o.durability = durability;
+    shardio_status status = store->functions->create(store->context, key, overwrite, allocator, &file, &code);
+    if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "create", key, code, NULL);
     status = shardio_slot_begin(&slot, file, buffer, sizeof buffer, &o);
     for (size_t i = 0; i < count && status == SHARDIO_OK; i++) status = shardio_slot_append(&slot, pieces[i].text, pieces[i].size);
     status = shardio_slot_finish(&slot);
-    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &slot.error);
+    if (status != SHARDIO_OK && error != NULL) *error = slot.error;
+    return status;
 }
 
-/* zarr.json with this shape; everything else stays byte for byte. */
-static shardio_status shardio_p_write_metadata(shardio_array *array, const uint64_t *shape)
+static shardio_status shardio_p_write_key(shardio_array *array, const char *key, const shardio_json *pieces, size_t count)
+{
+    shardio_error error;
+    shardio_status status = shardio_p_write_small(&array->store, shardio_p_small_memory(array), key, array->published,
+                                                  array->durability, pieces, count, &error);
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &error);
+}
+
+/* A zarr.json, whose text was checked before, with another shape; everything else stays byte for byte. */
+static shardio_status shardio_p_write_shape(shardio_array *array, const char *text, size_t size, const uint64_t *shape)
 {
     char extents[SHARDIO_MAX_DIMS * 22 + 4];
     shardio_text list = {extents, sizeof extents, 0};
     shardio_json root, old, pieces[3];
-    (void)shardio_json_parse(array->text, array->text_size, &root, NULL);   /* checked before */
+    (void)shardio_json_parse(text, size, &root, NULL);
     old = shardio_json_member(root, "shape");
     shardio_p_add_extents(&list, shape, array->meta.ndim);
-    pieces[0].text = array->text;
-    pieces[0].size = (size_t)(old.text - array->text);
+    pieces[0].text = text;
+    pieces[0].size = (size_t)(old.text - text);
     pieces[1].text = extents;
     pieces[1].size = list.size;
     pieces[2].text = old.text + old.size;
-    pieces[2].size = array->text_size - pieces[0].size - old.size;
+    pieces[2].size = size - pieces[0].size - old.size;
     return shardio_p_write_key(array, shardio_p_named_key(array, "zarr.json"), pieces, 3);
 }
 
-/* Reads a small key whole into memory from the array's allocator; *size is what was taken, for the release. */
-static shardio_status shardio_p_read_key(shardio_array *array, const char *key, char **text, size_t *size,
-                                         shardio_error *error)
+static shardio_status shardio_p_write_metadata(shardio_array *array, const uint64_t *shape)
+{
+    return shardio_p_write_shape(array, array->text, array->text_size, shape);
+}
+
+/* Reads a small key of at most `limit` bytes whole into memory from `allocator`, a zero byte behind it; *size is what was
+   taken, for the release. `names` is for the open file. */
+static shardio_status shardio_p_read_small(const shardio_store *store, const shardio_allocator *names,
+                                           const shardio_allocator *allocator, const char *key, size_t limit, char **text,
+                                           size_t *size, shardio_error *error)
 {
     shardio_file_facts facts;
     shardio_file file;
     int code = 0;
-    const shardio_allocator *names = shardio_p_small_memory(array);
     *text = NULL;
     *size = 0;
-    shardio_status status = array->store.functions->open(array->store.context, key, false, names, &file, &code);
-    if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
+    shardio_status status = store->functions->open(store->context, key, false, names, &file, &code);
+    if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "open", key, code, NULL);
     status = shardio_p_file_facts(&file, &facts, error);
-    if (status == SHARDIO_OK && facts.size > array->metadata_limit)
-        status = shardio_p_key_fail(error, &array->store, SHARDIO_ERR_LIMIT, "read", key, 0, "larger than the option metadata_limit");
+    if (status == SHARDIO_OK && facts.size > limit)
+        status = shardio_p_key_fail(error, store, SHARDIO_ERR_LIMIT, "read", key, 0, "larger than the option metadata_limit");
     *size = (size_t)facts.size + 1;
-    if (status == SHARDIO_OK) *text = (char *)shardio_p_allocate(array->allocator, *size, 16);
+    if (status == SHARDIO_OK) *text = (char *)shardio_p_allocate(allocator, *size, 16);
     if (status == SHARDIO_OK && *text == NULL)
-        status = shardio_p_key_fail(error, &array->store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
+        status = shardio_p_key_fail(error, store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
     if (status == SHARDIO_OK) status = shardio_file_read(&file, 0, *text, *size - 1, error);
-    if (status != SHARDIO_OK) {
-        shardio_p_release(array->allocator, *text, *size, 16);
+    if (status == SHARDIO_OK) {
+        (*text)[*size - 1] = 0;
+    } else {
+        shardio_p_release(allocator, *text, *size, 16);
         *text = NULL;
     }
     (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
     return status;
+}
+
+static shardio_status shardio_p_read_key(shardio_array *array, const char *key, char **text, size_t *size,
+                                         shardio_error *error)
+{
+    return shardio_p_read_small(&array->store, shardio_p_small_memory(array), array->allocator, key, array->metadata_limit, text,
+                                size, error);
 }
 
 /* The key of the zarr.json of a parent: of the first `length` bytes of the prefix. */
@@ -8346,11 +9460,11 @@ typedef struct shardio_p_leftover {
     bool found;
 } shardio_p_leftover;
 
-/* Whether a key below an array's prefix is that of some chunk: digits and separators, perhaps behind a "c". Nothing
-   else is ever removed. */
+/* Whether a key below an array's prefix is that of some chunk: digits and separators, perhaps behind a "c", or that
+   alone. Nothing else is ever removed. */
 static bool shardio_p_looks_like_chunk(const char *key)
 {
-    if (*key == 'c') key++;
+    if (*key == 'c' && *++key == 0) return true;   /* of an array without dimensions */
     bool digits = false;
     for (; *key != 0; key++) {
         digits = digits || shardio_p_is_digit(*key);
@@ -9068,6 +10182,15 @@ static shardio_status shardio_p_read_chunk_file(shardio_array *array, const uint
 
 /* -- regions */
 
+/* The boxes of `size` elements that `count` elements from `begin` on lie in: first, and how many. Most reads stay inside
+   one, which takes one division. */
+static inline void shardio_p_cover(uint64_t begin, uint64_t count, uint64_t size, uint64_t *first, uint64_t *number)
+{
+    uint64_t q = begin / size, skipped = begin - q * size;
+    *first = q;
+    *number = count <= size - skipped ? 1 : (skipped + count - 1) / size + 1;
+}
+
 /* The chunks of level k + 1, in a chunk of level k that begins at `origin`, that the region covers: first and number of
    them along each dimension. */
 static void shardio_p_cover_chunks(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, uint64_t *first, uint64_t *number)
@@ -9076,8 +10199,7 @@ static void shardio_p_cover_chunks(const shardio_p_reading *r, uint32_t k, const
     for (uint32_t i = 0; i < m->ndim; i++) {
         uint64_t begin = shardio_p_max(origin[i], r->start[i]) - origin[i], size = m->levels[k + 1].extent[i];
         uint64_t covered = shardio_p_min(m->levels[k].extent[i] - begin, r->count[i] - (origin[i] + begin - r->start[i]));
-        first[i] = begin / size;
-        number[i] = (begin + covered - 1) / size - first[i] + 1;
+        shardio_p_cover(begin, covered, size, &first[i], &number[i]);
     }
 }
 
@@ -9243,6 +10365,26 @@ static shardio_status shardio_p_read_nested(shardio_p_shard_reading *s, shardio_
     return shardio_p_read_inner(s->reading, s->level + 1, shardio_p_file_window(&window, &shard->file, offset, length), chunk, true, error);
 }
 
+/* The usual random access, one whole chunk that lies alike: one look at the index, one read. False: it is not that. */
+static bool shardio_p_read_one(shardio_p_shard_reading *s, shardio_shard_reader *shard, const uint64_t *at, shardio_status *status,
+                               shardio_error *error)
+{
+    shardio_array *array = s->reading->array;
+    const uint64_t *extent = array->meta.levels[s->level + 1].extent;
+    uint64_t chunk[SHARDIO_MAX_DIMS];
+    shardio_p_run run;
+    chunk[0] = 0;   /* there may be no dimension */
+    if (!shardio_p_lies_alike(s, shard)) return false;
+    for (uint32_t i = 0; i < array->meta.ndim; i++) chunk[i] = s->origin[i] + at[i] * extent[i];
+    run.to = shardio_p_whole_place(s->reading, chunk, extent);
+    if (run.to == NULL) return false;
+    *status = shardio_shard_locate(shard, shardio_p_number_in_shard(&array->meta, s->level, at), &run.offset, &run.size, error);
+    if (*status == SHARDIO_OK && run.size == SHARDIO_MISSING) return false;
+    if (*status == SHARDIO_OK) *status = shardio_p_check_stored(array, s->level + 1, chunk, run.size, error);
+    if (*status == SHARDIO_OK) *status = shardio_p_read_runs(array, shard, &run, 1, error);
+    return true;
+}
+
 /* Reads what the region covers of a shard of level k that begins at `origin`, in windows of chunks. */
 static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t k, shardio_shard_reader *shard,
                                            const uint64_t *origin, shardio_error *error)
@@ -9255,7 +10397,12 @@ static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t 
     shardio_status status = SHARDIO_OK;
     size_t held = 0;
     shardio_p_cover_chunks(r, k, origin, first, number);
-    memcpy(at, first, sizeof at);
+    more = false;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        at[i] = first[i];
+        more = more || number[i] > 1;
+    }
+    if (!more && shardio_p_read_one(&s, shard, at, &status, error)) return status;
     do {
         window[held++] = shardio_p_number_in_shard(m, k, at);
         more = shardio_p_next_in_order(at, first, number, m->levels[k].order, m->ndim);
@@ -9334,10 +10481,7 @@ static bool shardio_p_packed_strides(const shardio_p_meta *m, const uint64_t *co
 /* Shards, or chunks that are files, that a region covers: the first and how many along each dimension. */
 static void shardio_p_cover_keys(const shardio_p_meta *m, const uint64_t *start, const uint64_t *count, uint64_t *first, uint64_t *number)
 {
-    for (uint32_t i = 0; i < m->ndim; i++) {
-        first[i] = start[i] / m->shard[i];
-        number[i] = (start[i] + count[i] - 1) / m->shard[i] - first[i] + 1;
-    }
+    for (uint32_t i = 0; i < m->ndim; i++) shardio_p_cover(start[i], count[i], m->shard[i], &first[i], &number[i]);
 }
 
 static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_error *error)
@@ -9346,7 +10490,7 @@ static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_
     uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], position[SHARDIO_MAX_DIMS];
     shardio_status status;
     shardio_p_cover_keys(m, r->start, r->count, first, number);
-    memcpy(position, first, sizeof position);
+    for (uint32_t i = 0; i < m->ndim; i++) position[i] = first[i];
     do status = shardio_p_read_part(r, position, error);
     while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
     return status;
@@ -9360,19 +10504,25 @@ static shardio_p_reading shardio_p_reading_of(shardio_array *array, const uint64
     return r;
 }
 
+/* Reads a region that was checked. */
+static shardio_status shardio_p_read_checked(shardio_array *array, const uint64_t *start, const uint64_t *count, void *elements,
+                                             const ptrdiff_t *stride, shardio_error *error)
+{
+    shardio_p_free_pool(array);   /* contents of the last read */
+    shardio_p_reading r = shardio_p_reading_of(array, start, count, (uint8_t *)elements, stride);
+    return shardio_p_read_region(&r, error);
+}
+
 SHARDIO_API shardio_status shardio_array_read_strided(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                                       void *elements, const ptrdiff_t *strides, shardio_error *error)
 {
     bool empty;
     shardio_status status = shardio_p_reader_enter(array, "read", error);
     if (status == SHARDIO_OK) status = shardio_p_check_region(array, "read", start, count, &empty, error);
-    if (status != SHARDIO_OK) return status;
-    shardio_p_free_pool(array);
-    if (empty) return SHARDIO_OK;
+    if (status != SHARDIO_OK || empty) return status;
     if (elements == NULL || (strides == NULL && array->meta.ndim > 0))
         return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "no memory for the region, or no strides");
-    shardio_p_reading r = shardio_p_reading_of(array, start, count, (uint8_t *)elements, strides);
-    return shardio_p_read_region(&r, error);
+    return shardio_p_read_checked(array, start, count, elements, strides, error);
 }
 
 SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64_t *start, const uint64_t *count,
@@ -9385,7 +10535,7 @@ SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64
     if (status != SHARDIO_OK || empty) return status;
     if (elements == NULL || !shardio_p_packed_strides(&array->meta, count, size, stride))
         return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "the region is larger than the memory for it");
-    return shardio_array_read_strided(array, start, count, elements, stride, error);
+    return shardio_p_read_checked(array, start, count, elements, stride, error);
 }
 
 /* -- going on where an array ends */
@@ -9968,7 +11118,7 @@ typedef struct shardio_p_collection {
     uint64_t bytes;     /* of the files */
 } shardio_p_collection;
 
-static bool shardio_p_collect_key(void *context, const char *key, uint64_t size, bool temporary)
+static bool shardio_p_collect_position(void *context, const char *key, uint64_t size, bool temporary)
 {
     shardio_p_collection *c = (shardio_p_collection *)context;
     shardio_array *array = c->array;
@@ -9988,7 +11138,7 @@ static shardio_status shardio_p_collect(shardio_array *array, shardio_p_collecti
     int code = 0;
     memset(c, 0, sizeof *c);
     c->array = array;
-    shardio_status status = s->functions->list(s->context, array->prefix, shardio_p_collect_key, c, &code);
+    shardio_status status = s->functions->list(s->context, array->prefix, shardio_p_collect_position, c, &code);
     if (c->full) return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "list", array->prefix, 0, NULL);
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_fail(array, status, "list", array->prefix, code, NULL);
 }
@@ -10037,6 +11187,28 @@ static void shardio_p_forget_shards(shardio_array *array)
         if (array->kept[i].used != 0) shardio_p_throw_out(array, &array->kept[i]);
 }
 
+/* Writes the shape into zarr.json as it is now: attributes may have been set since the array was opened. */
+static shardio_status shardio_p_rewrite_shape(shardio_array *array, const uint64_t *before)
+{
+    uint64_t now[SHARDIO_MAX_DIMS];
+    uint32_t ndim = 0;
+    shardio_json root;
+    char *text;
+    size_t size;
+    const char *key = shardio_p_named_key(array, "zarr.json");
+    shardio_status status = shardio_p_read_key(array, key, &text, &size, &array->error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_json_parse(text, size - 1, &root, &array->error);
+    if (status != SHARDIO_OK) shardio_p_set_subject(&array->error, key);
+    else status = shardio_p_read_node(root, "array", key, &array->error);
+    if (status == SHARDIO_OK && (shardio_p_read_extents_json(shardio_json_member(root, "shape"), now, &ndim) != NULL ||
+                                 ndim != array->meta.ndim || memcmp(now, before, ndim * sizeof now[0]) != 0))
+        status = shardio_p_array_fail(array, SHARDIO_ERR_CHANGED, "resize", key, 0, "its shape is another one than when it was opened");
+    if (status == SHARDIO_OK) status = shardio_p_write_shape(array, text, size - 1, array->meta.shape);
+    shardio_p_release(array->allocator, text, size, 16);
+    return status;
+}
+
 SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint64_t *shape, bool keep_edge, shardio_error *error)
 {
     uint64_t before[SHARDIO_MAX_DIMS];
@@ -10053,7 +11225,7 @@ SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint
     shardio_p_forget_shards(array);
     const char *wrong = shardio_p_meta_derive(m, false);
     if (wrong != NULL) shardio_p_array_fail(array, status = SHARDIO_ERR_ARGUMENT, "resize", array->prefix, 0, wrong);
-    else status = shardio_p_write_metadata(array, m->shape);
+    else status = shardio_p_rewrite_shape(array, before);
     if (status != SHARDIO_OK) {
         memcpy(m->shape, before, sizeof before);
         (void)shardio_p_meta_derive(m, false);
@@ -10101,7 +11273,7 @@ static bool shardio_p_chunk_decodes(void *context, const shardio_file *file, uin
 {
     const shardio_p_change *c = (const shardio_p_change *)context;
     shardio_array *array = c->array;
-    uint64_t chunk[SHARDIO_MAX_DIMS];
+    uint64_t chunk[SHARDIO_MAX_DIMS] = {0};
     shardio_error error;
     shardio_p_chunk_origin(&array->meta, 0, c->origin, number, chunk);
     shardio_p_reading r = shardio_p_reading_of(array, chunk, array->meta.chunk, NULL, NULL);
@@ -10214,6 +11386,1265 @@ SHARDIO_API void shardio_array_close(shardio_array *array)
     shardio_p_array_free(array);
 }
 
+/* -- nodes: groups and arrays by their zarr.json */
+
+/* The zarr.json of a node: where it is, and how it is handled. */
+typedef struct shardio_p_site {
+    const shardio_store *store;
+    const char *path;            /* the caller's, never null */
+    shardio_node_options o;      /* with the defaults put in */
+    char *key;                   /* "raw/movie/zarr.json" */
+    char *below;                 /* "raw/movie/", what keys below begin with, or "" */
+    size_t prefix;               /* its length */
+    size_t key_size;             /* bytes of memory of both */
+} shardio_p_site;
+
+static shardio_status shardio_p_site_fail(const shardio_p_site *site, shardio_status status, const char *operation,
+                                          int code, const char *reason, shardio_error *error)
+{
+    return shardio_p_key_fail(error, site->store, status, operation, site->key, code, reason);
+}
+
+static shardio_status shardio_p_site_begin(shardio_p_site *site, const shardio_store *store, const char *path,
+                                           const char *operation, const shardio_node_options *options,
+                                           shardio_error *error)
+{
+    memset(site, 0, sizeof *site);
+    shardio_p_no_error(error);
+    if (options != NULL) site->o = *options;
+    if (site->o.metadata_limit == 0) site->o.metadata_limit = SHARDIO_P_MOST_METADATA;
+    site->o.metadata_limit = (size_t)shardio_p_min(site->o.metadata_limit, SIZE_MAX / 4);
+    if (store == NULL || store->functions == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, "the store", "there is none");
+    if (path == NULL) path = "";
+    if (path[0] != 0 && !shardio_p_key_is_plain(path))
+        return shardio_p_key_fail(error, store, SHARDIO_ERR_ARGUMENT, operation, path, 0,
+                                  "not of plain names with / between");
+    site->store = store;
+    size_t length = shardio_p_length(path);
+    site->path = path;
+    site->prefix = length > 0 ? length + 1 : 0;
+    site->key_size = 2 * site->prefix + sizeof "zarr.json" + 1;
+    site->key = (char *)shardio_p_allocate(site->o.allocator, site->key_size, 16);
+    if (site->key == NULL) return shardio_p_key_fail(error, store, SHARDIO_ERR_MEMORY, operation, path, 0, NULL);
+    site->below = site->key + site->prefix + sizeof "zarr.json";
+    memcpy(site->below, path, length);
+    if (length > 0) site->below[length] = '/';
+    site->below[site->prefix] = 0;
+    memcpy(site->key, site->below, site->prefix);
+    memcpy(site->key + site->prefix, "zarr.json", sizeof "zarr.json");
+    return SHARDIO_OK;
+}
+
+static void shardio_p_site_end(shardio_p_site *site)
+{
+    shardio_p_release(site->o.allocator, site->key, site->key_size, 16);
+}
+
+/* The name of the zarr.json for messages. */
+static const char *shardio_p_site_name(const shardio_p_site *site, char *name, size_t size)
+{
+    shardio_text text = {name, size, 0};
+    const char *store = site->store->name != NULL ? site->store->name : "";
+    shardio_text_add(&text, store);
+    shardio_text_add(&text, store[0] != 0 ? "/" : "");
+    shardio_text_add(&text, site->key);
+    return name;
+}
+
+/* Null: fine; otherwise what is wrong. A kind that is not known may be ignored if it says so, and is. */
+static const char *shardio_p_read_consolidated(shardio_node *node, shardio_status *status)
+{
+    shardio_json value = shardio_json_member(node->root, "consolidated_metadata"), entry;
+    size_t at = 0;
+    *status = SHARDIO_ERR_CORRUPT;
+    if (shardio_json_kind(value) == 0 || shardio_json_kind(value) == 'n') return NULL;
+    const char *wrong = shardio_p_check_members(value);
+    if (wrong != NULL) return wrong;
+    shardio_json kind = shardio_json_member(value, "kind"), metadata = shardio_json_member(value, "metadata");
+    if (shardio_json_kind(kind) != '"') return "it has no kind";
+    if (!shardio_json_is(kind, "inline")) {
+        bool may_ignore = shardio_json_kind(shardio_json_member(value, "must_understand")) == 'f';
+        *status = SHARDIO_ERR_UNSUPPORTED;
+        return may_ignore ? NULL : "only the kind inline is";
+    }
+    if (shardio_json_kind(metadata) != '{') return "its metadata is no object";
+    while (shardio_json_next(metadata, &at, NULL, &entry))
+        if (shardio_json_kind(entry) != '{') return "what it says of a node is no object";
+    node->consolidated = metadata;
+    return NULL;
+}
+
+/* A group has no members but these (core, "Group metadata"), unless they need not be understood. */
+static bool shardio_p_group_knows(shardio_json name, shardio_json value)
+{
+    static const char *const known[] = {"zarr_format", "node_type", "attributes", "consolidated_metadata"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (shardio_json_is(name, known[i])) return true;
+    return shardio_json_kind(shardio_json_member(value, "must_understand")) == 'f';
+}
+
+static shardio_status shardio_p_check_group(shardio_node *node, const char *file, shardio_error *error)
+{
+    shardio_json name, value;
+    shardio_status status;
+    size_t at = 0;
+    while (shardio_json_next(node->root, &at, &name, &value)) {
+        char unknown[64];
+        if (shardio_p_group_knows(name, value)) continue;
+        (void)shardio_json_string(name, unknown, sizeof unknown);   /* known to arrays, so it fits */
+        return shardio_p_meta_fail(error, SHARDIO_ERR_UNSUPPORTED, file, unknown, "no member of a group");
+    }
+    const char *wrong = shardio_p_read_consolidated(node, &status);
+    return wrong == NULL ? SHARDIO_OK : shardio_p_meta_fail(error, status, file, "consolidated_metadata", wrong);
+}
+
+/* Checks a node whose text is there, and finds its pieces. `file` is for messages. */
+static shardio_status shardio_p_check_node(shardio_node *node, const char *file, shardio_error *error)
+{
+    shardio_status status = shardio_json_parse(node->text, node->size, &node->root, error);
+    if (status != SHARDIO_OK) {
+        if (error != NULL) shardio_p_set_subject(error, file);
+        return status;
+    }
+    bool array = shardio_json_is(shardio_json_member(node->root, "node_type"), "array");
+    status = shardio_p_read_node(node->root, array ? "array" : "group", file, error);
+    if (status != SHARDIO_OK) return status;
+    node->kind = array ? SHARDIO_NODE_ARRAY : SHARDIO_NODE_GROUP;
+    node->attributes = shardio_json_member(node->root, "attributes");
+    if (shardio_json_kind(node->attributes) != 0 && shardio_json_kind(node->attributes) != '{')
+        return shardio_p_meta_fail(error, SHARDIO_ERR_CORRUPT, file, "attributes", "not an object");
+    return array ? SHARDIO_OK : shardio_p_check_group(node, file, error);
+}
+
+static shardio_status shardio_p_load_node(const shardio_p_site *site, shardio_node *node, shardio_error *error)
+{
+    char name[600], *text;
+    size_t size;
+    memset(node, 0, sizeof *node);
+    shardio_status status = shardio_p_read_small(site->store, site->o.allocator, site->o.allocator, site->key,
+                                                 site->o.metadata_limit, &text, &size, error);
+    if (status != SHARDIO_OK) return status;
+    node->text = text;
+    node->size = size - 1;
+    node->allocator = site->o.allocator;
+    status = shardio_p_check_node(node, shardio_p_site_name(site, name, sizeof name), error);
+    if (status != SHARDIO_OK) shardio_node_close(node);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_node_open(shardio_node *node, const shardio_store *store, const char *path,
+                                             const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_site site;
+    if (node == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", path, "no node");
+    memset(node, 0, sizeof *node);
+    shardio_status status = shardio_p_site_begin(&site, store, path, "open", options, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_load_node(&site, node, error);
+    shardio_p_site_end(&site);
+    return status;
+}
+
+SHARDIO_API void shardio_node_close(shardio_node *node)
+{
+    if (node == NULL) return;
+    if (node->text != NULL) shardio_p_release(node->allocator, (void *)(uintptr_t)node->text, node->size + 1, 16);
+    memset(node, 0, sizeof *node);
+}
+
+/* -- attributes */
+
+/* A member of an object and what is around it. */
+typedef struct shardio_p_spot {
+    shardio_json name, value;             /* absent: there is no such member */
+    const char *before, *after;           /* where the value before it ends and the name after it begins, or null */
+    shardio_json last_name, last_value;   /* of the last member */
+    size_t found, members;                /* how often it stands there; members in all */
+} shardio_p_spot;
+
+static const char *shardio_p_json_end(shardio_json value)
+{
+    return value.text + value.size;
+}
+
+static shardio_p_spot shardio_p_find_spot(shardio_json object, const char *name)
+{
+    shardio_p_spot spot;
+    shardio_json member, value;
+    size_t at = 0;
+    memset(&spot, 0, sizeof spot);
+    while (shardio_json_next(object, &at, &member, &value)) {
+        if (spot.found > 0 && spot.after == NULL) spot.after = member.text;
+        if (shardio_json_is(member, name) && ++spot.found == 1) {
+            spot.name = member;
+            spot.value = value;
+            if (spot.members > 0) spot.before = shardio_p_json_end(spot.last_value);
+        }
+        spot.last_name = member;
+        spot.last_value = value;
+        spot.members++;
+    }
+    return spot;
+}
+
+static shardio_json shardio_p_attribute(const shardio_node *node, const char *name)
+{
+    const shardio_json absent = {NULL, 0};
+    if (node == NULL || name == NULL) return absent;
+    shardio_p_spot spot = shardio_p_find_spot(node->attributes, name);
+    return spot.found == 1 ? spot.value : absent;
+}
+
+SHARDIO_API bool shardio_node_int64(const shardio_node *node, const char *name, int64_t *value)
+{
+    return shardio_json_int64(shardio_p_attribute(node, name), value);
+}
+
+SHARDIO_API bool shardio_node_double(const shardio_node *node, const char *name, double *value)
+{
+    return shardio_json_double(shardio_p_attribute(node, name), value);
+}
+
+SHARDIO_API bool shardio_node_bool(const shardio_node *node, const char *name, bool *value)
+{
+    return shardio_json_bool(shardio_p_attribute(node, name), value);
+}
+
+SHARDIO_API bool shardio_node_string(const shardio_node *node, const char *name, char *text, size_t size)
+{
+    return shardio_json_string(shardio_p_attribute(node, name), text, size);
+}
+
+/* How a zarr.json is laid out, as the last member of its root shows. */
+typedef struct shardio_p_style {
+    const char *lead;           /* what stands in front of the member: line ends, then an indent */
+    size_t ends, indent;        /* bytes of each */
+    bool lines;                 /* a line for each member */
+    bool spaced;                /* a space behind : and , */
+} shardio_p_style;
+
+enum { SHARDIO_P_WIDEST_LEAD = 64 };   /* bytes; what is wider is no style but padding */
+
+/* Where the space in front of `name` begins. */
+static const char *shardio_p_space_before(shardio_json object, shardio_json name)
+{
+    const char *begin = name.text;
+    while (begin > object.text && shardio_p_is_space(begin[-1])) begin--;
+    return begin;
+}
+
+static shardio_p_style shardio_p_style_of(shardio_json root)
+{
+    shardio_p_style style = {NULL, 0, 0, false, false};
+    shardio_p_spot spot = shardio_p_find_spot(root, "");
+    style.lead = shardio_p_space_before(root, spot.last_name);
+    size_t width = (size_t)(spot.last_name.text - style.lead);
+    while (style.indent < width && spot.last_name.text[-1 - (ptrdiff_t)style.indent] != '\n') style.indent++;
+    style.ends = width - style.indent;
+    style.lines = style.ends > 0 && width <= SHARDIO_P_WIDEST_LEAD;
+    style.spaced = shardio_p_is_space(spot.last_value.text[-1]);
+    return style;
+}
+
+/* A line for what is in `level` objects; nothing in a text of one line. */
+static void shardio_p_add_line(shardio_text *text, const shardio_p_style *style, int level)
+{
+    if (!style->lines) return;
+    shardio_text_add_bytes(text, style->lead, style->ends);
+    for (; level > 0; level--) shardio_text_add_bytes(text, style->lead + style->ends, style->indent);
+}
+
+static void shardio_p_add_comma(shardio_text *text, const shardio_p_style *style, int level)
+{
+    shardio_text_add(text, style->spaced && !style->lines ? ", " : ",");
+    shardio_p_add_line(text, style, level);
+}
+
+static void shardio_p_add_name(shardio_text *text, const shardio_p_style *style, const char *name)
+{
+    shardio_text_add_string(text, name);
+    shardio_text_add(text, style->spaced ? ": " : ":");
+}
+
+/* The change of one member of an object that is a piece of a node's text and has members. */
+typedef struct shardio_p_edit {
+    shardio_json object;
+    const char *name;        /* of the member */
+    const char *inner;       /* it becomes an object of this one member; null: it becomes the value */
+    shardio_json value;      /* absent: the member goes */
+} shardio_p_edit;
+
+static void shardio_p_add_range(shardio_text *text, const char *from, const char *to)
+{
+    shardio_text_add_bytes(text, from, (size_t)(to - from));
+}
+
+static void shardio_p_add_edited_value(shardio_text *text, const shardio_node *node, const shardio_p_edit *edit)
+{
+    if (edit->inner != NULL) {
+        shardio_p_style style = shardio_p_style_of(node->root);
+        shardio_text_add(text, "{");
+        shardio_p_add_line(text, &style, 2);
+        shardio_p_add_name(text, &style, edit->inner);
+        shardio_text_add_bytes(text, edit->value.text, edit->value.size);
+        shardio_p_add_line(text, &style, 1);
+        shardio_text_add(text, "}");
+    } else {
+        shardio_text_add_bytes(text, edit->value.text, edit->value.size);
+    }
+}
+
+/* A name behind the last member, with what stands around that one's. */
+static void shardio_p_add_like_last(shardio_text *text, const shardio_p_edit *edit, const shardio_p_spot *spot)
+{
+    const char *lead = shardio_p_space_before(edit->object, spot->last_name), *at = lead;
+    while (at < spot->last_name.text && *at != '\n') at++;
+    bool only_one_here = at == spot->last_name.text && spot->members == 1;
+    bool spaced = shardio_p_is_space(spot->last_value.text[-1]);
+    shardio_text_add(text, ",");
+    /* in front of the only member of a line there need not be a space, but behind its colon */
+    if (only_one_here) shardio_text_add(text, spaced ? " " : "");
+    else shardio_p_add_range(text, lead, spot->last_name.text);
+    shardio_text_add_string(text, edit->name);
+    shardio_p_add_range(text, shardio_p_json_end(spot->last_name), spot->last_value.text);
+}
+
+/* The whole text after the change. */
+static void shardio_p_add_edited(shardio_text *text, const shardio_node *node, const shardio_p_edit *edit)
+{
+    shardio_p_spot spot = shardio_p_find_spot(edit->object, edit->name);
+    const char *from, *to;
+    if (spot.found == 0) {
+        from = to = shardio_p_json_end(spot.last_value);
+    } else if (edit->value.text != NULL) {
+        from = spot.value.text;
+        to = shardio_p_json_end(spot.value);
+    } else if (spot.before != NULL) {
+        from = spot.before;
+        to = shardio_p_json_end(spot.value);
+    } else if (spot.after != NULL) {
+        from = spot.name.text;
+        to = spot.after;
+    } else {   /* the only one: {} is left */
+        from = edit->object.text + 1;
+        to = shardio_p_json_end(edit->object) - 1;
+    }
+    shardio_p_add_range(text, node->text, from);
+    if (spot.found == 0) shardio_p_add_like_last(text, edit, &spot);
+    if (edit->value.text != NULL) shardio_p_add_edited_value(text, node, edit);
+    shardio_p_add_range(text, to, node->text + node->size);
+}
+
+/* Writes the node's text after the change, if it is a node's. */
+static shardio_status shardio_p_write_edited(const shardio_p_site *site, const shardio_node *node,
+                                             const shardio_p_edit *edit, bool overwrite, shardio_error *error)
+{
+    char name[600];
+    shardio_text text = {NULL, 0, 0};
+    shardio_node changed;
+    shardio_json whole;
+    shardio_p_add_edited(&text, node, edit);
+    if (text.size > site->o.metadata_limit)
+        return shardio_p_site_fail(site, SHARDIO_ERR_LIMIT, "change", 0, "more metadata than metadata_limit", error);
+    text.capacity = text.size + 1;
+    text.size = 0;
+    text.text = (char *)shardio_p_allocate(site->o.allocator, text.capacity, 16);
+    if (text.text == NULL) return shardio_p_site_fail(site, SHARDIO_ERR_MEMORY, "change", 0, NULL, error);
+    shardio_p_add_edited(&text, node, edit);
+    memset(&changed, 0, sizeof changed);
+    changed.text = whole.text = text.text;
+    changed.size = whole.size = text.size;
+    shardio_status status = shardio_p_check_node(&changed, shardio_p_site_name(site, name, sizeof name), error);
+    if (status == SHARDIO_OK)
+        status = shardio_p_write_small(site->store, site->o.allocator, site->key, overwrite, site->o.durability, &whole,
+                                       1, error);
+    shardio_p_release(site->o.allocator, text.text, text.capacity, 16);
+    return status;
+}
+
+/* Changes a member of the root. */
+static shardio_status shardio_p_set_member(const shardio_p_site *site, const shardio_node *node, const char *name,
+                                           shardio_json value, shardio_error *error)
+{
+    shardio_p_edit edit;
+    memset(&edit, 0, sizeof edit);
+    edit.object = node->root;
+    edit.name = name;
+    edit.value = value;
+    return shardio_p_write_edited(site, node, &edit, true, error);
+}
+
+/* Sets an attribute, or takes it out (`value` absent). */
+static shardio_status shardio_p_set_in(const shardio_p_site *site, const shardio_node *node, const char *name,
+                                       shardio_json value, shardio_error *error)
+{
+    shardio_p_spot spot = shardio_p_find_spot(node->attributes, name);
+    shardio_p_edit edit = {node->attributes, name, NULL, value};
+    if (spot.found > 1)
+        return shardio_p_site_fail(site, SHARDIO_ERR_CORRUPT, "change", 0, "the attribute stands there twice", error);
+    if (spot.found == 0 && value.text == NULL)
+        return shardio_p_site_fail(site, SHARDIO_ERR_NOT_FOUND, "change", 0, "there is no such attribute", error);
+    if (spot.members == 0) {
+        edit.object = node->root;
+        edit.name = "attributes";
+        edit.inner = name;
+    }
+    return shardio_p_write_edited(site, node, &edit, true, error);
+}
+
+/* `name` null: all attributes. */
+static shardio_status shardio_p_set(const shardio_store *store, const char *path, const char *name, shardio_json value,
+                                    const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_site site;
+    shardio_node node;
+    shardio_status status = shardio_p_site_begin(&site, store, path, "change", options, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_load_node(&site, &node, error);
+    if (status == SHARDIO_OK) {
+        status = name != NULL ? shardio_p_set_in(&site, &node, name, value, error)
+                              : shardio_p_set_member(&site, &node, "attributes", value, error);
+        shardio_node_close(&node);
+    }
+    shardio_p_site_end(&site);
+    return status;
+}
+
+/* JSON of the caller's; null is absent. */
+static shardio_status shardio_p_take_json(const char *text, shardio_json *value, shardio_error *error)
+{
+    value->text = NULL;
+    value->size = 0;
+    if (text == NULL || shardio_json_parse(text, shardio_p_length(text), value, error) == SHARDIO_OK) return SHARDIO_OK;
+    if (error != NULL) {   /* keeps where it is wrong */
+        error->status = SHARDIO_ERR_ARGUMENT;
+        shardio_p_set_subject(error, "the attribute");
+    }
+    return SHARDIO_ERR_ARGUMENT;
+}
+
+/* An object; null is an empty one. */
+static shardio_status shardio_p_take_object(const char *text, const char *operation, shardio_json *value,
+                                            shardio_error *error)
+{
+    shardio_status status = shardio_p_take_json(text != NULL ? text : "{}", value, error);
+    if (status != SHARDIO_OK || shardio_json_kind(*value) == '{') return status;
+    return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, "the attributes", "not a JSON object");
+}
+
+static bool shardio_p_is_utf8(const char *text)
+{
+    size_t size = shardio_p_length(text), at = 0, n;
+    while (at < size && (n = shardio_p_utf8(text + at, size - at)) > 0) at += n;
+    return at == size;
+}
+
+static shardio_status shardio_p_check_name(const char *name, shardio_error *error)
+{
+    if (name != NULL && shardio_p_is_utf8(name)) return SHARDIO_OK;
+    return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "change", "an attribute", "its name is no UTF-8 text");
+}
+
+SHARDIO_API shardio_status shardio_node_set_attributes(const shardio_store *store, const char *path,
+                                                       const char *attributes, const shardio_node_options *options,
+                                                       shardio_error *error)
+{
+    shardio_json value;
+    shardio_status status = shardio_p_take_object(attributes, "change", &value, error);
+    return status == SHARDIO_OK ? shardio_p_set(store, path, NULL, value, options, error) : status;
+}
+
+SHARDIO_API shardio_status shardio_node_set_attribute(const shardio_store *store, const char *path, const char *name,
+                                                      const char *json, const shardio_node_options *options,
+                                                      shardio_error *error)
+{
+    shardio_json value;
+    shardio_status status = shardio_p_check_name(name, error);
+    if (status == SHARDIO_OK) status = shardio_p_take_json(json, &value, error);
+    return status == SHARDIO_OK ? shardio_p_set(store, path, name, value, options, error) : status;
+}
+
+SHARDIO_API shardio_status shardio_node_set_int64(const shardio_store *store, const char *path, const char *name,
+                                                  int64_t value, const shardio_node_options *options,
+                                                  shardio_error *error)
+{
+    char digits[24];
+    shardio_text text = {digits, sizeof digits, 0};
+    shardio_text_add_int64(&text, value);
+    return shardio_node_set_attribute(store, path, name, digits, options, error);
+}
+
+SHARDIO_API shardio_status shardio_node_set_double(const shardio_store *store, const char *path, const char *name,
+                                                   double value, const shardio_node_options *options,
+                                                   shardio_error *error)
+{
+    char digits[48];
+    shardio_text text = {digits, sizeof digits, 0};
+    if (!(value - value == 0.0))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "change", "an attribute",
+                              "JSON has neither NaN nor infinity");
+    shardio_text_add_double(&text, value);
+    return shardio_node_set_attribute(store, path, name, digits, options, error);
+}
+
+SHARDIO_API shardio_status shardio_node_set_bool(const shardio_store *store, const char *path, const char *name,
+                                                 bool value, const shardio_node_options *options,
+                                                 shardio_error *error)
+{
+    return shardio_node_set_attribute(store, path, name, value ? "true" : "false", options, error);
+}
+
+SHARDIO_API shardio_status shardio_node_set_string(const shardio_store *store, const char *path, const char *name,
+                                                   const char *value, const shardio_node_options *options,
+                                                   shardio_error *error)
+{
+    const shardio_allocator *allocator = options != NULL ? options->allocator : NULL;
+    shardio_text text = {NULL, 0, 0};
+    if (value == NULL || !shardio_p_is_utf8(value))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "change", "an attribute", "its value is no UTF-8 text");
+    shardio_text_add_string(&text, value);
+    text.capacity = text.size + 1;
+    text.size = 0;
+    text.text = (char *)shardio_p_allocate(allocator, text.capacity, 16);
+    if (text.text == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "change", "an attribute", NULL);
+    shardio_text_add_string(&text, value);
+    shardio_status status = shardio_node_set_attribute(store, path, name, text.text, options, error);
+    shardio_p_release(allocator, text.text, text.capacity, 16);
+    return status;
+}
+
+/* -- groups */
+
+/* Writes a group where no zarr.json may be yet. */
+static shardio_status shardio_p_write_group(const shardio_p_site *site, shardio_json attributes, shardio_error *error)
+{
+    static const char text[] = "{\n  \"zarr_format\": 3,\n  \"node_type\": \"group\",\n  \"attributes\": {}\n}\n";
+    shardio_node group;
+    shardio_p_edit edit;
+    memset(&group, 0, sizeof group);
+    memset(&edit, 0, sizeof edit);
+    group.text = text;
+    group.size = sizeof text - 1;
+    (void)shardio_p_check_node(&group, "", NULL);
+    edit.object = group.root;
+    edit.name = "attributes";
+    edit.value = attributes;
+    return shardio_p_write_edited(site, &group, &edit, false, error);
+}
+
+/* What is on the way has to be a group, or nothing yet. */
+static shardio_status shardio_p_check_above(const shardio_p_site *above, shardio_error *error)
+{
+    shardio_node node;
+    shardio_status status = shardio_p_load_node(above, &node, error);
+    if (status == SHARDIO_ERR_NOT_FOUND) {
+        shardio_p_no_error(error);
+        return SHARDIO_OK;
+    }
+    if (status != SHARDIO_OK) return status;
+    bool array = node.kind == SHARDIO_NODE_ARRAY;
+    shardio_node_close(&node);
+    if (!array) return SHARDIO_OK;
+    return shardio_p_site_fail(above, SHARDIO_ERR_UNSUPPORTED, "create below", 0, "an array, not a group", error);
+}
+
+/* Writes a group where there is nothing; otherwise what is there was checked. */
+static shardio_status shardio_p_write_above(const shardio_p_site *above, shardio_error *error)
+{
+    const shardio_json none = {"{}", 2};
+    shardio_status status = shardio_p_write_group(above, none, error);
+    if (status != SHARDIO_ERR_EXISTS) return status;
+    shardio_p_no_error(error);
+    return SHARDIO_OK;
+}
+
+/* Calls `act` for the store and every group on the way to the node. */
+static shardio_status shardio_p_each_above(const shardio_p_site *site, shardio_error *error,
+                                           shardio_status (*act)(const shardio_p_site *above, shardio_error *error))
+{
+    shardio_status status = SHARDIO_OK;
+    for (size_t i = 0; i < site->prefix && status == SHARDIO_OK; i++) {
+        shardio_p_site above;
+        if (i > 0 && site->below[i] != '/') continue;
+        if (i + 1 == site->prefix) break;   /* the node itself */
+        char cut = site->below[i];
+        site->below[i] = 0;
+        status = shardio_p_site_begin(&above, site->store, site->below, "create", &site->o, error);
+        site->below[i] = cut;
+        if (status != SHARDIO_OK) return status;
+        status = act(&above, error);
+        shardio_p_site_end(&above);
+    }
+    return status;
+}
+
+/* Whether a key is the zarr.json of a node at or below the site; *path is how much of the key is its path. */
+static bool shardio_p_is_node_key(const shardio_p_site *site, const char *key, size_t *path)
+{
+    size_t n = shardio_p_length(key), name = sizeof "zarr.json" - 1;
+    if (n < site->prefix + name || memcmp(key, site->below, site->prefix) != 0) return false;
+    if (!shardio_p_same(key + n - name, "zarr.json")) return false;
+    *path = n > name ? n - name - 1 : 0;
+    return n == name || key[*path] == '/';
+}
+
+/* What is there already where a group is to be created. */
+typedef struct shardio_p_claimed {
+    const shardio_p_site *site;
+    bool itself, below, other;   /* its zarr.json; that of another node; any other file */
+} shardio_p_claimed;
+
+static bool shardio_p_claim_key(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_claimed *claimed = (shardio_p_claimed *)context;
+    size_t path;
+    (void)size;
+    if (temporary || !shardio_p_is_node_key(claimed->site, key, &path)) claimed->other = true;
+    else if (shardio_p_same(key, claimed->site->key)) claimed->itself = true;
+    else claimed->below = true;
+    return !claimed->itself;
+}
+
+/* Lists the keys at or below the site; a store that is not there has none. */
+static shardio_status shardio_p_list_below(const shardio_p_site *site, const char *operation,
+                                           bool (*each)(void *context, const char *key, uint64_t size, bool temporary),
+                                           void *context, shardio_error *error)
+{
+    int code = 0;
+    shardio_status status = site->store->functions->list(site->store->context, site->below, each, context, &code);
+    if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    return shardio_p_site_fail(site, status, operation, code, NULL, error);
+}
+
+static shardio_status shardio_p_claim_group(const shardio_p_site *site, shardio_error *error)
+{
+    shardio_p_claimed claimed = {site, false, false, false};
+    shardio_status status = shardio_p_list_below(site, "create", shardio_p_claim_key, &claimed, error);
+    if (status != SHARDIO_OK || (!claimed.itself && (claimed.below || !claimed.other))) return status;
+    const char *reason = claimed.itself ? NULL : "what is there is no node";
+    return shardio_p_site_fail(site, SHARDIO_ERR_EXISTS, "create", 0, reason, error);
+}
+
+SHARDIO_API shardio_status shardio_group_create(const shardio_store *store, const char *path, const char *attributes,
+                                                const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_site site;
+    shardio_json value;
+    shardio_status status = shardio_p_take_object(attributes, "create", &value, error);
+    if (status == SHARDIO_OK) status = shardio_p_site_begin(&site, store, path, "create", options, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_each_above(&site, error, shardio_p_check_above);
+    if (status == SHARDIO_OK) status = shardio_p_claim_group(&site, error);
+    if (status == SHARDIO_OK) {
+        status = shardio_p_each_above(&site, error, shardio_p_write_above);
+        if (status == SHARDIO_OK) status = shardio_p_write_group(&site, value, error);
+        if (status == SHARDIO_ERR_NOT_FOUND)
+            status = shardio_p_site_fail(&site, SHARDIO_ERR_EXISTS, "create", 0, "what is there is no directory",
+                                         error);
+    }
+    shardio_p_site_end(&site);
+    return status;
+}
+
+/* -- hierarchies */
+
+/* A node of a hierarchy. */
+typedef struct shardio_p_listed {
+    const char *path;
+    shardio_json value;      /* its entry in consolidated metadata; absent: it has to be read */
+} shardio_p_listed;
+
+/* The nodes at or below a site, in the order of their paths. */
+typedef struct shardio_p_hierarchy {
+    const shardio_p_site *site;
+    shardio_memory paths;         /* one behind the other, each ended with a zero byte */
+    shardio_p_listed *nodes;
+    size_t count, room;           /* nodes; of which there is memory for */
+    bool no_memory;
+} shardio_p_hierarchy;
+
+static void shardio_p_hierarchy_begin(shardio_p_hierarchy *h, const shardio_p_site *site)
+{
+    memset(h, 0, sizeof *h);
+    h->site = site;
+    h->paths.allocator = site->o.allocator;
+}
+
+static void shardio_p_hierarchy_end(shardio_p_hierarchy *h)
+{
+    shardio_p_release(h->site->o.allocator, h->nodes, h->room * sizeof *h->nodes, 16);
+    shardio_memory_free(&h->paths);
+}
+
+static shardio_status shardio_p_hierarchy_memory(const shardio_p_hierarchy *h, shardio_error *error)
+{
+    return shardio_p_site_fail(h->site, SHARDIO_ERR_MEMORY, "walk below", 0, "no memory for the paths", error);
+}
+
+/* Memory for `count` nodes. */
+static bool shardio_p_hierarchy_room(shardio_p_hierarchy *h, size_t count)
+{
+    if (count == 0) return true;
+    if (count > SIZE_MAX / sizeof *h->nodes) return false;
+    h->nodes = (shardio_p_listed *)shardio_p_allocate(h->site->o.allocator, count * sizeof *h->nodes, 16);
+    if (h->nodes == NULL) return false;
+    memset(h->nodes, 0, count * sizeof *h->nodes);
+    h->room = count;
+    return true;
+}
+
+/* A path ends before a '/', and a '/' comes before everything else: so parents come first, and name follows name. */
+static int shardio_p_path_rank(char c)
+{
+    return c == 0 ? 0 : c == '/' ? 1 : 2 + (int)(unsigned char)c;
+}
+
+static bool shardio_p_path_less(const char *a, const char *b)
+{
+    while (*a != 0 && *a == *b) a++, b++;
+    return shardio_p_path_rank(*a) < shardio_p_path_rank(*b);
+}
+
+static void shardio_p_sift_listed(shardio_p_listed *nodes, size_t root, size_t count)
+{
+    for (size_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
+        if (child + 1 < count && shardio_p_path_less(nodes[child].path, nodes[child + 1].path)) child++;
+        if (!shardio_p_path_less(nodes[root].path, nodes[child].path)) return;
+        shardio_p_listed larger = nodes[child];
+        nodes[child] = nodes[root];
+        nodes[root] = larger;
+        root = child;
+    }
+}
+
+/* Heapsort: in place, no recursion, no bad case. */
+static void shardio_p_sort_listed(shardio_p_listed *nodes, size_t count)
+{
+    for (size_t i = count / 2; i > 0; i--) shardio_p_sift_listed(nodes, i - 1, count);
+    for (size_t last = count; last > 1; last--) {
+        shardio_p_listed largest = nodes[0];
+        nodes[0] = nodes[last - 1];
+        nodes[last - 1] = largest;
+        shardio_p_sift_listed(nodes, 0, last - 1);
+    }
+}
+
+static bool shardio_p_collect_node(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_hierarchy *h = (shardio_p_hierarchy *)context;
+    size_t path;
+    (void)size;
+    if (temporary || !shardio_p_is_node_key(h->site, key, &path)) return true;
+    h->no_memory = !shardio_p_memory_reserve(&h->paths, (uint64_t)h->paths.size + path + 1);
+    if (h->no_memory) return false;
+    memcpy(h->paths.data + h->paths.size, key, path);
+    h->paths.data[h->paths.size + path] = 0;
+    h->paths.size += path + 1;
+    h->count++;
+    return true;
+}
+
+/* The nodes that the store has. */
+static shardio_status shardio_p_hierarchy_list(shardio_p_hierarchy *h, shardio_error *error)
+{
+    shardio_status status = shardio_p_list_below(h->site, "list", shardio_p_collect_node, h, error);
+    if (status != SHARDIO_OK) return status;
+    if (h->no_memory || !shardio_p_hierarchy_room(h, h->count)) return shardio_p_hierarchy_memory(h, error);
+    if (h->count == 0) return shardio_p_site_fail(h->site, SHARDIO_ERR_NOT_FOUND, "open", 0, "there is no node", error);
+    const char *path = (const char *)h->paths.data;
+    for (size_t i = 0; i < h->count; i++, path += shardio_p_length(path) + 1) h->nodes[i].path = path;
+    shardio_p_sort_listed(h->nodes, h->count);
+    return SHARDIO_OK;
+}
+
+/* The path of a node in consolidated metadata, behind that of the site; false: it is no plain one. */
+static bool shardio_p_entry_path(const shardio_p_site *site, shardio_json name, char *path, size_t room)
+{
+    char *below = path + site->prefix;
+    memcpy(path, site->below, site->prefix);
+    return shardio_json_string(name, below, room - site->prefix) && shardio_p_key_is_plain(below);
+}
+
+/* The nodes that consolidated metadata has. Those without a plain path are left out; *odd: there are some. */
+static shardio_status shardio_p_hierarchy_take(shardio_p_hierarchy *h, shardio_json metadata, bool *odd,
+                                               shardio_error *error)
+{
+    shardio_json name, value;
+    uint64_t size = 0;
+    size_t at = 0, count = 0;
+    for (; shardio_json_next(metadata, &at, &name, &value); count++) size += h->site->prefix + name.size;
+    if (!shardio_p_hierarchy_room(h, count) || !shardio_p_memory_reserve(&h->paths, size))
+        return shardio_p_hierarchy_memory(h, error);
+    for (at = 0; shardio_json_next(metadata, &at, &name, &value);) {
+        char *path = (char *)h->paths.data + h->paths.size;
+        if (!shardio_p_entry_path(h->site, name, path, h->site->prefix + name.size)) {
+            *odd = true;
+            continue;
+        }
+        h->paths.size += shardio_p_length(path) + 1;
+        h->nodes[h->count].path = path;
+        h->nodes[h->count++].value = value;
+    }
+    shardio_p_sort_listed(h->nodes, h->count);
+    return SHARDIO_OK;
+}
+
+/* Whether `path` is the first `length` bytes of `above`, or below them. */
+static bool shardio_p_is_below(const char *path, const char *above, size_t length)
+{
+    size_t n = 0;
+    while (n < length && path[n] == above[n]) n++;
+    return n == length && (length == 0 || path[n] == 0 || path[n] == '/');
+}
+
+/* A walk: what was reached. */
+typedef struct shardio_p_tour {
+    shardio_p_hierarchy h;
+    shardio_node_visitor visit;
+    void *context;
+    const char *array;           /* the path of the last array, or null */
+    shardio_memory entry;        /* an entry of consolidated metadata, ended with a zero byte */
+    shardio_error *error;
+} shardio_p_tour;
+
+static shardio_status shardio_p_tour_visit(shardio_p_tour *tour, const char *path, const shardio_node *node,
+                                           const shardio_error *fault)
+{
+    shardio_status status = tour->visit(tour->context, path, node, fault);
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_key_fail(tour->error, tour->h.site->store, status, "visit", path, 0, "the visitor stopped");
+}
+
+/* A fault of a node; a path that is not plain is kept from the visitor. */
+static shardio_status shardio_p_tour_fault(shardio_p_tour *tour, const char *path, const shardio_error *fault)
+{
+    bool plain = path[0] == 0 || shardio_p_key_is_plain(path);
+    return shardio_p_tour_visit(tour, plain ? path : tour->h.site->path, NULL, fault);
+}
+
+/* A node out of consolidated metadata, in memory of its own. */
+static shardio_status shardio_p_tour_entry(shardio_p_tour *tour, const shardio_p_listed *listed, shardio_node *node,
+                                           shardio_error *error)
+{
+    char name[600];
+    shardio_text text = {name, sizeof name, 0};
+    shardio_text_add(&text, listed->path);
+    shardio_text_add(&text, " in consolidated metadata");
+    memset(node, 0, sizeof *node);
+    if (!shardio_p_memory_reserve(&tour->entry, (uint64_t)listed->value.size + 1))
+        return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "read", name, NULL);
+    memcpy(tour->entry.data, listed->value.text, listed->value.size);
+    tour->entry.data[listed->value.size] = 0;
+    node->text = (const char *)tour->entry.data;
+    node->size = listed->value.size;
+    return shardio_p_check_node(node, name, error);
+}
+
+static shardio_status shardio_p_tour_node(shardio_p_tour *tour, const shardio_p_listed *listed)
+{
+    const shardio_store *store = tour->h.site->store;
+    bool consolidated = listed->value.text != NULL;
+    shardio_error fault;
+    shardio_node node;
+    if (tour->array != NULL && shardio_p_is_below(listed->path, tour->array, shardio_p_length(tour->array))) {
+        shardio_p_key_fail(&fault, store, SHARDIO_ERR_CORRUPT, "walk", listed->path, 0, "a node below an array");
+        return shardio_p_tour_fault(tour, listed->path, &fault);
+    }
+    shardio_status status = consolidated ? shardio_p_tour_entry(tour, listed, &node, &fault)
+                                         : shardio_node_open(&node, store, listed->path, &tour->h.site->o, &fault);
+    if (status == SHARDIO_ERR_MEMORY) {
+        if (tour->error != NULL) *tour->error = fault;
+        return status;
+    }
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;   /* removed since it was listed */
+    if (status != SHARDIO_OK) return shardio_p_tour_fault(tour, listed->path, &fault);
+    if (node.kind == SHARDIO_NODE_ARRAY) tour->array = listed->path;
+    status = shardio_p_tour_visit(tour, listed->path, &node, NULL);
+    if (!consolidated) shardio_node_close(&node);
+    return status;
+}
+
+/* An object that has a name twice says two things. */
+static shardio_status shardio_p_tour_twice(shardio_p_tour *tour, const char *path)
+{
+    shardio_error fault;
+    shardio_p_key_fail(&fault, tour->h.site->store, SHARDIO_ERR_CORRUPT, "walk", path, 0,
+                       "it stands in consolidated metadata twice");
+    return shardio_p_tour_fault(tour, path, &fault);
+}
+
+static shardio_status shardio_p_tour_nodes(shardio_p_tour *tour)
+{
+    const shardio_p_listed *nodes = tour->h.nodes;
+    shardio_status status = SHARDIO_OK;
+    for (size_t i = 0, next; i < tour->h.count && status == SHARDIO_OK; i = next) {
+        for (next = i + 1; next < tour->h.count && shardio_p_same(nodes[next].path, nodes[i].path); next++) {}
+        bool twice = next - i > 1 && nodes[i].value.text != NULL;
+        status = twice ? shardio_p_tour_twice(tour, nodes[i].path) : shardio_p_tour_node(tour, &nodes[i]);
+    }
+    return status;
+}
+
+/* From the consolidated metadata of `group`, which is visited first. */
+static shardio_status shardio_p_tour_consolidated(shardio_p_tour *tour, const shardio_node *group)
+{
+    const char *path = tour->h.site->path;
+    bool odd = false;
+    shardio_status status = shardio_p_hierarchy_take(&tour->h, group->consolidated, &odd, tour->error);
+    if (status == SHARDIO_OK) status = shardio_p_tour_visit(tour, path, group, NULL);
+    if (status == SHARDIO_OK && odd) {
+        shardio_error fault;
+        shardio_p_site_fail(tour->h.site, SHARDIO_ERR_CORRUPT, "walk", 0,
+                            "consolidated metadata with a path that is not plain", &fault);
+        status = shardio_p_tour_visit(tour, path, NULL, &fault);
+    }
+    return status == SHARDIO_OK ? shardio_p_tour_nodes(tour) : status;
+}
+
+SHARDIO_API shardio_status shardio_hierarchy_walk(const shardio_store *store, const char *path, bool consolidated,
+                                                  shardio_node_visitor visit, void *context,
+                                                  const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_site site;
+    shardio_p_tour tour;
+    shardio_node group;
+    if (visit == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "walk", path, "no visitor");
+    shardio_status status = shardio_p_site_begin(&site, store, path, "walk", options, error);
+    if (status != SHARDIO_OK) return status;
+    memset(&tour, 0, sizeof tour);
+    shardio_p_hierarchy_begin(&tour.h, &site);
+    tour.visit = visit;
+    tour.context = context;
+    tour.error = error;
+    tour.entry.allocator = site.o.allocator;
+    memset(&group, 0, sizeof group);
+    if (consolidated) status = shardio_p_load_node(&site, &group, error);
+    if (group.consolidated.text != NULL) {
+        status = shardio_p_tour_consolidated(&tour, &group);
+    } else if (status != SHARDIO_ERR_MEMORY) {   /* another fault comes again, and the visitor hears of it */
+        shardio_p_no_error(error);
+        status = shardio_p_hierarchy_list(&tour.h, error);
+        if (status == SHARDIO_OK) status = shardio_p_tour_nodes(&tour);
+    }
+    shardio_node_close(&group);
+    shardio_memory_free(&tour.entry);
+    shardio_p_hierarchy_end(&tour.h);
+    shardio_p_site_end(&site);
+    return status;
+}
+
+/* -- consolidated metadata */
+
+static void shardio_p_add_entries_begin(shardio_text *text, const shardio_p_style *style)
+{
+    shardio_text_add(text, "{");
+    shardio_p_add_line(text, style, 2);
+    shardio_p_add_name(text, style, "kind");
+    shardio_text_add(text, "\"inline\"");
+    shardio_p_add_comma(text, style, 2);
+    shardio_p_add_name(text, style, "must_understand");
+    shardio_text_add(text, "false");
+    shardio_p_add_comma(text, style, 2);
+    shardio_p_add_name(text, style, "metadata");
+    shardio_text_add(text, "{");
+}
+
+/* An entry, the beginning in front of the first one, and (`node` null) the end. What a group says of its members is not
+   repeated: its entry says that it has none, and theirs follow; zarr-python puts them together so. */
+static void shardio_p_add_entry(shardio_text *text, const shardio_p_style *style, const char *path,
+                                const shardio_node *node, bool first)
+{
+    static const char none_below[] = "{\"kind\": \"inline\", \"must_understand\": false, \"metadata\": {}}";
+    if (first) shardio_p_add_entries_begin(text, style);
+    if (node == NULL) {
+        if (!first) shardio_p_add_line(text, style, 2);
+        shardio_text_add(text, "}");
+        shardio_p_add_line(text, style, 1);
+        shardio_text_add(text, "}");
+        return;
+    }
+    if (first) shardio_p_add_line(text, style, 3);
+    else shardio_p_add_comma(text, style, 3);
+    shardio_p_add_name(text, style, path);
+    shardio_node entry = *node;
+    shardio_p_edit edit = {node->root, "consolidated_metadata", NULL, {none_below, sizeof none_below - 1}};
+    entry.text = node->root.text;
+    entry.size = node->root.size;
+    if (node->kind == SHARDIO_NODE_GROUP) shardio_p_add_edited(text, &entry, &edit);
+    else shardio_text_add_bytes(text, entry.text, entry.size);
+}
+
+/* Adds an entry to what was gathered. */
+static shardio_status shardio_p_gather_entry(const shardio_p_site *site, shardio_memory *gathered,
+                                             const shardio_p_style *style, const char *path, const shardio_node *node,
+                                             shardio_error *error)
+{
+    bool first = gathered->size == 0;
+    shardio_text measure = {NULL, 0, 0}, text;
+    shardio_p_add_entry(&measure, style, path, node, first);
+    if (measure.size > site->o.metadata_limit || gathered->size > site->o.metadata_limit - measure.size)
+        return shardio_p_site_fail(site, SHARDIO_ERR_LIMIT, "consolidate", 0, "more metadata than metadata_limit",
+                                   error);
+    if (!shardio_p_memory_reserve(gathered, (uint64_t)gathered->size + measure.size + 1))
+        return shardio_p_site_fail(site, SHARDIO_ERR_MEMORY, "consolidate", 0, NULL, error);
+    text.text = (char *)gathered->data;
+    text.capacity = gathered->capacity;
+    text.size = gathered->size;
+    shardio_p_add_entry(&text, style, path, node, first);
+    gathered->size = text.size;
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_progress(const shardio_p_site *site, const char *operation, size_t done, size_t total,
+                                         shardio_error *error)
+{
+    if (site->o.progress == NULL || site->o.progress(site->o.progress_context, done, total) == 0) return SHARDIO_OK;
+    return shardio_p_site_fail(site, SHARDIO_ERR_CANCELLED, operation, 0, NULL, error);
+}
+
+static size_t shardio_p_parent_path(const char *path)
+{
+    size_t n = shardio_p_length(path);
+    while (n > 0 && path[n] != '/') n--;
+    return n;
+}
+
+/* All nodes below that only groups lead to. `inside` is the last group that is reached so: the parent of the next such
+   node is that group, or one of those that lead to it. */
+static shardio_status shardio_p_gather_nodes(const shardio_p_hierarchy *h, shardio_memory *gathered,
+                                             const shardio_p_style *style, shardio_error *error)
+{
+    const shardio_p_site *site = h->site;
+    const char *inside = site->path;
+    shardio_status status = SHARDIO_OK;
+    for (size_t i = 0; i < h->count && status == SHARDIO_OK; i++) {
+        const char *path = h->nodes[i].path;
+        shardio_node node;
+        if (shardio_p_same(path, site->path) || (i > 0 && shardio_p_same(path, h->nodes[i - 1].path))) continue;
+        if (!shardio_p_is_below(inside, path, shardio_p_parent_path(path))) continue;
+        status = shardio_p_progress(site, "consolidate", i, h->count, error);
+        if (status == SHARDIO_OK) status = shardio_node_open(&node, site->store, path, &site->o, error);
+        if (status != SHARDIO_OK) return status;
+        if (node.kind == SHARDIO_NODE_GROUP) inside = path;
+        status = shardio_p_gather_entry(site, gathered, style, path + site->prefix, &node, error);
+        shardio_node_close(&node);
+    }
+    return status == SHARDIO_OK ? shardio_p_gather_entry(site, gathered, style, NULL, NULL, error) : status;
+}
+
+static shardio_status shardio_p_consolidate(const shardio_p_site *site, const shardio_node *group, shardio_error *error)
+{
+    shardio_p_hierarchy h;
+    shardio_memory gathered;
+    shardio_p_style style = shardio_p_style_of(group->root);
+    memset(&gathered, 0, sizeof gathered);
+    gathered.allocator = site->o.allocator;
+    shardio_p_hierarchy_begin(&h, site);
+    shardio_status status = shardio_p_hierarchy_list(&h, error);
+    if (status == SHARDIO_OK) status = shardio_p_gather_nodes(&h, &gathered, &style, error);
+    if (status == SHARDIO_OK) {
+        shardio_json value = {(const char *)gathered.data, gathered.size};
+        status = shardio_p_set_member(site, group, "consolidated_metadata", value, error);
+    }
+    shardio_memory_free(&gathered);
+    shardio_p_hierarchy_end(&h);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_group_consolidate(const shardio_store *store, const char *path, bool remove,
+                                                     const shardio_node_options *options, shardio_error *error)
+{
+    const shardio_json absent = {NULL, 0};
+    shardio_p_site site;
+    shardio_node group;
+    shardio_status status = shardio_p_site_begin(&site, store, path, "consolidate", options, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_load_node(&site, &group, error);
+    if (status == SHARDIO_OK && group.kind != SHARDIO_NODE_GROUP)
+        status = shardio_p_site_fail(&site, SHARDIO_ERR_UNSUPPORTED, "consolidate", 0, "an array, not a group", error);
+    if (status == SHARDIO_OK && !remove) status = shardio_p_consolidate(&site, &group, error);
+    else if (status == SHARDIO_OK && shardio_p_find_spot(group.root, "consolidated_metadata").found > 0)
+        status = shardio_p_set_member(&site, &group, "consolidated_metadata", absent, error);
+    shardio_node_close(&group);
+    shardio_p_site_end(&site);
+    return status;
+}
+
+/* -- removing */
+
+enum { SHARDIO_P_BATCH = 1 << 15 };   /* bytes of keys that are removed after one listing */
+
+/* Keys that are removed: what writers left behind, and the chunks of an array. */
+typedef struct shardio_p_removal {
+    const shardio_p_site *site;
+    const char *below;            /* the prefix of the keys */
+    bool chunks;
+    char *keys;                   /* each ended with a zero byte */
+    size_t size, removed;         /* bytes of them; keys that were there */
+    bool full;                    /* there are more keys */
+} shardio_p_removal;
+
+static bool shardio_p_collect_key(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_removal *r = (shardio_p_removal *)context;
+    size_t prefix = shardio_p_length(r->below), n = shardio_p_length(key);
+    (void)size;
+    if (n < prefix || memcmp(key, r->below, prefix) != 0 || !shardio_p_key_is_plain(key)) return true;
+    if (!temporary && !(r->chunks && shardio_p_looks_like_chunk(key + prefix))) return true;
+    r->full = n >= SHARDIO_P_BATCH - r->size;
+    if (r->full) return false;
+    memcpy(r->keys + r->size, key, n + 1);
+    r->size += n + 1;
+    return true;
+}
+
+/* Makes it durable that a key is gone. Its directory may be gone, too: then it is the one above that changed. */
+static shardio_status shardio_p_sync_removed(const shardio_p_site *site, char *key, shardio_error *error)
+{
+    const shardio_store *s = site->store;
+    size_t n = shardio_p_length(key), cut = n;
+    int code = 0;
+    if (s->functions->sync == NULL || site->o.durability == SHARDIO_DURABLE_NONE) return SHARDIO_OK;
+    shardio_status status = s->functions->sync(s->context, key, &code);
+    while (status == SHARDIO_ERR_NOT_FOUND && (cut = shardio_p_parent_path(key)) > 0) {
+        key[cut] = 0;
+        status = s->functions->sync(s->context, key, &code);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (key[i] == 0) key[i] = '/';
+    if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    return shardio_p_key_fail(error, s, status, "sync", key, code, NULL);
+}
+
+/* Removes the keys collected, then syncs each directory that held some. */
+static shardio_status shardio_p_remove_batch(shardio_p_removal *r, shardio_error *error)
+{
+    const shardio_store *s = r->site->store;
+    size_t n, parent, last_parent = 0;
+    const char *last = NULL;
+    int code = 0;
+    r->removed = 0;
+    for (size_t at = 0; at < r->size; at += shardio_p_length(r->keys + at) + 1) {
+        shardio_status status = s->functions->remove(s->context, r->keys + at, &code);
+        if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND)
+            return shardio_p_key_fail(error, s, status, "remove", r->keys + at, code, NULL);
+        r->removed += status == SHARDIO_OK;
+    }
+    for (size_t at = 0; at < r->size; at += n + 1) {
+        char *key = r->keys + at;
+        n = shardio_p_length(key);
+        parent = shardio_p_parent_path(key);
+        bool same = last != NULL && parent == last_parent && memcmp(key, last, parent) == 0;
+        shardio_status status = same ? SHARDIO_OK : shardio_p_sync_removed(r->site, key, error);
+        if (status != SHARDIO_OK) return status;
+        last = key;
+        last_parent = parent;
+    }
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_remove_keys(const shardio_p_site *site, const char *below, bool chunks, char *memory,
+                                            shardio_error *error)
+{
+    const shardio_store *s = site->store;
+    shardio_p_removal r = {site, below, chunks, memory, 0, 0, true};
+    shardio_status status = SHARDIO_OK;
+    while (r.full && status == SHARDIO_OK) {
+        int code = 0;
+        r.size = 0;
+        r.full = false;
+        status = s->functions->list(s->context, below, shardio_p_collect_key, &r, &code);
+        if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+        if (status != SHARDIO_OK) return shardio_p_key_fail(error, s, status, "list", below, code, NULL);
+        status = shardio_p_remove_batch(&r, error);
+        if (status == SHARDIO_OK && r.full && r.removed == 0)
+            status = shardio_p_key_fail(error, s, SHARDIO_ERR_CHANGED, "remove", below, 0,
+                                        "keys that are listed are not there");
+    }
+    return status;
+}
+
+/* Whether a node may have chunks: all but groups. What cannot be read is taken for an array. */
+static shardio_status shardio_p_may_have_chunks(const shardio_p_site *site, bool *chunks, shardio_error *error)
+{
+    shardio_json root;
+    char *text;
+    size_t size;
+    *chunks = true;
+    shardio_status status = shardio_p_read_small(site->store, site->o.allocator, site->o.allocator, site->key,
+                                                 site->o.metadata_limit, &text, &size, error);
+    if (status == SHARDIO_OK) {
+        *chunks = shardio_json_parse(text, size - 1, &root, NULL) != SHARDIO_OK ||
+                  !shardio_json_is(shardio_json_member(root, "node_type"), "group");
+        shardio_p_release(site->o.allocator, text, size, 16);
+    }
+    return status == SHARDIO_ERR_LIMIT ? SHARDIO_OK : status;
+}
+
+static shardio_status shardio_p_remove_one(const shardio_p_site *site, char *memory, shardio_error *error)
+{
+    const shardio_store *s = site->store;
+    bool chunks;
+    int code = 0;
+    shardio_status status = shardio_p_may_have_chunks(site, &chunks, error);
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;   /* somebody else was faster */
+    if (status != SHARDIO_OK) return status;
+    status = s->functions->remove(s->context, site->key, &code);
+    if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND)
+        return shardio_p_site_fail(site, status, "remove", code, NULL, error);
+    status = shardio_p_sync_removed(site, site->key, error);
+    return status == SHARDIO_OK && chunks ? shardio_p_remove_keys(site, site->below, true, memory, error) : status;
+}
+
+static shardio_status shardio_p_remove_nodes(const shardio_p_hierarchy *h, char *memory, shardio_error *error)
+{
+    shardio_status status = SHARDIO_OK;
+    for (size_t i = 0; i < h->count; i++)   /* before anything is changed */
+        if (h->nodes[i].path[0] != 0 && !shardio_p_key_is_plain(h->nodes[i].path))
+            return shardio_p_key_fail(error, h->site->store, SHARDIO_ERR_UNSUPPORTED, "remove", h->nodes[i].path, 0,
+                                      "a node whose path is not plain; nothing was removed");
+    for (size_t i = 0; i < h->count && status == SHARDIO_OK; i++) {
+        const char *path = h->nodes[i].path;
+        shardio_p_site site;
+        status = shardio_p_progress(h->site, "remove", i, h->count, error);
+        if (status == SHARDIO_OK)
+            status = shardio_p_site_begin(&site, h->site->store, path, "remove", &h->site->o, error);
+        if (status != SHARDIO_OK) return status;
+        status = shardio_p_remove_one(&site, memory, error);
+        shardio_p_site_end(&site);
+    }
+    return status == SHARDIO_OK ? shardio_p_remove_keys(h->site, h->site->below, false, memory, error) : status;
+}
+
+/* The store itself, if nothing is left in it. */
+static shardio_status shardio_p_remove_store(const shardio_p_site *site, shardio_error *error)
+{
+    char key[1] = {0};
+    int ignored = 0;
+    if (site->store->functions->remove(site->store->context, key, &ignored) != SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_sync_removed(site, key, error);
+}
+
+SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const char *path,
+                                               const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_site site;
+    shardio_p_hierarchy h;
+    shardio_status status = shardio_p_site_begin(&site, store, path, "remove", options, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_hierarchy_begin(&h, &site);
+    char *memory = (char *)shardio_p_allocate(site.o.allocator, SHARDIO_P_BATCH, 16);
+    if (memory == NULL) status = shardio_p_site_fail(&site, SHARDIO_ERR_MEMORY, "remove", 0, NULL, error);
+    if (status == SHARDIO_OK) status = shardio_p_hierarchy_list(&h, error);
+    if (status == SHARDIO_OK) status = shardio_p_remove_nodes(&h, memory, error);
+    if (status == SHARDIO_OK && site.prefix == 0) status = shardio_p_remove_store(&site, error);
+    shardio_p_release(site.o.allocator, memory, SHARDIO_P_BATCH, 16);
+    shardio_p_hierarchy_end(&h);
+    shardio_p_site_end(&site);
+    return status;
+}
+
 #endif /* !SHARDIO_NO_ZARR */
 
 #if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
@@ -10222,16 +12653,22 @@ SHARDIO_API void shardio_array_close(shardio_array *array)
 /* -- a directory: every key is a file */
 #if !SHARDIO_NO_OS
 
-/* root/key on the caller's stack. False: no plain key, or too long. */
+/* root/key on the caller's stack. False: no plain key, too long, or the store has no name. */
 static bool shardio_p_key_path(const void *store, const char *key, char *path)
 {
     shardio_text text = {path, SHARDIO_P_PATH, 0};
     path[0] = 0;
-    if (key[0] != 0 && !shardio_p_key_is_plain(key)) return false;
+    if (*(const char *)store == 0 || (key[0] != 0 && !shardio_p_key_is_plain(key))) return false;
     shardio_text_add(&text, (const char *)store);
     shardio_text_add(&text, key[0] != 0 ? "/" : "");
     shardio_text_add(&text, key);
     return text.size < SHARDIO_P_PATH;
+}
+
+/* The part of those paths that the caller named. */
+static size_t shardio_p_directory_root(const void *store)
+{
+    return shardio_p_length((const char *)store);
 }
 
 static shardio_status shardio_p_directory_open(void *store, const char *key, bool update, const shardio_allocator *allocator,
@@ -10240,8 +12677,9 @@ static shardio_status shardio_p_directory_open(void *store, const char *key, boo
     char path[SHARDIO_P_PATH];
     const char *reason;
     shardio_open_options how = {allocator, false, false, false};
+    shardio_open_mode mode = update ? SHARDIO_OPEN_UPDATE : SHARDIO_OPEN_READ;
     if (key[0] == 0 || !shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    shardio_status status = shardio_p_osf_open(file, path, update ? SHARDIO_OPEN_UPDATE : SHARDIO_OPEN_READ, &how, &reason, code);
+    shardio_status status = shardio_p_osf_open(file, path, shardio_p_directory_root(store), mode, &how, &reason, code);
     return status == SHARDIO_ERR_ARGUMENT ? SHARDIO_ERR_NOT_FOUND : status;   /* a directory is no key */
 }
 
@@ -10252,27 +12690,27 @@ static shardio_status shardio_p_directory_create(void *store, const char *key, b
     const char *reason;
     shardio_open_options how = {allocator, overwrite, false, true};
     if (key[0] == 0 || !shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    return shardio_p_osf_open(file, path, SHARDIO_OPEN_CREATE, &how, &reason, code);
+    return shardio_p_osf_open(file, path, shardio_p_directory_root(store), SHARDIO_OPEN_CREATE, &how, &reason, code);
 }
 
 /* Removes a key and the directories above it that are empty then; the key "" is the directory itself. */
 static shardio_status shardio_p_directory_remove(void *store, const char *key, int *code)
 {
     char path[SHARDIO_P_PATH];
-    size_t root = shardio_p_length((const char *)store);
+    size_t root = shardio_p_directory_root(store);
     int ignored = 0;
     if (!shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    shardio_status status = shardio_p_os_remove(path, key[0] == 0, code);
+    shardio_status status = shardio_p_os_remove(path, root, key[0] == 0, code);
     if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND) return status;
     for (size_t n = shardio_p_parent_length(path); key[0] != 0 && n > root; n = shardio_p_parent_length(path)) {
         path[n] = 0;
-        shardio_status pruned = shardio_p_os_remove(path, true, &ignored);
+        shardio_status pruned = shardio_p_os_remove(path, root, true, &ignored);
         if (pruned != SHARDIO_OK && pruned != SHARDIO_ERR_NOT_FOUND) break;
     }
     return status;
 }
 
-enum { SHARDIO_P_LIST_DEPTH = 48 };   /* deeper than any key of 32 dimensions in a few groups */
+enum { SHARDIO_P_LIST_DEPTH = 128 };   /* as many directories are open at once */
 
 typedef struct shardio_p_listing {
     char path[SHARDIO_P_PATH];
@@ -10287,39 +12725,43 @@ typedef struct shardio_p_listing {
 
 static void shardio_p_list_directory(shardio_p_listing *l);
 
-/* Whether keys at or below this one can begin with the prefix. */
-static bool shardio_p_may_match(const char *key, const char *prefix)
-{
-    while (*key != 0 && *key == *prefix) key++, prefix++;
-    return *prefix == 0 || (*key == 0 && *prefix == '/');
-}
-
-static bool shardio_p_list_file(shardio_p_listing *l)
+static bool shardio_p_list_file(shardio_p_listing *l, uint64_t size)
 {
     const char *key = l->path + l->root + 1;
     size_t prefix = shardio_p_length(l->prefix);
     if (shardio_p_length(key) < prefix || memcmp(key, l->prefix, prefix) != 0) return true;
-    uint64_t size = shardio_p_os_size(l->path);
     l->stopped = !l->each(l->context, key, size, shardio_p_is_temporary(key));
     return !l->stopped;
 }
 
-static bool shardio_p_list_name(void *context, const char *name)
+/* A link to a file inside the store is a key; one to a directory is left alone, it could go on for ever. */
+static bool shardio_p_list_link(shardio_p_listing *l)
+{
+    shardio_p_kind kind;
+    uint64_t size;
+    int ignored = 0;
+    if (shardio_p_os_look(l->path, l->root, &kind, &size, &ignored) != SHARDIO_OK) return true;
+    return kind != SHARDIO_P_REGULAR || shardio_p_list_file(l, size);
+}
+
+static bool shardio_p_list_name(void *context, const char *name, shardio_p_kind kind, uint64_t size)
 {
     shardio_p_listing *l = (shardio_p_listing *)context;
     shardio_text text = {l->path, sizeof l->path, l->length};
     size_t before = l->length;
-    bool link, go_on = true;
+    bool go_on = true;
     shardio_text_add(&text, "/");
     shardio_text_add(&text, name);
-    if (text.size < sizeof l->path && shardio_p_may_match(l->path + l->root + 1, l->prefix)) {
-        shardio_p_kind kind = shardio_p_os_kind(l->path, &link);
+    if (text.size < sizeof l->path) {
         l->length = text.size;
-        if (kind == SHARDIO_P_DIRECTORY && !link && l->depth < SHARDIO_P_LIST_DEPTH) {
-            shardio_p_list_directory(l);
+        if (kind == SHARDIO_P_DIRECTORY) {
+            if (l->depth < SHARDIO_P_LIST_DEPTH) shardio_p_list_directory(l);
+            else l->status = SHARDIO_ERR_LIMIT;
             go_on = !l->stopped && l->status == SHARDIO_OK;
         } else if (kind == SHARDIO_P_REGULAR) {
-            go_on = shardio_p_list_file(l);
+            go_on = shardio_p_list_file(l, size);
+        } else if (kind == SHARDIO_P_LINK) {
+            go_on = shardio_p_list_link(l);
         }
     }
     l->length = before;
@@ -10331,20 +12773,28 @@ static bool shardio_p_list_name(void *context, const char *name)
 static void shardio_p_list_directory(shardio_p_listing *l)
 {
     l->depth++;
-    shardio_status status = shardio_p_os_list(l->path, shardio_p_list_name, l, &l->code);
+    shardio_status status = shardio_p_os_list(l->path, l->root, shardio_p_list_name, l, &l->code);
     l->depth--;
-    if (status == SHARDIO_ERR_NOT_FOUND && l->depth > 0) return;   /* removed meanwhile */
+    if (status == SHARDIO_ERR_NOT_FOUND && l->length > l->root) return;   /* never there, or removed meanwhile */
     if (l->status == SHARDIO_OK) l->status = status;
 }
 
+/* Begins with the directory that the prefix names: what lies beside it is not looked at. */
 static shardio_status shardio_p_directory_list(void *store, const char *prefix,
                                                bool (*each)(void *context, const char *key, uint64_t size, bool temporary),
                                                void *context, int *code)
 {
     shardio_p_listing l;
+    char directory[SHARDIO_P_PATH];
+    size_t n = shardio_p_length(prefix);
+    while (n > 0 && prefix[n - 1] != '/') n--;
+    if (n >= sizeof directory) return SHARDIO_ERR_ARGUMENT;
+    memcpy(directory, prefix, n);
+    directory[n > 0 ? n - 1 : 0] = 0;
     memset(&l, 0, sizeof l);
-    if (!shardio_p_key_path(store, "", l.path)) return SHARDIO_ERR_ARGUMENT;
-    l.root = l.length = shardio_p_length(l.path);
+    if (!shardio_p_key_path(store, directory, l.path)) return SHARDIO_ERR_ARGUMENT;
+    l.root = shardio_p_directory_root(store);
+    l.length = shardio_p_length(l.path);
     l.prefix = prefix;
     l.each = each;
     l.context = context;
@@ -10353,11 +12803,20 @@ static shardio_status shardio_p_directory_list(void *store, const char *prefix,
     return l.status;
 }
 
+/* A removal lies in the directory that held the key, or, where that went along, in the nearest one above that is left. */
 static shardio_status shardio_p_directory_sync(void *store, const char *key, int *code)
 {
     char path[SHARDIO_P_PATH];
+    shardio_status status = SHARDIO_ERR_NOT_FOUND;
     if (!shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    return shardio_p_sync_parent(path, code);
+    for (size_t n = shardio_p_length(path), parent; status == SHARDIO_ERR_NOT_FOUND && n > 0; n = parent) {
+        parent = shardio_p_parent_length(path);
+        if (parent == n) break;   /* "/" */
+        path[parent] = 0;
+        *code = 0;
+        status = shardio_p_os_sync_directory(parent > 0 ? path : ".", shardio_p_directory_root(store), code);
+    }
+    return status;
 }
 
 static size_t shardio_p_directory_file_memory(void *store, size_t length)
@@ -10371,7 +12830,8 @@ SHARDIO_API shardio_store shardio_store_directory(const char *path)
         shardio_p_directory_open, shardio_p_directory_create, shardio_p_directory_remove, shardio_p_directory_list,
         shardio_p_directory_sync, shardio_p_directory_file_memory
     };
-    shardio_store store = {&functions, (void *)(uintptr_t)path, path};
+    const char *name = path != NULL ? path : "";
+    shardio_store store = {&functions, (void *)(uintptr_t)name, name};
     return store;
 }
 

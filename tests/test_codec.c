@@ -1,4 +1,9 @@
-/* The codec section: crc32c, and codecs of the caller's in an array. */
+/* The codec section: crc32c, and codecs of the caller's in an array. Without the codecs on libraries, whatever the other
+   tests are built with. */
+#undef SHARDIO_WITH_ZSTD
+#undef SHARDIO_WITH_ZLIB
+#undef SHARDIO_WITH_BLOSC
+#undef SHARDIO_WITH_LZ4
 #include "arrays.h"
 
 TEST(crc32c_vector)
@@ -325,5 +330,33 @@ TEST(codec_tables)
     }
 }
 
+/* Who opens an array that needs a codec which was not compiled in is told its name, and what would give it. */
+TEST(codec_of_another_build)
+{
+    static const char *const table[][2] = {
+        {"zstd", "SHARDIO_WITH_ZSTD"}, {"gzip", "SHARDIO_WITH_ZLIB"}, {"blosc", "SHARDIO_WITH_BLOSC"},
+        {"numcodecs.lz4", "SHARDIO_WITH_LZ4"}, {"nobody.knows", "does not know"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        runs state = {90, 0, 0, 0, 0, 0};
+        shardio_codec codec = runs_codec(&state);
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_error e;
+        model m;
+        char sentence[400];
+        codec.name = table[i][0];
+        runs_model(&m, &codec, false, i % 2 == 0);
+        CHECK_OK(runs_write(&store, &m));
+        CHECK_STATUS(runs_read(&store, &m, NULL, &e), SHARDIO_ERR_UNSUPPORTED);
+        shardio_error_text(&e, sentence, sizeof sentence);
+        CHECK(strstr(sentence, table[i][0]) != NULL);
+        CHECK(strstr(sentence, table[i][1]) != NULL);
+        CHECK_OK(runs_read(&store, &m, &codec, &e));
+        model_end(&m);
+        shardio_store_memory_free(&memory);
+    }
+}
+
 TEST_MAIN(TEST_CASE(crc32c_vector) TEST_CASE(crc32c_sizes) TEST_CASE(codec_of_the_caller) TEST_CASE(codec_that_fails)
-          TEST_CASE(chunk_of_wrong_length) TEST_CASE(codec_tables))
+          TEST_CASE(chunk_of_wrong_length) TEST_CASE(codec_tables) TEST_CASE(codec_of_another_build))

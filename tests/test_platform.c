@@ -167,25 +167,25 @@ static int test_fstat(int fd, struct stat *facts)
     return fails(CALL_FSTAT) ? -1 : fstat(fd, facts);
 }
 
-static int test_rename(const char *from, const char *to)
+static int test_renameat(int from_directory, const char *from, int to_directory, const char *to)
 {
     faults_log('R');
-    return fails(CALL_RENAME) ? -1 : rename(from, to);
+    return fails(CALL_RENAME) ? -1 : renameat(from_directory, from, to_directory, to);
 }
 
-static int test_link(const char *from, const char *to)
+static int test_linkat(int from_directory, const char *from, int to_directory, const char *to, int flags)
 {
-    return fails(CALL_LINK) ? -1 : link(from, to);
+    return fails(CALL_LINK) ? -1 : linkat(from_directory, from, to_directory, to, flags);
 }
 
-static int test_unlink(const char *path)
+static int test_unlinkat(int directory, const char *path, int flags)
 {
-    return fails(CALL_UNLINK) ? -1 : unlink(path);
+    return fails(CALL_UNLINK) ? -1 : unlinkat(directory, path, flags);
 }
 
-static int test_mkdir(const char *path, mode_t mode)
+static int test_mkdirat(int directory, const char *path, mode_t mode)
 {
-    return fails(CALL_MKDIR) ? -1 : mkdir(path, mode);
+    return fails(CALL_MKDIR) ? -1 : mkdirat(directory, path, mode);
 }
 
 /* Of the system calls by number, the renaming one is of interest. */
@@ -234,19 +234,19 @@ static void *test_malloc(size_t size)
 #define fcntl test_fcntl
 #define close test_close
 #define fstat test_fstat
-#define rename test_rename
-#define link test_link
-#define unlink test_unlink
-#define mkdir test_mkdir
+#define renameat test_renameat
+#define linkat test_linkat
+#define unlinkat test_unlinkat
+#define mkdirat test_mkdirat
 #define syscall test_syscall
 #define malloc test_malloc
 #include "test.h"
 #undef malloc
 #undef syscall
-#undef mkdir
-#undef unlink
-#undef link
-#undef rename
+#undef mkdirat
+#undef unlinkat
+#undef linkat
+#undef renameat
 #undef fstat
 #undef fcntl
 #undef ftruncate

@@ -119,6 +119,10 @@ def silent_tests(compiler, standards, machine, flags):
     if machine:
         add(": SHARDIO_NO_OS", first, IMPLEMENT, "-DSHARDIO_NO_OS", "-O0")
         return
+    options = [define[2:] for define in adapters]
+    test(compiler.word + ": all adapters: only shardio_ names are visible", symbols(compiler, first, options, public_names))
+    if not compiler.plus:
+        test(compiler.word + ": all adapters: no variables", symbols(compiler, first, options, no_globals))
     for name, header in ADAPTERS.items():
         if "-D" + name not in adapters:
             print("left out: %s: %s: no %s" % (compiler.word, name, header))

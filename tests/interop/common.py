@@ -14,9 +14,40 @@ TOOL_SANITIZED = os.path.join(BUILD, "asan-gcc", "shardio")
 DRIVER = os.path.join(BUILD, "interop", "driver")
 DRIVER_SANITIZED = os.path.join(BUILD, "asan-gcc", "driver")
 SANITIZED = (TOOL_SANITIZED, DRIVER_SANITIZED)
+VENV = os.path.abspath(os.environ.get("VENV") or os.path.join(BUILD, "venv"))
+REQUIREMENTS = os.path.join(HERE, "requirements.txt")
 
 MEMORY = 1 << 30     # bytes of address space for one run of the tool: nothing here needs more
 SECONDS = 60         # for one run
+
+
+def enter_environment():
+    """Starts again inside the virtual environment, made if need be; a line that says why not, and the end."""
+    python = os.path.join(VENV, "bin", "python")
+    stamp = os.path.join(VENV, "requirements.txt")
+    with open(REQUIREMENTS) as file:
+        wanted = file.read()
+    ready = os.path.exists(stamp) and open(stamp).read() == wanted
+    if os.path.realpath(sys.prefix) == os.path.realpath(VENV) and ready:
+        return
+    if not ready:
+        log = os.path.join(BUILD, "venv.log")
+        os.makedirs(BUILD, exist_ok=True)
+        with open(log, "w") as file:
+            made = sys.version_info >= (3, 11) and all(
+                subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode == 0
+                for command in ([sys.executable, "-m", "venv", "--clear", VENV],
+                                [python, "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2", "-r",
+                                 REQUIREMENTS]))
+        if not made:
+            print("missing: zarr-python, tensorstore and zarrs: " +
+                  ("they could not be installed, see %s" % os.path.relpath(log) if sys.version_info >= (3, 11) else
+                   "they need Python 3.11 or later, this is %d.%d: make PYTHON=..." % sys.version_info[:2]))
+            print("0 passed, 0 failed")
+            sys.exit(0)
+        with open(stamp, "w") as file:
+            file.write(wanted)
+    os.execv(python, [python] + sys.argv)
 
 
 class Failure(Exception):

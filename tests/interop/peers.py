@@ -10,44 +10,10 @@ cannot.
 The other libraries are installed into the virtual environment VENV (BUILD/venv) the first time.
 """
 import os
-import subprocess
 import sys
 
 import common
-from common import BUILD, HERE, TMP, Failure, Job, check, good, tool
-
-VENV = os.path.abspath(os.environ.get("VENV") or os.path.join(BUILD, "venv"))
-REQUIREMENTS = os.path.join(HERE, "requirements.txt")
-
-
-def enter_environment():
-    """Starts again inside the virtual environment, made if need be; a line that says why not, and the end."""
-    python = os.path.join(VENV, "bin", "python")
-    stamp = os.path.join(VENV, "requirements.txt")
-    with open(REQUIREMENTS) as file:
-        wanted = file.read()
-    ready = os.path.exists(stamp) and open(stamp).read() == wanted
-    if os.path.realpath(sys.prefix) == os.path.realpath(VENV) and ready:
-        return
-    if not ready:
-        log = os.path.join(BUILD, "venv.log")
-        os.makedirs(BUILD, exist_ok=True)
-        with open(log, "w") as file:
-            made = sys.version_info >= (3, 11) and all(
-                subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode == 0
-                for command in ([sys.executable, "-m", "venv", "--clear", VENV],
-                                [python, "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2", "-r",
-                                 REQUIREMENTS]))
-        if not made:
-            print("missing: zarr-python, tensorstore and zarrs: " +
-                  ("they could not be installed, see %s" % os.path.relpath(log) if sys.version_info >= (3, 11) else
-                   "they need Python 3.11 or later, this is %d.%d: make PYTHON=..." % sys.version_info[:2]))
-            print("0 passed, 0 failed")
-            sys.exit(0)
-        with open(stamp, "w") as file:
-            file.write(wanted)
-    os.execv(python, [python] + sys.argv)
-
+from common import TMP, Failure, Job, check, enter_environment, good, tool
 
 enter_environment()
 
@@ -441,12 +407,14 @@ def peer_write(peer, path, box, data):
 
 
 def peer_read(peer, path, box=None):
-    if peer == "tensorstore":
-        array = tensorstore(path)
-        return plain((array[slices(box)] if box else array).read().result())
-    with pipeline(peer):
-        array = zarr.open_array(path, mode="r")
-        return plain(array[slices(box) if box else ...])
+    try:
+        if peer == "tensorstore":
+            array = tensorstore(path)
+            return plain((array[slices(box)] if box else array).read().result())
+        with pipeline(peer):
+            return plain(zarr.open_array(path, mode="r")[slices(box) if box else ...])
+    except Exception as error:    # each has its own kinds
+        raise Failure("%s cannot read it: %s: %s" % (peer, type(error).__name__, error))
 
 
 def peer_resize(peer, path, shape):
@@ -462,7 +430,7 @@ def failure_of(function, *arguments):
     """The result and None, or None and what it raised."""
     try:
         return function(*arguments), None
-    except Exception as error:    # each has its own kinds, panics of Rust are one
+    except Exception as error:
         return None, "%s: %s" % (type(error).__name__, error)
 
 
@@ -477,7 +445,7 @@ def peer_reads(peer, case, path, who):
         check(error is not None and (known.says or "") in error, "%s reads it now (%s), or: %s (%s)", peer, known.why, error,
               case.describe())
         return
-    check(error is None, "%s, %s cannot read it: %s (%s)", who, peer, str(error)[:500], case.describe())
+    check(error is None, "%s, %s (%s)", who, str(error)[:500], case.describe())
     same(case, got, case.data, "%s, read by %s" % (who, peer))
     if case.shape:
         box = case.region()
