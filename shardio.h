@@ -10197,10 +10197,10 @@ static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *
     }
     if (kept == NULL) {
         const char *key = shardio_p_chunk_key(array, position);
+        kept = shardio_p_place_to_keep(array);   /* before the file is opened: they are never too many */
         shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
         if (status == SHARDIO_ERR_NOT_FOUND) return status;
         if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
-        kept = shardio_p_place_to_keep(array);
         status = shardio_shard_open_file(&kept->reader, file, &array->meta.index, array->allocator, error);
         if (status != SHARDIO_OK) return status;
         if (array->unbuffered) shardio_shard_read_unbuffered(&kept->reader);
