@@ -9,7 +9,7 @@ import os
 import sys
 
 import common
-from common import BUILD, DRIVER, ROOT, TMP, check, enter_environment, good, run
+from common import BUILD, DRIVER, ROOT, TMP, Job, check, drive, enter_environment, good, run
 
 enter_environment()
 
@@ -164,8 +164,9 @@ def we_write(h):
         data = h.nodes[path]
         text = json.dumps(h.attributes[path])
         if data is not None:
-            good(run(DRIVER, "write", h.store, *["path=" + path] * bool(path), "dtype=" + data.dtype.name, "shape=0", "chunk=4",
-                     "durable=0", *["shard=12"] * h.random.choice([0, 1]), "attributes=" + text, data=data.tobytes()))
+            keys = dict([("path", path)] * bool(path) + [("shard", 12)] * h.random.choice([0, 1]))
+            drive(DRIVER, [Job("create", h.store, data=data.tobytes(), dtype=data.dtype.name, shape=0, chunk=4, durable=0,
+                               attributes=text, **keys)])[0].good()
         elif run(NODES, "group", h.store, path, text).code != 0:
             ours("attributes", h.store, path, text)
 
