@@ -175,8 +175,11 @@ def first_element(case, array, program):
 def malformed(case, folder, program, codecs):
     array, expect = os.path.join(folder, case["id"]), case["expect"]
     if case["op"] == "open-group":
-        # there is nothing yet that opens a group; as an array it has to be refused
-        refused(tool("info", array, program=program))
+        for command in ("info", "verify", "ls"):
+            result = tool(command, array, program=program)
+            check(result.code == 1 if expect == "error" else result.code == 0 or expect != "value", "%s: %s: %s", command,
+                  case["what"], result.describe())
+        refused(tool("export", array, "-", program=program))
         return
     if case["op"] == "first":
         first_element(case, array, program)
