@@ -51,7 +51,7 @@ FOUND := $(shell CC='$(CC)' sh tests/have $(BUILD)/have $(LIBRARIES))
 endif
 ADAPTERS := $(foreach l,$(FOUND),$(WITH_$(l)))
 with :=
-$(BUILD)/examples/shardio $(foreach v,c asan-gcc asan-clang cxx,$(BUILD)/$(v)/%): with := $(ADAPTERS)
+$(BUILD)/examples/shardio $(foreach v,c asan-gcc asan-clang cxx interop,$(BUILD)/$(v)/%): with := $(ADAPTERS)
 
 # ---- compiling ------------------------------------------------------------------------------------------------
 # $(eval $(call compile,DIR,COMMAND)) builds programs in DIR with the command in the variable COMMAND, which is
@@ -80,7 +80,7 @@ s390x      = $(S390X_CC) -static -std=c99 $(TESTING) -O2 -g
 
 VARIANTS := c asan-gcc asan-clang cxx m32 s390x
 $(foreach v,$(VARIANTS),$(eval $(call compile,$(BUILD)/$(v),$(v)))$(eval $(call from,$(BUILD)/$(v),tests,$(v))))
-$(foreach v,asan-gcc,$(eval $(call from,$(BUILD)/$(v),examples,$(v))))
+$(foreach d,examples tests/interop,$(eval $(call from,$(BUILD)/asan-gcc,$(d),asan-gcc)))
 $(foreach d,examples bench,$(eval $(call compile,$(BUILD)/$(d),tool))$(eval $(call from,$(BUILD)/$(d),$(d),tool)))
 $(eval $(call compile,$(BUILD)/interop,tool))$(eval $(call from,$(BUILD)/interop,tests/interop,tool))
 
@@ -125,9 +125,11 @@ PART_CLANG   = $(call part,asan-clang,asan-clang,sanitized clang,no clang with t
 PART_CXX     = $(call part,cxx,cxx,as C++11,no C++ compiler: make deps)
 PART_COMPILE = '=compile' '$(PYTHON) tests/compile/check.py'
 PART_INTEROP = '=interop' '$(PYTHON) tests/interop/tool.py' '$(PYTHON) tests/interop/golden.py' \
-               '$(PYTHON) tests/interop/peers.py'
+               '$(PYTHON) tests/interop/peers.py' '$(PYTHON) tests/interop/nodes.py' \
+               '$(PYTHON) tests/interop/tool_peers.py'
 NEED_SANITIZE = $(call needs,asan-gcc,asan-gcc) $(call needs,asan-clang,asan-clang)
-NEED_INTEROP = $(TOOL) $(BUILD)/interop/driver $(if $(call have,asan-gcc),$(BUILD)/asan-gcc/shardio)
+NEED_INTEROP = $(TOOL) $(BUILD)/interop/driver $(BUILD)/interop/nodes_driver \
+               $(if $(call have,asan-gcc),$(addprefix $(BUILD)/asan-gcc/,shardio driver))
 
 export BUILD VENV CC GCC CLANG CXX CLANGXX M32 CI
 

@@ -262,7 +262,7 @@ SHARDIO_API shardio_allocator shardio_arena_begin(shardio_arena *arena, void *me
 /* What is known about an open file. */
 typedef struct shardio_file_facts {
     uint64_t size;               /* bytes */
-    uint64_t identity[3];        /* device, inode, modification time: the file is the same while these are; or 0 */
+    uint64_t identity[3];        /* device, inode, time of the last change: the file is the same while these are; or 0 */
     uint32_t memory_alignment;   /* unbuffered I/O wants addresses, */
     uint32_t offset_alignment;   /* offsets                         */
     uint32_t length_alignment;   /* and lengths that are multiples of these; powers of two, 0: no wish */
@@ -656,21 +656,32 @@ SHARDIO_API shardio_status shardio_shard_verify(shardio_shard_reader *reader, sh
 typedef struct shardio_recovery {
     uint64_t file_bytes;     /* size of the file */
     uint64_t end;            /* bytes to keep: where the newest complete index ends; index at the start: the file's size */
-    uint64_t index_offset;   /* where that index lies */
-    uint64_t candidates;     /* places that look like an index */
+    uint64_t index_offset;   /* where that index lies; ambiguous: where the place lies that cannot be told */
+    uint64_t candidates;     /* places that look like an index of this shard, true or not */
     bool intact;             /* the file is a complete shard as it is */
-    bool ambiguous;          /* more than one candidate could be the index: nothing is chosen */
+    bool ambiguous;          /* a place could be the newest index as well as data: nothing is chosen */
     bool changed;            /* the file was cut, or its head restored */
 } shardio_recovery;
 
-/* Whether a chunk at this place of the file can be a chunk of this shard; null: every one can. */
-typedef bool (*shardio_chunk_check)(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset, uint64_t length);
+/* Whether a chunk at this place of the file can be a chunk of this shard. Reads it through `file`; what cannot be read
+   ends the recovery with that error. One that cannot tell, for want of memory, says true: an index with a chunk that is
+   refused is passed over, for an older one. */
+typedef bool (*shardio_chunk_check)(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset,
+                                    uint64_t length);
 
-/* Looks for the newest complete index of a torn or zero-padded shard in one pass over the file, by a rolling CRC32C, and
-   fills `found`. With `apply` the file is then cut behind that index (index at the end) or the index is copied to the
-   head (index at the start); `file` has to be open for update. Without, nothing is changed.
-   Memory: the index and 4 MiB, or five times the index, from `allocator` (null: malloc).
-   SHARDIO_ERR_NOT_FOUND: no index; SHARDIO_ERR_CORRUPT: ambiguous; SHARDIO_ERR_UNSUPPORTED: it has no checksum. */
+/* Looks for the newest complete index of a shard that is torn, zero-padded or followed by anything else, in one pass
+   over the file, by a rolling CRC32C, and fills `found` (may be null). With `apply` the file is then cut behind that
+   index (index at the end), or the index is written to the head (index at the start), and synced; `file` has to be open
+   for update. Without, nothing is changed. An intact file takes one read (index at the end) or a pass over what lies
+   behind its last chunk (index at the start), and is asked about that chunk only.
+   What could be data as well as the newest index is ambiguous: an index without chunks, unless it is the first thing in
+   the file; one behind bytes that were put and dropped again; that of a shard that is a chunk, where it has as many
+   chunks as this one. `check` (null: every chunk is fine) decides those that have chunks, and is needed where the first
+   chunk of the file can be such a shard. Ambiguous, too: a complete index, at its place, of chunks that are not there.
+   Memory: at most six times the index and 4 MiB, or six times a small file, from `allocator` (null: malloc).
+   SHARDIO_ERR_NOT_FOUND: no index; SHARDIO_ERR_CORRUPT: ambiguous; SHARDIO_ERR_LIMIT: ambiguous, so much of the file
+   looks like an index that judging it all would take more than eight times its bytes; SHARDIO_ERR_UNSUPPORTED: the
+   layout has no checksum, or the file cannot be cut. */
 SHARDIO_API shardio_status shardio_shard_recover_file(const shardio_file *file, const shardio_index_layout *layout,
                                                       bool apply, shardio_chunk_check check, void *context,
                                                       const shardio_allocator *allocator, shardio_recovery *found,
@@ -680,8 +691,9 @@ SHARDIO_API shardio_status shardio_shard_recover(const char *path, const shardio
                                                  const shardio_allocator *allocator, shardio_recovery *found,
                                                  shardio_error *error);
 
-/* Rewrites a shard file without its dead bytes and swaps it in atomically; a shard without dead bytes is left alone.
-   *saved (may be null): bytes that the file became shorter. */
+/* Rewrites a shard file without its dead bytes and swaps it in atomically, durable unless the options say none; a shard
+   that would not become shorter is left alone. *saved (may be null): bytes that it became shorter. Errors: those of
+   opening and writing, and SHARDIO_ERR_CORRUPT if an entry cannot be; the shard is then as it was. */
 SHARDIO_API shardio_status shardio_shard_compact(const char *path, const shardio_index_layout *layout,
                                                  const shardio_slot_options *options, uint64_t *saved,
                                                  shardio_error *error);
@@ -855,7 +867,7 @@ typedef struct shardio_store_functions {
     shardio_status (*list)(void *store, const char *prefix,
                            bool (*each)(void *context, const char *key, uint64_t size, bool temporary),
                            void *context, int *code);
-    /* Makes removals durable. May be null. */
+    /* Makes it durable that a key was removed, with the directories that only held it. May be null. */
     shardio_status (*sync)(void *store, const char *key, int *code);
     /* Bytes that open and create take at most from their allocator for a key of `length` bytes. */
     size_t (*file_memory)(void *store, size_t length);
@@ -1056,7 +1068,8 @@ SHARDIO_API shardio_status shardio_array_write_strided(shardio_array *array, con
 
 /* Gives an array opened by shardio_array_update another shape (ndim numbers). zarr.json changes first. Then, where an
    extent shrinks, chunks wholly outside are removed, and the part outside of chunks at the edge becomes the fill value;
-   with `keep_edge` it stays in the file and is seen again when the array grows. */
+   with `keep_edge` it stays in the file and is seen again when the array grows, unless the chunk was written meanwhile. A
+   call that failed while it removed is repeated with the same shape. */
 SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint64_t *shape, bool keep_edge,
                                                 shardio_error *error);
 
@@ -1198,11 +1211,11 @@ SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const
 
 #if !SHARDIO_NO_OS
 /* A directory. `path` is borrowed and must outlive the store; it need not exist until something is written.
-   `path` may be a symbolic link or lead through some. What lies in the directory may come from anybody: nothing outside of it
-   is read, listed, written or removed. A key that a symbolic link leads out of the store, or that lies behind such a
-   link, is not listed, and using it is SHARDIO_ERR_PERMISSION. Links that stay inside are followed where the system sees
-   to it (Linux 5.6) and refused like the others elsewhere; links to directories are not listed. Removing a key that is a
-   link removes the link. What is neither file nor directory is no value: SHARDIO_ERR_UNSUPPORTED. */
+   `path` may be a symbolic link or lead through some. What lies in the directory may come from anybody: nothing outside
+   of it is read, listed, written or removed. A key that a symbolic link leads out of the store, or that lies behind
+   such a link, is not listed, and using it is SHARDIO_ERR_PERMISSION. Links that stay inside are followed where the
+   system sees to it (Linux 5.6) and refused like the others elsewhere; links to directories are not listed. Removing a
+   key that is a link removes the link. What is neither file nor directory is no value: SHARDIO_ERR_UNSUPPORTED. */
 SHARDIO_API shardio_store shardio_store_directory(const char *path);
 #endif
 
@@ -1767,6 +1780,12 @@ static bool shardio_p_os_wide(const char *path, wchar_t *wide)
 }
 
 /* Whether a name stands for another place: a symbolic link or a mount point, not a file that is only kept elsewhere. */
+static bool shardio_p_os_stands_for(const WIN32_FIND_DATAW *found)
+{
+    bool point = (found->dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0;
+    return point && (found->dwReserved0 & 0x20000000u /* name surrogate */) != 0;
+}
+
 static bool shardio_p_os_is_link(const wchar_t *wide)
 {
     WIN32_FIND_DATAW found;
@@ -1775,7 +1794,7 @@ static bool shardio_p_os_is_link(const wchar_t *wide)
     HANDLE search = FindFirstFileW(wide, &found);
     if (search == INVALID_HANDLE_VALUE) return true;
     FindClose(search);
-    return (found.dwReserved0 & 0x20000000u /* name surrogate */) != 0;
+    return shardio_p_os_stands_for(&found);
 }
 
 /* The path in UTF-16. Beneath a root no name on the way may be a link, nor with `itself` the last one, and none that of
@@ -1792,12 +1811,11 @@ static shardio_status shardio_p_os_name(const char *path, size_t root, bool itse
         part[i] = 0;
         if (!shardio_p_os_wide(part, wide)) return SHARDIO_ERR_NOT_FOUND;
         bool device = wide[0] == L'\\' && wide[1] == L'\\' && wide[2] == L'.';
-        *code = device ? SHARDIO_P_CODE_SPECIAL : SHARDIO_P_CODE_LINK;
-        if (device) return SHARDIO_ERR_UNSUPPORTED;
-        if ((i < n || itself) && shardio_p_os_is_link(wide)) return SHARDIO_ERR_PERMISSION;
+        bool link = (i < n || itself) && !device && shardio_p_os_is_link(wide);
+        if (device || link) *code = device ? SHARDIO_P_CODE_SPECIAL : SHARDIO_P_CODE_LINK;
+        if (device || link) return device ? SHARDIO_ERR_UNSUPPORTED : SHARDIO_ERR_PERMISSION;
         part[i] = path[i];
     }
-    *code = 0;
     return SHARDIO_OK;
 }
 
@@ -1806,7 +1824,7 @@ static shardio_status shardio_p_os_open(const char *path, size_t root, int acces
     wchar_t wide[SHARDIO_P_PATH];
     shardio_status status = shardio_p_os_name(path, root, true, wide, code);
     if (status != SHARDIO_OK) return status;
-    DWORD attributes = access == SHARDIO_P_ACCESS_NEW ? INVALID_FILE_ATTRIBUTES : GetFileAttributesW(wide);
+    DWORD attributes = shardio_p_is_beneath(path, root) ? GetFileAttributesW(wide) : INVALID_FILE_ATTRIBUTES;
     if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return SHARDIO_ERR_ARGUMENT;
     DWORD rights = access == SHARDIO_P_ACCESS_READ ? GENERIC_READ : GENERIC_READ | GENERIC_WRITE;
     *handle = CreateFileW(wide, rights, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
@@ -1974,7 +1992,8 @@ static uint64_t shardio_p_os_noise(void)
 }
 
 /* Calls `each` for the names in a directory, until it returns false. */
-static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context, int *code)
+static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context,
+                                               int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
     WIN32_FIND_DATAW found;
@@ -1990,8 +2009,9 @@ static inline shardio_status shardio_p_os_list(const char *path, size_t root, sh
     do {
         char name[1024];
         bool dots = found.cFileName[0] == '.' && (found.cFileName[1] == 0 || (found.cFileName[1] == '.' && found.cFileName[2] == 0));
-        bool link = (found.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0 && (found.dwReserved0 & 0x20000000u) != 0;
-        shardio_p_kind kind = link ? SHARDIO_P_LINK : found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? SHARDIO_P_DIRECTORY : SHARDIO_P_REGULAR;
+        bool is_directory = (found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
+        shardio_p_kind kind = is_directory ? SHARDIO_P_DIRECTORY : SHARDIO_P_REGULAR;
+        if (shardio_p_os_stands_for(&found)) kind = SHARDIO_P_LINK;
         if (!dots && WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, sizeof name, NULL, NULL) > 0)
             more = each(context, name, kind, (uint64_t)found.nFileSizeHigh << 32 | found.nFileSizeLow);
     } while (more && FindNextFileW(search, &found));
@@ -2188,20 +2208,21 @@ static shardio_status shardio_p_os_look(const char *path, size_t root, shardio_p
         result = fstatat(at.directory, at.name, &s, at.directory == AT_FDCWD ? 0 : AT_SYMLINK_NOFOLLOW);
         if (shardio_p_os_leave(&at, result, &ignored) != SHARDIO_OK) return SHARDIO_OK;
         if (S_ISLNK(s.st_mode)) {
-            status = shardio_p_os_open_beneath(path, shardio_p_length(path), root, O_RDONLY | SHARDIO_P_O_SOON, &handle, code);
+            size_t n = shardio_p_length(path);
+            status = shardio_p_os_open_beneath(path, n, root, O_RDONLY | SHARDIO_P_O_SOON, &handle, code);
             if (status == SHARDIO_OK && fstat(handle, &s) != 0) status = shardio_p_os_last(code);
             if (handle >= 0) (void)close(handle);
         }
     }
-    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
-    if (status != SHARDIO_OK) return status;
+    if (status == SHARDIO_ERR_NOT_FOUND) *code = 0;
+    if (status != SHARDIO_OK) return status == SHARDIO_ERR_NOT_FOUND ? SHARDIO_OK : status;
     *kind = shardio_p_os_kind(&s);
     *size = (uint64_t)s.st_size;
     return SHARDIO_OK;
 }
 
-/* Beneath a root nothing is waited for: what looks like a value may be a pipe. A file that another program has leased is
-   an exception. */
+/* Beneath a root nothing is waited for: what looks like a value may be a pipe. A file that another program has leased
+   is an exception. */
 static shardio_status shardio_p_os_open(const char *path, size_t root, int access, shardio_p_handle *handle, int *code)
 {
     static const int flags[] = {O_RDONLY, O_RDWR, O_WRONLY, O_RDWR | O_CREAT | O_EXCL};
@@ -2311,12 +2332,13 @@ static void shardio_p_os_alignment(shardio_p_handle handle, shardio_file_facts *
     facts->length_alignment = (uint32_t)shardio_p_max(block, offset);
 }
 
-static uint64_t shardio_p_os_modified(const struct stat *s)
+/* When the file or what the system says of it changed: a rename counts, a time of modification that was set does not hide. */
+static uint64_t shardio_p_os_changed(const struct stat *s)
 {
 #if defined(__APPLE__)
-    return (uint64_t)s->st_mtimespec.tv_sec * 1000000000u + (uint64_t)s->st_mtimespec.tv_nsec;
+    return (uint64_t)s->st_ctimespec.tv_sec * 1000000000u + (uint64_t)s->st_ctimespec.tv_nsec;
 #else
-    return (uint64_t)s->st_mtim.tv_sec * 1000000000u + (uint64_t)s->st_mtim.tv_nsec;
+    return (uint64_t)s->st_ctim.tv_sec * 1000000000u + (uint64_t)s->st_ctim.tv_nsec;
 #endif
 }
 
@@ -2331,7 +2353,7 @@ static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_f
     /* a file that was replaced or removed while open has no name left: then it is another one */
     facts->identity[0] = s.st_nlink > 0 ? (uint64_t)s.st_dev + 1 : 0;
     facts->identity[1] = (uint64_t)s.st_ino;
-    facts->identity[2] = shardio_p_os_modified(&s);
+    facts->identity[2] = shardio_p_os_changed(&s);
     return SHARDIO_OK;
 }
 
@@ -2391,8 +2413,9 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
     from += at.name - to;
     if (replace) return shardio_p_os_leave(&at, renameat(at.directory, from, at.directory, at.name), code);
 #if defined(SYS_renameat2)
-    long result = syscall(SYS_renameat2, at.directory, from, at.directory, at.name, 1u /* RENAME_NOREPLACE */);
-    if (result == 0 || (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)) return shardio_p_os_leave(&at, (int)result, code);
+    int renamed = (int)syscall(SYS_renameat2, at.directory, from, at.directory, at.name, 1u /* RENAME_NOREPLACE */);
+    if (renamed == 0 || (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP))
+        return shardio_p_os_leave(&at, renamed, code);
 #endif
     /* refuses an existing name in one step, too */
     int linked = linkat(at.directory, from, at.directory, at.name, 0);
@@ -2434,7 +2457,8 @@ static uint64_t shardio_p_os_noise(void)
 }
 
 /* Calls `each` for the names in a directory, until it returns false. */
-static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context, int *code)
+static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context,
+                                               int *code)
 {
     shardio_p_handle handle;
     const struct dirent *entry;
@@ -2776,8 +2800,8 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
         f->temporary[0] = 0;
         if (!options->in_place) shardio_p_temporary_name(f->temporary, f->path, tag);
         const char *name = options->in_place ? f->path : f->temporary;
-        status = shardio_p_os_open(name, f->root, options->in_place && exists ? SHARDIO_P_ACCESS_BOTH : SHARDIO_P_ACCESS_NEW,
-                                   &f->handle, code);
+        int access = options->in_place && exists ? SHARDIO_P_ACCESS_BOTH : SHARDIO_P_ACCESS_NEW;
+        status = shardio_p_os_open(name, f->root, access, &f->handle, code);
         if (status == SHARDIO_ERR_NOT_FOUND && !parents_made) {
             parents_made = true;
             status = shardio_p_make_parents(f->path, f->root, &f->existing, code);
@@ -2876,7 +2900,8 @@ SHARDIO_API shardio_status shardio_file_open(shardio_file *file, const char *pat
             return shardio_p_fail(error, SHARDIO_ERR_LIMIT, operations[mode], path, "the path or a symbolic link is too long");
         name = resolved;
     }
-    shardio_status status = shardio_p_osf_open(file, name, 0, mode, options != NULL ? options : &defaults, &reason, &code);
+    if (options == NULL) options = &defaults;
+    shardio_status status = shardio_p_osf_open(file, name, 0, mode, options, &reason, &code);
     if (status == SHARDIO_OK) return SHARDIO_OK;
     return shardio_p_fail_at(error, status, operations[mode], path, SHARDIO_NO_OFFSET, code, reason);
 }
@@ -2974,6 +2999,72 @@ static uint32_t shardio_p_crc32c_tables(uint32_t state, const uint8_t *data, siz
 #endif
     for (; size > 0; data++, size--) state = shardio_p_crc_tables[0][(state ^ *data) & 255] ^ state >> 8;
     return state;
+}
+
+/* The product of two polynomials modulo P, bits reversed: bit 31 is x^0. */
+static inline uint32_t shardio_p_crc_multiply(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+    for (; a != 0; a <<= 1) {
+        if (a >> 31) product ^= b;
+        b = b >> 1 ^ (b & 1 ? 0x82F63B78u : 0);
+    }
+    return product;
+}
+
+/* x^(8n) mod P: what a state is multiplied by when n bytes of zeros follow. */
+static inline uint32_t shardio_p_crc_power(size_t n)
+{
+    uint32_t power = 0x80000000u, factor = 0x00800000u;
+    for (; n > 0; n >>= 1) {
+        if (n & 1) power = shardio_p_crc_multiply(power, factor);
+        factor = shardio_p_crc_multiply(factor, factor);
+    }
+    return power;
+}
+
+/* A window of fixed length that moves over data byte by byte: does it end with the CRC32C of what it holds before?
+   The state is linear in the bytes. The one that comes in makes a step; the one that goes out takes along a share that
+   depends on nothing but the length. What is kept is the difference to the state of a window that ends with its CRC:
+   that is the same for all of them, so the answer is yes where the difference is 0. */
+typedef struct shardio_p_crc_window {
+    size_t length;          /* bytes, the last four of which would be the CRC */
+    uint32_t share[256];    /* of a byte that goes out, and what the difference itself needs at each step */
+} shardio_p_crc_window;
+
+/* Moves the window at `data` until the difference is 0, at most `steps` bytes; returns how many. */
+static inline size_t shardio_p_crc_move_tables(const shardio_p_crc_window *window, uint32_t *difference,
+                                               const uint8_t *data, size_t steps)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t d = *difference;
+    for (size_t i = 0; i < steps; i++) {
+        d = shardio_p_crc_tables[0][(d ^ in[i]) & 255] ^ d >> 8 ^ window->share[data[i]];
+        if (d == 0) steps = i + 1;   /* and out */
+    }
+    *difference = d;
+    return steps;
+}
+
+/* Moves three windows, which begin `steps` bytes apart, `steps` bytes each: one alone waits for its own last step.
+   found[i] is after how many steps difference i was 0 for the first time; it stays 0 if it never was. */
+static inline void shardio_p_crc_move_three_tables(const shardio_p_crc_window *window, uint32_t *difference,
+                                                   const uint8_t *data, size_t steps, size_t *found)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t a = difference[0], b = difference[1], c = difference[2];
+    for (size_t i = 0; i < steps; i++) {
+        size_t j = i + steps, k = j + steps;
+        a = shardio_p_crc_tables[0][(a ^ in[i]) & 255] ^ a >> 8 ^ window->share[data[i]];
+        b = shardio_p_crc_tables[0][(b ^ in[j]) & 255] ^ b >> 8 ^ window->share[data[j]];
+        c = shardio_p_crc_tables[0][(c ^ in[k]) & 255] ^ c >> 8 ^ window->share[data[k]];
+        if (a == 0 && found[0] == 0) found[0] = i + 1;
+        if (b == 0 && found[1] == 0) found[1] = i + 1;
+        if (c == 0 && found[2] == 0) found[2] = i + 1;
+    }
+    difference[0] = a;
+    difference[1] = b;
+    difference[2] = c;
 }
 
 /* Which instructions there are. Each set gives a step of 8 bytes, one of a byte, and a shift of a state over as many
@@ -3075,15 +3166,9 @@ SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step1(uint32_t state, 
     return state;
 }
 
-/* The product of two polynomials modulo P, bits reversed. */
 static inline uint32_t shardio_p_crc_shift(uint32_t state, uint32_t constant)
 {
-    uint32_t product = 0;
-    for (; state != 0; state <<= 1) {   /* bit 31 is x^0 */
-        if (state >> 31) product ^= constant;
-        constant = constant >> 1 ^ (constant & 1 ? 0x82F63B78u : 0);
-    }
-    return product;
+    return shardio_p_crc_multiply(state, constant);
 }
 #endif
 #endif
@@ -3118,6 +3203,41 @@ SHARDIO_P_CRC_TARGET static uint32_t shardio_p_crc32c_hardware(uint32_t state, c
     for (; size > 0; data++, size--) state = shardio_p_crc_step1(state, *data);
     return state;
 }
+
+/* The two moves of a window, with the instruction in place of the table. */
+SHARDIO_P_CRC_TARGET static inline size_t shardio_p_crc_move_hardware(const shardio_p_crc_window *window,
+                                                                      uint32_t *difference, const uint8_t *data,
+                                                                      size_t steps)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t d = *difference;
+    for (size_t i = 0; i < steps; i++) {
+        d = shardio_p_crc_step1(d, in[i]) ^ window->share[data[i]];
+        if (d == 0) steps = i + 1;   /* and out */
+    }
+    *difference = d;
+    return steps;
+}
+
+SHARDIO_P_CRC_TARGET static inline void shardio_p_crc_move_three_hardware(const shardio_p_crc_window *window,
+                                                                          uint32_t *difference, const uint8_t *data,
+                                                                          size_t steps, size_t *found)
+{
+    const uint8_t *in = data + window->length;
+    uint32_t a = difference[0], b = difference[1], c = difference[2];
+    for (size_t i = 0; i < steps; i++) {
+        size_t j = i + steps, k = j + steps;
+        a = shardio_p_crc_step1(a, in[i]) ^ window->share[data[i]];
+        b = shardio_p_crc_step1(b, in[j]) ^ window->share[data[j]];
+        c = shardio_p_crc_step1(c, in[k]) ^ window->share[data[k]];
+        if (a == 0 && found[0] == 0) found[0] = i + 1;
+        if (b == 0 && found[1] == 0) found[1] = i + 1;
+        if (c == 0 && found[2] == 0) found[2] = i + 1;
+    }
+    difference[0] = a;
+    difference[1] = b;
+    difference[2] = c;
+}
 #else
 static const char *shardio_p_crc_hardware(void)
 {
@@ -3127,6 +3247,18 @@ static const char *shardio_p_crc_hardware(void)
 static uint32_t shardio_p_crc32c_hardware(uint32_t state, const uint8_t *data, size_t size)
 {
     return shardio_p_crc32c_tables(state, data, size);
+}
+
+static inline size_t shardio_p_crc_move_hardware(const shardio_p_crc_window *window, uint32_t *difference,
+                                                 const uint8_t *data, size_t steps)
+{
+    return shardio_p_crc_move_tables(window, difference, data, steps);
+}
+
+static inline void shardio_p_crc_move_three_hardware(const shardio_p_crc_window *window, uint32_t *difference,
+                                                     const uint8_t *data, size_t steps, size_t *found)
+{
+    shardio_p_crc_move_three_tables(window, difference, data, steps, found);
 }
 #endif
 
@@ -3141,6 +3273,74 @@ SHARDIO_API uint32_t shardio_crc32c(uint32_t crc, const void *data, size_t size)
     const uint8_t *bytes = (const uint8_t *)data;
     if (shardio_p_crc_hardware() != NULL) return ~shardio_p_crc32c_hardware(~crc, bytes, size);
     return ~shardio_p_crc32c_tables(~crc, bytes, size);
+}
+
+#define SHARDIO_P_CRC_RESIDUE 0x48674BC7u   /* the CRC32C of anything with its own CRC32C behind it */
+
+static inline void shardio_p_crc_window_begin(shardio_p_crc_window *window, size_t length)
+{
+    uint32_t power = shardio_p_crc_power(length);
+    uint32_t target = ~SHARDIO_P_CRC_RESIDUE ^ shardio_p_crc_multiply(~0u, power);   /* state with its CRC, from 0 */
+    uint32_t drift = shardio_p_crc_multiply(target, shardio_p_crc_power(1)) ^ target;
+    window->length = length;
+    window->share[0] = 0;
+    for (size_t byte = 1; byte < 256; byte++) {
+        size_t rest = byte & (byte - 1);   /* linear as well: a product for each bit is enough */
+        window->share[byte] = rest != 0 ? window->share[rest] ^ window->share[byte ^ rest]
+                                        : shardio_p_crc_multiply(shardio_p_crc_tables[0][byte], power);
+    }
+    for (size_t byte = 0; byte < 256; byte++) window->share[byte] ^= drift;
+}
+
+/* The difference of the window at `data`. */
+static inline uint32_t shardio_p_crc_window_difference(const shardio_p_crc_window *window, const uint8_t *data)
+{
+    return shardio_crc32c(0, data, window->length) ^ SHARDIO_P_CRC_RESIDUE;
+}
+
+/* Told where a window begins that ends with its CRC. Not SHARDIO_OK: stop. */
+typedef shardio_status (*shardio_p_crc_visitor)(void *context, size_t at);
+
+static inline shardio_status shardio_p_crc_search_one(const shardio_p_crc_window *window, uint32_t *difference,
+                                                      const uint8_t *data, size_t from, size_t to,
+                                                      shardio_p_crc_visitor visit, void *context)
+{
+    bool hardware = shardio_p_crc_hardware() != NULL;
+    shardio_status status = SHARDIO_OK;
+    while (from < to && status == SHARDIO_OK) {
+        from += hardware ? shardio_p_crc_move_hardware(window, difference, data + from, to - from)
+                         : shardio_p_crc_move_tables(window, difference, data + from, to - from);
+        if (*difference == 0) status = visit(context, from);
+    }
+    return status;
+}
+
+/* Visits, in order, the windows that end with their CRC and begin behind data[0], up to data[steps]. *difference is
+   that of the window at data[0], and afterwards of the one at data[steps]. */
+static inline shardio_status shardio_p_crc_window_search(const shardio_p_crc_window *window, uint32_t *difference,
+                                                         const uint8_t *data, size_t steps, shardio_p_crc_visitor visit,
+                                                         void *context)
+{
+    size_t third = steps / 3, found[3] = {0, 0, 0};
+    shardio_status status = SHARDIO_OK;
+    if (third < window->length / 4) third = 0;   /* to begin two windows costs more than they save */
+    uint32_t three[3] = {*difference, 0, 0};
+    if (third > 0) {
+        for (size_t i = 1; i < 3; i++) three[i] = shardio_p_crc_window_difference(window, data + i * third);
+        if (shardio_p_crc_hardware() != NULL) shardio_p_crc_move_three_hardware(window, three, data, third, found);
+        else shardio_p_crc_move_three_tables(window, three, data, third, found);
+        *difference = three[2];
+    }
+    for (size_t i = 0; i < 3 && status == SHARDIO_OK; i++) {   /* rarely anything: once more from the first one on */
+        uint32_t zero = 0;
+        size_t at = i * third + found[i];
+        if (found[i] == 0) continue;
+        status = visit(context, at);
+        if (status != SHARDIO_OK) break;
+        status = shardio_p_crc_search_one(window, &zero, data, at, (i + 1) * third, visit, context);
+    }
+    if (status != SHARDIO_OK) return status;
+    return shardio_p_crc_search_one(window, difference, data, 3 * third, steps, visit, context);
 }
 
 /* >>slot ------------------------------------------------------------------------------------------------------ */
@@ -3642,7 +3842,9 @@ SHARDIO_API void shardio_slot_abort(shardio_slot *slot)
     if (slot == NULL || !slot->open) return;
     if (slot->suspended && slot->continued && slot->file.functions->resume(slot->file.context, &code) == SHARDIO_OK)
         slot->suspended = false;
-    if (slot->continued && !slot->suspended && slot->device_end > slot->restore && slot->file.functions->resize != NULL)
+    /* a write that failed may have written all the same */
+    bool longer = slot->device_end > slot->restore || (slot->error.status != SHARDIO_OK && slot->restore > 0);
+    if (slot->continued && !slot->suspended && longer && slot->file.functions->resize != NULL)
         (void)slot->file.functions->resize(slot->file.context, slot->restore, &code);
     (void)shardio_p_file_close(&slot->file, SHARDIO_CLOSE_DISCARD, false, NULL);
     shardio_p_slot_end(slot);
@@ -3998,13 +4200,14 @@ SHARDIO_API shardio_status shardio_shard_update(shardio_shard_writer *writer, co
         shardio_status opened = shardio_p_shard_open_output(writer, path, SHARDIO_OPEN_UPDATE, options, false, &file);
         return opened == SHARDIO_OK ? shardio_p_shard_own(writer, file, NULL, layout, true, options) : opened;
     }
-    const shardio_allocator *allocator = options != NULL ? options->allocator : NULL;
-    shardio_shard_reader *old = shardio_p_open_old(writer, path, layout, allocator);
+    shardio_slot_options o = shardio_p_shard_slot_options(options);
+    o.in_place = false;   /* the old shard is read until the new one is there */
+    shardio_shard_reader *old = shardio_p_open_old(writer, path, layout, o.allocator);
     if (old == NULL) return writer->slot.error.status;
-    shardio_status status = shardio_p_shard_open_output(writer, path, SHARDIO_OPEN_CREATE, options, true, &file);
-    if (status == SHARDIO_OK) status = shardio_p_shard_own(writer, file, old, layout, true, options);
+    shardio_status status = shardio_p_shard_open_output(writer, path, SHARDIO_OPEN_CREATE, &o, true, &file);
+    if (status == SHARDIO_OK) status = shardio_p_shard_own(writer, file, old, layout, true, &o);
     if (status == SHARDIO_OK) writer->own_old = true;
-    else shardio_p_close_old(old, allocator);
+    else shardio_p_close_old(old, o.allocator);
     return status;
 }
 #endif
@@ -4091,11 +4294,10 @@ SHARDIO_API shardio_status shardio_shard_drop(shardio_shard_writer *writer, uint
 static shardio_status shardio_p_shard_write_head(shardio_shard_writer *writer)
 {
     shardio_slot *slot = &writer->slot;
-    bool durable = slot->durability != SHARDIO_DURABLE_NONE;
     shardio_status status = SHARDIO_OK;
     if (writer->exposed) {
         status = shardio_slot_append(slot, writer->index, writer->index_size);
-        if (status == SHARDIO_OK) status = shardio_p_slot_settle(slot, durable);
+        if (status == SHARDIO_OK) status = shardio_p_slot_settle(slot, slot->durability != SHARDIO_DURABLE_NONE);
         slot->restore = shardio_slot_size(slot);   /* should the head be torn, the copy must not be cut off */
     }
     if (status != SHARDIO_OK) return status;
@@ -4106,9 +4308,13 @@ static shardio_status shardio_p_shard_write_head(shardio_shard_writer *writer)
 /* Brings the index into the file unless it is there. */
 static shardio_status shardio_p_shard_write_index(shardio_shard_writer *writer)
 {
+    shardio_status status = SHARDIO_OK;
     if (writer->indexed) return SHARDIO_OK;
     shardio_index_seal(&writer->layout, writer->index);
-    shardio_status status = writer->layout.at_start ? shardio_p_shard_write_head(writer)
+    /* in a file that others may be reading, the chunks are on the disk before an index points to them */
+    if (writer->exposed && writer->slot.durability != SHARDIO_DURABLE_NONE) status = shardio_p_slot_settle(&writer->slot, true);
+    if (status == SHARDIO_OK)
+        status = writer->layout.at_start ? shardio_p_shard_write_head(writer)
                                                     : shardio_slot_append(&writer->slot, writer->index, writer->index_size);
     writer->indexed = status == SHARDIO_OK;
     return status;
@@ -4503,6 +4709,597 @@ SHARDIO_API shardio_status shardio_shard_verify(shardio_shard_reader *reader, sh
     if (summary->faults == 0) return SHARDIO_OK;
     return shardio_p_fail(error, SHARDIO_ERR_CORRUPT, "verify", reader->file.name, "its index contradicts itself");
 }
+
+/* -- recovering
+
+   Which index is the true one? A torn file holds the indexes that were written, each of which continues the one before,
+   and maybe others that were not: of shards that lie in it as chunks, of whatever a chunk imitates. A true index
+
+     is anchored   in this file: a chunk ends where it begins, since the chunk appended last is alive in practice; or
+                   it is the first thing in the file; or it lies right behind the one before and only drops chunks.
+                   The index of a shard that is a chunk at byte b > 0 counts from b, so that nothing that it points to
+                   ends less than b bytes before it;
+     follows       the one before: each entry is the same, is missing, or points to where that one ended or behind.
+
+   So the newest anchored one is taken if each anchored one before it is followed, or is all of the file's first chunk,
+   which then is a shard itself. One that is not anchored is data if an anchored one comes later. If none does it could
+   be the newest, or data behind the newest: ambiguous, as are two that contradict each other.
+
+   With the index at the start, what is valid at its place is certain. A copy behind the chunks is newer if it follows.
+   The head is rewritten right after its copy. So a copy that only drops chunks has to be the last thing in the file,
+   and if the head is zeros, which it is until it is written, any copy has. If the head is torn, the last thing may be a
+   copy that is not anchored otherwise, if it agrees with what is left of the head.
+
+   What cannot be told from the bytes: a chunk that begins with what an update would have written there; and, where the
+   first chunk is a shard with as many chunks, a file that was torn before its own first index. Only `check` sees those,
+   and not even that a shard without chunks, which is taken for the first checkpoint of an empty file. */
+
+/* What was found in a place that holds a matching checksum, read as an index. */
+typedef struct shardio_p_candidate {
+    const uint8_t *index;
+    uint64_t start, end;      /* bytes of the file */
+    uint64_t reach;           /* where its last chunk ends */
+    uint64_t last;            /* number of that chunk, */
+    bool any;                 /* if one is not empty */
+    bool witness;             /* there is such a chunk, or an empty one put where the index begins */
+    bool holds;               /* a chunk of it is the whole file up to the newest index known */
+    bool follows;             /* that index */
+} shardio_p_candidate;
+
+typedef struct shardio_p_recovery {
+    const shardio_file *file;
+    const shardio_index_layout *layout;
+    shardio_chunk_check check;
+    void *context;
+    shardio_recovery *found;
+    shardio_error *error;
+    shardio_file_facts facts;
+    shardio_file watched;           /* the file as `check` reads it, */
+    shardio_error watched_error;    /* and what went wrong */
+    shardio_p_crc_window window;
+    const shardio_allocator *allocator;
+    void *memory;
+    size_t memory_size, alignment;
+    uint8_t *buffer, *index, *head; /* a piece of the file; the newest index known; what is at the start */
+    size_t capacity;
+    shardio_p_extent *extents;
+    uint64_t base;                  /* where chunks begin */
+    uint64_t at;                    /* of buffer[0] in the file */
+    uint64_t data_end;              /* index at the start: nothing but zeros from here on */
+    uint64_t effort, most_effort;   /* bytes of indexes and chunks looked at besides the pass */
+    bool known;                     /* an index is: */
+    uint64_t start;                 /* of its newest copy, */
+    uint64_t end;                   /* where chunks begin that it does not know yet */
+    uint64_t seam;                  /* where the next one may lie if it only drops chunks */
+    bool head_valid, head_torn, head_blank;
+    bool in_head;                   /* the index known is what the head says */
+    uint64_t head_reach;
+    bool conflict;                  /* anchored ones that contradict each other */
+    uint64_t doubt;                 /* one that is not anchored, behind the newest that is; or SHARDIO_NO_OFFSET */
+} shardio_p_recovery;
+
+static shardio_status shardio_p_recovery_fail(const shardio_p_recovery *r, shardio_status status, const char *reason)
+{
+    return shardio_p_fail(r->error, status, "recover", r->file->name, reason);
+}
+
+/* That a check of the caller's cannot read is no reason to pass over an index. */
+static shardio_status shardio_p_watch(shardio_p_recovery *r, shardio_status status, const char *operation,
+                                      uint64_t offset, int code)
+{
+    if (status != SHARDIO_OK && r->watched_error.status == SHARDIO_OK)
+        shardio_p_fail_at(&r->watched_error, status, operation, r->file->name, offset, code, NULL);
+    return status;
+}
+
+static shardio_status shardio_p_watched_read(void *file, uint64_t offset, void *data, size_t size, size_t *done,
+                                             int *code)
+{
+    shardio_p_recovery *r = (shardio_p_recovery *)file;
+    shardio_status status = r->file->functions->read(r->file->context, offset, data, size, done, code);
+    return shardio_p_watch(r, status, "read", offset, *code);
+}
+
+static shardio_status shardio_p_watched_facts(void *file, shardio_file_facts *facts, int *code)
+{
+    shardio_p_recovery *r = (shardio_p_recovery *)file;
+    shardio_status status = r->file->functions->facts(r->file->context, facts, code);
+    return shardio_p_watch(r, status, "look at", SHARDIO_NO_OFFSET, *code);
+}
+
+static shardio_file shardio_p_watched_file(shardio_p_recovery *r)
+{
+    static const shardio_file_functions functions = {
+        shardio_p_watched_read, NULL, NULL, shardio_p_watched_facts, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL
+    };
+    shardio_file file = {&functions, r, r->file->name};
+    return file;
+}
+
+/* Memory in one piece, and none that the file does not justify. */
+static shardio_status shardio_p_recovery_allocate(shardio_p_recovery *r)
+{
+    size_t index = shardio_index_size(r->layout);
+    uint64_t block = 1;   /* a device that knows nothing but whole blocks gets its head in them */
+    if (r->file->functions->set_direct == NULL && r->facts.length_alignment > 1) block = r->facts.length_alignment;
+    if (index > SIZE_MAX / 8) return shardio_p_recovery_fail(r, SHARDIO_ERR_MEMORY, "no memory for the index");
+    uint64_t piece = shardio_p_max(SHARDIO_P_DEFAULT_BUFFER, (uint64_t)index / 2 * 3);
+    uint64_t capacity = shardio_p_max(shardio_p_min(r->facts.size, index + piece), shardio_p_ceil(index, block));
+    capacity = shardio_p_ceil(capacity, 16);
+    uint64_t kept = shardio_p_ceil(index, 16), extents = r->layout->chunks * sizeof(shardio_p_extent);
+    uint64_t size = capacity + extents + (r->layout->at_start ? 2 : 1) * kept;
+    r->alignment = (size_t)shardio_p_max(16, block > 1 ? r->facts.memory_alignment : 1);
+    if (size <= SIZE_MAX / 2) r->memory = shardio_p_allocate(r->allocator, (size_t)size, r->alignment);
+    if (r->memory == NULL) return shardio_p_recovery_fail(r, SHARDIO_ERR_MEMORY, "no memory for the index");
+    r->memory_size = (size_t)size;
+    r->capacity = (size_t)capacity;
+    r->buffer = (uint8_t *)r->memory;
+    r->extents = (shardio_p_extent *)(void *)(r->buffer + r->capacity);
+    r->index = r->buffer + r->capacity + (size_t)extents;
+    r->head = r->index + (size_t)kept;
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_recovery_begin(shardio_p_recovery *r)
+{
+    r->doubt = SHARDIO_NO_OFFSET;
+    if (r->file == NULL || r->file->functions == NULL || !shardio_p_layout_fits(r->layout))
+        return shardio_p_fail(r->error, SHARDIO_ERR_ARGUMENT, "recover", r->file != NULL ? r->file->name : NULL,
+                              "a file is needed, and a number of chunks");
+    if (r->layout->no_checksum)
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_UNSUPPORTED, "an index without checksum looks like any data");
+    shardio_status status = shardio_p_file_facts(r->file, &r->facts, r->error);
+    if (status != SHARDIO_OK) return status;
+    size_t index = shardio_index_size(r->layout);
+    r->found->file_bytes = r->facts.size;
+    if (r->facts.size < index)
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_NOT_FOUND, "the file is shorter than its index");
+    r->base = r->layout->at_start ? index : 0;
+    if (!shardio_p_multiply(r->facts.size, 8, &r->most_effort)) r->most_effort = UINT64_MAX;
+    shardio_p_no_error(&r->watched_error);
+    r->watched = shardio_p_watched_file(r);
+    shardio_p_crc_window_begin(&r->window, index);
+    return shardio_p_recovery_allocate(r);
+}
+
+static shardio_p_candidate shardio_p_candidate_at(const shardio_p_recovery *r, const uint8_t *index, uint64_t start)
+{
+    shardio_p_candidate c;
+    memset(&c, 0, sizeof c);
+    c.index = index;
+    c.start = start;
+    c.end = start + r->window.length;
+    c.reach = r->base;
+    return c;
+}
+
+/* Sorted extents, none empty: whether they lie apart, or are the same. */
+static bool shardio_p_extents_are_apart(const shardio_p_extent *extents, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        const shardio_p_extent *a = &extents[i - 1], *b = &extents[i];
+        if (b->offset - a->offset < a->length && (b->offset != a->offset || b->length != a->length)) return false;
+    }
+    return true;
+}
+
+/* Whether all entries can be entries: between the places where chunks begin and `limit`, none across another. */
+static bool shardio_p_candidate_fits(shardio_p_recovery *r, shardio_p_candidate *c, uint64_t limit)
+{
+    size_t held = 0;
+    for (uint64_t chunk = 0; chunk < r->layout->chunks; chunk++) {
+        shardio_p_extent *e = &r->extents[held];
+        uint64_t end;
+        e->chunk = chunk;
+        r->effort += SHARDIO_P_ENTRY;
+        shardio_index_get(r->layout, c->index, chunk, &e->offset, &e->length);
+        if (e->offset == SHARDIO_MISSING && e->length == SHARDIO_MISSING) continue;
+        if (!shardio_p_add(e->offset, e->length, &end) || end > limit) return false;
+        if (e->offset == c->start) c->witness = true;
+        if (e->length == 0) continue;
+        if (e->offset < r->base) return false;
+        if (r->known && e->offset == r->base && end == r->seam) c->holds = true;
+        held++;
+    }
+    shardio_p_sort(r->extents, held);
+    if (!shardio_p_extents_are_apart(r->extents, held)) return false;
+    if (held == 0) return true;
+    c->any = c->witness = true;
+    c->last = r->extents[held - 1].chunk;
+    c->reach = r->extents[held - 1].offset + r->extents[held - 1].length;
+    return true;
+}
+
+static bool shardio_p_is_entry(const shardio_index_layout *layout, const uint8_t *index, uint64_t chunk,
+                               uint64_t offset, uint64_t length)
+{
+    uint64_t o, l;
+    shardio_index_get(layout, index, chunk, &o, &l);
+    return o == offset && l == length;
+}
+
+/* Whether each entry is that of the index `before`, or missing, or points to `end`, where that one ended, or behind. */
+static bool shardio_p_index_follows(const shardio_index_layout *layout, const uint8_t *index, const uint8_t *before,
+                                    uint64_t end)
+{
+    for (uint64_t chunk = 0; chunk < layout->chunks; chunk++) {
+        uint64_t offset, length;
+        shardio_index_get(layout, index, chunk, &offset, &length);
+        if (offset < end && !shardio_p_is_entry(layout, before, chunk, offset, length)) return false;
+    }
+    return true;
+}
+
+/* Whether both have a chunk in the same place. */
+static bool shardio_p_indexes_share(const shardio_index_layout *layout, const uint8_t *a, const uint8_t *b)
+{
+    for (uint64_t chunk = 0; chunk < layout->chunks; chunk++) {
+        uint64_t offset, length;
+        shardio_index_get(layout, a, chunk, &offset, &length);
+        if (length == 0 || length == SHARDIO_MISSING) continue;
+        if (shardio_p_is_entry(layout, b, chunk, offset, length)) return true;
+    }
+    return false;
+}
+
+static bool shardio_p_touches(const shardio_p_candidate *c)
+{
+    return c->any && c->reach == c->start;
+}
+
+static bool shardio_p_is_anchored(const shardio_p_recovery *r, const shardio_p_candidate *c)
+{
+    bool last = c->end >= r->data_end;
+    if (r->head_blank && !last) return false;
+    if (shardio_p_touches(c) || c->start == r->base) return true;
+    if (!last) return false;
+    if (c->follows && c->witness && c->start == r->seam) return true;
+    return r->head_torn && shardio_p_indexes_share(r->layout, c->index, r->head);
+}
+
+/* *fine: the caller's check, if there is one, takes this chunk, or it is missing. */
+static shardio_status shardio_p_ask(shardio_p_recovery *r, const uint8_t *index, uint64_t chunk, bool *fine)
+{
+    uint64_t offset, length;
+    shardio_index_get(r->layout, index, chunk, &offset, &length);
+    *fine = true;
+    if (r->check == NULL || length == SHARDIO_MISSING) return SHARDIO_OK;
+    r->effort += length;
+    *fine = r->check(r->context, &r->watched, chunk, offset, length);
+    if (r->watched_error.status == SHARDIO_OK) return SHARDIO_OK;
+    if (r->error != NULL) *r->error = r->watched_error;
+    return r->watched_error.status;
+}
+
+static shardio_status shardio_p_ask_about_last(shardio_p_recovery *r, const shardio_p_candidate *c, bool *fine)
+{
+    *fine = true;
+    return c->any ? shardio_p_ask(r, c->index, c->last, fine) : SHARDIO_OK;
+}
+
+/* The same of all chunks, but for those that the index known has, which passed with it. */
+static shardio_status shardio_p_ask_about_all(shardio_p_recovery *r, const shardio_p_candidate *c, bool *fine)
+{
+    shardio_status status = SHARDIO_OK;
+    *fine = true;
+    for (uint64_t chunk = 0; r->check != NULL && chunk < r->layout->chunks && *fine && status == SHARDIO_OK; chunk++) {
+        uint64_t offset, length;
+        shardio_index_get(r->layout, c->index, chunk, &offset, &length);
+        if (!r->known || !shardio_p_is_entry(r->layout, r->index, chunk, offset, length))
+            status = shardio_p_ask(r, c->index, chunk, fine);
+    }
+    return status;
+}
+
+static void shardio_p_move_index(shardio_p_recovery *r, uint64_t start, uint64_t seam)
+{
+    r->start = start;
+    r->seam = seam;
+    r->doubt = SHARDIO_NO_OFFSET;
+}
+
+/* From here on this is the newest index known. */
+static void shardio_p_take_index(shardio_p_recovery *r, const uint8_t *index, uint64_t start, uint64_t end)
+{
+    memcpy(r->index, index, r->window.length);
+    r->known = true;
+    r->in_head = false;
+    r->end = end;
+    shardio_p_move_index(r, start, end);
+}
+
+/* The copy of the head was found: whatever came before it is older than the head. */
+static void shardio_p_back_to_head(shardio_p_recovery *r, uint64_t seam)
+{
+    shardio_p_take_index(r, r->head, 0, r->head_reach);
+    shardio_p_move_index(r, 0, seam);
+    r->in_head = true;
+    r->conflict = false;
+}
+
+/* Judges the place at `start`, whose checksum matches. */
+static shardio_status shardio_p_consider(shardio_p_recovery *r, const uint8_t *index, uint64_t start)
+{
+    bool fine;
+    shardio_p_candidate c = shardio_p_candidate_at(r, index, start);
+    bool fits = shardio_p_candidate_fits(r, &c, start);
+    if (r->effort > r->most_effort) {   /* an honest file needs no more than a few times its size */
+        r->found->ambiguous = true;
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_LIMIT, "too many places look like an index");
+    }
+    if (!fits) return SHARDIO_OK;
+    r->found->candidates++;
+    r->effort += 2 * (uint64_t)r->window.length;
+    if (r->head_valid && memcmp(index, r->head, r->window.length) == 0) {
+        shardio_p_back_to_head(r, c.end);
+        return SHARDIO_OK;
+    }
+    c.follows = r->known && start >= r->end && shardio_p_index_follows(r->layout, index, r->index, r->end);
+    if (r->in_head && !c.follows) return SHARDIO_OK;   /* contradicts what is certain */
+    bool anchored = shardio_p_is_anchored(r, &c);
+    if (r->known && memcmp(index, r->index, r->window.length) == 0) {   /* says the same, true or not */
+        if (anchored) shardio_p_move_index(r, start, c.end);
+        return SHARDIO_OK;
+    }
+    shardio_status status = shardio_p_ask_about_all(r, &c, &fine);
+    if (status != SHARDIO_OK || !fine) return status;
+    if (!anchored) {
+        r->doubt = start;
+        return SHARDIO_OK;
+    }
+    if (r->known && !c.follows && !c.holds) r->conflict = true;
+    shardio_p_take_index(r, index, start, c.end);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_consider_in_buffer(void *context, size_t at)
+{
+    shardio_p_recovery *r = (shardio_p_recovery *)context;
+    return shardio_p_consider(r, r->buffer + at, r->at + at);
+}
+
+/* The pass: looks at every place from r->at on. */
+static shardio_status shardio_p_scan(shardio_p_recovery *r)
+{
+    size_t index = r->window.length, held = 0;
+    uint64_t size = r->facts.size;
+    uint32_t difference = 0;
+    if (size - r->at < index) return SHARDIO_OK;
+    for (;;) {
+        size_t piece = (size_t)shardio_p_min(r->capacity - held, size - r->at - held);
+        shardio_status status = shardio_file_read(r->file, r->at + held, r->buffer + held, piece, r->error);
+        if (status != SHARDIO_OK) return status;
+        if (held == 0) difference = shardio_p_crc_window_difference(&r->window, r->buffer);
+        if (held == 0 && difference == 0) status = shardio_p_consider_in_buffer(r, 0);
+        held += piece;
+        size_t steps = held - index;
+        if (status == SHARDIO_OK)
+            status = shardio_p_crc_window_search(&r->window, &difference, r->buffer, steps,
+                                                 shardio_p_consider_in_buffer, r);
+        r->at += steps;
+        if (status != SHARDIO_OK || size - r->at == index) return status;
+        memmove(r->buffer, r->buffer + steps, index);
+        held = index;
+    }
+}
+
+static void shardio_p_is_intact(shardio_p_recovery *r, uint64_t index_offset)
+{
+    r->found->intact = true;
+    r->found->end = r->facts.size;
+    r->found->index_offset = index_offset;
+}
+
+/* An index whose checksum is right where the layout wants it is not given up for another: what is wrong with it came
+   later, and others lack what only it points to. Of its chunks only the last one is asked about. */
+static shardio_status shardio_p_judge_place(shardio_p_recovery *r, const shardio_p_candidate *c, bool fits)
+{
+    bool fine = fits;
+    shardio_status status = fits ? shardio_p_ask_about_last(r, c, &fine) : SHARDIO_OK;
+    r->found->candidates = 1;
+    if (status != SHARDIO_OK || fine) return status;
+    r->found->ambiguous = true;
+    r->found->index_offset = c->start;
+    r->found->end = r->facts.size;
+    return shardio_p_recovery_fail(r, SHARDIO_ERR_CORRUPT,
+                                   fits ? "its index is complete, but the last of its chunks is not"
+                                        : "its index is complete, but not what it points to");
+}
+
+/* A file that ends with an index that is anchored is intact. */
+static shardio_status shardio_p_look_at_end(shardio_p_recovery *r)
+{
+    shardio_p_candidate c = shardio_p_candidate_at(r, r->index, r->facts.size - r->window.length);
+    shardio_status status = shardio_file_read(r->file, c.start, r->index, r->window.length, r->error);
+    if (status != SHARDIO_OK || shardio_index_check(r->layout, r->index) != SHARDIO_OK) return status;
+    bool fits = shardio_p_candidate_fits(r, &c, c.start);
+    if (fits && !shardio_p_touches(&c) && c.start != r->base) return SHARDIO_OK;
+    status = shardio_p_judge_place(r, &c, fits);
+    if (status == SHARDIO_OK) shardio_p_is_intact(r, c.start);
+    return status;
+}
+
+/* Where the zeros at the end of the file begin, from `least` on. */
+static shardio_status shardio_p_find_data_end(shardio_p_recovery *r, uint64_t least)
+{
+    uint64_t end = r->facts.size;
+    while (end > least) {
+        size_t piece = (size_t)shardio_p_min(shardio_p_min(r->capacity, SHARDIO_P_MAX_BLOCK), end - least);
+        shardio_status status = shardio_file_read(r->file, end - piece, r->buffer, piece, r->error);
+        if (status != SHARDIO_OK) return status;
+        while (piece > 0 && r->buffer[piece - 1] == 0) piece--, end--;
+        if (piece > 0) break;
+    }
+    r->data_end = end;
+    return SHARDIO_OK;
+}
+
+/* What is valid at the start is certain: only what lies behind its chunks can be newer. */
+static shardio_status shardio_p_look_at_head(shardio_p_recovery *r)
+{
+    size_t zeros = 0, size = r->window.length;
+    shardio_p_candidate c = shardio_p_candidate_at(r, r->head, 0);
+    shardio_status status = shardio_file_read(r->file, 0, r->head, size, r->error);
+    if (status != SHARDIO_OK) return status;
+    r->head_valid = shardio_index_check(r->layout, r->head) == SHARDIO_OK;
+    if (r->head_valid) status = shardio_p_judge_place(r, &c, shardio_p_candidate_fits(r, &c, r->facts.size));
+    if (status != SHARDIO_OK) return status;
+    while (zeros < size && r->head[zeros] == 0) zeros++;
+    r->head_blank = zeros == size;
+    r->head_torn = !r->head_valid && !r->head_blank;
+    r->head_reach = r->at = c.reach;
+    if (r->head_valid) shardio_p_back_to_head(r, c.reach);
+    status = shardio_p_find_data_end(r, r->at);
+    if (status == SHARDIO_OK && r->head_valid && r->data_end == r->at) shardio_p_is_intact(r, 0);
+    return status;
+}
+
+/* What the pass has found, in words and numbers. */
+static shardio_status shardio_p_conclude(shardio_p_recovery *r)
+{
+    shardio_recovery *found = r->found;
+    bool doubt = r->doubt != SHARDIO_NO_OFFSET;
+    if (!doubt && !r->known) return shardio_p_recovery_fail(r, SHARDIO_ERR_NOT_FOUND, "it holds no complete index");
+    found->index_offset = doubt ? r->doubt : r->start;
+    found->end = r->layout->at_start ? r->facts.size : found->index_offset + r->window.length;
+    found->ambiguous = doubt || r->conflict;
+    if (found->ambiguous)
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_CORRUPT,
+                                       doubt ? "its newest index could be part of a chunk as well"
+                                             : "two that could be its index contradict each other");
+    if (r->layout->at_start ? r->in_head : found->end == r->facts.size) shardio_p_is_intact(r, r->start);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_recovery_sync(shardio_p_recovery *r)
+{
+    int code = 0;
+    if (r->file->functions->sync == NULL) return SHARDIO_OK;
+    shardio_status status = r->file->functions->sync(r->file->context, &code);
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_fail_at(r->error, status, "sync", r->file->name, SHARDIO_NO_OFFSET, code, NULL);
+}
+
+static shardio_status shardio_p_cut_behind_index(shardio_p_recovery *r)
+{
+    int code = 0;
+    uint64_t end = r->found->end;
+    if (r->file->functions->resize == NULL)
+        return shardio_p_recovery_fail(r, SHARDIO_ERR_UNSUPPORTED, "this file cannot be cut");
+    shardio_status status = r->file->functions->resize(r->file->context, end, &code);
+    if (status != SHARDIO_OK) return shardio_p_fail_at(r->error, status, "truncate", r->file->name, end, code, NULL);
+    r->found->changed = true;
+    return shardio_p_recovery_sync(r);
+}
+
+/* Writes the head in place; in whole blocks, with what else is in them, where the device knows nothing else. */
+static shardio_status shardio_p_restore_head(shardio_p_recovery *r)
+{
+    size_t size = r->window.length, written = 0;
+    if (r->file->functions->set_direct == NULL && r->facts.length_alignment > 1)
+        size = (size_t)shardio_p_ceil(size, r->facts.length_alignment);
+    size_t there = (size_t)shardio_p_min(size, r->facts.size);
+    memset(r->buffer, 0, size);
+    shardio_status status = shardio_file_read(r->file, 0, r->buffer, there, r->error);
+    if (status != SHARDIO_OK) return status;
+    memcpy(r->buffer, r->index, r->window.length);
+    while (written < size) {
+        size_t ask = (size_t)shardio_p_min(size - written, SHARDIO_P_LARGEST_TRANSFER), done = 0;
+        int code = 0;
+        status = r->file->functions->write(r->file->context, written, r->buffer + written, ask, &done, &code);
+        if (status == SHARDIO_OK && (done == 0 || done > ask)) status = SHARDIO_ERR_IO;
+        if (status != SHARDIO_OK)
+            return shardio_p_fail_at(r->error, status, "write", r->file->name, written, code, NULL);
+        r->found->changed = true;
+        written += done;
+    }
+    return shardio_p_recovery_sync(r);
+}
+
+SHARDIO_API shardio_status shardio_shard_recover_file(const shardio_file *file, const shardio_index_layout *layout,
+                                                      bool apply, shardio_chunk_check check, void *context,
+                                                      const shardio_allocator *allocator, shardio_recovery *found,
+                                                      shardio_error *error)
+{
+    shardio_recovery own;
+    shardio_p_recovery r;
+    memset(&r, 0, sizeof r);
+    r.file = file;
+    r.layout = layout;
+    r.check = check;
+    r.context = context;
+    r.allocator = allocator;
+    r.found = found != NULL ? found : &own;
+    r.error = error;
+    shardio_p_no_error(error);
+    memset(r.found, 0, sizeof *r.found);
+    shardio_status status = shardio_p_recovery_begin(&r);
+    if (status == SHARDIO_OK) status = layout->at_start ? shardio_p_look_at_head(&r) : shardio_p_look_at_end(&r);
+    if (status == SHARDIO_OK && !r.found->intact) {
+        status = shardio_p_scan(&r);
+        if (status == SHARDIO_OK) status = shardio_p_conclude(&r);
+    }
+    if (status == SHARDIO_OK && apply && !r.found->intact)
+        status = layout->at_start ? shardio_p_restore_head(&r) : shardio_p_cut_behind_index(&r);
+    shardio_p_release(allocator, r.memory, r.memory_size, r.alignment);
+    return status;
+}
+
+#if !SHARDIO_NO_OS
+SHARDIO_API shardio_status shardio_shard_recover(const char *path, const shardio_index_layout *layout, bool apply,
+                                                 const shardio_allocator *allocator, shardio_recovery *found,
+                                                 shardio_error *error)
+{
+    shardio_open_options how = {NULL, false, false, false};
+    shardio_file file;
+    how.allocator = allocator;
+    if (found != NULL) memset(found, 0, sizeof *found);
+    shardio_open_mode mode = apply ? SHARDIO_OPEN_UPDATE : SHARDIO_OPEN_READ;
+    shardio_status status = shardio_file_open(&file, path, mode, &how, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_shard_recover_file(&file, layout, apply, NULL, NULL, allocator, found, error);
+    shardio_status closed = shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, status == SHARDIO_OK ? error : NULL);
+    return status != SHARDIO_OK ? status : closed;
+}
+
+/* -- compacting */
+
+/* Bytes that a rewrite of the file saves. Chunks that share bytes are written once each, so it may be none. */
+static shardio_status shardio_p_saved_by_rewrite(const char *path, const shardio_index_layout *layout,
+                                                 const shardio_allocator *allocator, uint64_t *saved,
+                                                 shardio_error *error)
+{
+    shardio_shard_reader reader;
+    shardio_status status = shardio_shard_open(&reader, path, layout, allocator, error);
+    if (status != SHARDIO_OK) return status;
+    uint64_t size = reader.facts.size, needed = reader.index_size;
+    for (uint64_t chunk = 0; chunk < layout->chunks && status == SHARDIO_OK; chunk++) {
+        uint64_t offset, length;
+        status = shardio_shard_locate(&reader, chunk, &offset, &length, error);
+        if (status == SHARDIO_OK && length != SHARDIO_MISSING) needed += shardio_p_min(length, size - needed);
+    }
+    shardio_shard_close(&reader);
+    *saved = size - needed;
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_shard_compact(const char *path, const shardio_index_layout *layout,
+                                                 const shardio_slot_options *options, uint64_t *saved,
+                                                 shardio_error *error)
+{
+    shardio_shard_writer writer;
+    shardio_slot_options o = shardio_p_shard_slot_options(options);
+    uint64_t less = 0;
+    if (saved != NULL) *saved = 0;
+    shardio_status status = shardio_p_saved_by_rewrite(path, layout, o.allocator, &less, error);
+    if (status != SHARDIO_OK || less == 0) return status;
+    (void)shardio_shard_update(&writer, path, layout, SHARDIO_UPDATE_REWRITE, &o);
+    status = shardio_shard_finish(&writer, error);
+    if (status == SHARDIO_OK && saved != NULL) *saved = less;
+    return status;
+}
+#endif
 
 SHARDIO_API void shardio_shard_close(shardio_shard_reader *reader)
 {
@@ -9023,6 +9820,7 @@ static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio
     if (o->memory != 0) draft->read_memory = o->memory;
     draft->unbuffered = o->unbuffered;
     shardio_p_plan_names(&draft->plan, &draft->meta, length, 0, text_size);
+    draft->plan.key = length + 32 + (size_t)SHARDIO_MAX_DIMS * 21;   /* whatever shape it is given */
     size_t size = shardio_p_carve_reader(&draft->plan, length, draft->max_open, NULL, NULL);
     uint8_t *memory = (uint8_t *)shardio_p_allocate(draft->allocator, size, 64);
     if (memory == NULL) return NULL;
@@ -9399,10 +10197,10 @@ static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *
     }
     if (kept == NULL) {
         const char *key = shardio_p_chunk_key(array, position);
+        kept = shardio_p_place_to_keep(array);   /* before the file is opened: they are never too many */
         shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
         if (status == SHARDIO_ERR_NOT_FOUND) return status;
         if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
-        kept = shardio_p_place_to_keep(array);
         status = shardio_shard_open_file(&kept->reader, file, &array->meta.index, array->allocator, error);
         if (status != SHARDIO_OK) return status;
         if (array->unbuffered) shardio_shard_read_unbuffered(&kept->reader);
@@ -10157,21 +10955,40 @@ static shardio_status shardio_p_change_chunk(shardio_p_change *c, const uint64_t
     return SHARDIO_OK;
 }
 
+/* What a change does to a chunk of the shard, of those that it looks at. */
+typedef enum shardio_p_deed { SHARDIO_P_LEAVE, SHARDIO_P_DROP, SHARDIO_P_PUT } shardio_p_deed;
+
+static shardio_p_deed shardio_p_deed_at(const shardio_p_change *c, const uint64_t *at)
+{
+    const shardio_p_meta *m = &c->array->meta;
+    bool edge = false;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        uint64_t origin = c->origin[i] + at[i] * m->chunk[i];
+        if (origin >= m->shape[i]) return SHARDIO_P_DROP;
+        edge = edge || m->shape[i] - origin < m->chunk[i];
+    }
+    return !c->trim || (edge && !c->keep_edge) ? SHARDIO_P_PUT : SHARDIO_P_LEAVE;
+}
+
 /* Whether appending the chunks of this box would leave too much of the file dead. */
 static bool shardio_p_too_dead(const shardio_p_change *c, const uint64_t *first, const uint64_t *number)
 {
     const shardio_array *array = c->array;
     const shardio_p_meta *m = &array->meta;
-    uint64_t at[SHARDIO_MAX_DIMS], offset, length, replaced = 0;
+    uint64_t at[SHARDIO_MAX_DIMS], offset, length, replaced = 0, added = 0;
+    size_t largest, usual = shardio_p_chain_bound(&m->levels[1].chain, m->chunk_bytes, &largest);   /* of a chunk that is new */
     const uint64_t size = c->old->facts.size, live = shardio_p_live_bytes(&m->index, c->old->index), index = c->old->index_size;
     if (array->dead_percent >= 100) return false;
     memcpy(at, first, sizeof at);
     do {
+        shardio_p_deed deed = shardio_p_deed_at(c, at);
+        if (deed == SHARDIO_P_LEAVE) continue;
         shardio_index_get(&m->index, c->old->index, shardio_p_number_in_shard(m, 0, at), &offset, &length);
         if (length != SHARDIO_MISSING) replaced += shardio_p_min(length, size);
+        if (deed == SHARDIO_P_PUT && !(c->trim && length == SHARDIO_MISSING)) added += length != SHARDIO_MISSING ? shardio_p_min(length, size) : usual;
     } while (shardio_p_next_in_order(at, first, number, m->levels[0].order, m->ndim));
-    uint64_t dead = (size > live ? size - live : 0) + replaced, after = size + replaced + index;
-    return dead / shardio_p_max(1, after / 100) > array->dead_percent;
+    uint64_t dead = (size > live ? size - live : 0) + replaced, after = size + added + index;
+    return dead > after / 100 * array->dead_percent + after % 100 * array->dead_percent / 100;
 }
 
 /* Begins to write the shard at `position`: behind its end, anew, or a new one. */
@@ -10214,20 +11031,18 @@ static shardio_status shardio_p_change_in_shard(shardio_p_change *c, const uint6
     shardio_array *array = c->array;
     const shardio_p_meta *m = &array->meta;
     uint64_t origin[SHARDIO_MAX_DIMS], index[SHARDIO_MAX_DIMS], number = shardio_p_number_in_shard(m, 0, at);
-    bool outside = false, drop = false;
     const uint8_t *data;
     size_t size;
     shardio_status status = SHARDIO_OK;
+    shardio_p_deed deed = shardio_p_deed_at(c, at);
+    if (deed == SHARDIO_P_LEAVE || (c->trim && !shardio_p_old_has(c, number))) return SHARDIO_OK;
     for (uint32_t i = 0; i < m->ndim; i++) {
         origin[i] = c->origin[i] + at[i] * m->chunk[i];
         index[i] = origin[i] / m->chunk[i];
-        outside = outside || origin[i] >= m->shape[i];
     }
-    if (c->trim && !shardio_p_old_has(c, number)) return SHARDIO_OK;
-    if (c->trim && !outside && (c->keep_edge || !shardio_p_reaches_out(m, origin))) return SHARDIO_OK;
-    if (!outside) status = shardio_p_change_chunk(c, position, origin);
+    if (deed == SHARDIO_P_PUT) status = shardio_p_change_chunk(c, position, origin);
     if (status != SHARDIO_OK) return status;
-    drop = outside || shardio_p_leave_out(array, array->whole.memory);
+    bool drop = deed == SHARDIO_P_DROP || shardio_p_leave_out(array, array->whole.memory);
     if (drop && !shardio_p_old_has(c, number)) return SHARDIO_OK;
     if (!c->begun) status = shardio_p_begin_shard_change(c, position, rewrite);
     if (status != SHARDIO_OK) return status;
@@ -10284,7 +11099,8 @@ static shardio_status shardio_p_change_box(shardio_p_change *c, const uint64_t *
     const shardio_p_meta *m = &c->array->meta;
     uint64_t at[SHARDIO_MAX_DIMS];
     shardio_status status;
-    bool rewrite = c->old != NULL && (c->array->rewrite || shardio_p_too_dead(c, first, number));
+    /* an index without a checksum cannot be told from anything else, so that a torn file would be misread */
+    bool rewrite = c->old != NULL && (c->array->rewrite || m->index.no_checksum || shardio_p_too_dead(c, first, number));
     memcpy(at, first, sizeof at);
     do status = shardio_p_change_in_shard(c, position, at, rewrite);
     while (status == SHARDIO_OK && shardio_p_next_in_order(at, first, number, m->levels[0].order, m->ndim));
@@ -10403,6 +11219,14 @@ static shardio_status shardio_p_collect(shardio_array *array, shardio_p_collecti
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_fail(array, status, "list", array->prefix, code, NULL);
 }
 
+/* Whether a place that was found lies in the grid: only there has a shard a number. */
+static bool shardio_p_is_in_grid(const shardio_p_meta *m, const uint64_t *position)
+{
+    for (uint32_t i = 0; i < m->ndim; i++)
+        if (position[i] >= m->shard_grid[i]) return false;
+    return true;
+}
+
 static const uint64_t *shardio_p_found_position(const shardio_array *array, size_t i)
 {
     return (const uint64_t *)(const void *)(array->found.memory + i * sizeof(uint64_t) * SHARDIO_MAX_DIMS);
@@ -10415,28 +11239,21 @@ static shardio_status shardio_p_trim_part(shardio_p_change *c, const uint64_t *p
 {
     const shardio_p_meta *m = &c->array->meta;
     bool straddles = false;
-    for (uint32_t i = 0; i < m->ndim; i++) {
-        if (position[i] >= m->shard_grid[i]) {
-            shardio_p_kept *kept = shardio_p_find_kept(c->array, shardio_p_shard_number(m, position));
-            if (kept != NULL) shardio_p_throw_out(c->array, kept);
-            return shardio_p_remove_chunk_key(c->array, position);
-        }
-        straddles = straddles || m->shape[i] - position[i] * m->shard[i] < m->shard[i];
-    }
+    if (!shardio_p_is_in_grid(m, position)) return shardio_p_remove_chunk_key(c->array, position);
+    for (uint32_t i = 0; i < m->ndim; i++) straddles = straddles || m->shape[i] - position[i] * m->shard[i] < m->shard[i];
     if (!straddles || (c->keep_edge && !m->sharded)) return SHARDIO_OK;
     return shardio_p_change_part(c, position);
 }
 
-static shardio_status shardio_p_trim(shardio_array *array, bool keep_edge)
+static shardio_status shardio_p_trim(shardio_array *array, const shardio_p_collection *found, bool keep_edge)
 {
     shardio_p_change c;
-    shardio_p_collection found;
+    shardio_status status = SHARDIO_OK;
     memset(&c, 0, sizeof c);
     c.array = array;
     c.trim = true;
     c.keep_edge = keep_edge;
-    shardio_status status = shardio_p_collect(array, &found);
-    for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++) status = shardio_p_trim_part(&c, shardio_p_found_position(array, i));
+    for (size_t i = 0; i < found->count && status == SHARDIO_OK; i++) status = shardio_p_trim_part(&c, shardio_p_found_position(array, i));
     return status;
 }
 
@@ -10461,8 +11278,10 @@ static shardio_status shardio_p_rewrite_shape(shardio_array *array, const uint64
     status = shardio_json_parse(text, size - 1, &root, &array->error);
     if (status != SHARDIO_OK) shardio_p_set_subject(&array->error, key);
     else status = shardio_p_read_node(root, "array", key, &array->error);
-    if (status == SHARDIO_OK && (shardio_p_read_extents_json(shardio_json_member(root, "shape"), now, &ndim) != NULL ||
-                                 ndim != array->meta.ndim || memcmp(now, before, ndim * sizeof now[0]) != 0))
+    bool known = status == SHARDIO_OK && shardio_p_read_extents_json(shardio_json_member(root, "shape"), now, &ndim) == NULL &&
+                 ndim == array->meta.ndim;
+    bool done = known && memcmp(now, array->meta.shape, ndim * sizeof now[0]) == 0;   /* by a call that failed behind it */
+    if (status == SHARDIO_OK && !done && (!known || memcmp(now, before, ndim * sizeof now[0]) != 0))
         status = shardio_p_array_fail(array, SHARDIO_ERR_CHANGED, "resize", key, 0, "its shape is another one than when it was opened");
     if (status == SHARDIO_OK) status = shardio_p_write_shape(array, text, size - 1, array->meta.shape);
     shardio_p_release(array->allocator, text, size, 16);
@@ -10472,7 +11291,8 @@ static shardio_status shardio_p_rewrite_shape(shardio_array *array, const uint64
 SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint64_t *shape, bool keep_edge, shardio_error *error)
 {
     uint64_t before[SHARDIO_MAX_DIMS];
-    bool smaller = false;
+    shardio_p_collection found;
+    bool smaller = false, larger = false;
     shardio_status status = shardio_p_changer_enter(array, "resize", error);
     if (status != SHARDIO_OK) return status;
     shardio_p_meta *m = &array->meta;
@@ -10480,17 +11300,20 @@ SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint
     memcpy(before, m->shape, sizeof before);
     for (uint32_t i = 0; i < m->ndim; i++) {
         smaller = smaller || shape[i] < before[i];
+        larger = larger || shape[i] > before[i];
         m->shape[i] = shape[i];
     }
+    smaller = smaller || !larger;   /* the same shape: what an earlier call could not remove */
     shardio_p_forget_shards(array);
     const char *wrong = shardio_p_meta_derive(m, false);
     if (wrong != NULL) shardio_p_array_fail(array, status = SHARDIO_ERR_ARGUMENT, "resize", array->prefix, 0, wrong);
-    else status = shardio_p_rewrite_shape(array, before);
+    if (status == SHARDIO_OK && smaller) status = shardio_p_collect(array, &found);   /* before anything is changed */
+    if (status == SHARDIO_OK) status = shardio_p_rewrite_shape(array, before);
     if (status != SHARDIO_OK) {
         memcpy(m->shape, before, sizeof before);
         (void)shardio_p_meta_derive(m, false);
     } else if (smaller) {
-        status = shardio_p_trim(array, keep_edge);
+        status = shardio_p_trim(array, &found, keep_edge);
     }
     return shardio_p_end_change(array, status, error);
 }
@@ -10501,6 +11324,7 @@ static shardio_status shardio_p_compact_part(shardio_p_change *c, const uint64_t
 {
     shardio_array *array = c->array;
     c->old = NULL;
+    if (!shardio_p_is_in_grid(&array->meta, position)) return SHARDIO_OK;
     shardio_status status = shardio_p_get_shard(array, position, &c->old, &array->error);
     if (status != SHARDIO_OK) return status == SHARDIO_ERR_NOT_FOUND ? SHARDIO_OK : status;
     uint64_t used = shardio_p_live_bytes(&array->meta.index, c->old->index) + c->old->index_size;
@@ -10521,7 +11345,7 @@ SHARDIO_API shardio_status shardio_array_compact(shardio_array *array, shardio_p
     status = shardio_p_collect(array, &found);
     for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++) {
         status = shardio_p_compact_part(&c, shardio_p_found_position(array, i));
-        done = found.bytes / found.count * (i + 1);
+        done = i + 1 < found.count ? found.bytes / found.count * (i + 1) : found.bytes;
         if (status == SHARDIO_OK && progress != NULL && progress(context, done, found.bytes) != 0)
             status = shardio_p_array_fail(array, SHARDIO_ERR_CANCELLED, "compact", array->prefix, 0, NULL);
     }
@@ -10554,6 +11378,7 @@ static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t
     shardio_file file;
     int code = 0;
     memset(&found, 0, sizeof found);
+    if (!shardio_p_is_in_grid(&array->meta, position)) return SHARDIO_OK;
     for (uint32_t i = 0; i < array->meta.ndim; i++) c->origin[i] = position[i] * array->meta.shard[i];
     const char *key = shardio_p_chunk_key(array, position);
     shardio_status status = s->functions->open(s->context, key, apply, array->allocator, &file, &code);
@@ -11418,6 +12243,15 @@ static shardio_status shardio_p_hierarchy_list(shardio_p_hierarchy *h, shardio_e
     return SHARDIO_OK;
 }
 
+/* Opens a node that was listed. Other programs may have made one with a name that we take for no plain one. */
+static shardio_status shardio_p_open_listed(const shardio_p_site *site, const char *path, shardio_node *node,
+                                            shardio_error *error)
+{
+    if (path[0] == 0 || shardio_p_key_is_plain(path)) return shardio_node_open(node, site->store, path, &site->o, error);
+    return shardio_p_key_fail(error, site->store, SHARDIO_ERR_UNSUPPORTED, "open", path, 0,
+                              "not of plain names with / between");
+}
+
 /* The path of a node in consolidated metadata, behind that of the site; false: it is no plain one. */
 static bool shardio_p_entry_path(const shardio_p_site *site, shardio_json name, char *path, size_t room)
 {
@@ -11436,7 +12270,6 @@ static shardio_status shardio_p_hierarchy_take(shardio_p_hierarchy *h, shardio_j
     for (; shardio_json_next(metadata, &at, &name, &value); count++) size += h->site->prefix + name.size;
     if (!shardio_p_hierarchy_room(h, count) || !shardio_p_memory_reserve(&h->paths, size))
         return shardio_p_hierarchy_memory(h, error);
-    *odd = false;
     for (at = 0; shardio_json_next(metadata, &at, &name, &value);) {
         char *path = (char *)h->paths.data + h->paths.size;
         if (!shardio_p_entry_path(h->site, name, path, h->site->prefix + name.size)) {
@@ -11504,16 +12337,16 @@ static shardio_status shardio_p_tour_entry(shardio_p_tour *tour, const shardio_p
 
 static shardio_status shardio_p_tour_node(shardio_p_tour *tour, const shardio_p_listed *listed)
 {
-    const shardio_store *store = tour->h.site->store;
+    const shardio_p_site *site = tour->h.site;
     bool consolidated = listed->value.text != NULL;
     shardio_error fault;
     shardio_node node;
     if (tour->array != NULL && shardio_p_is_below(listed->path, tour->array, shardio_p_length(tour->array))) {
-        shardio_p_key_fail(&fault, store, SHARDIO_ERR_CORRUPT, "walk", listed->path, 0, "a node below an array");
+        shardio_p_key_fail(&fault, site->store, SHARDIO_ERR_CORRUPT, "walk", listed->path, 0, "a node below an array");
         return shardio_p_tour_fault(tour, listed->path, &fault);
     }
     shardio_status status = consolidated ? shardio_p_tour_entry(tour, listed, &node, &fault)
-                                         : shardio_node_open(&node, store, listed->path, &tour->h.site->o, &fault);
+                                         : shardio_p_open_listed(site, listed->path, &node, &fault);
     if (status == SHARDIO_ERR_MEMORY) {
         if (tour->error != NULL) *tour->error = fault;
         return status;
@@ -11551,7 +12384,7 @@ static shardio_status shardio_p_tour_nodes(shardio_p_tour *tour)
 static shardio_status shardio_p_tour_consolidated(shardio_p_tour *tour, const shardio_node *group)
 {
     const char *path = tour->h.site->path;
-    bool odd;
+    bool odd = false;
     shardio_status status = shardio_p_hierarchy_take(&tour->h, group->consolidated, &odd, tour->error);
     if (status == SHARDIO_OK) status = shardio_p_tour_visit(tour, path, group, NULL);
     if (status == SHARDIO_OK && odd) {
@@ -11685,7 +12518,13 @@ static shardio_status shardio_p_gather_nodes(const shardio_p_hierarchy *h, shard
         if (shardio_p_same(path, site->path) || (i > 0 && shardio_p_same(path, h->nodes[i - 1].path))) continue;
         if (!shardio_p_is_below(inside, path, shardio_p_parent_path(path))) continue;
         status = shardio_p_progress(site, "consolidate", i, h->count, error);
-        if (status == SHARDIO_OK) status = shardio_node_open(&node, site->store, path, &site->o, error);
+        if (status != SHARDIO_OK) return status;
+        status = shardio_p_open_listed(site, path, &node, error);
+        if (status == SHARDIO_ERR_NOT_FOUND) {   /* removed since it was listed */
+            shardio_p_no_error(error);
+            status = SHARDIO_OK;
+            continue;
+        }
         if (status != SHARDIO_OK) return status;
         if (node.kind == SHARDIO_NODE_GROUP) inside = path;
         status = shardio_p_gather_entry(site, gathered, style, path + site->prefix, &node, error);
@@ -11760,20 +12599,13 @@ static bool shardio_p_collect_key(void *context, const char *key, uint64_t size,
     return true;
 }
 
-/* Makes it durable that a key is gone. Its directory may be gone, too: then it is the one above that changed. */
-static shardio_status shardio_p_sync_removed(const shardio_p_site *site, char *key, shardio_error *error)
+/* Makes it durable that a key is gone. */
+static shardio_status shardio_p_sync_removed(const shardio_p_site *site, const char *key, shardio_error *error)
 {
     const shardio_store *s = site->store;
-    size_t n = shardio_p_length(key), cut = n;
     int code = 0;
     if (s->functions->sync == NULL || site->o.durability == SHARDIO_DURABLE_NONE) return SHARDIO_OK;
     shardio_status status = s->functions->sync(s->context, key, &code);
-    while (status == SHARDIO_ERR_NOT_FOUND && (cut = shardio_p_parent_path(key)) > 0) {
-        key[cut] = 0;
-        status = s->functions->sync(s->context, key, &code);
-    }
-    for (size_t i = 0; i < n; i++)
-        if (key[i] == 0) key[i] = '/';
     if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
     return shardio_p_key_fail(error, s, status, "sync", key, code, NULL);
 }
@@ -11864,7 +12696,7 @@ static shardio_status shardio_p_remove_nodes(const shardio_p_hierarchy *h, char 
     for (size_t i = 0; i < h->count; i++)   /* before anything is changed */
         if (h->nodes[i].path[0] != 0 && !shardio_p_key_is_plain(h->nodes[i].path))
             return shardio_p_key_fail(error, h->site->store, SHARDIO_ERR_UNSUPPORTED, "remove", h->nodes[i].path, 0,
-                                      "a node whose path is not plain; nothing was removed");
+                                      "not of plain names with / between; nothing was removed");
     for (size_t i = 0; i < h->count && status == SHARDIO_OK; i++) {
         const char *path = h->nodes[i].path;
         shardio_p_site site;
@@ -12064,7 +12896,7 @@ static shardio_status shardio_p_directory_list(void *store, const char *prefix,
     return l.status;
 }
 
-/* A removal lies in the directory that held the key, or, where that went along, in the nearest one above that is left. */
+/* A removal lies in the directory that held the key or, where that went along, in the nearest one that is left. */
 static shardio_status shardio_p_directory_sync(void *store, const char *key, int *code)
 {
     char path[SHARDIO_P_PATH];

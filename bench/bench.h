@@ -40,6 +40,12 @@ static inline void bench_die_system(const char *what, const char *path)
     bench_die("%s %s: %s", what, path, strerror(errno));
 }
 
+static inline void bench_die_shardio(const shardio_error *error)
+{
+    char text[400];
+    bench_die("%s", shardio_error_text(error, text, sizeof text));
+}
+
 static inline double bench_clock(clockid_t id)
 {
     struct timespec t;
@@ -127,6 +133,25 @@ static inline uint64_t bench_parse_bytes(const char *text)
     }
     if (end == text || *end != 0) bench_die("not a number of bytes: %s", text);
     return value;
+}
+
+static inline unsigned bench_choose(const char *text, const char *const *names, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp(text, names[i]) == 0) return i;
+    bench_die("%s is none of the choices", text);
+    return 0;
+}
+
+static inline void bench_parse_numbers(const char *text, uint64_t *numbers, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char *end;
+        numbers[i] = strtoull(text, &end, 10);
+        if (end == text || numbers[i] == 0 || *end != (i + 1 < count ? ',' : 0))
+            bench_die("%d numbers wanted, with commas", count);
+        text = end + 1;
+    }
 }
 
 #endif

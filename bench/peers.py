@@ -1,18 +1,28 @@
 #!/usr/bin/env python3
-"""Other Zarr writers on the frames of bench/write.c, uncompressed; prints a CSV header and a line.
+"""Other libraries on the arrays of bench/write.c and bench/read.c, uncompressed; prints CSV with a header.
 
-    python peers.py LIBRARY --dir D --bytes N --chunks T,Y,X --shards T,Y,X [--durable 1]
-    python peers.py --list          the libraries that this Python has
+    python peers.py LIBRARY --dir D --bytes N --chunks T,Y,X --shards T,Y,X [--durable 1]      writes D/peer.zarr
+    python peers.py --list                                  the libraries that this Python has for that
 
 The frames come from one block of memory touched beforehand. They are handed over a whole shard at a time, the most
 convenient piece for these libraries; a streaming writer gets one frame at a time.
+
+    python peers.py LIBRARY --dir D --array A --read WORK --cold 0 --rounds N --drop PROGRAM [--bytes ...]
+    python peers.py --readers                               the libraries that this Python has for that
+
+WORK is whole, plane or random, as in bench/read.c, on D/A.zarr; h5py reads D/A.h5, which it writes if it is not there,
+of the same shape and chunks. Files are opened before the clock runs, except for whole. Cold: PROGRAM, bench_read, has
+dropped them from the page cache. h5py and zarr-python read into memory touched beforehand, the others give their own.
 """
 import argparse
 import csv
+import importlib.metadata
 import importlib.util
 import os
+import subprocess
 import sys
 import time
+import zlib
 
 
 def sync_tree(path):
@@ -73,18 +83,155 @@ def write_acquire(path, block, chunks, shards, durable):
 LIBRARIES = {"zarr": write_zarr, "tensorstore": write_tensorstore, "acquire_zarr": write_acquire}
 
 
+# ---- reading: open(job) gives a function that reads a selection, into a part of `out` if it can ----
+
+def open_zarr(job):
+    import zarr
+    array = zarr.open_array(job.path(".zarr"), mode="r")
+    buffer = zarr.core.buffer.default_buffer_prototype().nd_buffer
+
+    def read(selection, out):
+        array.get_basic_selection(selection, out=buffer.from_numpy_array(out))
+        return out
+    return read
+
+
+def open_zarrs(job, **limits):
+    import zarr
+    zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", **limits})
+    array = zarr.open_array(job.path(".zarr"), mode="r")
+    return lambda selection, out: array[selection]
+
+
+def open_zarrs_single(job):
+    return open_zarrs(job, **{"threading.max_workers": 1, "codec_pipeline.chunk_concurrent_maximum": 1})
+
+
+def open_tensorstore(job, **limits):
+    import tensorstore
+    array = tensorstore.open({"driver": "zarr3", "kvstore": {"driver": "file", "path": job.path(".zarr")},
+                              "context": {name: {"limit": limit} for name, limit in limits.items()}}).result()
+    return lambda selection, out: array[selection].read().result()
+
+
+def open_tensorstore_single(job):
+    return open_tensorstore(job, data_copy_concurrency=1, file_io_concurrency=1)
+
+
+def open_h5py(job):
+    import h5py
+    array = h5py.File(job.path(".h5"), "r")["array"]
+
+    def read(selection, out):
+        array.read_direct(out, selection)
+        return out
+    return read
+
+
+def write_h5py(job):
+    import h5py
+    import numpy
+    noise = numpy.random.default_rng(1)
+    with h5py.File(job.path(".h5"), "w", libver="latest") as file:
+        array = file.create_dataset("array", job.shape, numpy.uint16, chunks=tuple(job.chunks))
+        for t in range(0, job.shape[0], job.chunks[0]):
+            array[t:t + job.chunks[0]] = noise.integers(0, 65536, [job.chunks[0]] + job.shape[1:], dtype=numpy.uint16)
+    fd = os.open(job.path(".h5"), os.O_RDONLY)
+    os.fsync(fd)
+    os.close(fd)
+
+
+# name: package and how to open; the versions with -1 are limited to one thread
+READERS = {
+    "zarr": ("zarr", open_zarr),
+    "zarrs": ("zarrs", open_zarrs),
+    "zarrs-1": ("zarrs", open_zarrs_single),
+    "tensorstore": ("tensorstore", open_tensorstore),
+    "tensorstore-1": ("tensorstore", open_tensorstore_single),
+    "h5py": ("h5py", open_h5py),
+}
+
+
+class Reading:
+    def __init__(self, options):
+        self.options, self.chunks = options, options.chunks
+        per_shard = 2 * options.frame[0] * options.frame[1] * options.shards[0]
+        self.shape = [options.bytes // per_shard * options.shards[0]] + options.frame
+        self.open = READERS[options.library][1]
+
+    def path(self, ending):
+        return os.path.join(self.options.dir, self.options.array + ending)
+
+    def selections(self):
+        """What is read, call by call."""
+        if self.options.read == "whole":
+            return [(slice(None),) * 3]
+        if self.options.read == "plane":
+            return [(slice(None), slice(None), slice(self.shape[2] // 2, self.shape[2] // 2 + 1))]
+        with open(self.path(".positions"), encoding="utf-8") as file:
+            starts = [[int(word) for word in line.split()] for line in file]
+        return [tuple(slice(s, s + c) for s, c in zip(start, self.chunks)) for start in starts]
+
+    def memory(self, selections):
+        """Touched memory for each call's result, one after the other."""
+        import numpy
+        extents = [len(range(*s.indices(e))) for s, e in zip(selections[0], self.shape)]
+        return numpy.ones([len(selections)] + extents, dtype=numpy.uint16)
+
+    def measure(self, selections, memory):
+        """Seconds, and a checksum of all that was read."""
+        read = None if self.options.read == "whole" else self.open(self)
+        if self.options.cold:
+            subprocess.run([self.options.drop, "--work", "drop", "--dir", self.options.dir], check=True)
+        begin = time.monotonic()
+        read = read or self.open(self)
+        results = [read(selection, out) for selection, out in zip(selections, memory)]
+        seconds = time.monotonic() - begin
+        digest = 0
+        for result in results:
+            digest = zlib.crc32(result, digest)
+        return seconds, digest
+
+    def run(self):
+        if self.options.library == "h5py" and not os.path.exists(self.path(".h5")):
+            write_h5py(self)
+        selections = self.selections()
+        memory = self.memory(selections)
+        out = csv.writer(sys.stdout)
+        out.writerow(["work", "array", "cold", "contender", "round", "bytes", "seconds", "digest", "version"])
+        package = READERS[self.options.library][0]
+        for number in range(self.options.rounds + 1):
+            seconds, digest = self.measure(selections, memory)
+            if number > 0:                            # the first one warms up
+                out.writerow([self.options.read, self.options.array, self.options.cold, self.options.library, number,
+                              memory.nbytes, f"{seconds:.6f}", f"{digest:08x}", importlib.metadata.version(package)])
+
+
+# ---- the command line ----
+
 def numbers(text):
     return [int(n) for n in text.split(",")]
 
 
-def installed():
-    return [n for n in LIBRARIES if importlib.util.find_spec(n) and importlib.util.find_spec("numpy")]
+def installed(names):
+    return [n for n in names if importlib.util.find_spec(n) and importlib.util.find_spec("numpy")]
+
+
+def readers():
+    found = installed({package for package, _ in READERS.values()} | {"zarr"})
+    return [n for n, (package, _) in READERS.items() if package in found and (package != "zarrs" or "zarr" in found)]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", nargs="?", choices=sorted(LIBRARIES))
+    parser.add_argument("library", nargs="?", choices=sorted({*LIBRARIES, *READERS}))
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--readers", action="store_true")
+    parser.add_argument("--read", choices=["whole", "plane", "random"])
+    parser.add_argument("--array", default="array")
+    parser.add_argument("--cold", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--drop", help="bench_read")
     parser.add_argument("--dir")
     parser.add_argument("--bytes", type=int, default=512 << 20)
     parser.add_argument("--frame", type=numbers, default=[1024, 1024])
@@ -92,13 +239,15 @@ def main():
     parser.add_argument("--shards", type=numbers, default=[64, 1024, 1024])
     parser.add_argument("--durable", type=int, default=0)
     options = parser.parse_args()
-    if options.list:
-        print(" ".join(installed()))
+    if options.list or options.readers:
+        print(" ".join(installed(LIBRARIES) if options.list else readers()))
         return
     if not options.library or not options.dir:
         parser.error("a library and --dir are needed")
+    if options.read:
+        Reading(options).run()
+        return
 
-    import importlib.metadata
     import numpy
     importlib.import_module(options.library)          # loading belongs to nobody's time
     frames = options.bytes // (2 * options.frame[0] * options.frame[1])

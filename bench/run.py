@@ -7,7 +7,8 @@ Each contender of bench/write.c runs once a round, in an order that changes with
 directory of its own on one file system; in between files are removed and the system is told to sync. The limit (raw
 unbuffered writes) runs several times a round, between the others. A share is the limit's time over the contender's,
 both of one round; the report gives the median of the shares. A round before the first is thrown away; it reads
-back and compares what was written. Needs the standard library only; programs: build/bench_write, build/bench_crc.
+reads back and compares what was written. bench/read.c lets its contenders take turns in one process. Needs the standard
+library only; programs: build/bench_write, build/bench_read, build/bench_crc.
 """
 import argparse
 import csv
@@ -26,6 +27,7 @@ import time
 MIB = 1 << 20
 # a quick run writes frames of a quarter of the size
 QUICK_FRAMES = ["--frame", "512,512", "--shards", "64,512,512"]
+FULL_FRAMES = ["--frame", "1024,1024", "--shards", "64,1024,1024"]
 FRAMES_LARGE = ["--work", "frames", "--chunks", "16,256,256", "--shards", "64,1024,1024"]
 FRAMES_SMALL = ["--work", "frames", "--chunks", "1,64,64", "--shards", "64,1024,1024"]
 
@@ -330,6 +332,146 @@ def latency_table(runs):
                   "pages left in the page cache"], rows)
 
 
+# ---- reading ----
+
+READ_ARRAYS = [("large", ["--chunks", "16,256,256"]), ("small", ["--chunks", "1,64,64"])]
+# work and array of bench_read, what it is, wanted share warm and cold
+READS = [
+    ("whole", "large", "whole array, chunks 16,256,256", 0.7, 0.7),
+    ("whole", "small", "whole array, chunks 1,64,64", 0.7, 0.7),
+    ("plane", "large", "one plane through rows of chunks 16,256,256", None, None),
+    ("plane", "small", "one plane through rows of chunks 1,64,64", None, None),
+    ("random", "small", "2000 chunks of 8 KiB in any order, one call each", 0.75, None),
+    ("hinted", "small", "2000 chunks of 8 KiB of one shard in any order, known beforehand", None, 3),
+]
+READ_WHO = [("raw-buffered", "raw pread, page cache"), ("raw-direct", "raw pread, O_DIRECT"),
+            ("raw-hinted", "raw pread, posix_fadvise for all before"), ("shardio", "shardio"),
+            ("shardio-direct", "shardio, unbuffered"), ("zarr", "zarr-python"), ("zarrs", "zarrs (in zarr-python)"),
+            ("zarrs-1", "zarrs, 1 thread"), ("tensorstore", "tensorstore"), ("tensorstore-1", "tensorstore, 1 thread"),
+            ("h5py", "HDF5 (h5py)")]
+
+
+class Reads:
+    """The rows of bench_read and peers.py about one work, warm or cold."""
+
+    def __init__(self, rows):
+        self.rows = rows
+        self.limits = {}                              # seconds of the best plain read, by round
+        for row in self.of("raw-buffered") + self.of("raw-direct"):
+            seconds = float(row["seconds"])
+            self.limits[row["round"]] = min(self.limits.get(row["round"], seconds), seconds)
+
+    def of(self, contender):
+        return [row for row in self.rows if row["contender"] == contender]
+
+    def seconds(self, contender):
+        return statistics.median(float(row["seconds"]) for row in self.of(contender))
+
+    def shares(self, contender):
+        """Peers ran by themselves: beside the median of the plain reads. All others beside those of their round."""
+        rows, middle = self.of(contender), statistics.median(self.limits.values())
+        ours = "reads" in rows[0]
+        return [(self.limits[row["round"]] if ours else middle) / float(row["seconds"]) for row in rows]
+
+    def cells(self, contender):
+        if not self.of(contender):
+            return ["-", "-", "-"]
+        shares = self.shares(contender)
+        text = "{:.2f}" if min(shares) >= 0.095 else "{:.3f}"
+        return [f"{1000 * self.seconds(contender):.1f}", text.format(statistics.median(shares)),
+                text.format(min(shares)) + " to " + text.format(max(shares))]
+
+    def reads_per_chunk(self, contender):
+        return [int(row["reads"]) / int(row["chunks"]) for row in self.of(contender) if "reads" in row]
+
+
+def read_bytes(bench):
+    return (64 if bench.quick else 1024) * MIB
+
+
+def can_be_cold(bench, directory):
+    return subprocess.run([bench.program("bench_read"), "--work", "drop", "--dir", directory]).returncode == 0
+
+
+def peer_reads(bench, work, common):
+    if bench.quick or work == "hinted" or not os.access(bench.python, os.X_OK):
+        return []
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers.py")
+    found = subprocess.run([bench.python, script, "--readers"], capture_output=True, text=True).stdout.split()
+    rows = []
+    for library in found:
+        progress(f"    {library}")
+        rows += bench.run_csv([bench.python, script, library, "--read", work, "--drop", bench.program("bench_read"),
+                               "--rounds", str(min(bench.rounds, PEER_ROUNDS))] + common)
+    return rows
+
+
+def check_digests(rows):
+    """What the libraries read from the same files is the same; HDF5 has a file of its own."""
+    found = {row["digest"] for row in rows if row["contender"] != "h5py"}
+    if len(found) > 1:
+        sys.exit(f"run.py: the libraries do not read the same: {rows}")
+
+
+def reading(bench):
+    """By work, array and temperature."""
+    directory = os.path.join(bench.build, "tmp", "bench-read")
+    shutil.rmtree(directory, ignore_errors=True)
+    os.makedirs(directory)
+    program, found = bench.program("bench_read"), {}
+    common = ["--dir", directory, "--bytes", str(read_bytes(bench))] + (QUICK_FRAMES if bench.quick else FULL_FRAMES)
+    try:
+        for array, chunks in READ_ARRAYS:
+            subprocess.run([program, "--work", "prepare", "--array", array] + common + chunks, check=True)
+        temperatures = (0, 1) if can_be_cold(bench, directory) else (0,)
+        for work, array, *_ in READS:
+            for cold in temperatures:
+                if work == "hinted" and not cold:
+                    continue
+                progress(f"reading: {work}, {array}, {'cold' if cold else 'warm'}")
+                this = common + dict(READ_ARRAYS)[array] + ["--array", array, "--cold", str(cold)]
+                rows = bench.run_csv([program, "--work", work, "--rounds", str(bench.rounds)] + this)
+                peers = peer_reads(bench, work, this)
+                check_digests(peers)
+                found[work, array, cold] = Reads(rows + peers)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    return found
+
+
+def read_verdict(warm, cold, wanted_warm, wanted_cold, quick):
+    texts = []
+    for name, reads, wanted in (("warm", warm, wanted_warm), ("cold", cold, wanted_cold)):
+        if reads is not None and wanted is not None:
+            texts.append(f"{name} {verdict(statistics.median(reads.shares('shardio')), wanted, quick)}")
+    return ", ".join(texts)
+
+
+def versions(reads):
+    return {row["contender"]: row["version"] for row in reads.rows if "reads" not in row}
+
+
+def reading_table(found, quick=False):
+    rows, nothing = [], Reads([])
+    for work, array, what, *wanted in READS:
+        warm, cold = found.get((work, array, 0)), found.get((work, array, 1))
+        for contender, who in READ_WHO:
+            both = [reads or nothing for reads in (warm, cold)]
+            if not any(reads.of(contender) for reads in both):
+                continue
+            version = {**versions(both[0]), **versions(both[1])}.get(contender)
+            each = both[0].reads_per_chunk(contender) + both[1].reads_per_chunk(contender)
+            calls = f"{max(each):.3f}" if each else "-"
+            if each and max(each) > 1 and contender == "shardio":
+                calls += ": **more than one**"
+            rows.append([what if contender == "raw-buffered" else "", f"{who} {version}" if version else who] +
+                        both[0].cells(contender) + both[1].cells(contender) + [calls] +
+                        [read_verdict(warm, cold, *wanted, quick) if contender == "shardio" else ""])
+    header = ["work", "reader", "warm ms", "share", "range", "cold ms", "share", "range", "reads per chunk",
+              "wanted share"]
+    return table(header, rows)
+
+
 # ---- CRC32C ----
 
 def checksum(bench):
@@ -463,9 +605,10 @@ def machine(bench, version, compiler):
             f"{datetime.date.today().isoformat()}, {bench.rounds} rounds, load averages at the end {load}.")
 
 
-def report(bench, found, size, latencies, crc, whole):
+def report(bench, found, size, latencies, reads, crc, whole):
     row = found[("durable", LIMIT)].rows[0]
     kind = crc[0]["kind"]
+    frame = "512x512" if bench.quick else "1024x1024"
     quick = "**A quick run: sizes and frames (512x512) too small to mean anything.**\n\n" if bench.quick else ""
     return f"""# Performance
 
@@ -496,6 +639,20 @@ full run is long enough for the page cache to hold writers back: its dirty limit
 between a camera and this has to bridge the longest call. Medians of {len(latencies[0].rows)} rounds, the last but one column excepted.
 
 {latency_table(latencies)}
+## Reading
+
+{read_bytes(bench) // MIB} MiB of uint16, frames of {frame}, 64 to a shard, uncompressed. Share: the time of plain preads
+of the same bytes over the reader's, of one round; of the whole array the faster of pread in pieces of 8 MiB through the
+page cache and past it, of all others one pread a chunk. Plain reads and shardio take turns in one process;
+libraries run in processes of their own and are compared with the median. Cold: before each reader the files are dropped
+from the page cache, and mincore says that they are gone; what is below the file system may still have them. Memory that
+is read into was touched before, also that of h5py and zarr-python; the others hand out their own. Files are open and
+the indexes of shardio in memory, except for the whole array, where opening is part of the work. A plane lies in the
+middle of the last dimension; plain reads of its chunks all go to the same memory. Libraries use their default threads
+unless the table says 1, in {PEER_ROUNDS} rounds; HDF5 has a file of its own, chunked alike. What is known beforehand goes to
+shardio_shard_read_many in one call.
+
+{reading_table(reads, bench.quick)}
 ## CRC32C
 
 Computed with: {kind}. The limit is three interleaved streams of the CPU's instruction that are never combined, measured
@@ -515,8 +672,9 @@ def parse():
     parser.add_argument("--output", help="write the report here as well")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: does it run at all?")
     parser.add_argument("--rounds", type=int, help="default 5, quick 1")
-    parser.add_argument("--python", help="with zarr, tensorstore or acquire-zarr; default BUILD/venv/bin/python")
-    parser.add_argument("--only", choices=["throughput", "latency", "crc", "commands"], help="one part, raw tables")
+    parser.add_argument("--python", help="with zarr, zarrs, tensorstore, acquire-zarr, h5py; BUILD/venv/bin/python")
+    parser.add_argument("--only", choices=["throughput", "latency", "reading", "crc", "commands"],
+                        help="one part, raw tables")
     options = parser.parse_args()
     options.python = options.python or os.path.join(options.build, "venv", "bin", "python")
     return options
@@ -528,6 +686,8 @@ def only(bench, part):
         return throughput_table(found) + "\n" + cost_table(found)
     if part == "latency":
         return latency_table(latency(bench)[1])
+    if part == "reading":
+        return reading_table(reading(bench), bench.quick)
     return checksum_table(checksum(bench)) if part == "crc" else commands(bench)
 
 
@@ -541,7 +701,7 @@ def main():
         else:
             found = throughput(bench)
             size, runs = latency(bench)
-            text = report(bench, found, size, runs, checksum(bench), commands(bench))
+            text = report(bench, found, size, runs, reading(bench), checksum(bench), commands(bench))
     finally:
         shutil.rmtree(bench.work_dir, ignore_errors=True)
         bench.log.close()

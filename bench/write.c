@@ -61,12 +61,6 @@ static void output_path(const job *j, uint64_t file, char *path, size_t size)
     if (n < 0 || (size_t)n >= size) bench_die("the path is too long");
 }
 
-static void die_shardio(const shardio_error *error)
-{
-    char text[400];
-    bench_die("%s", shardio_error_text(error, text, sizeof text));
-}
-
 /* Calls are timed with two clock readings each, some 50 ns: nothing beside a write. */
 static void timed(job *j, double begin)
 {
@@ -260,7 +254,7 @@ static void write_shardio_chunks(job *j, result *r)
     }
     finish = bench_now();
     r->accounting = shardio_shard_accounting(&writer);
-    if (shardio_shard_finish(&writer, &error) != SHARDIO_OK) die_shardio(&error);
+    if (shardio_shard_finish(&writer, &error) != SHARDIO_OK) bench_die_shardio(&error);
     r->finish_seconds = bench_now() - finish;
     r->files = 1;
     r->plan_bytes = shardio_shard_memory(&layout, 0) + (j->buffer != 0 ? j->buffer : (size_t)4 << 20) +
@@ -309,10 +303,10 @@ static void write_shardio_frames(job *j, result *r)
     }
     finish = bench_now();
     r->accounting = shardio_array_accounting(array);
-    if (shardio_array_finish(array, &error) != SHARDIO_OK) die_shardio(&error);
+    if (shardio_array_finish(array, &error) != SHARDIO_OK) bench_die_shardio(&error);
     r->finish_seconds = bench_now() - finish;
     r->files = (frames + j->shards[0] - 1) / j->shards[0];
-    if (shardio_array_memory(&options, strlen(path), &plan, &error) != SHARDIO_OK) die_shardio(&error);
+    if (shardio_array_memory(&options, strlen(path), &plan, &error) != SHARDIO_OK) bench_die_shardio(&error);
     r->plan_bytes = plan.total;
 }
 
@@ -351,10 +345,11 @@ static void verify_chunks(const job *j)
     memset(&layout, 0, sizeof layout);
     layout.chunks = j->bytes / j->chunk_bytes;
     output_path(j, 0, path, sizeof path);
-    if (shardio_shard_open(&reader, path, &layout, NULL, &error) != SHARDIO_OK) die_shardio(&error);
+    if (shardio_shard_open(&reader, path, &layout, NULL, &error) != SHARDIO_OK) bench_die_shardio(&error);
     for (uint64_t i = 0; i < layout.chunks; i++) {
         uint64_t size;
-        if (shardio_shard_read(&reader, i, memory, j->chunk_bytes, &size, &error) != SHARDIO_OK) die_shardio(&error);
+        if (shardio_shard_read(&reader, i, memory, j->chunk_bytes, &size, &error) != SHARDIO_OK)
+            bench_die_shardio(&error);
         if (size != j->chunk_bytes) bench_die("chunk %llu has the wrong length", (unsigned long long)i);
         compare(memory, input_at(j, i * j->chunk_bytes), j->chunk_bytes, i * j->chunk_bytes);
     }
@@ -377,7 +372,7 @@ static void verify_frames(const job *j)
     for (; start[0] < frames; start[0] += count[0]) {
         if (frames - start[0] < count[0]) count[0] = frames - start[0];
         if (shardio_array_read(array, start, count, memory, count[0] * frame_bytes, &error) != SHARDIO_OK)
-            die_shardio(&error);
+            bench_die_shardio(&error);
         for (uint64_t t = 0; t < count[0]; t++)
             compare(memory + t * frame_bytes, input_at(j, (start[0] + t) * frame_bytes), frame_bytes,
                     (start[0] + t) * frame_bytes);
@@ -492,29 +487,10 @@ static void print_line(job *j, const result *r)
 
 /* ---- The command line ---- */
 
-static unsigned choose(const char *text, const char *const *names, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        if (strcmp(text, names[i]) == 0) return i;
-    bench_die("%s is none of the choices", text);
-    return 0;
-}
-
-static void parse_numbers(const char *text, uint64_t *numbers, int count)
-{
-    for (int i = 0; i < count; i++) {
-        char *end;
-        numbers[i] = strtoull(text, &end, 10);
-        if (end == text || numbers[i] == 0 || *end != (i + 1 < count ? ',' : 0))
-            bench_die("%d numbers wanted, with commas", count);
-        text = end + 1;
-    }
-}
-
 static void parse_option(job *j, const char *name, const char *value)
 {
-    if (strcmp(name, "--writer") == 0) j->writer = (enum writer)choose(value, writer_names, WRITERS);
-    else if (strcmp(name, "--work") == 0) j->work = (enum work)choose(value, work_names, WORKS);
+    if (strcmp(name, "--writer") == 0) j->writer = (enum writer)bench_choose(value, writer_names, WRITERS);
+    else if (strcmp(name, "--work") == 0) j->work = (enum work)bench_choose(value, work_names, WORKS);
     else if (strcmp(name, "--dir") == 0) j->dir = value;
     else if (strcmp(name, "--latencies") == 0) j->latencies = value;
     else if (strcmp(name, "--bytes") == 0) j->bytes = bench_parse_bytes(value);
@@ -526,9 +502,9 @@ static void parse_option(job *j, const char *name, const char *value)
     else if (strcmp(name, "--seed") == 0) j->seed = bench_parse_bytes(value);
     else if (strcmp(name, "--durable") == 0) j->durable = *value != '0';
     else if (strcmp(name, "--verify") == 0) j->verify = *value != '0';
-    else if (strcmp(name, "--frame") == 0) parse_numbers(value, j->frame, 2);
-    else if (strcmp(name, "--chunks") == 0) parse_numbers(value, j->chunks, 3);
-    else if (strcmp(name, "--shards") == 0) parse_numbers(value, j->shards, 3);
+    else if (strcmp(name, "--frame") == 0) bench_parse_numbers(value, j->frame, 2);
+    else if (strcmp(name, "--chunks") == 0) bench_parse_numbers(value, j->chunks, 3);
+    else if (strcmp(name, "--shards") == 0) bench_parse_numbers(value, j->shards, 3);
     else bench_die("unknown option %s", name);
 }
 
@@ -540,9 +516,9 @@ static job defaults(void)
     j.block = 8 << 20;
     j.chunk_bytes = 2 << 20;
     j.seed = 1;
-    parse_numbers("1024,1024", j.frame, 2);
-    parse_numbers("16,256,256", j.chunks, 3);
-    parse_numbers("64,1024,1024", j.shards, 3);
+    bench_parse_numbers("1024,1024", j.frame, 2);
+    bench_parse_numbers("16,256,256", j.chunks, 3);
+    bench_parse_numbers("64,1024,1024", j.shards, 3);
     return j;
 }
 

@@ -1,12 +1,19 @@
-/* shardio - the command-line tool: import frames into a Zarr v3 array, export, inspect, verify, draw.
+/* shardio - the command-line tool: Zarr v3 arrays and groups in and out, inspected, changed, verified, recovered.
    SPDX-License-Identifier: MIT OR Unlicense
 
-   shardio --help lists the commands, shardio import --help the options of one. Exit status: 0 all is well,
-   1 trouble with data or I/O, 2 a wrong command line; with 1 and 2 there is one line on standard error. Results go
-   to standard output, with --json as exactly one object. Nothing that exists is replaced without --force.
+   shardio help lists the commands, shardio help import the options of one. Exit status: 0 all is well, 1 trouble with
+   data or I/O, or damage found, 2 a wrong command line; with 1 and 2 there is one line on standard error. Results go to
+   standard output, with --json as exactly one object. Nothing that exists is replaced without --force; rm, recover and
+   compact only say what they would do until --yes or --apply.
 
-   CONTENTS, each found by its tag: >>system >>options >>messages >>progress >>elements >>json >>source >>npy
-   >>import >>fortran >>sink >>open >>export >>info >>verify >>layout >>main */
+   CONTENTS, each found by its tag
+
+       system options commands messages progress elements json     what everything uses
+       source npy texts codecs import fortran                      elements come in
+       sink open region export                                     and go out
+       listing nodes ls info verify layout                         what there is
+       recover compact changes write                               and how it is changed
+       main */
 
 #define SHARDIO_IMPLEMENTATION
 #include "shardio.h"
@@ -14,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -120,6 +128,16 @@ static int64_t read_file(int file, void *memory, size_t size)
 #endif
 }
 
+/* Gives a file another name that nothing has yet. False: errno says why not. */
+static bool rename_new(const char *from, const char *to)
+{
+#ifdef _WIN32
+    return rename(from, to) == 0;              /* does not replace there */
+#else
+    return link(from, to) == 0 && unlink(from) == 0;
+#endif
+}
+
 /* Whether bytes lie ready in a pipe. */
 static bool holds_more(int file)
 {
@@ -189,15 +207,22 @@ typedef struct extents {
 
 /* What the command line said. Words out of a list are numbered from 1; 0: not given. */
 typedef struct settings {
-    const char *command, *input, *output;
-    extents shape, chunks, shards;
-    const char *dtype, *fill, *names, *attributes, *path, *sync, *region, *svg;
+    const char *command;
+    const char *input, *output;            /* the first two arguments, whatever they are called */
+    char **more;                           /* those behind the first */
+    int more_count;
+    extents shape, chunks, shards, subchunks;
+    const char *dtype, *fill, *names, *attributes, *path, *sync, *region, *svg, *codec, *outer_codec, *transpose;
     uint64_t buffer, memory, checkpoint, shard_chunks;
     int direct, index, index_endian, format;
-    bool skip_fill, append, force, quiet, json, no_checksum, all, help;
+    bool skip_fill, append, force, quiet, json, no_checksum, all, help, chunk_crc, consolidated, remove, yes, apply,
+         remove_temporary, keep_edge;
 } settings;
 
-enum { INDEX_START = 2, ENDIAN_BIG = 2, DIRECT_ON = 2, DIRECT_OFF = 3, FORMAT_RAW = 1, FORMAT_NPY = 2 };
+enum {
+    INDEX_START = 2, ENDIAN_BIG = 2, DIRECT_ON = 2, DIRECT_OFF = 3,
+    FORMAT_JSON = 1, FORMAT_RAW = 2, FORMAT_NPY = 3, FORMAT_LINES = 2      /* the last one of texts that are read */
+};
 
 typedef enum option_kind {
     OPTION_FLAG,       /* bool */
@@ -214,30 +239,79 @@ typedef struct option {
     size_t where;      /* in settings */
 } option;
 
+/* What the command line can be: the words of a command, how many arguments follow, its options. */
+typedef struct command {
+    const char *name, *arguments, *help;
+    int least, most;   /* arguments */
+    int (*run)(const settings *s);
+    const option *options;
+    size_t count;
+} command;
+
+/* >>commands -------------------------------------------------------------------------------------------------- */
+
+static int run_import(const settings *s);
+static int run_create(const settings *s);
+static int run_write(const settings *s);
+static int run_resize(const settings *s);
+static int run_export(const settings *s);
+static int run_ls(const settings *s);
+static int run_info(const settings *s);
+static int run_verify(const settings *s);
+static int run_layout(const settings *s);
+static int run_attrs(const settings *s);
+static int run_group_create(const settings *s);
+static int run_consolidate(const settings *s);
+static int run_rm(const settings *s);
+static int run_recover(const settings *s);
+static int run_compact(const settings *s);
+
 #define AT(member) offsetof(settings, member)
 
-#define OPTION_PATH {"--path", "NAME", "the array NAME inside the group", OPTION_TEXT, AT(path)}
+#define OPTION_PATH {"--path", "NAME", "the node NAME inside it: raw/movie", OPTION_TEXT, AT(path)}
 #define OPTION_FORCE {"--force", NULL, "replace what exists", OPTION_FLAG, AT(force)}
 #define OPTION_QUIET {"--quiet", NULL, "no progress bar, no summary", OPTION_FLAG, AT(quiet)}
 #define OPTION_JSON {"--json", NULL, "the result as one JSON object", OPTION_FLAG, AT(json)}
 #define OPTION_HELP {"--help", NULL, "this text", OPTION_FLAG, AT(help)}
+#define OPTION_APPLY {"--apply", NULL, "do it; without, it is only said what would be done", OPTION_FLAG, AT(apply)}
+#define OPTION_REGION                                                                                            \
+    {"--region", "0:16,:,5", "a part of each dimension: begin:end, one index, or all", OPTION_TEXT, AT(region)}
+#define OPTION_TEXT_FORMAT                                                                                       \
+    {"--format", "json|lines", "of input of the types string and bytes; json: nested lists, bytes as Base64",    \
+     OPTION_WORD, AT(format)}
 #define OPTIONS_OF_A_SHARD_FILE                                                                                 \
-    {"--chunks", "N", "INPUT is a single shard file of N chunks", OPTION_COUNT, AT(shard_chunks)},              \
+    {"--chunks", "N", "it is a single shard file of N chunks", OPTION_COUNT, AT(shard_chunks)},                 \
     {"--index", "end|start", "where its index lies; default end", OPTION_WORD, AT(index)},                      \
     {"--index-endian", "little|big", "byte order of its index; default little", OPTION_WORD, AT(index_endian)}, \
     {"--no-checksum", NULL, "its index has no checksum", OPTION_FLAG, AT(no_checksum)}
+#define OPTIONS_OF_A_NEW_ARRAY                                                                                   \
+    {"--chunks", "16,256,256", "elements of a chunk; default: about 1 MiB", OPTION_EXTENTS, AT(chunks)},         \
+    {"--shards", "64,1024,1024", "elements of a shard file; default: one file a chunk if --chunks is given,\n"   \
+                                 "otherwise about 1 GiB", OPTION_EXTENTS, AT(shards)},                           \
+    {"--subchunks", "4,64,64", "elements of the chunks inside each chunk, which is a shard within the shard",    \
+     OPTION_EXTENTS, AT(subchunks)},                                                                             \
+    {"--index", "end|start", "where the index of a shard lies; default end", OPTION_WORD, AT(index)},            \
+    {"--codec", "NAME,...", "of chunks: zstd:3, gzip:6, blosc:lz4:5:shuffle, lz4:1 (with their defaults), crc32c\n" \
+                            "or none", OPTION_TEXT, AT(codec)},                                                  \
+    {"--chunk-crc", NULL, "a CRC32C behind each chunk: crc32c as the last codec", OPTION_FLAG, AT(chunk_crc)},   \
+    {"--outer-codec", "NAME,...", "around whole shards, which are then read and written as a whole",             \
+     OPTION_TEXT, AT(outer_codec)},                                                                              \
+    {"--transpose", "2,0,1|reverse", "order of the dimensions inside a chunk", OPTION_TEXT, AT(transpose)},      \
+    {"--fill", "V", "fill value (0): a number, NaN, -Infinity, true; RE,IM; hex digits of raw bytes; text",      \
+     OPTION_TEXT, AT(fill)},                                                                                     \
+    {"--names", "t,y,x", "names of the dimensions; an empty one is null", OPTION_TEXT, AT(names)},               \
+    {"--attrs", "FILE.json", "attributes: a JSON object", OPTION_TEXT, AT(attributes)}
+#define OPTION_NEW_PATH                                                                                          \
+    {"--path", "NAME", "the array NAME inside the group; missing groups are created", OPTION_TEXT, AT(path)}
+
+/* What --append does not go with. */
+static const option new_array_options[] = {OPTIONS_OF_A_NEW_ARRAY, OPTION_FORCE};
 
 static const option import_options[] = {
     {"--shape", "0,1024,1024", "of raw input; a first 0: until the input ends", OPTION_EXTENTS, AT(shape)},
-    {"--dtype", "TYPE", "of raw input (little-endian): uint16, float32, ...", OPTION_TEXT, AT(dtype)},
-    {"--chunks", "16,256,256", "elements of a chunk; default: about 1 MiB", OPTION_EXTENTS, AT(chunks)},
-    {"--shards", "64,1024,1024", "elements of a shard file; default: one file a chunk if --chunks is given,\n"
-                                 "otherwise about 1 GiB", OPTION_EXTENTS, AT(shards)},
-    {"--index", "end|start", "where the index of a shard lies; default end", OPTION_WORD, AT(index)},
-    {"--fill", "V", "fill value (0): a number, NaN, -Infinity, true; RE,IM", OPTION_TEXT, AT(fill)},
-    {"--names", "t,y,x", "names of the dimensions; an empty one is null", OPTION_TEXT, AT(names)},
-    {"--attrs", "FILE.json", "attributes: a JSON object", OPTION_TEXT, AT(attributes)},
-    {"--path", "NAME", "write the array NAME inside the group OUTPUT.zarr", OPTION_TEXT, AT(path)},
+    {"--dtype", "TYPE", "of raw input (little-endian): uint16, float32, r24 (3 bytes), ...; string and bytes:\n"
+                        "lines of text, or INPUT.json", OPTION_TEXT, AT(dtype)},
+    OPTION_TEXT_FORMAT, OPTIONS_OF_A_NEW_ARRAY, OPTION_NEW_PATH,
     {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it", OPTION_WORD, AT(direct)},
     {"--sync", "none|finish|BYTES", "durable never, at the end (default), or after every so many bytes as well",
      OPTION_TEXT, AT(sync)},
@@ -251,10 +325,37 @@ static const option import_options[] = {
 };
 
 static const option export_options[] = {
-    {"--region", "0:16,:,5", "a part of each dimension: begin:end, one index, or all", OPTION_TEXT, AT(region)},
-    {"--format", "raw|npy", "raw: C order, little-endian; default npy for OUTPUT.npy", OPTION_WORD, AT(format)},
+    OPTION_REGION,
+    {"--format", "json|raw|npy", "json: nested lists, bytes as Base64; raw: C order, little-endian. Default: by the\n"
+                                 "end of OUTPUT; otherwise raw, json for string and bytes", OPTION_WORD, AT(format)},
+    {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it, and reading whole arrays only",
+     OPTION_WORD, AT(direct)},
     {"--memory", "BYTES", "for the elements read at once (64M)", OPTION_SIZE, AT(memory)},
     OPTION_PATH, OPTION_FORCE, OPTION_QUIET, OPTION_HELP
+};
+
+static const option create_options[] = {
+    {"--shape", "100,1024,1024", "elements along each dimension", OPTION_EXTENTS, AT(shape)},
+    {"--dtype", "TYPE", "uint16, float32, r24 (3 bytes), string, bytes, ...", OPTION_TEXT, AT(dtype)},
+    OPTIONS_OF_A_NEW_ARRAY, OPTION_NEW_PATH, OPTION_FORCE, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+static const option write_options[] = {
+    OPTION_REGION, OPTION_TEXT_FORMAT,
+    {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it", OPTION_WORD, AT(direct)},
+    {"--memory", "BYTES", "for the elements written at once (64M); Fortran order has to fit", OPTION_SIZE, AT(memory)},
+    {"--skip-fill", NULL, "leave out chunks of nothing but the fill value", OPTION_FLAG, AT(skip_fill)},
+    OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+static const option resize_options[] = {
+    {"--keep-edge", NULL, "keep what chunks at the edge hold outside the new shape", OPTION_FLAG, AT(keep_edge)},
+    OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+static const option ls_options[] = {
+    {"--consolidated", NULL, "trust consolidated metadata, if there is some", OPTION_FLAG, AT(consolidated)},
+    OPTION_PATH, OPTION_JSON, OPTION_HELP
 };
 
 static const option info_options[] = {OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_JSON, OPTION_HELP};
@@ -269,12 +370,62 @@ static const option layout_options[] = {
     OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_FORCE, OPTION_HELP
 };
 
-typedef struct command {
-    const char *name, *arguments, *help;
-    int (*run)(const settings *s);
-    const option *options;
-    size_t count;
-} command;
+static const option attrs_options[] = {OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP};
+
+static const option group_create_options[] = {OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP};
+
+static const option consolidate_options[] = {
+    {"--remove", NULL, "take consolidated metadata out", OPTION_FLAG, AT(remove)},
+    OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+static const option rm_options[] = {
+    {"--yes", NULL, "do it; without, it is only said what would be removed", OPTION_FLAG, AT(yes)},
+    OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+static const option recover_options[] = {
+    OPTION_APPLY,
+    {"--remove-temporary", NULL, "remove what lost writers left behind and is of no use", OPTION_FLAG,
+     AT(remove_temporary)},
+    {"--all", NULL, "name the shards that are complete, too", OPTION_FLAG, AT(all)},
+    OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+static const option compact_options[] = {
+    OPTION_APPLY,
+    {"--all", NULL, "name the shards without dead bytes, too", OPTION_FLAG, AT(all)},
+    OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+#define OPTIONS_OF(name) run_##name, name##_options, sizeof name##_options / sizeof name##_options[0]
+
+static const command commands[] = {
+    {"import", "INPUT OUTPUT.zarr", "writes a .npy file, a raw file, text or standard input (-) as a Zarr v3 array", 2,
+     2, OPTIONS_OF(import)},
+    {"export", "INPUT.zarr OUTPUT", "writes an array or a region as .npy, raw bytes or JSON (-: standard output)", 2, 2,
+     OPTIONS_OF(export)},
+    {"create", "OUTPUT.zarr", "creates an array of nothing but the fill value", 1, 1, OPTIONS_OF(create)},
+    {"write", "INPUT ARRAY.zarr", "writes a .npy file, a raw file, text or standard input (-) over a region", 2, 2,
+     OPTIONS_OF(write)},
+    {"resize", "ARRAY.zarr SHAPE", "gives an array another shape: 200,1024,1024", 2, 2, OPTIONS_OF(resize)},
+    {"ls", "PATH", "lists groups and arrays, one a line", 1, 1, OPTIONS_OF(ls)},
+    {"info", "PATH", "says what a group, an array or a shard file is and takes", 1, 1, OPTIONS_OF(info)},
+    {"layout", "PATH", "draws where chunks, index and dead bytes lie in shard files", 1, 1, OPTIONS_OF(layout)},
+    {"verify", "PATH", "looks for damage in all there is; exit status 0: sound, 1: damaged", 1, 1, OPTIONS_OF(verify)},
+    {"recover", "PATH", "brings back shards that a lost writer left torn; first says what it would do", 1, 1,
+     OPTIONS_OF(recover)},
+    {"compact", "PATH", "rewrites shards without dead bytes; first says what it would save", 1, 1, OPTIONS_OF(compact)},
+    {"attrs", "PATH [NAME=VALUE ...]", "prints the attributes, or sets some: VALUE is JSON or text, none removes", 1,
+     INT_MAX, OPTIONS_OF(attrs)},
+    {"group create", "PATH [ATTRIBUTES]", "creates a group, with a JSON object of attributes", 1, 2,
+     OPTIONS_OF(group_create)},
+    {"consolidate", "PATH", "writes the metadata of all nodes below into that of the group", 1, 1,
+     OPTIONS_OF(consolidate)},
+    {"rm", "PATH", "removes a group or an array; first says what it would remove", 1, 1, OPTIONS_OF(rm)}
+};
+
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 /* >>messages -------------------------------------------------------------------------------------------------- */
 
@@ -448,28 +599,43 @@ static int take_option(const command *c, settings *s, int count, char **argument
     return EXIT_GOOD;
 }
 
+/* Takes options and arguments; the arguments end up at the beginning of `arguments`. */
 static int parse_arguments(const command *c, settings *s, int count, char **arguments)
 {
-    const char **places[2] = {&s->input, &s->output};
-    int wanted = strchr(c->arguments, ' ') != NULL ? 2 : 1, given = 0;
+    int given = 0;
     bool options = true;
     s->command = c->name;
     for (int i = 0; i < count; i++) {
-        const char *argument = arguments[i];
+        char *argument = arguments[i];
         if (options && strcmp(argument, "--") == 0) {
             options = false;
         } else if (options && argument[0] == '-' && argument[1] != 0) {
             int status = take_option(c, s, count, arguments, &i);
             if (status != EXIT_GOOD) return status;
-        } else if (given == wanted) {
+        } else if (given == c->most) {
             return complain(s, EXIT_USAGE, "one argument too many: %s", argument);
         } else {
-            *places[given++] = argument;
+            arguments[given++] = argument;
         }
     }
-    if (given < wanted && !s->help)
+    if (given > 0) s->input = arguments[0];
+    if (given > 1) s->output = arguments[1];
+    s->more = arguments + 1;
+    s->more_count = given - 1;
+    if (given < c->least && !s->help)
         return complain(s, EXIT_USAGE, "usage: shardio %s [options] %s", c->name, c->arguments);
     return EXIT_GOOD;
+}
+
+/* The text, its lines after the first one indented. */
+static void print_lines(const char *text, int indent)
+{
+    for (const char *line = text; line != NULL;) {
+        const char *end = strchr(line, '\n');
+        printf("%.*s\n", end != NULL ? (int)(end - line) : (int)strlen(line), line);
+        line = end != NULL ? end + 1 : NULL;
+        if (line != NULL) printf("%*s", indent, "");
+    }
 }
 
 static void print_command_help(const command *c)
@@ -480,12 +646,7 @@ static void print_command_help(const command *c)
         char left[64];
         snprintf(left, sizeof left, "%s %s", o->name, o->value != NULL ? o->value : "");
         printf("  %-26s", left);
-        for (const char *line = o->help; line != NULL;) {
-            const char *end = strchr(line, '\n');
-            printf("%.*s\n", end != NULL ? (int)(end - line) : (int)strlen(line), line);
-            line = end != NULL ? end + 1 : NULL;
-            if (line != NULL) printf("  %-26s", "");
-        }
+        print_lines(o->help, 28);
     }
 }
 
@@ -541,6 +702,35 @@ static int bar_progress(void *context, uint64_t done, uint64_t total)
 
 /* >>elements -------------------------------------------------------------------------------------------------- */
 
+enum { RAW_MOST = 256 };                       /* the most bytes of a raw element */
+
+/* Whether elements have lengths of their own: in memory each is a shardio_bytes. */
+static bool is_variable(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_STRING || dtype == SHARDIO_BYTES;
+}
+
+/* The type that `name` says and the bytes of an element in memory; false: none that is known. */
+static bool parse_type(const char *name, shardio_dtype *dtype, size_t *size)
+{
+    uint64_t bits = 0;
+    *dtype = shardio_dtype_from_name(name);
+    *size = shardio_dtype_size(*dtype);
+    if (*dtype != SHARDIO_RAW) return *dtype != SHARDIO_DTYPE_UNSET;
+    name++;                                        /* r16 */
+    if (!parse_uint64(&name, &bits) || *name != 0 || bits == 0 || bits % 8 != 0 || bits > 8 * RAW_MOST) return false;
+    *size = (size_t)(bits / 8);
+    return true;
+}
+
+/* "uint16", "r24" */
+static const char *type_text(shardio_dtype dtype, size_t size, char text[32])
+{
+    if (dtype == SHARDIO_RAW) snprintf(text, 32, "r%zu", 8 * size);
+    else snprintf(text, 32, "%s", shardio_dtype_name(dtype));
+    return text;
+}
+
 /* Bytes of the unit whose order depends on the machine: half of a complex number. */
 static size_t unit_of(shardio_dtype dtype)
 {
@@ -549,6 +739,8 @@ static size_t unit_of(shardio_dtype dtype)
 #undef UNIT
     return units[dtype];
 }
+
+static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static bool machine_is_big_endian(void)
 {
@@ -681,10 +873,23 @@ static bool parse_complex(const char *text, size_t size, void *out)
            parse_float(text + 1, 0, size / 2, (uint8_t *)out + size / 2, &text);
 }
 
-/* The fill value that `text` says, one element; false if it is none of this type. */
-static bool parse_fill(const char *text, shardio_dtype dtype, void *out)
+/* Hexadecimal digits, two for each byte. */
+static bool parse_hex(const char *text, size_t size, uint8_t *out)
 {
-    size_t size = shardio_dtype_size(dtype);
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    if (strlen(text) != 2 * size) return false;
+    for (size_t i = 0; i < 2 * size; i++) {
+        const char *digit = strchr(digits, text[i]);
+        if (digit == NULL) return false;
+        out[i / 2] = (uint8_t)(out[i / 2] << 4 | (digit - digits) % 16);
+    }
+    return true;
+}
+
+/* The fill value that `text` says, one element of `size` bytes; false if it is none of this type. */
+static bool parse_fill(const char *text, shardio_dtype dtype, size_t size, void *out)
+{
+    const shardio_bytes whole = {text, strlen(text)};
     switch (dtype) {
     case SHARDIO_BOOL:
         store_integer(strcmp(text, "true") == 0, 1, out);
@@ -697,6 +902,11 @@ static bool parse_fill(const char *text, shardio_dtype dtype, void *out)
         return parse_float(text, 0, size, out, &text);
     case SHARDIO_COMPLEX64: case SHARDIO_COMPLEX128:
         return parse_complex(text, size, out);
+    case SHARDIO_RAW:
+        return parse_hex(text, size, (uint8_t *)out);
+    case SHARDIO_STRING: case SHARDIO_BYTES:
+        memcpy(out, &whole, sizeof whole);
+        return true;
     default:
         return false;
     }
@@ -770,11 +980,16 @@ static void add_float(shardio_text *t, const uint8_t *bytes, size_t size)
     else shardio_text_add_double(t, value);
 }
 
-/* One element, as a fill value in zarr.json. */
-static void add_element(shardio_text *t, shardio_dtype dtype, const uint8_t *bytes)
+/* One element of a fixed size, as a fill value in zarr.json. */
+static void add_element(shardio_text *t, shardio_dtype dtype, size_t size, const uint8_t *bytes)
 {
-    size_t size = shardio_dtype_size(dtype);
-    if (dtype == SHARDIO_BOOL) {
+    if (dtype == SHARDIO_RAW) {
+        for (size_t i = 0; i < size; i++) {
+            shardio_text_add(t, i > 0 ? ", " : "[");
+            shardio_text_add_uint64(t, bytes[i]);
+        }
+        shardio_text_add(t, "]");
+    } else if (dtype == SHARDIO_BOOL) {
         shardio_text_add(t, bytes[0] != 0 ? "true" : "false");
     } else if (dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64) {
         const uint64_t sign = (uint64_t)1 << (8 * size - 1);
@@ -794,6 +1009,14 @@ static void add_element(shardio_text *t, shardio_dtype dtype, const uint8_t *byt
 
 /* >>source ---------------------------------------------------------------------------------------------------- */
 
+/* Elements that have lengths of their own, and what they consist of. */
+typedef struct texts {
+    shardio_bytes *of;
+    size_t count, capacity;
+    char *content;                         /* owned, as `of` is */
+    uint64_t bytes;                        /* of all elements */
+} texts;
+
 /* Where imported elements come from. */
 typedef struct source {
     const char *name;                      /* for messages */
@@ -802,10 +1025,12 @@ typedef struct source {
     uint64_t begin;                        /* offset of the first element */
     bool npy, fortran, big_endian;
     shardio_dtype dtype;
+    size_t element;                        /* bytes of one in memory */
     uint32_t ndim;
     uint64_t shape[SHARDIO_MAX_DIMS];
     uint64_t frames;                       /* shape[0], or UNKNOWN: until the input ends */
     uint64_t frame_elements, frame_bytes, bytes;   /* bytes: of all frames, or UNKNOWN */
+    texts text;                            /* of the types string and bytes: all elements, read beforehand */
 } source;
 
 /* Reads what is there, at most `size` bytes, none only at the end. False: an error (errno says which), or Ctrl-C. */
@@ -838,7 +1063,7 @@ static bool measure_source(source *in)
 {
     in->frames = in->shape[0];
     return multiply_all(in->shape + 1, in->ndim - 1, &in->frame_elements) &&
-           multiply(in->frame_elements, shardio_dtype_size(in->dtype), &in->frame_bytes) &&
+           multiply(in->frame_elements, in->element, &in->frame_bytes) &&
            multiply(in->frame_bytes, in->frames, &in->bytes);
 }
 
@@ -897,7 +1122,17 @@ static const char *take_shape(cursor *c, source *in)
     return in->ndim == 0 ? "it holds a single number without a dimension" : NULL;
 }
 
-/* '<i2', '|u1', '>c16' */
+/* The bytes of a void element, which are raw ones. */
+static bool take_raw(const char *text, source *in)
+{
+    uint64_t bytes;
+    if (!parse_uint64(&text, &bytes) || *text != 0 || bytes == 0 || bytes > RAW_MOST) return false;
+    in->dtype = SHARDIO_RAW;
+    in->element = (size_t)bytes;
+    return true;
+}
+
+/* '<i2', '|u1', '>c16', '|V3' */
 static const char *take_descr(cursor *c, source *in)
 {
     static const struct {
@@ -908,9 +1143,11 @@ static const char *take_descr(cursor *c, source *in)
     static const char unsupported[] = "its element type is not supported";
     char text[16];
     if (!take_string(c, text, sizeof text) || text[0] == 0 || strchr("<>|=", text[0]) == NULL) return unsupported;
+    if (text[1] == 'V') return take_raw(text + 2, in) ? NULL : unsupported;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (strcmp(text + 1, types[i].code) == 0) in->dtype = shardio_dtype_from_name(types[i].name);
     if (in->dtype == SHARDIO_DTYPE_UNSET) return unsupported;
+    in->element = shardio_dtype_size(in->dtype);
     if (text[0] == '|' && unit_of(in->dtype) > 1) return "its element type has no byte order";
     in->big_endian = text[0] == '>' || (text[0] == '=' && machine_is_big_endian());
     return NULL;
@@ -1019,30 +1256,452 @@ static int open_source(const settings *s, source *in)
 static void close_source(source *in)
 {
     if (in->file > 0) close_file(in->file);
+    free(in->text.of);
+    free(in->text.content);
 }
 
-/* Type and shape of raw input, from the options or, where they do not say, the array that is continued. */
-static int describe_raw(const settings *s, source *in, const shardio_array_facts *array)
+/* The whole input as text, ended by a zero byte; free it, whatever is returned. */
+static int read_whole(const settings *s, source *in, size_t most, char **text, size_t *size)
+{
+    size_t room = in->size < most ? (size_t)in->size + 1 : (size_t)MIB, got;
+    *size = 0;
+    *text = NULL;
+    for (;; room = room < most / 2 ? 2 * room : most + 1) {
+        char *larger = (char *)realloc(*text, room);
+        if (larger == NULL) return out_of_memory(s);
+        *text = larger;
+        if (!read_block(in, *text + *size, room - 1 - *size, &got)) return complain_read(s, in);
+        *size += got;
+        if (*size < room - 1 || room - 1 == in->size) break;
+        if (room > most) return complain(s, EXIT_TROUBLE, "%s: larger than %zu bytes", in->name, most);
+    }
+    (*text)[*size] = 0;
+    return EXIT_GOOD;
+}
+
+/* >>texts ----------------------------------------------------------------------------------------------------- */
+
+/* Elements of the types string and bytes come as lines of text, or as JSON: a list of strings, or lists of such lists,
+   where bytes are Base64 (RFC 4648). All of the input is held in memory. */
+
+static const char no_room_for_elements[] = "no memory for its elements";
+static const char uneven_lists[] = "its lists are not all alike, or hold something else than strings";
+
+static bool add_text(texts *t, const void *data, size_t size)
+{
+    if (t->count == t->capacity) {
+        size_t capacity = 2 * t->capacity + 1024;
+        shardio_bytes *of = capacity < SIZE_MAX / 4 / sizeof *of
+                          ? (shardio_bytes *)realloc(t->of, capacity * sizeof *of) : NULL;
+        if (of == NULL) return false;
+        t->of = of;
+        t->capacity = capacity;
+    }
+    t->of[t->count].data = data;
+    t->of[t->count++].size = size;
+    t->bytes += size;
+    return true;
+}
+
+/* Whether bytes are UTF-8 (RFC 3629). */
+static bool is_utf8(const char *text, size_t size)
+{
+    const uint8_t *c = (const uint8_t *)text, *end = c + size;
+    while (c < end) {
+        const uint8_t low = *c == 0xE0 ? 0xA0 : *c == 0xF0 ? 0x90 : 0x80;      /* of the second byte */
+        const uint8_t high = *c == 0xED ? 0x9F : *c == 0xF4 ? 0x8F : 0xBF;
+        const int more = *c < 0x80 ? 0 : *c < 0xC2 ? 4 : *c < 0xE0 ? 1 : *c < 0xF0 ? 2 : *c < 0xF5 ? 3 : 4;
+        if (more == 4 || end - c <= more) return false;
+        if (more > 0 && (c[1] < low || c[1] > high)) return false;
+        for (int i = 2; i <= more; i++)
+            if ((c[i] & 0xC0) != 0x80) return false;
+        c += more + 1;
+    }
+    return true;
+}
+
+/* Lines of text; the last one counts without an end, too, if there is something in it. */
+static const char *take_lines(source *in, const char *line, size_t size)
+{
+    for (size_t taken; size > 0; line += taken, size -= taken) {
+        const char *stop = (const char *)memchr(line, '\n', size);
+        size_t length = stop != NULL ? (size_t)(stop - line) : size;
+        taken = length + (stop != NULL);
+        if (length > 0 && line[length - 1] == '\r') length--;
+        if (in->dtype == SHARDIO_STRING && !is_utf8(line, length)) return "a line of it is no UTF-8";
+        if (!add_text(&in->text, line, length)) return no_room_for_elements;
+    }
+    return NULL;
+}
+
+/* Base64 to bytes, in place; false: it is none. */
+static bool decode_base64(char *text, size_t *size)
+{
+    size_t length = *size, done = 0;
+    uint32_t group = 0;
+    if (length % 4 != 0) return false;
+    while (length > 0 && *size - length < 2 && text[length - 1] == '=') length--;
+    for (size_t i = 0; i < length; i++) {
+        const char *digit = strchr(base64_digits, text[i]);
+        if (digit == NULL) return false;
+        group = group << 6 | (uint32_t)(digit - base64_digits);
+        if (i % 4 > 0) text[done++] = (char)(group >> (6 - 2 * (i % 4)) & 255);
+    }
+    *size = done;
+    return true;
+}
+
+/* A string, to *place, which moves on behind it. */
+static const char *take_json_text(source *in, shardio_json value, char **place)
+{
+    if (shardio_json_kind(value) != '"') return uneven_lists;
+    if (!shardio_json_string(value, *place, value.size)) return "a string in it holds U+0000";
+    size_t size = strlen(*place);
+    if (in->dtype == SHARDIO_BYTES && !decode_base64(*place, &size)) return "a string in it is no Base64";
+    if (!add_text(&in->text, *place, size)) return no_room_for_elements;
+    *place += size;
+    return NULL;
+}
+
+static uint64_t count_members(shardio_json list)
+{
+    shardio_json value;
+    size_t at = 0;
+    uint64_t count = 0;
+    while (shardio_json_next(list, &at, NULL, &value)) count++;
+    return count;
+}
+
+/* The shape of nested lists, as the first ones say. */
+static const char *measure_lists(source *in, shardio_json value)
+{
+    for (in->ndim = 0; shardio_json_kind(value) == '['; in->ndim++) {
+        const shardio_json absent = {NULL, 0}, list = value;
+        size_t at = 0;
+        if (in->ndim == SHARDIO_MAX_DIMS) return "its lists are nested more than 32 times";
+        in->shape[in->ndim] = count_members(list);
+        if (!shardio_json_next(list, &at, NULL, &value)) value = absent;
+    }
+    return in->ndim > 0 ? NULL : "it is no list";
+}
+
+/* All strings in lists nested evenly. */
+static const char *take_lists(source *in, shardio_json root, char *place)
+{
+    struct {
+        shardio_json list;
+        size_t at;
+    } open[SHARDIO_MAX_DIMS + 1] = {{root, 0}};
+    const char *fault = measure_lists(in, root);
+    for (uint32_t depth = 1; fault == NULL && depth > 0;) {
+        shardio_json value;
+        if (!shardio_json_next(open[depth - 1].list, &open[depth - 1].at, NULL, &value)) {
+            depth--;
+        } else if (depth == in->ndim) {
+            fault = take_json_text(in, value, &place);
+        } else if (shardio_json_kind(value) == '[' && count_members(value) == in->shape[depth]) {
+            open[depth].list = value;
+            open[depth++].at = 0;
+        } else {
+            fault = uneven_lists;
+        }
+    }
+    return fault;
+}
+
+static const char *take_json(source *in, char *text, size_t size)
+{
+    shardio_json root;
+    shardio_error error;
+    if (shardio_json_parse(text, size, &root, &error) != SHARDIO_OK) return "it is no JSON";
+    in->text.content = (char *)malloc(size + 1);
+    return in->text.content != NULL ? take_lists(in, root, in->text.content) : no_room_for_elements;
+}
+
+/* Reads all elements, and where they are JSON the shape. */
+static int read_texts(const settings *s, source *in)
+{
+    const size_t most = sizeof most > 4 ? (size_t)1 << 34 : (size_t)1 << 30;
+    const bool json = s->format == FORMAT_JSON || (s->format == 0 && ends_with(in->name, ".json"));
+    char *text;
+    size_t size;
+    int status = read_whole(s, in, most, &text, &size);
+    if (status == EXIT_GOOD && json && s->shape.count > 0)
+        status = complain(s, EXIT_USAGE, "%s says its shape itself: leave out --shape", in->name);
+    if (status == EXIT_GOOD) {
+        const char *fault = json ? take_json(in, text, size) : take_lines(in, text, size);
+        if (fault != NULL) status = complain(s, EXIT_TROUBLE, "%s: %s", in->name, fault);
+    }
+    if (status == EXIT_GOOD && !json) in->text.content = text;
+    else free(text);
+    in->size = in->text.count * sizeof(shardio_bytes);
+    return status;
+}
+
+/* ---- source: raw input ---- */
+
+/* The type of raw input, from the options or the array that is continued. */
+static int choose_type(const settings *s, source *in, const shardio_array_facts *array)
+{
+    char text[32];
+    if (array != NULL) {
+        in->dtype = array->dtype;
+        in->element = array->element_size;
+    }
+    if (s->dtype == NULL && array != NULL) return EXIT_GOOD;
+    if (s->dtype == NULL) return complain(s, EXIT_USAGE, "raw input needs --dtype");
+    if (!parse_type(s->dtype, &in->dtype, &in->element))
+        return complain(s, EXIT_USAGE, "--dtype %s: no type that is known here (uint16, float32, r24, string, ...)",
+                        s->dtype);
+    if (array != NULL && (in->dtype != array->dtype || in->element != array->element_size))
+        return complain(s, EXIT_USAGE, "--dtype %s: the array is of type %s", s->dtype,
+                        type_text(array->dtype, array->element_size, text));
+    return EXIT_GOOD;
+}
+
+/* The shape of raw input: --shape, or that of the array that is continued with an open end; texts need none. */
+static int choose_shape(const settings *s, source *in, const shardio_array_facts *array)
 {
     extents shape = s->shape;
-    if (s->dtype != NULL) in->dtype = shardio_dtype_from_name(s->dtype);
-    else if (array != NULL) in->dtype = array->dtype;
-    if (s->dtype != NULL && in->dtype == SHARDIO_DTYPE_UNSET)
-        return complain(s, EXIT_USAGE, "--dtype %s: no type of Zarr's core (uint16, float32, ...)", s->dtype);
-    if (shape.count == 0 && array != NULL) {
+    if (shape.count == 0 && array == NULL && is_variable(in->dtype)) {
+        shape.of[shape.count++] = 0;
+    } else if (shape.count == 0 && array != NULL) {
         shape.count = array->ndim;
         memcpy(shape.of, array->shape, sizeof shape.of);
         shape.of[0] = 0;
     }
-    if (in->dtype == SHARDIO_DTYPE_UNSET || shape.count == 0)
-        return complain(s, EXIT_USAGE, "raw input needs --%s", shape.count == 0 ? "shape" : "dtype");
+    if (shape.count == 0) return complain(s, EXIT_USAGE, "raw input needs --shape");
     in->ndim = shape.count;
     memcpy(in->shape, shape.of, sizeof in->shape);
-    for (uint32_t i = 1; i < in->ndim; i++)
-        if (in->shape[i] == 0) return complain(s, EXIT_USAGE, "--shape: only the first extent can be 0");
-    if (!measure_source(in)) return complain(s, EXIT_USAGE, "--shape exceeds 2^64 bytes");
-    if (in->frames == 0) in->frames = in->bytes = UNKNOWN;
     return EXIT_GOOD;
+}
+
+/* Type and shape of input that does not say them itself. `array`: the one that is continued, or null. */
+static int describe_raw(const settings *s, source *in, const shardio_array_facts *array)
+{
+    int status = choose_type(s, in, array);
+    if (status == EXIT_GOOD && is_variable(in->dtype)) {
+        in->big_endian = machine_is_big_endian();
+        status = read_texts(s, in);
+    }
+    if (status == EXIT_GOOD && in->ndim == 0) status = choose_shape(s, in, array);
+    if (status != EXIT_GOOD) return status;
+    for (uint32_t i = 1; i < in->ndim; i++)
+        if (in->shape[i] == 0) return complain(s, EXIT_USAGE, "only the first extent of the input can be 0");
+    if (!measure_source(in)) return complain(s, EXIT_USAGE, "the input's shape exceeds 2^64 bytes");
+    if (in->frames > 0) return EXIT_GOOD;
+    if (is_variable(in->dtype) && array == NULL)       /* how many there are is known, so chunks need not be larger */
+        in->shape[0] = in->text.count / in->frame_elements + (in->text.count % in->frame_elements != 0);
+    in->frames = in->bytes = UNKNOWN;
+    return EXIT_GOOD;
+}
+
+/* >>codecs ---------------------------------------------------------------------------------------------------- */
+
+/* A codec as --codec names it, with up to three words behind it: "blosc:zstd:5:shuffle". */
+typedef struct codec_word {
+    const char *name;
+    char of[3][24];            /* "": not given */
+    size_t element;            /* bytes of an element */
+} codec_word;
+
+static const char *or_else(const char *word, const char *usual)
+{
+    return word[0] != 0 ? word : usual;
+}
+
+/* A whole number, or `usual`; what else stands there is left for the library to refuse, as a string. */
+static void add_level(shardio_text *t, const char *word, const char *usual)
+{
+    const char *digits = word + (word[0] == '-');
+    if (word[0] == 0 || digits[strspn(digits, "0123456789")] == 0) shardio_text_add(t, or_else(word, usual));
+    else shardio_text_add_string(t, word);
+}
+
+static void add_zstd(shardio_text *t, const codec_word *word)
+{
+    shardio_text_add(t, "\"level\": ");
+    add_level(t, word->of[0], "3");
+    add_truth(t, "checksum", false);
+}
+
+static void add_gzip(shardio_text *t, const codec_word *word)
+{
+    shardio_text_add(t, "\"level\": ");
+    add_level(t, word->of[0], "6");
+}
+
+/* Shuffling puts bytes, or bits, of the same weight side by side; elements of variable length have none. */
+static void add_blosc(shardio_text *t, const codec_word *word)
+{
+    const char *shuffle = word->element == 0 ? "noshuffle" : word->element == 1 ? "bitshuffle" : "shuffle";
+    shardio_text_add(t, "\"cname\": ");
+    shardio_text_add_string(t, or_else(word->of[0], "lz4"));
+    add_name(t, "clevel");
+    add_level(t, word->of[1], "5");
+    add_string(t, "shuffle", or_else(word->of[2], shuffle));
+    add_number(t, "typesize", word->element > 0 && word->element < RAW_MOST ? word->element : 1);
+    add_number(t, "blocksize", 0);
+}
+
+static void add_lz4(shardio_text *t, const codec_word *word)
+{
+    shardio_text_add(t, "\"acceleration\": ");
+    add_level(t, word->of[0], "1");
+}
+
+typedef struct codec {
+    const char *word, *name;           /* on the command line, in zarr.json */
+    int words;                         /* that may follow the name */
+    const char *library, *macro;       /* what it needs */
+    bool here;                         /* compiled in */
+    void (*add)(shardio_text *t, const codec_word *word);
+} codec;
+
+static const codec codecs[] = {
+    {"zstd", "zstd", 1, "libzstd", "SHARDIO_WITH_ZSTD", SHARDIO_WITH_ZSTD, add_zstd},
+    {"gzip", "gzip", 1, "zlib", "SHARDIO_WITH_ZLIB", SHARDIO_WITH_ZLIB, add_gzip},
+    {"blosc", "blosc", 3, "libblosc", "SHARDIO_WITH_BLOSC", SHARDIO_WITH_BLOSC, add_blosc},
+    {"lz4", "numcodecs.lz4", 1, "liblz4", "SHARDIO_WITH_LZ4", SHARDIO_WITH_LZ4, add_lz4},
+    {"crc32c", "crc32c", 0, NULL, NULL, true, NULL}
+};
+
+/* "zstd, gzip" of those that are compiled in, or are not; false: none. */
+static bool list_codecs(bool here, char text[128])
+{
+    shardio_text t = {text, 128, 0};
+    shardio_text_add(&t, "");
+    for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++) {
+        if (codecs[i].here != here) continue;
+        shardio_text_add(&t, t.size > 0 ? ", " : "");
+        shardio_text_add(&t, codecs[i].word);
+    }
+    return t.size > 0;
+}
+
+/* Adds ", {...}" for one item of the option, `size` bytes at `item`. */
+static int add_codec(const settings *s, const char *named, const char *item, size_t size, size_t element,
+                     shardio_text *t)
+{
+    codec_word word = {NULL, {"", "", ""}, element};
+    const codec *c = codecs, *end = codecs + sizeof codecs / sizeof codecs[0];
+    size_t length = strcspn(item, ":,");
+    int words = 0;
+    while (c < end && (strlen(c->word) != length || memcmp(c->word, item, length) != 0)) c++;
+    if (c == end)
+        return complain(s, EXIT_USAGE, "%s %.*s: has to be zstd, gzip, blosc, lz4, crc32c or none", named, (int)size,
+                        item);
+    if (!c->here)
+        return complain(s, EXIT_USAGE, "%s %s: this tool was built without it: install %s (make deps), then build with "
+                        "%s (make examples)", named, c->word, c->library, c->macro);
+    while (length < size) {
+        const char *from = item + length + 1;
+        size_t n = strcspn(from, ":,");
+        if (words == c->words || n >= sizeof word.of[0])
+            return complain(s, EXIT_USAGE, "%s %.*s: too much behind %s", named, (int)size, item, c->word);
+        memcpy(word.of[words++], from, n);
+        length += 1 + n;
+    }
+    shardio_text_add(t, ", {\"name\": ");
+    shardio_text_add_string(t, c->name);
+    shardio_text_add(t, c->add != NULL ? ", \"configuration\": {" : "}");
+    if (c->add == NULL) return EXIT_GOOD;
+    c->add(t, &word);
+    shardio_text_add(t, "}}");
+    return EXIT_GOOD;
+}
+
+/* Adds all codecs that the option lists; `text` may be null. */
+static int add_codecs_of(const settings *s, const char *named, const char *text, size_t element, shardio_text *t)
+{
+    if (text == NULL || strcmp(text, "none") == 0) return EXIT_GOOD;
+    for (;; text++) {
+        size_t size = strcspn(text, ",");
+        int status = add_codec(s, named, text, size, element, t);
+        if (status != EXIT_GOOD || text[size] == 0) return status;
+        text += size;
+    }
+}
+
+/* "2,0,1" or "reverse", a permutation of all dimensions. */
+static int parse_transpose(const settings *s, uint32_t ndim, extents *order)
+{
+    uint64_t seen = 0;
+    if (strcmp(s->transpose, "reverse") == 0) {
+        order->count = ndim;
+        for (uint32_t i = 0; i < ndim; i++) order->of[i] = ndim - 1 - i;
+        return EXIT_GOOD;
+    }
+    bool good = parse_extents(s->transpose, order) && order->count == ndim;
+    for (uint32_t i = 0; good && i < ndim; i++) {
+        good = order->of[i] < ndim && (seen >> order->of[i] & 1) == 0;
+        seen |= (uint64_t)1 << (order->of[i] & 63);
+    }
+    if (good) return EXIT_GOOD;
+    return complain(s, EXIT_USAGE, "--transpose %s: has to name each of the dimensions 0 to %" PRIu32
+                    " once, or be reverse", s->transpose, ndim - 1);
+}
+
+static void add_plain_list(shardio_text *t, const uint64_t *of, uint32_t count)
+{
+    char text[LIST_TEXT];
+    shardio_text_add(t, "[");
+    shardio_text_add(t, list_text(of, count, ", ", text));
+    shardio_text_add(t, "]");
+}
+
+/* The codecs of the innermost chunks: a transposition, what makes bytes of elements, those of the options. */
+static int add_innermost(const settings *s, const shardio_array_options *o, shardio_text *t)
+{
+    extents order;
+    const size_t fixed = o->dtype == SHARDIO_RAW ? o->raw_bytes : shardio_dtype_size(o->dtype);
+    const size_t element = is_variable(o->dtype) ? 0 : fixed;
+    if (s->transpose != NULL) {
+        int status = parse_transpose(s, o->ndim, &order);
+        if (status != EXIT_GOOD) return status;
+        shardio_text_add(t, "{\"name\": \"transpose\", \"configuration\": {\"order\": ");
+        add_plain_list(t, order.of, order.count);
+        shardio_text_add(t, "}}, ");
+    }
+    shardio_text_add(t, o->dtype == SHARDIO_STRING ? "{\"name\": \"vlen-utf8\"}"
+                      : o->dtype == SHARDIO_BYTES  ? "{\"name\": \"vlen-bytes\"}"
+                      : "{\"name\": \"bytes\", \"configuration\": {\"endian\": \"little\"}}");
+    int status = add_codecs_of(s, "--codec", s->codec, element, t);
+    return status == EXIT_GOOD && s->chunk_crc ? add_codecs_of(s, "--chunk-crc", "crc32c", element, t) : status;
+}
+
+/* A shard; the codecs of its chunks follow, then end_shard. */
+static void begin_shard(const uint64_t *chunk, uint32_t ndim, shardio_text *t)
+{
+    shardio_text_add(t, "{\"name\": \"sharding_indexed\", \"configuration\": {\"chunk_shape\": ");
+    add_plain_list(t, chunk, ndim);
+    shardio_text_add(t, ", \"codecs\": [");
+}
+
+static void end_shard(const settings *s, shardio_text *t)
+{
+    shardio_text_add(t, "], \"index_codecs\": [{\"name\": \"bytes\", \"configuration\": {\"endian\": \"little\"}}, "
+                        "{\"name\": \"crc32c\"}], \"index_location\": ");
+    shardio_text_add(t, s->index == INDEX_START ? "\"start\"}}" : "\"end\"}}");
+}
+
+/* The member "codecs" of zarr.json as the options want it. Chunks and shards of `o` are set. */
+static int write_codec_list(const settings *s, const shardio_array_options *o, char *text, size_t size)
+{
+    shardio_text t = {text, size, 0};
+    const bool sharded = o->shard[0] != 0, nested = s->subchunks.count > 0;
+    if (nested && !sharded) return complain(s, EXIT_USAGE, "--subchunks needs --shards");
+    if (s->outer_codec != NULL && !sharded) return complain(s, EXIT_USAGE, "--outer-codec needs shards");
+    shardio_text_add(&t, "[");
+    if (sharded) begin_shard(o->chunk, o->ndim, &t);
+    if (nested) begin_shard(s->subchunks.of, o->ndim, &t);
+    int status = add_innermost(s, o, &t);
+    if (nested) end_shard(s, &t);
+    if (sharded) end_shard(s, &t);
+    if (status == EXIT_GOOD) status = add_codecs_of(s, "--outer-codec", s->outer_codec, 0, &t);
+    shardio_text_add(&t, "]");
+    if (status == EXIT_GOOD && t.size >= size) status = complain(s, EXIT_USAGE, "--codec: too many of them");
+    return status;
 }
 
 /* >>import ---------------------------------------------------------------------------------------------------- */
@@ -1051,7 +1710,8 @@ typedef struct import_job {
     const settings *s;
     source in;
     shardio_array_options options;
-    uint8_t fill[16];
+    uint8_t fill[RAW_MOST];
+    char codecs[8192];                     /* the list of codecs, as JSON */
     const char *names[SHARDIO_MAX_DIMS];
     char *names_text, *attributes;         /* owned */
     shardio_array *array;
@@ -1088,26 +1748,6 @@ static int split_names(import_job *job)
     return EXIT_GOOD;
 }
 
-/* The text of a whole file, ended by a zero byte. */
-static int read_text(const settings *s, const char *path, char **text, size_t *size)
-{
-    const size_t most = 64 * (size_t)MIB;
-    source in;
-    memset(&in, 0, sizeof in);
-    in.name = path;
-    in.file = open_file(path);
-    if (in.file < 0) return complain(s, EXIT_TROUBLE, "%s: cannot open: %s", path, strerror(errno));
-    uint64_t length = size_of_file(in.file);
-    size_t room = length < most ? (size_t)length : most;
-    int status = EXIT_GOOD;
-    if ((*text = (char *)malloc(room + 1)) == NULL) status = out_of_memory(s);
-    else if (!read_block(&in, *text, room, size)) status = complain_read(s, &in);
-    else if (*size == most) status = complain(s, EXIT_TROUBLE, "%s: larger than 64 MiB", path);
-    else (*text)[*size] = 0;
-    close_file(in.file);
-    return status;
-}
-
 static int read_attributes(import_job *job)
 {
     const settings *s = job->s;
@@ -1115,7 +1755,14 @@ static int read_attributes(import_job *job)
     size_t size = 0;
     shardio_json value;
     shardio_error error;
-    int status = read_text(s, s->attributes, &job->attributes, &size);
+    source in;
+    memset(&in, 0, sizeof in);
+    in.name = s->attributes;
+    in.file = open_file(s->attributes);
+    if (in.file < 0) return complain(s, EXIT_TROUBLE, "%s: cannot open: %s", s->attributes, strerror(errno));
+    in.size = size_of_file(in.file);
+    int status = read_whole(s, &in, 64 * (size_t)MIB, &job->attributes, &size);
+    close_file(in.file);
     if (status != EXIT_GOOD) return status;
     if (shardio_json_parse(job->attributes, size, &value, &error) != SHARDIO_OK)
         return complain(s, EXIT_TROUBLE, "--attrs %s: %s", s->attributes,
@@ -1124,6 +1771,13 @@ static int read_attributes(import_job *job)
         return complain(s, EXIT_TROUBLE, "--attrs %s: not a JSON object", s->attributes);
     job->options.attributes = job->attributes;
     return EXIT_GOOD;
+}
+
+static shardio_direct direct_wish(const settings *s)
+{
+    static const shardio_direct wishes[] = {SHARDIO_DIRECT_AUTO, SHARDIO_DIRECT_AUTO, SHARDIO_DIRECT_ON,
+                                            SHARDIO_DIRECT_OFF};
+    return wishes[s->direct];
 }
 
 /* How the array is written; the same for a new one and one that is continued. */
@@ -1137,8 +1791,7 @@ static int set_writing(import_job *job)
     o->path = s->path;
     o->buffer_size = (size_t)s->buffer;
     o->memory = (size_t)s->memory;
-    o->direct = s->direct == DIRECT_ON ? SHARDIO_DIRECT_ON : s->direct == DIRECT_OFF ? SHARDIO_DIRECT_OFF
-                                                                                     : SHARDIO_DIRECT_AUTO;
+    o->direct = direct_wish(s);
     o->skip_fill = s->skip_fill;
     o->overwrite = s->force;
     o->accounting = &job->accounting;
@@ -1171,13 +1824,15 @@ static int set_chunks(import_job *job)
     shardio_error error;
     int status = check_extents(job, "--chunks", &s->chunks);
     if (status == EXIT_GOOD) status = check_extents(job, "--shards", &s->shards);
+    if (status == EXIT_GOOD) status = check_extents(job, "--subchunks", &s->subchunks);
     if (status != EXIT_GOOD) return status;
     if (s->shards.count > 0 && s->chunks.count == 0) return complain(s, EXIT_USAGE, "--shards needs --chunks");
     memcpy(o->chunk, s->chunks.of, sizeof o->chunk);
     memcpy(o->shard, s->shards.of, sizeof o->shard);
     if (s->chunks.count == 0 && shardio_array_suggest(o, s->memory, 0, &error) != SHARDIO_OK)
         return complain_error(s, &error);
-    return EXIT_GOOD;
+    o->codec_list = job->codecs;
+    return write_codec_list(s, o, job->codecs, sizeof job->codecs);
 }
 
 /* What a new array is. */
@@ -1185,25 +1840,34 @@ static int set_identity(import_job *job)
 {
     const settings *s = job->s;
     shardio_array_options *o = &job->options;
+    char type[32];
     o->ndim = job->in.ndim;
     o->dtype = job->in.dtype;
+    o->raw_bytes = o->dtype == SHARDIO_RAW ? (uint32_t)job->in.element : 0;
     memcpy(o->shape, job->in.shape, sizeof o->shape);
-    o->index_at_start = s->index == INDEX_START;
     int status = set_chunks(job);
     if (status == EXIT_GOOD && s->names != NULL) status = split_names(job);
     if (status == EXIT_GOOD && s->attributes != NULL) status = read_attributes(job);
     if (status != EXIT_GOOD || s->fill == NULL) return status;
-    if (!parse_fill(s->fill, o->dtype, job->fill))
-        return complain(s, EXIT_USAGE, "--fill %s: no value of type %s", s->fill, shardio_dtype_name(o->dtype));
+    if (!parse_fill(s->fill, o->dtype, job->in.element, job->fill))
+        return complain(s, EXIT_USAGE, "--fill %s: no value of type %s", s->fill,
+                        type_text(o->dtype, job->in.element, type));
     o->fill_value = job->fill;
     return EXIT_GOOD;
+}
+
+/* What this build cannot write is a mistake on the command line where it was asked for there. */
+static int complain_creating(const settings *s, const shardio_error *error)
+{
+    const int status = complain_error(s, error);
+    return error->status == SHARDIO_ERR_UNSUPPORTED && !s->append ? EXIT_USAGE : status;
 }
 
 /* After create or continue: the error that sticks to the array, or what it turned out to be. */
 static int look_at_array(import_job *job)
 {
     shardio_error error = shardio_array_error(job->array);
-    if (error.status != SHARDIO_OK) return complain_error(job->s, &error);
+    if (error.status != SHARDIO_OK) return complain_creating(job->s, &error);
     shardio_array_describe(job->array, &job->facts);
     return EXIT_GOOD;
 }
@@ -1218,7 +1882,7 @@ static int begin_new(import_job *job)
     if (status != EXIT_GOOD) return status;
     size_t length = strlen(s->output) + (s->path != NULL ? strlen(s->path) + 1 : 0);
     if (shardio_array_memory(&job->options, length, &job->plan, &error) != SHARDIO_OK)
-        return complain_error(s, &error);
+        return complain_creating(s, &error);
     job->array = shardio_array_create(s->output, &job->options);
     return look_at_array(job);
 }
@@ -1230,9 +1894,9 @@ static int check_match(const import_job *job)
     const shardio_array_facts *f = &job->facts;
     char ours[LIST_TEXT], theirs[LIST_TEXT];
     int status = in->npy ? EXIT_TROUBLE : EXIT_USAGE;
-    if (in->dtype != f->dtype)
+    if (in->dtype != f->dtype || in->element != f->element_size)
         return complain(job->s, status, "the input is of type %s, the array of %s",
-                        shardio_dtype_name(in->dtype), shardio_dtype_name(f->dtype));
+                        type_text(in->dtype, in->element, ours), type_text(f->dtype, f->element_size, theirs));
     if (in->ndim != f->ndim || memcmp(in->shape + 1, f->shape + 1, (in->ndim - 1) * sizeof in->shape[0]) != 0)
         return complain(job->s, status, "frames of the input are %s, those of the array %s",
                         list_text(in->shape + 1, in->ndim - 1, " x ", ours),
@@ -1240,12 +1904,26 @@ static int check_match(const import_job *job)
     return EXIT_GOOD;
 }
 
+/* Whether the command line had this option. */
+static bool is_given(const settings *s, const option *o)
+{
+    const void *where = (const char *)s + o->where;
+    switch (o->kind) {
+    case OPTION_FLAG: return *(const bool *)where;
+    case OPTION_TEXT: return *(const char *const *)where != NULL;
+    case OPTION_COUNT: case OPTION_SIZE: return *(const uint64_t *)where > 0;
+    case OPTION_WORD: return *(const int *)where != 0;
+    case OPTION_EXTENTS: return ((const extents *)where)->count > 0;
+    }
+    return false;
+}
+
 /* The first option given that says what a new array is; null: none. */
 static const char *option_for_new(const settings *s)
 {
-    return s->chunks.count > 0 ? "--chunks" : s->shards.count > 0 ? "--shards" : s->index != 0 ? "--index"
-         : s->fill != NULL ? "--fill" : s->names != NULL ? "--names" : s->attributes != NULL ? "--attrs"
-         : s->force ? "--force" : NULL;
+    for (size_t i = 0; i < sizeof new_array_options / sizeof new_array_options[0]; i++)
+        if (is_given(s, &new_array_options[i])) return new_array_options[i].name;
+    return NULL;
 }
 
 /* Looks at the array first, because raw input takes its type and shape from there. */
@@ -1276,7 +1954,7 @@ static int begin_append(import_job *job)
 /* Appends whole elements of `size` bytes in all, with a checkpoint wherever --checkpoint wants one. */
 static int append_bytes(import_job *job, uint8_t *data, size_t size)
 {
-    const size_t element = shardio_dtype_size(job->in.dtype);
+    const size_t element = job->in.element;
     const uint64_t step = job->checkpoint_elements;
     if (job->in.big_endian != machine_is_big_endian()) swap_units(data, size, unit_of(job->in.dtype));
     for (uint64_t left = size / element; left > 0;) {
@@ -1299,7 +1977,7 @@ static int append_bytes(import_job *job, uint8_t *data, size_t size)
 /* C order: from the input to the array as it comes, so that a camera's frames are soon there. */
 static int copy_frames(import_job *job)
 {
-    const size_t size = 4 * (size_t)MIB, element = shardio_dtype_size(job->in.dtype);
+    const size_t size = 4 * (size_t)MIB, element = job->in.element;
     const uint64_t total = job->in.bytes;
     void *whole;
     uint8_t *block = aligned_memory(size, &whole);
@@ -1322,6 +2000,15 @@ static int copy_frames(import_job *job)
     job->lost = held;
     job->passes = 1;
     return status;
+}
+
+/* Elements that were read beforehand. */
+static int copy_texts(import_job *job)
+{
+    const uint64_t most = job->in.bytes / sizeof(shardio_bytes);       /* of an open end: more than there are */
+    const size_t count = job->in.text.count < most ? job->in.text.count : (size_t)most;
+    job->passes = 1;
+    return append_bytes(job, (uint8_t *)job->in.text.of, count * sizeof(shardio_bytes));
 }
 
 /* >>fortran --------------------------------------------------------------------------------------------------- */
@@ -1392,7 +2079,7 @@ static void gather_block(gather *g, const source *in, const uint8_t *data, uint6
 static int gather_pass(import_job *job, gather *g, uint8_t *block, size_t block_bytes, uint64_t pass)
 {
     source *in = &job->in;
-    size_t size = shardio_dtype_size(in->dtype), got;
+    size_t size = in->element, got;
     memset(g->place, 0, sizeof g->place);
     g->inside = g->row = 0;
     if (!seek_to(in->file, in->begin)) return complain_read(job->s, in);
@@ -1412,7 +2099,7 @@ static int gather_pass(import_job *job, gather *g, uint8_t *block, size_t block_
 static uint64_t gather_size(const import_job *job)
 {
     const source *in = &job->in;
-    uint64_t memory = job->s->memory > 0 ? job->s->memory : 256 * MIB, element = shardio_dtype_size(in->dtype);
+    uint64_t memory = job->s->memory > 0 ? job->s->memory : 256 * MIB, element = in->element;
     if (memory >= in->bytes) return in->bytes / element;
     if (memory >= in->frame_bytes) return memory / in->frame_bytes * in->frame_elements;
     return memory < element ? 1 : memory / element;
@@ -1426,17 +2113,17 @@ static int announce_passes(import_job *job, uint64_t held)
         return complain(job->s, EXIT_TROUBLE, "%s: Fortran order cannot be read from a pipe", in->name);
     if (in->size - in->begin < in->bytes)
         return complain(job->s, EXIT_TROUBLE, "%s: shorter than its header says", in->name);
-    if (in->bytes > 0) job->passes = (in->bytes / shardio_dtype_size(in->dtype) - 1) / held + 1;
+    if (in->bytes > 0) job->passes = (in->bytes / in->element - 1) / held + 1;
     if (job->s->quiet) return EXIT_GOOD;
-    return complain(job->s, EXIT_GOOD, "%s is in Fortran order: %" PRIu64 " pass%s over it with %s of memory (--memory)",
-                    in->name, job->passes, job->passes == 1 ? "" : "es",
-                    human(held * shardio_dtype_size(in->dtype), memory));
+    return complain(job->s, EXIT_GOOD, "%s is in Fortran order: %" PRIu64 " pass%s over it with %s of memory "
+                    "(--memory)", in->name, job->passes, job->passes == 1 ? "" : "es",
+                    human(held * in->element, memory));
 }
 
 static int copy_fortran(import_job *job)
 {
     source *in = &job->in;
-    const size_t size = shardio_dtype_size(in->dtype), block_bytes = 4 * (size_t)MIB;
+    const size_t size = in->element, block_bytes = 4 * (size_t)MIB;
     uint64_t held = gather_size(job), total = in->bytes / size;
     void *whole_out = NULL, *whole_block = NULL;
     gather g;
@@ -1466,6 +2153,12 @@ static uint64_t frames_imported(const import_job *job)
     return job->elements / in->frame_elements + (job->elements % in->frame_elements != 0);
 }
 
+/* Of elements; of texts their own bytes. */
+static uint64_t imported_bytes(const import_job *job)
+{
+    return is_variable(job->in.dtype) ? job->in.text.bytes : frames_imported(job) * job->in.frame_bytes;
+}
+
 /* The input's end was not where type and shape say: reported in one line, not refused. */
 static void warn_of_ending(const import_job *job)
 {
@@ -1483,8 +2176,9 @@ static void warn_of_ending(const import_job *job)
         complain(job->s, EXIT_GOOD, "%s ended after %" PRIu64 "%s frame%s%s%s", in->name, reached, of,
                  plural(bounded ? in->frames : reached), frame, element);
     else if (bounded && in->size != UNKNOWN && in->size - in->begin > in->bytes)
-        complain(job->s, EXIT_GOOD, "%s: %" PRIu64 " bytes behind the last frame were left out", in->name,
-                 in->size - in->begin - in->bytes);
+        complain(job->s, EXIT_GOOD, "%s: %" PRIu64 " %s behind the last frame were left out", in->name,
+                 (in->size - in->begin - in->bytes) / (is_variable(in->dtype) ? in->element : 1),
+                 is_variable(in->dtype) ? "elements" : "bytes");
     else if (bounded && in->size == UNKNOWN && holds_more(in->file))
         complain(job->s, EXIT_GOOD, "%s goes on behind the last frame: that was left out", in->name);
 }
@@ -1495,18 +2189,17 @@ static void build_import_json(shardio_text *t, const void *context)
     const shardio_accounting *a = &job->accounting;
     const shardio_array_facts *f = &job->facts;
     uint64_t shape[SHARDIO_MAX_DIMS];
-    char seconds[32];
+    char text[32];
     memcpy(shape, f->shape, sizeof shape);
     shape[0] = (job->s->append ? f->shape[0] : 0) + frames_imported(job);
-    snprintf(seconds, sizeof seconds, "%.6f", job->seconds);
     shardio_text_add(t, "{\"output\": ");
     shardio_text_add_string(t, job->s->output);
     add_number(t, "frames", frames_imported(job));
     add_list(t, "shape", shape, f->ndim);
     add_list(t, "chunks", f->chunk, f->ndim);
     add_list(t, "shards", f->sharded ? f->shard : NULL, f->ndim);
-    add_string(t, "dtype", shardio_dtype_name(f->dtype));
-    add_number(t, "logical_bytes", frames_imported(job) * job->in.frame_bytes);
+    add_string(t, "dtype", type_text(f->dtype, f->element_size, text));
+    add_number(t, "logical_bytes", imported_bytes(job));
     add_number(t, "file_bytes", a->logical_bytes);
     add_number(t, "files", a->files);
     add_number(t, "device_calls", a->device_calls);
@@ -1517,8 +2210,9 @@ static void build_import_json(shardio_text *t, const void *context)
     add_number(t, "dead_bytes", a->dead_bytes);
     add_number(t, "passes", job->passes);
     add_number(t, "memory_planned", job->plan.total > 0 ? job->plan.total : f->memory);
+    snprintf(text, sizeof text, "%.6f", job->seconds);
     add_name(t, "seconds");
-    shardio_text_add(t, seconds);
+    shardio_text_add(t, text);
     shardio_text_add(t, "}");
 }
 
@@ -1527,7 +2221,7 @@ static void print_import_summary(const import_job *job)
     const shardio_array_facts *f = &job->facts;
     const shardio_accounting *a = &job->accounting;
     char list[LIST_TEXT], bytes[32], rate[32], files[32];
-    uint64_t size = frames_imported(job) * job->in.frame_bytes;
+    uint64_t size = imported_bytes(job);
     human(size, bytes);
     human(job->seconds > 0 ? (uint64_t)((double)size / job->seconds) : 0, rate);
     printf("%s: %" PRIu64 " frame%s %s, %s in %.2f s (%s/s)\n", job->s->output, frames_imported(job),
@@ -1564,7 +2258,8 @@ static int run_import(const settings *s)
     job.progress = bar_begin(s);
     int status = open_source(s, &job.in);
     if (status == EXIT_GOOD) status = s->append ? begin_append(&job) : begin_new(&job);
-    if (status == EXIT_GOOD) status = job.in.fortran ? copy_fortran(&job) : copy_frames(&job);
+    if (status == EXIT_GOOD)
+        status = is_variable(job.in.dtype) ? copy_texts(&job) : job.in.fortran ? copy_fortran(&job) : copy_frames(&job);
     if (status == EXIT_GOOD) status = finish_import(&job);
     if (job.array != NULL) shardio_array_abort(job.array);
     close_source(&job.in);
@@ -1596,6 +2291,7 @@ static int open_sink(const settings *s, sink *out, const char *path)
         return EXIT_GOOD;
     }
     options.overwrite = s->force;
+    options.direct = direct_wish(s);
     if (shardio_slot_create(&out->slot, path, &options) == SHARDIO_OK) return EXIT_GOOD;
     return complain_error(s, &out->slot.error);
 }
@@ -1631,23 +2327,36 @@ static int refuse_file(const settings *s)
                     shards_too ? "; if it is a shard, --chunks N says what it holds" : "");
 }
 
-static shardio_array *open_in(const settings *s, const shardio_store *store, shardio_error *error)
+static shardio_array *open_in(const shardio_store *store, const char *path, bool unbuffered, shardio_error *error)
 {
     shardio_array_options options = {0};
-    options.path = s->path;
+    options.path = path;
+    options.unbuffered = unbuffered;
     return shardio_array_open_in(store, &options, error);
 }
 
 /* Opens INPUT for reading; on trouble there is nothing to close. */
-static int open_array(const settings *s, const shardio_store *store, shardio_array **array)
+static int open_array(const settings *s, const shardio_store *store, bool unbuffered, shardio_array **array)
 {
     shardio_error error;
     int status = refuse_file(s);
     if (status != EXIT_GOOD) return status;
-    *array = open_in(s, store, &error);
+    *array = open_in(store, s->path, unbuffered, &error);
     if (error.status == SHARDIO_OK) return EXIT_GOOD;
     shardio_array_close(*array);
     return complain_error(s, &error);
+}
+
+/* Visits all shard files of an array. */
+static int visit_shards(const settings *s, shardio_array *array, shardio_shard_visitor visit, void *context)
+{
+    shardio_error error;
+    const shardio_status status = shardio_array_each_shard(array, visit, context, &error);
+    if (status == SHARDIO_OK) return EXIT_GOOD;
+    if (status == SHARDIO_ERR_MEMORY) return out_of_memory(s);
+    if (status == SHARDIO_ERR_CANCELLED) return complain(s, EXIT_TROUBLE, "interrupted");
+    if (error.status != SHARDIO_OK) return complain_error(s, &error);
+    return complain(s, EXIT_TROUBLE, "%s: %s", s->input, shardio_status_text(status));     /* the visitor's own */
 }
 
 /* INPUT as a single shard file, laid out as --chunks and its companions say. */
@@ -1667,19 +2376,17 @@ static shardio_status open_shard(const settings *s, shardio_shard_reader *reader
     return shardio_shard_open(reader, s->input, &layout, NULL, error);
 }
 
-/* >>export ---------------------------------------------------------------------------------------------------- */
+/* >>region ---------------------------------------------------------------------------------------------------- */
 
-typedef struct export_job {
-    const settings *s;
-    shardio_array *array;
-    shardio_array_facts facts;
-    uint64_t start[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS];     /* the region */
-    uint32_t split;            /* blocks are runs along this dimension, whole along all later ones */
-    uint64_t step;             /* of so many */
-    uint64_t done, bytes;      /* of elements */
-    sink out;
-    bar progress;
-} export_job;
+/* A region of an array and the blocks that it is cut into, each of which fits the memory: runs along one dimension,
+   whole along all later ones. One after the other they are the region in C order. */
+typedef struct region {
+    uint32_t ndim, split;
+    uint64_t start[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS];
+    uint64_t step;                         /* a block ends at the next multiple of it along dimension `split` */
+    uint64_t at[SHARDIO_MAX_DIMS], extent[SHARDIO_MAX_DIMS];           /* the block of the moment */
+    uint64_t elements, most;               /* of the region; in the largest block */
+} region;
 
 /* "0:16", "5", ":7", "3:", ":" or nothing, up to a comma or the end; moves on behind it. */
 static bool parse_part(const char **text, uint64_t extent, uint64_t *start, uint64_t *count)
@@ -1699,14 +2406,15 @@ static bool parse_part(const char **text, uint64_t extent, uint64_t *start, uint
     return true;
 }
 
-static int parse_region(export_job *job)
+static int parse_region(const settings *s, const shardio_array_facts *f, region *r)
 {
-    const settings *s = job->s;
-    const shardio_array_facts *f = &job->facts;
     char shape[LIST_TEXT];
     const char *text = s->region != NULL ? s->region : "";
+    memset(r, 0, sizeof *r);
+    r->ndim = f->ndim;
+    r->count[0] = 1;           /* of an array without dimensions, which is a block of one element */
     for (uint32_t i = 0; i < f->ndim; i++) {
-        if (!parse_part(&text, f->shape[i], &job->start[i], &job->count[i]))
+        if (!parse_part(&text, f->shape[i], &r->start[i], &r->count[i]))
             return complain(s, EXIT_USAGE, "--region %s: dimension %" PRIu32 " is not begin:end within %s",
                             s->region, i, list_text(f->shape, f->ndim, ",", shape));
         if (*text == ',' && i + 1 < f->ndim) text++;
@@ -1717,26 +2425,83 @@ static int parse_region(export_job *job)
     return EXIT_GOOD;
 }
 
-/* Cuts the region into blocks that fit the memory: along the first dimension that allows it, in whole chunks where
-   they fit. */
-static int plan_blocks(export_job *job)
+/* Cuts the region along the first dimension that allows it, at the borders of shards where the memory holds one, or of
+   chunks. `element`: bytes of memory for one. */
+static int plan_blocks(const settings *s, const shardio_array_facts *f, uint64_t memory, uint64_t element, region *r)
 {
-    const shardio_array_facts *f = &job->facts;
-    uint64_t memory = job->s->memory > 0 ? job->s->memory : 64 * MIB, inside = shardio_dtype_size(f->dtype);
-    if (!multiply_all(job->count, f->ndim, &job->bytes) || !multiply(job->bytes, inside, &job->bytes))
-        return complain(job->s, EXIT_TROUBLE, "%s: its shape exceeds 2^64 bytes", job->s->input);
-    if (job->bytes == 0) return EXIT_GOOD;
-    for (job->split = f->ndim; job->split > 1; job->split--) {
-        if (inside * job->count[job->split - 1] > memory) break;
-        inside *= job->count[job->split - 1];
+    uint64_t inside = element, bytes;
+    if (!multiply_all(r->count, r->ndim, &r->elements) || !multiply(r->elements, f->element_size, &bytes))
+        return complain(s, EXIT_TROUBLE, "%s: its shape exceeds 2^64 bytes", s->input);
+    if (r->elements == 0) return EXIT_GOOD;
+    for (r->split = r->ndim; r->split > 1; r->split--) {
+        if (inside * r->count[r->split - 1] > memory) break;
+        inside *= r->count[r->split - 1];
     }
-    if (job->split > 0) job->split--;
-    job->step = memory / inside > 0 ? memory / inside : 1;
-    if (job->step > job->count[job->split]) job->step = job->count[job->split];
-    else if (job->step > f->chunk[job->split]) job->step -= job->step % f->chunk[job->split];
-    if (job->step * inside > SIZE_MAX) return out_of_memory(job->s);
-    return EXIT_GOOD;
+    if (r->split > 0) r->split--;
+    const uint64_t start = r->start[r->split], count = r->count[r->split];
+    const uint64_t shard = f->shard[r->split], chunk = f->chunk[r->split];
+    r->step = memory / inside > 0 ? memory / inside : 1;
+    if (r->step >= count) r->step = start + count;
+    else if (shard > 0 && r->step > shard) r->step -= r->step % shard;
+    else if (chunk > 0 && r->step > chunk) r->step -= r->step % chunk;
+    r->most = inside / element * (r->step < count ? r->step : count);
+    return r->most > SIZE_MAX / 2 / f->element_size ? out_of_memory(s) : EXIT_GOOD;
 }
+
+/* Elements of the block of the moment. */
+static uint64_t block_elements(const region *r)
+{
+    uint64_t count = r->extent[r->split];
+    for (uint32_t i = r->split + 1; i < r->ndim; i++) count *= r->extent[i];
+    return count;
+}
+
+static void cut_block(region *r)
+{
+    const uint32_t k = r->split;
+    const uint64_t left = r->start[k] + r->count[k] - r->at[k], cut = r->step - r->at[k] % r->step;
+    r->extent[k] = left < cut ? left : cut;
+}
+
+/* False: the region is empty. */
+static bool first_block(region *r)
+{
+    memcpy(r->at, r->start, sizeof r->at);
+    for (uint32_t i = 0; i < r->ndim; i++) r->extent[i] = i <= r->split ? 1 : r->count[i];
+    if (r->elements > 0) cut_block(r);
+    return r->elements > 0;
+}
+
+/* Moves on along dimension `split` and carries over to the earlier ones; false at the end. */
+static bool next_block(region *r)
+{
+    uint32_t i = r->split;
+    r->at[i] += r->extent[i];
+    while (r->at[i] >= r->start[i] + r->count[i]) {
+        r->at[i] = r->start[i];
+        if (i == 0) return false;
+        r->at[--i]++;
+    }
+    cut_block(r);
+    return true;
+}
+
+/* Memory that the contents of an element of variable length is taken to have, in addition. */
+enum { USUAL_TEXT = 240 };
+
+/* >>export ---------------------------------------------------------------------------------------------------- */
+
+typedef struct export_job {
+    const settings *s;
+    shardio_array *array;
+    shardio_array_facts facts;
+    region r;
+    int format;
+    uint64_t done;                         /* elements */
+    uint64_t inside[SHARDIO_MAX_DIMS];     /* JSON: elements in one list, from each dimension on */
+    sink out;
+    bar progress;
+} export_job;
 
 /* The header that numpy.save writes, padded to 64 bytes. */
 static int write_npy_header(export_job *job)
@@ -1747,12 +2512,12 @@ static int write_npy_header(export_job *job)
     char text[LIST_TEXT + 192], list[LIST_TEXT];
     shardio_text out = {text, sizeof text, 0};
     shardio_text_add_bytes(&out, begin, sizeof begin - 1);
-    shardio_text_add(&out, shardio_dtype_size(t) > 1 ? "<" : "|");
+    shardio_text_add(&out, unit_of(t) > 1 ? "<" : "|");
     shardio_text_add(&out, t == SHARDIO_BOOL ? "b" : t <= SHARDIO_INT64 ? "i" : t <= SHARDIO_UINT64 ? "u"
-                         : t <= SHARDIO_FLOAT64 ? "f" : "c");
-    shardio_text_add_uint64(&out, shardio_dtype_size(t));
+                         : t <= SHARDIO_FLOAT64 ? "f" : t == SHARDIO_RAW ? "V" : "c");
+    shardio_text_add_uint64(&out, f->element_size);
     shardio_text_add(&out, "', 'fortran_order': False, 'shape': (");
-    shardio_text_add(&out, list_text(job->count, f->ndim, ", ", list));
+    shardio_text_add(&out, list_text(job->r.count, f->ndim, ", ", list));
     shardio_text_add(&out, f->ndim == 1 ? ",), }" : "), }");
     while ((out.size + 1) % 64 != 0) shardio_text_add(&out, " ");
     shardio_text_add(&out, "\n");
@@ -1761,54 +2526,160 @@ static int write_npy_header(export_job *job)
     return write_sink(job->s, &job->out, text, out.size);
 }
 
-/* Reads the block at `start` of extent `count` and writes it. */
-static int copy_block(export_job *job, const uint64_t *start, const uint64_t *count, uint8_t *block, size_t size)
+/* ---- export: as JSON ---- */
+
+static int write_text(export_job *job, const char *text)
 {
+    return write_sink(job->s, &job->out, text, strlen(text));
+}
+
+/* A JSON string of UTF-8, which the library has checked. */
+static int write_string(export_job *job, const char *text, size_t size)
+{
+    int status = write_text(job, "\"");
+    for (size_t i = 0, plain; status == EXIT_GOOD && i < size; i += plain + 1) {
+        char escape[8] = "";
+        for (plain = 0; i + plain < size; plain++) {
+            const unsigned char c = (unsigned char)text[i + plain];
+            if (c == '"' || c == '\\') snprintf(escape, sizeof escape, "\\%c", c);
+            else if (c < ' ') snprintf(escape, sizeof escape, "\\u%04x", c);
+            if (escape[0] != 0) break;
+        }
+        status = write_sink(job->s, &job->out, text + i, plain);
+        if (status == EXIT_GOOD) status = write_text(job, escape);
+    }
+    return status == EXIT_GOOD ? write_text(job, "\"") : status;
+}
+
+static int write_base64(export_job *job, const uint8_t *bytes, size_t size)
+{
+    int status = write_text(job, "\"");
+    for (size_t i = 0; i < size && status == EXIT_GOOD; i += 3) {
+        const size_t n = size - i < 3 ? size - i : 3;
+        const uint32_t group = (uint32_t)bytes[i] << 16 | (n > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
+                               (n > 2 ? bytes[i + 2] : 0u);
+        char digits[4];
+        for (size_t k = 0; k < 4; k++) digits[k] = k <= n ? base64_digits[group >> (18 - 6 * k) & 63] : '=';
+        status = write_sink(job->s, &job->out, digits, sizeof digits);
+    }
+    return status == EXIT_GOOD ? write_text(job, "\"") : status;
+}
+
+static int write_element(export_job *job, const uint8_t *element)
+{
+    char text[8 * RAW_MOST] = "";
+    shardio_text t = {text, sizeof text, 0};
+    shardio_bytes variable;
+    if (is_variable(job->facts.dtype)) {
+        memcpy(&variable, element, sizeof variable);
+        return job->facts.dtype == SHARDIO_STRING ? write_string(job, (const char *)variable.data, variable.size)
+                                                  : write_base64(job, (const uint8_t *)variable.data, variable.size);
+    }
+    add_element(&t, job->facts.dtype, job->facts.element_size, element);
+    return write_text(job, text);
+}
+
+/* The brackets of the lists that begin with element `number`, or end before it, and what separates them. */
+static int write_brackets(export_job *job, uint64_t number)
+{
+    char text[3 * SHARDIO_MAX_DIMS + 4] = "";
+    shardio_text t = {text, sizeof text, 0};
+    uint32_t lists = 0;
+    for (uint32_t i = 0; i < job->r.ndim; i++) lists += number % job->inside[i] == 0;
+    for (uint32_t i = 0; i < lists && number > 0; i++) shardio_text_add(&t, "]");
+    if (number == job->r.elements) return write_text(job, text);
+    if (number > 0) shardio_text_add(&t, lists > 0 ? ",\n" : ", ");
+    for (uint32_t i = 0; i < lists; i++) shardio_text_add(&t, "[");
+    return write_text(job, text);
+}
+
+static int write_json_block(export_job *job, const uint8_t *block, uint64_t count)
+{
+    int status = EXIT_GOOD;
+    for (uint64_t i = 0; i < count && status == EXIT_GOOD; i++, block += job->facts.element_size) {
+        status = write_brackets(job, job->done + i);
+        if (status == EXIT_GOOD) status = write_element(job, block);
+    }
+    return status;
+}
+
+static void begin_lists(export_job *job)
+{
+    uint64_t inside = 1;
+    for (uint32_t i = job->r.ndim; i-- > 0;) job->inside[i] = inside *= job->r.count[i];
+}
+
+static int end_lists(export_job *job)
+{
+    int status = job->r.elements > 0 ? write_brackets(job, job->r.elements) : write_text(job, "[]");
+    return status == EXIT_GOOD ? write_text(job, "\n") : status;
+}
+
+/* ---- export: all of it ---- */
+
+/* What the elements come out as: as the option says, the end of OUTPUT, or their type. */
+static int choose_format(const settings *s, const shardio_array_facts *f, int *format)
+{
+    *format = s->format != 0 ? s->format : ends_with(s->output, ".npy") ? FORMAT_NPY
+            : is_variable(f->dtype) || ends_with(s->output, ".json") ? FORMAT_JSON : FORMAT_RAW;
+    if (!is_variable(f->dtype) || *format == FORMAT_JSON) return EXIT_GOOD;
+    return complain(s, EXIT_USAGE, "elements of type %s are written as JSON only: --format json",
+                    shardio_dtype_name(f->dtype));
+}
+
+/* Reads the block of the moment and writes it. */
+static int copy_block(export_job *job, uint8_t *block)
+{
+    const shardio_array_facts *f = &job->facts;
+    const uint64_t count = block_elements(&job->r);
+    const size_t size = (size_t)count * f->element_size;
     shardio_error error;
+    int status;
     if (interrupted) return complain(job->s, EXIT_TROUBLE, "interrupted");
-    if (shardio_array_read(job->array, start, count, block, size, &error) != SHARDIO_OK) {
+    if (shardio_array_read(job->array, job->r.at, job->r.extent, block, size, &error) != SHARDIO_OK) {
         bar_end(&job->progress);
         return complain_error(job->s, &error);
     }
-    if (machine_is_big_endian()) swap_units(block, size, unit_of(job->facts.dtype));
-    job->done += size;
-    bar_show(&job->progress, job->done, job->bytes);
-    return write_sink(job->s, &job->out, block, size);
-}
-
-/* Moves `at` on by `step` along dimension `split` and carries over to the earlier ones; false at the end. */
-static bool next_block(const export_job *job, uint64_t *at)
-{
-    uint32_t i = job->split;
-    at[i] += job->step;
-    while (at[i] >= job->start[i] + job->count[i]) {
-        at[i] = job->start[i];
-        if (i == 0) return false;
-        at[--i]++;
+    if (job->format == FORMAT_JSON) {
+        status = write_json_block(job, block, count);
+    } else {
+        if (machine_is_big_endian()) swap_units(block, size, unit_of(f->dtype));
+        status = write_sink(job->s, &job->out, block, size);
     }
-    return true;
+    job->done += count;
+    bar_show(&job->progress, job->done * f->element_size, job->r.elements * f->element_size);
+    return status;
 }
 
 static int copy_region(export_job *job)
 {
-    const uint32_t ndim = job->facts.ndim, split = job->split;
-    uint64_t at[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS], inside = shardio_dtype_size(job->facts.dtype);
-    void *whole;
-    if (job->bytes == 0) return EXIT_GOOD;
-    memcpy(at, job->start, sizeof at);
-    for (uint32_t i = 0; i < ndim; i++) count[i] = i <= split ? 1 : job->count[i];
-    for (uint32_t i = split + 1; i < ndim; i++) inside *= count[i];
-    uint8_t *block = aligned_memory((size_t)(job->step * inside), &whole);
+    void *whole = NULL;
+    uint8_t *block = aligned_memory((size_t)job->r.most * job->facts.element_size, &whole);
     int status = block != NULL ? EXIT_GOOD : out_of_memory(job->s);
-    bool more = true;
-    while (status == EXIT_GOOD && more) {
-        uint64_t left = job->start[split] + job->count[split] - at[split];
-        count[split] = left < job->step ? left : job->step;
-        status = copy_block(job, at, count, block, (size_t)(count[split] * inside));
-        more = next_block(job, at);
-    }
+    if (status == EXIT_GOOD && job->format == FORMAT_NPY) status = write_npy_header(job);
+    begin_lists(job);
+    for (bool more = first_block(&job->r); status == EXIT_GOOD && more; more = next_block(&job->r))
+        status = copy_block(job, block);
+    if (status == EXIT_GOOD && job->format == FORMAT_JSON) status = end_lists(job);
     free(whole);
     return status;
+}
+
+static int export_array(export_job *job)
+{
+    const settings *s = job->s;
+    const shardio_array_facts *f = &job->facts;
+    const uint64_t memory = s->memory > 0 ? s->memory : 64 * MIB;
+    int status = choose_format(s, f, &job->format);
+    if (status == EXIT_GOOD) status = parse_region(s, f, &job->r);
+    if (status == EXIT_GOOD)
+        status = plan_blocks(s, f, memory, f->element_size + (is_variable(f->dtype) ? USUAL_TEXT : 0), &job->r);
+    if (status == EXIT_GOOD) status = open_sink(s, &job->out, s->output);
+    if (status != EXIT_GOOD) return status;
+    job->progress = bar_begin(s);
+    status = copy_region(job);
+    bar_end(&job->progress);
+    return close_sink(s, &job->out, status);
 }
 
 static int run_export(const settings *s)
@@ -1817,21 +2688,429 @@ static int run_export(const settings *s)
     memset(&job, 0, sizeof job);
     job.s = s;
     shardio_store store = shardio_store_directory(s->input);
-    int status = open_array(s, &store, &job.array);
+    const bool unbuffered = s->direct == DIRECT_ON || (s->direct != DIRECT_OFF && s->region == NULL);
+    int status = open_array(s, &store, unbuffered, &job.array);
     if (status != EXIT_GOOD) return status;
     shardio_array_describe(job.array, &job.facts);
-    job.count[0] = 1;          /* of an array without dimensions, which is a block of one element */
-    status = parse_region(&job);
-    if (status == EXIT_GOOD) status = plan_blocks(&job);
-    if (status == EXIT_GOOD && (status = open_sink(s, &job.out, s->output)) == EXIT_GOOD) {
-        job.progress = bar_begin(s);
-        if (s->format == FORMAT_NPY || (s->format == 0 && ends_with(s->output, ".npy")))
-            status = write_npy_header(&job);
-        if (status == EXIT_GOOD) status = copy_region(&job);
-        bar_end(&job.progress);
-        status = close_sink(s, &job.out, status);
-    }
+    status = export_array(&job);
     shardio_array_close(job.array);
+    return status;
+}
+
+/* >>listing --------------------------------------------------------------------------------------------------- */
+
+/* A JSON object whose first member is a list that grows while work goes on: {"files": [...], "sound": true}. With
+   --json only; begun with the first item, so that trouble before leaves standard output empty. */
+typedef struct listing {
+    const settings *s;
+    const char *name;
+    bool begun;
+    uint64_t count;
+} listing;
+
+static void begin_listing(listing *l)
+{
+    if (l->begun) return;
+    printf("{\"%s\": [", l->name);
+    l->begun = true;
+}
+
+static void list_item(listing *l, json_builder build, const void *context)
+{
+    begin_listing(l);
+    if (l->count++ > 0) fputs(", ", stdout);
+    print_json(l->s, build, context);
+}
+
+/* Ends the list and the object; `build` (may be null) adds its other members. */
+static int end_listing(listing *l, json_builder build, const void *context)
+{
+    begin_listing(l);
+    fputs("]", stdout);
+    int status = build != NULL ? print_json(l->s, build, context) : EXIT_GOOD;
+    puts("}");
+    return status;
+}
+
+/* >>nodes ----------------------------------------------------------------------------------------------------- */
+
+/* A node at or below PATH: its zarr.json, or why it could not be read. */
+typedef struct found_node {
+    char *path, *text;                     /* owned; path from the store */
+    shardio_node_kind kind;                /* SHARDIO_NODE_UNKNOWN: not readable, see fault */
+    shardio_json root, attributes, consolidated;       /* pieces of the text */
+    shardio_error fault;
+} found_node;
+
+/* All nodes, parents before children. */
+typedef struct hierarchy {
+    found_node *of;
+    size_t count, capacity, groups, arrays;
+} hierarchy;
+
+static const char *const kind_names[] = {"damaged", "group", "array"};
+
+static char *copy_text(const char *text, size_t size)
+{
+    char *copy = (char *)malloc(size + 1);
+    if (copy == NULL) return NULL;
+    memcpy(copy, text, size);
+    copy[size] = 0;
+    return copy;
+}
+
+/* The same piece of a copy of the text. */
+static shardio_json moved(shardio_json piece, const char *from, const char *to)
+{
+    if (piece.text != NULL) piece.text = to + (piece.text - from);
+    return piece;
+}
+
+static shardio_status keep_node(void *context, const char *path, const shardio_node *node, const shardio_error *fault)
+{
+    hierarchy *all = (hierarchy *)context;
+    if (interrupted) return SHARDIO_ERR_CANCELLED;
+    if (all->count == all->capacity) {
+        size_t capacity = 2 * all->capacity + 64;
+        found_node *of = (found_node *)realloc(all->of, capacity * sizeof *of);
+        if (of == NULL) return SHARDIO_ERR_MEMORY;
+        all->of = of;
+        all->capacity = capacity;
+    }
+    found_node *n = &all->of[all->count++];
+    memset(n, 0, sizeof *n);
+    n->path = copy_text(path, strlen(path));
+    if (node == NULL) {
+        n->fault = *fault;
+        return n->path != NULL ? SHARDIO_OK : SHARDIO_ERR_MEMORY;
+    }
+    n->text = copy_text(node->text, node->size);
+    if (n->path == NULL || n->text == NULL) return SHARDIO_ERR_MEMORY;
+    n->kind = node->kind;
+    n->root = moved(node->root, node->text, n->text);
+    n->attributes = moved(node->attributes, node->text, n->text);
+    n->consolidated = moved(node->consolidated, node->text, n->text);
+    all->groups += node->kind == SHARDIO_NODE_GROUP;
+    all->arrays += node->kind == SHARDIO_NODE_ARRAY;
+    return SHARDIO_OK;
+}
+
+static void free_nodes(hierarchy *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        free(all->of[i].path);
+        free(all->of[i].text);
+    }
+    free(all->of);
+}
+
+/* Paths name by name: what is below a node follows it. */
+static int compare_paths(const char *a, const char *b)
+{
+    while (*a != 0 && *a == *b) a++, b++;
+    const int x = *a == '/' ? 1 : (unsigned char)*a, y = *b == '/' ? 1 : (unsigned char)*b;
+    return x < y ? -1 : x > y;
+}
+
+static int compare_nodes(const void *a, const void *b)
+{
+    return compare_paths(((const found_node *)a)->path, ((const found_node *)b)->path);
+}
+
+static found_node *find_node(const hierarchy *all, const char *path)
+{
+    size_t low = 0, high = all->count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int order = compare_paths(path, all->of[middle].path);
+        if (order == 0) return &all->of[middle];
+        if (order < 0) high = middle;
+        else low = middle + 1;
+    }
+    return NULL;
+}
+
+/* The array that a key is part of, or null. */
+static const found_node *array_above(const hierarchy *all, const char *key)
+{
+    char path[2048];
+    const size_t length = strlen(key);
+    if (length >= sizeof path) return NULL;
+    memcpy(path, key, length + 1);
+    for (size_t i = length + 1; i-- > 0;) {
+        if (path[i] != '/' && i > 0) continue;
+        path[i] = 0;
+        const found_node *n = find_node(all, path);
+        if (n != NULL) return n->kind == SHARDIO_NODE_ARRAY ? n : NULL;
+    }
+    return NULL;
+}
+
+/* Finds all nodes at PATH and below; free_nodes whatever is returned. */
+static int find_nodes(const settings *s, const shardio_store *store, bool consolidated, hierarchy *all)
+{
+    shardio_error error;
+    memset(all, 0, sizeof *all);
+    int status = refuse_file(s);
+    if (status != EXIT_GOOD) return status;
+    const shardio_status walked = shardio_hierarchy_walk(store, s->path, consolidated, keep_node, all, NULL, &error);
+    if (all->count > 1) qsort(all->of, all->count, sizeof all->of[0], compare_nodes);
+    if (walked == SHARDIO_OK) return EXIT_GOOD;
+    if (walked == SHARDIO_ERR_MEMORY) return out_of_memory(s);
+    return walked == SHARDIO_ERR_CANCELLED ? complain(s, EXIT_TROUBLE, "interrupted") : complain_error(s, &error);
+}
+
+/* What the keys below PATH begin with: "raw/", or nothing. */
+static const char *prefix_of(const settings *s, char *prefix, size_t size)
+{
+    const char *path = s->path != NULL ? s->path : "";
+    snprintf(prefix, size, "%s%s", path, path[0] != 0 ? "/" : "");
+    return prefix;
+}
+
+/* How a node is called: its path, or "." for the store itself. */
+static const char *name_of(const char *path)
+{
+    return path[0] != 0 ? path : ".";
+}
+
+/* ---- nodes: what their zarr.json says, without opening the array ---- */
+
+/* JSON on one line. */
+static void add_compact(shardio_text *t, shardio_json value)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < value.size; i++) {
+        const char c = value.text[i];
+        const bool space = c == ' ' || c == '\n' || c == '\t' || c == '\r';
+        if (quoted || !space) shardio_text_add_bytes(t, &c, 1);
+        if (!quoted && (c == ',' || c == ':')) shardio_text_add(t, " ");
+        if (quoted && c == '\\') shardio_text_add_bytes(t, &value.text[++i], 1);
+        else if (c == '"') quoted = !quoted;
+    }
+}
+
+static void add_json(shardio_text *t, const char *name, shardio_json value)
+{
+    add_name(t, name);
+    if (shardio_json_kind(value) != 0) add_compact(t, value);
+    else shardio_text_add(t, "null");
+}
+
+/* A string, number or list as a word: "10,6,8". */
+static void add_word(shardio_text *t, shardio_json value)
+{
+    for (size_t i = 0; i < value.size; i++)
+        if (strchr("\"[] \n\t\r", value.text[i]) == NULL) shardio_text_add_bytes(t, &value.text[i], 1);
+}
+
+/* The name of an extension, {"name": ..., "configuration": ...} or the name alone. */
+static shardio_json extension_name(shardio_json value)
+{
+    return shardio_json_kind(value) == '"' ? value : shardio_json_member(value, "name");
+}
+
+static void add_type_word(shardio_text *t, shardio_json root)
+{
+    uint64_t bytes;
+    const shardio_json type = shardio_json_member(root, "data_type"), name = extension_name(type);
+    const shardio_json length = shardio_json_member(shardio_json_member(type, "configuration"), "length_bytes");
+    if (shardio_json_is(name, "raw_bytes") && shardio_json_uint64(length, &bytes) && bytes <= RAW_MOST) {
+        shardio_text_add(t, "r");              /* as zarr-python says it */
+        shardio_text_add_uint64(t, 8 * bytes);
+    } else {
+        add_word(t, name);
+    }
+}
+
+/* One grid of an array: extents of its chunks and their codecs. */
+typedef struct grid {
+    shardio_json extents, codecs;
+} grid;
+
+enum { MOST_GRIDS = 8 };
+
+/* The grids inside one another, outermost first. */
+static uint32_t read_grids(shardio_json root, grid grids[MOST_GRIDS])
+{
+    uint32_t count = 0;
+    shardio_json inside = shardio_json_member(shardio_json_member(root, "chunk_grid"), "configuration");
+    shardio_json codecs_inside = shardio_json_member(root, "codecs"), value;
+    while (count < MOST_GRIDS && shardio_json_kind(codecs_inside) == '[') {
+        const shardio_json absent = {NULL, 0};
+        size_t at = 0;
+        grid *g = &grids[count++];
+        g->extents = shardio_json_member(inside, "chunk_shape");
+        g->codecs = codecs_inside;
+        inside = absent;
+        while (shardio_json_next(g->codecs, &at, NULL, &value))
+            if (shardio_json_is(extension_name(value), "sharding_indexed"))
+                inside = shardio_json_member(value, "configuration");
+        codecs_inside = shardio_json_member(inside, "codecs");
+    }
+    return count;
+}
+
+/* Whether shards are files that can be read by themselves, without codecs around them. */
+static bool has_shard_files(const shardio_array_facts *f)
+{
+    shardio_json value;
+    size_t at = 0;
+    if (!f->sharded) return false;
+    while (shardio_json_next(f->codec_list, &at, NULL, &value))
+        if (shardio_json_is(extension_name(value), "sharding_indexed")) break;
+    return !shardio_json_next(f->codec_list, &at, NULL, &value);
+}
+
+static const char *grid_name(uint32_t i, uint32_t count)
+{
+    return count == 1 || i == 1 ? "chunks" : i == 0 ? "shards" : i == 2 ? "subchunks" : "inside";
+}
+
+/* "zstd:3", "blosc:lz4:5:shuffle", "transpose:2,0,1", "bytes:big" */
+static void add_codec_word(shardio_text *t, shardio_json value)
+{
+    static const char *const shown[] = {"order", "endian", "level", "cname", "clevel", "shuffle", "acceleration",
+                                        "index_location"};
+    const shardio_json configuration = shardio_json_member(value, "configuration");
+    add_word(t, extension_name(value));
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        const shardio_json member = shardio_json_member(configuration, shown[i]);
+        if (shardio_json_kind(member) == 0) continue;
+        shardio_text_add(t, ":");
+        add_word(t, member);
+    }
+}
+
+/* Whether a codec only makes bytes of elements, as every array needs it. */
+static bool is_packing(shardio_json value)
+{
+    static const char *const names[] = {"bytes", "vlen-utf8", "vlen-bytes", "sharding_indexed"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (shardio_json_is(extension_name(value), names[i])) return true;
+    return false;
+}
+
+/* The codecs of a grid as words, `before` the first one; `packing`: also those that every array has. */
+static void add_codec_words(shardio_text *t, shardio_json list, const char *before, bool packing)
+{
+    shardio_json value;
+    size_t at = 0;
+    while (shardio_json_next(list, &at, NULL, &value)) {
+        if (!packing && is_packing(value)) continue;
+        shardio_text_add(t, before);
+        add_codec_word(t, value);
+        before = " ";
+    }
+}
+
+/* "uint16  10,6,8  shards 4,6,8  chunks 2,3,4  zstd:3 crc32c" */
+static void add_array_words(shardio_text *t, shardio_json root)
+{
+    grid grids[MOST_GRIDS];
+    const uint32_t count = read_grids(root, grids);
+    add_type_word(t, root);
+    shardio_text_add(t, "  ");
+    add_word(t, shardio_json_member(root, "shape"));
+    for (uint32_t i = 0; i < count; i++) {
+        shardio_text_add(t, "  ");
+        shardio_text_add(t, grid_name(i, count));
+        shardio_text_add(t, " ");
+        add_word(t, grids[i].extents);
+        add_codec_words(t, grids[i].codecs, "  ", false);
+    }
+}
+
+/* A node as one JSON object. */
+static void build_node_json(shardio_text *t, const void *context)
+{
+    const found_node *n = (const found_node *)context;
+    char word[32] = "";
+    shardio_text type = {word, sizeof word, 0};
+    grid grids[MOST_GRIDS];
+    shardio_text_add(t, "{\"path\": ");
+    shardio_text_add_string(t, n->path);
+    add_string(t, "kind", kind_names[n->kind]);
+    if (n->kind == SHARDIO_NODE_ARRAY) {
+        const shardio_json absent = {NULL, 0};
+        const uint32_t count = read_grids(n->root, grids);
+        add_type_word(&type, n->root);
+        add_string(t, "dtype", word);
+        add_json(t, "shape", shardio_json_member(n->root, "shape"));
+        add_json(t, "chunks", count > 0 ? grids[count > 1 ? 1 : 0].extents : absent);
+        add_json(t, "shards", count > 1 ? grids[0].extents : absent);
+        add_json(t, "subchunks", count > 2 ? grids[2].extents : absent);
+        add_json(t, "codecs", shardio_json_member(n->root, "codecs"));
+    }
+    if (n->kind == SHARDIO_NODE_UNKNOWN) {
+        char text[512];
+        add_string(t, "fault", shardio_error_text(&n->fault, text, sizeof text));
+    }
+    shardio_text_add(t, "}");
+}
+
+/* What `add` makes of a value, as memory of its own; null: there is none. */
+static char *text_of(void (*add)(shardio_text *t, shardio_json value), shardio_json value)
+{
+    shardio_text measure = {NULL, 0, 0};
+    add(&measure, value);
+    shardio_text t = {(char *)malloc(measure.size + 1), measure.size + 1, 0};
+    if (t.text == NULL) return NULL;
+    t.text[0] = 0;
+    add(&t, value);
+    return t.text;
+}
+
+/* What stands behind the name of a node. */
+static char *node_words(const found_node *n)
+{
+    char text[512];
+    if (n->kind == SHARDIO_NODE_ARRAY) return text_of(add_array_words, n->root);
+    if (n->kind == SHARDIO_NODE_GROUP) return copy_text("", 0);
+    shardio_error_text(&n->fault, text, sizeof text);
+    return copy_text(text, strlen(text));
+}
+
+/* >>ls -------------------------------------------------------------------------------------------------------- */
+
+static void print_nodes(const settings *s, const hierarchy *all)
+{
+    int width = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        const int length = (int)strlen(name_of(all->of[i].path));
+        if (length > width && length <= 40) width = length;
+    }
+    for (size_t i = 0; i < all->count; i++) {
+        const found_node *n = &all->of[i];
+        char *words = node_words(n);
+        if (words == NULL) out_of_memory(s);
+        else if (words[0] == 0) printf("%-*s  %s\n", width, name_of(n->path), kind_names[n->kind]);
+        else printf("%-*s  %s  %s\n", width, name_of(n->path), kind_names[n->kind], words);
+        free(words);
+    }
+}
+
+static int complain_nodes(const settings *s, const hierarchy *all)
+{
+    const size_t damaged = all->count - all->groups - all->arrays;
+    if (damaged == 0) return EXIT_GOOD;
+    return complain(s, EXIT_TROUBLE, "%s: %zu zarr.json cannot be read (shardio verify says more)", s->input, damaged);
+}
+
+static int run_ls(const settings *s)
+{
+    hierarchy all;
+    shardio_store store = shardio_store_directory(s->input);
+    int status = find_nodes(s, &store, s->consolidated, &all);
+    if (status == EXIT_GOOD && s->json) {
+        listing l = {s, "nodes", false, 0};
+        for (size_t i = 0; i < all.count; i++) list_item(&l, build_node_json, &all.of[i]);
+        status = end_listing(&l, NULL, NULL);
+    } else if (status == EXIT_GOOD) {
+        print_nodes(s, &all);
+    }
+    if (status == EXIT_GOOD) status = complain_nodes(s, &all);
+    free_nodes(&all);
     return status;
 }
 
@@ -1844,7 +3123,10 @@ typedef struct totals {
 
 typedef struct info {
     const settings *s;
+    const shardio_node *node;
     shardio_array_facts facts;
+    grid grids[MOST_GRIDS];
+    uint32_t grid_count;
     totals all;
 } info;
 
@@ -1880,14 +3162,10 @@ static bool count_temporary(void *context, const char *key, uint64_t size, bool 
 
 static int count_files(info *job, const shardio_store *store, shardio_array *array)
 {
-    shardio_error error;
-    char prefix[1024] = "";
-    int code = 0;
-    if (shardio_array_each_shard(array, count_shard, &job->all, &error) != SHARDIO_OK)
-        return complain_error(job->s, &error);
-    if (job->s->path != NULL) snprintf(prefix, sizeof prefix, "%s/", job->s->path);
-    store->functions->list(store->context, prefix, count_temporary, &job->all, &code);
-    return EXIT_GOOD;
+    int code = 0, status = visit_shards(job->s, array, count_shard, &job->all);
+    if (status == EXIT_GOOD)
+        store->functions->list(store->context, job->facts.key_prefix, count_temporary, &job->all, &code);
+    return status;
 }
 
 static void add_names(shardio_text *t, const shardio_array_facts *f)
@@ -1896,14 +3174,6 @@ static void add_names(shardio_text *t, const shardio_array_facts *f)
         if (i > 0) shardio_text_add(t, ", ");
         if (f->dimension_names[i] != NULL) shardio_text_add_string(t, f->dimension_names[i]);
         else shardio_text_add(t, "null");
-    }
-}
-
-static void add_codecs(shardio_text *t, const shardio_array_facts *f)
-{
-    for (uint32_t i = 0; i < f->codecs; i++) {
-        if (i > 0) shardio_text_add(t, ", ");
-        shardio_text_add_string(t, f->codec_names[i]);
     }
 }
 
@@ -1917,34 +3187,50 @@ static void add_index(shardio_text *t, const shardio_index_layout *index)
     shardio_text_add(t, "}");
 }
 
+static void add_keys(shardio_text *t, const shardio_array_facts *f)
+{
+    const char separator[2] = {f->key_separator, 0};
+    add_name(t, "keys");
+    shardio_text_add(t, f->key_v2 ? "{\"encoding\": \"v2\"" : "{\"encoding\": \"default\"");
+    add_string(t, "separator", separator);
+    shardio_text_add(t, "}");
+}
+
+static void add_totals(shardio_text *t, const totals *all)
+{
+    add_number(t, "files", all->files);
+    add_number(t, "file_bytes", all->bytes);
+    add_number(t, "live_bytes", all->live);
+    add_number(t, "index_bytes", all->index);
+    add_number(t, "dead_bytes", all->dead);
+    add_number(t, "damaged_files", all->unreadable);
+    add_number(t, "temporary_files", all->temporary);
+}
+
 static void build_array_json(shardio_text *t, const void *context)
 {
     const info *job = (const info *)context;
     const shardio_array_facts *f = &job->facts;
+    const shardio_json absent = {NULL, 0};
+    char type[32];
     shardio_text_add(t, "{\"kind\": \"array\"");
     add_string(t, "name", job->s->input);
     add_string(t, "path", job->s->path);
-    add_string(t, "dtype", shardio_dtype_name(f->dtype));
+    add_string(t, "dtype", type_text(f->dtype, f->element_size, type));
     add_string(t, "endian", f->big_endian ? "big" : "little");
     add_list(t, "shape", f->shape, f->ndim);
     add_list(t, "chunks", f->chunk, f->ndim);
     add_list(t, "shards", f->sharded ? f->shard : NULL, f->ndim);
-    add_name(t, "fill_value");
-    add_element(t, f->dtype, f->fill_value);
+    add_json(t, "subchunks", job->grid_count > 2 ? job->grids[2].extents : absent);
+    add_json(t, "fill_value", shardio_json_member(job->node->root, "fill_value"));
     add_name(t, "dimension_names");
     shardio_text_add(t, f->has_dimension_names ? "[" : "null");
     if (f->has_dimension_names) add_names(t, f);
-    shardio_text_add(t, f->has_dimension_names ? "], \"codecs\": [" : ", \"codecs\": [");
-    add_codecs(t, f);
-    shardio_text_add(t, "]");
+    shardio_text_add(t, f->has_dimension_names ? "]" : "");
+    add_json(t, "codecs", f->codec_list);
     if (f->sharded) add_index(t, &f->index);
-    add_number(t, "files", job->all.files);
-    add_number(t, "file_bytes", job->all.bytes);
-    add_number(t, "live_bytes", job->all.live);
-    add_number(t, "index_bytes", job->all.index);
-    add_number(t, "dead_bytes", job->all.dead);
-    add_number(t, "damaged_files", job->all.unreadable);
-    add_number(t, "temporary_files", job->all.temporary);
+    add_keys(t, f);
+    add_totals(t, &job->all);
     add_name(t, "attributes");
     shardio_text_add(t, f->attributes);
     shardio_text_add(t, "}");
@@ -1961,31 +3247,59 @@ static void print_list(const char *name, const uint64_t *of, uint32_t count)
     print_line(name, list_text(of, count, ", ", text));
 }
 
-static void print_array(const info *job)
+/* A line with a piece of zarr.json. */
+static void print_json_line(const char *name, shardio_json value, const char *absent)
+{
+    char *text = shardio_json_kind(value) != 0 ? text_of(add_compact, value) : NULL;
+    print_line(name, text != NULL ? text : absent);
+    free(text);
+}
+
+static void add_all_codec_words(shardio_text *t, shardio_json list)
+{
+    add_codec_words(t, list, "", true);
+}
+
+/* A line for the codecs of each grid, the innermost first. */
+static void print_codecs(const info *job)
+{
+    for (uint32_t i = job->grid_count; i-- > 0;) {
+        char *words = text_of(add_all_codec_words, job->grids[i].codecs);
+        printf("%-11s of %s: %s\n", i + 1 == job->grid_count ? "codecs" : "", grid_name(i, job->grid_count),
+               words != NULL ? words : "");
+        free(words);
+    }
+}
+
+/* What the array is. */
+static void print_identity(const info *job)
 {
     const shardio_array_facts *f = &job->facts;
-    const totals *all = &job->all;
-    char text[1024], size[32];
+    char text[1024], type[32];
     shardio_text t = {text, sizeof text, 0};
-    printf("%-11s %s, %s-endian\n", "type", shardio_dtype_name(f->dtype), f->big_endian ? "big" : "little");
+    printf("%-11s %s%s\n", "type", type_text(f->dtype, f->element_size, type),
+           unit_of(f->dtype) < 2 ? "" : f->big_endian ? ", big-endian" : ", little-endian");
     print_list("shape", f->shape, f->ndim);
     print_list("chunks", f->chunk, f->ndim);
     if (f->sharded) print_list("shards", f->shard, f->ndim);
-    add_element(&t, f->dtype, f->fill_value);
-    print_line("fill value", text);
-    t.size = 0;
+    if (job->grid_count > 2) print_json_line("subchunks", job->grids[2].extents, "");
+    print_json_line("fill value", shardio_json_member(job->node->root, "fill_value"), "");
     add_names(&t, f);
     if (f->has_dimension_names) print_line("dimensions", text);
-    t.size = 0;
-    shardio_text_add(&t, "bytes");
-    if (f->codecs > 0) shardio_text_add(&t, ", ");
-    add_codecs(&t, f);
-    print_line("codecs", text);
+    print_codecs(job);
     if (f->sharded)
         printf("%-11s at the %s, %s-endian, %s checksum, for %" PRIu64 " chunk%s\n", "index",
                f->index.at_start ? "start" : "end", f->index.big_endian ? "big" : "little",
                f->index.no_checksum ? "without" : "with", f->index.chunks, plural(f->index.chunks));
-    print_line("attributes", f->attributes);
+    printf("%-11s %s, separated by %c\n", "keys", f->key_v2 ? "v2" : "default", f->key_separator);
+    print_json_line("attributes", job->node->attributes, "{}");
+}
+
+static void print_array(const info *job)
+{
+    const totals *all = &job->all;
+    char size[32];
+    print_identity(job);
     printf("%-11s %" PRIu64 ", %s: %" PRIu64 " bytes live, %" PRIu64 " index, %" PRIu64 " dead\n", "files",
            all->files, human(all->bytes, size), all->live, all->index, all->dead);
     if (all->temporary > 0)
@@ -1993,17 +3307,18 @@ static void print_array(const info *job)
                plural(all->temporary));
 }
 
-static int run_info_array(const settings *s)
+static int info_of_array(const settings *s, const shardio_store *store, const shardio_node *node)
 {
     info job;
     shardio_array *array;
     memset(&job, 0, sizeof job);
     job.s = s;
-    shardio_store store = shardio_store_directory(s->input);
-    int status = open_array(s, &store, &array);
+    job.node = node;
+    job.grid_count = read_grids(node->root, job.grids);
+    int status = open_array(s, store, false, &array);
     if (status != EXIT_GOOD) return status;
     shardio_array_describe(array, &job.facts);
-    status = count_files(&job, &store, array);
+    status = count_files(&job, store, array);
     if (status == EXIT_GOOD && s->json) status = print_json(s, build_array_json, &job);
     else if (status == EXIT_GOOD) print_array(&job);
     if (status == EXIT_GOOD && job.all.unreadable > 0)
@@ -2012,6 +3327,114 @@ static int run_info_array(const settings *s)
     shardio_array_close(array);
     return status;
 }
+
+/* ---- info: a group ---- */
+
+/* Where nodes hang in the tree. */
+typedef struct branch {
+    size_t parent;                         /* the next node above that is listed; NO_PARENT: the group itself */
+    bool last, begun;                      /* the last one below its parent; one below it was seen */
+} branch;
+
+enum { NO_PARENT = 0 };                    /* the group comes first */
+
+/* For nodes in order, the first of which is above all others. */
+static branch *branches_of(const hierarchy *all)
+{
+    branch *of = (branch *)calloc(all->count, sizeof *of);
+    if (of == NULL) return NULL;
+    for (size_t i = 1; i < all->count; i++) {
+        size_t above = i - 1;
+        while (above != NO_PARENT) {
+            const size_t length = strlen(all->of[above].path);
+            if (strncmp(all->of[i].path, all->of[above].path, length) == 0 && all->of[i].path[length] == '/') break;
+            above = of[above].parent;
+        }
+        of[i].parent = above;
+    }
+    for (size_t i = all->count; i-- > 1;) {
+        of[i].last = !of[of[i].parent].begun;
+        of[of[i].parent].begun = true;
+    }
+    return of;
+}
+
+/* The lines that come down from the nodes above. */
+static void print_trunk(const branch *of, size_t i)
+{
+    if (i == NO_PARENT) return;
+    print_trunk(of, of[i].parent);
+    fputs(of[i].last ? "    " : "|   ", stdout);
+}
+
+static int print_tree(const settings *s, const hierarchy *all)
+{
+    branch *of = branches_of(all);
+    if (of == NULL) return out_of_memory(s);
+    puts(s->input);
+    for (size_t i = 1; i < all->count; i++) {
+        const found_node *n = &all->of[i];
+        const size_t above = strlen(all->of[of[i].parent].path);
+        char *words = node_words(n);
+        print_trunk(of, of[i].parent);
+        printf("%s %s", of[i].last ? "`--" : "|--", n->path + above + (above > 0));
+        if (words != NULL && words[0] != 0) printf("  %s", words);
+        putchar('\n');
+        free(words);
+    }
+    free(of);
+    return EXIT_GOOD;
+}
+
+static void build_group_json(shardio_text *t, const void *context)
+{
+    const info *job = (const info *)context;
+    add_string(t, "kind", "group");
+    add_string(t, "name", job->s->input);
+    add_string(t, "path", job->s->path);
+    add_truth(t, "consolidated", shardio_json_kind(job->node->consolidated) != 0);
+    if (shardio_json_kind(job->node->attributes) != 0) add_json(t, "attributes", job->node->attributes);
+    else shardio_text_add(t, ", \"attributes\": {}");
+}
+
+static int info_of_group(const settings *s, const shardio_store *store, const shardio_node *node)
+{
+    info job;
+    hierarchy all;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.node = node;
+    int status = find_nodes(s, store, false, &all);
+    if (status == EXIT_GOOD && s->json) {
+        listing l = {s, "nodes", false, 0};
+        for (size_t i = 0; i < all.count; i++) list_item(&l, build_node_json, &all.of[i]);
+        status = end_listing(&l, build_group_json, &job);
+    } else if (status == EXIT_GOOD) {
+        const size_t groups = all.groups > 0 ? all.groups - 1 : 0;     /* this one is not below itself */
+        printf("%-11s group, %zu group%s and %zu array%s below it%s\n", "kind", groups, plural(groups), all.arrays,
+               plural(all.arrays), shardio_json_kind(node->consolidated) != 0 ? ", consolidated metadata" : "");
+        print_json_line("attributes", node->attributes, "{}");
+        status = print_tree(s, &all);
+    }
+    if (status == EXIT_GOOD) status = complain_nodes(s, &all);
+    free_nodes(&all);
+    return status;
+}
+
+static int run_info_node(const settings *s)
+{
+    shardio_node node;
+    shardio_error error;
+    shardio_store store = shardio_store_directory(s->input);
+    int status = refuse_file(s);
+    if (status != EXIT_GOOD) return status;
+    if (shardio_node_open(&node, &store, s->path, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
+    status = node.kind == SHARDIO_NODE_ARRAY ? info_of_array(s, &store, &node) : info_of_group(s, &store, &node);
+    shardio_node_close(&node);
+    return status;
+}
+
+/* ---- info: a single shard file ---- */
 
 static void add_summary(shardio_text *t, const shardio_shard_summary *summary)
 {
@@ -2069,23 +3492,19 @@ static int run_info_shard(const settings *s)
 
 static int run_info(const settings *s)
 {
-    return s->shard_chunks > 0 ? run_info_shard(s) : run_info_array(s);
+    return s->shard_chunks > 0 ? run_info_shard(s) : run_info_node(s);
 }
 
 /* >>verify ---------------------------------------------------------------------------------------------------- */
 
 typedef struct verification {
     const settings *s;
-    bool begun;                /* the JSON object */
+    listing findings;
     uint64_t faults;
+    hierarchy all;                 /* nodes; none for a single shard file */
+    bool sound;
     bar progress;
 } verification;
-
-static void begin_json(verification *job)
-{
-    if (!job->begun) fputs("{\"findings\": [", stdout);
-    job->begun = true;
-}
 
 static void build_finding_json(shardio_text *t, const void *context)
 {
@@ -2105,66 +3524,272 @@ static void print_finding(void *context, const shardio_error *finding)
     verification *job = (verification *)context;
     char text[512];
     bar_end(&job->progress);
-    if (job->s->json) {
-        begin_json(job);
-        if (job->faults > 0) fputs(", ", stdout);
-        print_json(job->s, build_finding_json, finding);
-    } else {
-        puts(shardio_error_text(finding, text, sizeof text));
-    }
+    if (job->s->json) list_item(&job->findings, build_finding_json, finding);
+    else puts(shardio_error_text(finding, text, sizeof text));
     job->faults++;
 }
 
-/* Whether an error says that the data is bad, not that it could not be looked at. */
-static bool is_damage(shardio_status status)
+/* A finding of our own; `reason` is static text. */
+static void report(verification *job, const char *path, const char *reason)
 {
-    return status == SHARDIO_ERR_CORRUPT || status == SHARDIO_ERR_CHECKSUM || status == SHARDIO_ERR_TRUNCATED;
+    shardio_error finding;
+    memset(&finding, 0, sizeof finding);
+    finding.status = SHARDIO_ERR_CORRUPT;
+    finding.operation = "verify";
+    finding.reason = reason;
+    finding.offset = SHARDIO_NO_OFFSET;
+    snprintf(finding.subject, sizeof finding.subject, "%s/%s", job->s->input, path);
+    print_finding(job, &finding);
 }
 
-/* After the work: `error` is how it ended, which is a finding of its own if there was none before. */
-static int conclude(verification *job, const shardio_error *error)
+/* Whether an error ends the work, in place of saying something about what is looked at. */
+static bool ends_work(shardio_status status)
 {
-    const settings *s = job->s;
-    const bool damage = is_damage(error->status), complete = damage || error->status == SHARDIO_OK;
-    bar_end(&job->progress);
-    if (damage && job->faults == 0) print_finding(job, error);
-    if (s->json && complete) begin_json(job);
-    if (job->begun) printf("], \"sound\": %s}\n", complete && job->faults == 0 ? "true" : "false");
-    if (!complete) return complain_error(s, error);
-    if (job->faults > 0)
-        return complain(s, EXIT_TROUBLE, "%s: damaged, %" PRIu64 " finding%s", s->input, job->faults,
-                        plural(job->faults));
-    if (!s->json && !s->quiet) printf("%s: sound\n", s->input);
+    return status == SHARDIO_ERR_CANCELLED || status == SHARDIO_ERR_MEMORY;
+}
+
+/* ---- verify: consolidated metadata ---- */
+
+/* A JSON string without its escapes, or null; free it. */
+static char *plain_text(shardio_json value)
+{
+    char *text = (char *)malloc(value.size + 1);
+    if (text == NULL || shardio_json_string(value, text, value.size + 1)) return text;
+    free(text);
+    return NULL;
+}
+
+static bool same_strings(shardio_json a, shardio_json b)
+{
+    if (a.size == b.size && memcmp(a.text, b.text, a.size) == 0) return true;
+    char *x = plain_text(a), *y = plain_text(b);
+    const bool same = x != NULL && y != NULL && strcmp(x, y) == 0;
+    free(x);
+    free(y);
+    return same;
+}
+
+/* Unless `exact`, alike as floats is enough: 0.1 may stand for the nearest float or be written out as that. */
+static bool same_numbers(shardio_json a, shardio_json b, bool exact)
+{
+    double x, y;
+    uint64_t i, k;
+    if (shardio_json_uint64(a, &i) && shardio_json_uint64(b, &k)) return i == k;
+    if (!shardio_json_double(a, &x) || !shardio_json_double(b, &y)) return false;
+    return x == y || (!exact && (float)x == (float)y);
+}
+
+static shardio_json member_of(shardio_json object, shardio_json name)
+{
+    shardio_json other, value;
+    const shardio_json absent = {NULL, 0};
+    size_t at = 0;
+    while (shardio_json_next(object, &at, &other, &value))
+        if (same_strings(name, other)) return value;
+    return absent;
+}
+
+static bool alike(shardio_json a, shardio_json b, bool exact);
+
+static bool alike_lists(shardio_json a, shardio_json b, bool exact)
+{
+    shardio_json x, y;
+    size_t i = 0, k = 0;
+    while (shardio_json_next(a, &i, NULL, &x))
+        if (!shardio_json_next(b, &k, NULL, &y) || !alike(x, y, exact)) return false;
+    return !shardio_json_next(b, &k, NULL, &y);
+}
+
+/* Whether all that `a` says, `b` says too; a member that is missing is taken for its default unless `exact`. */
+static bool agrees(shardio_json a, shardio_json b, bool exact)
+{
+    shardio_json name, value;
+    size_t at = 0;
+    while (shardio_json_next(a, &at, &name, &value)) {
+        const shardio_json other = member_of(b, name);
+        if (shardio_json_kind(other) == 0 ? exact : !alike(value, other, exact)) return false;
+    }
+    return true;
+}
+
+/* Whether two values say the same. No deeper than the library lets JSON be nested. */
+static bool alike(shardio_json a, shardio_json b, bool exact)
+{
+    const char x = shardio_json_kind(a), y = shardio_json_kind(b);
+    if (!exact && x != y && (x == '"' || y == '"')) {      /* "crc32c" is {"name": "crc32c"} */
+        const shardio_json one = extension_name(a), two = extension_name(b);
+        return shardio_json_kind(one) == '"' && shardio_json_kind(two) == '"' && same_strings(one, two);
+    }
+    if (x != y) return false;
+    return x == '{' ? agrees(a, b, exact) && agrees(b, a, exact) : x == '[' ? alike_lists(a, b, exact)
+         : x == '"' ? same_strings(a, b) : x == '0' ? same_numbers(a, b, exact) : true;
+}
+
+/* Whether consolidated metadata says of a node what its zarr.json says. What consolidated metadata the node has itself
+   does not count, and a member that only one of the two has is taken for its default, but of attributes. */
+static bool says_the_same(shardio_json root, shardio_json entry)
+{
+    static const shardio_json none = {"{}", 2};
+    shardio_json name, value, mine = none, theirs = none;
+    size_t at = 0;
+    while (shardio_json_next(root, &at, &name, &value)) {
+        const shardio_json other = member_of(entry, name);
+        if (shardio_json_is(name, "attributes")) mine = value;
+        if (shardio_json_is(name, "attributes") || shardio_json_is(name, "consolidated_metadata")) continue;
+        if (shardio_json_kind(other) != 0 && !alike(value, other, false)) return false;
+    }
+    value = shardio_json_member(entry, "attributes");
+    if (shardio_json_kind(value) == '{') theirs = value;
+    return alike(mine, theirs, true);
+}
+
+/* The nodes below a group, which lie side by side. */
+static size_t nodes_below(const hierarchy *all, size_t group)
+{
+    const char *path = all->of[group].path;
+    const size_t length = strlen(path);
+    size_t count = 0;
+    for (size_t i = group + 1; i < all->count; i++, count++)
+        if (length > 0 && (strncmp(all->of[i].path, path, length) != 0 || all->of[i].path[length] != '/')) break;
+    return count;
+}
+
+/* An entry of the consolidated metadata of a group; the node it is about is marked in `seen`. */
+static void verify_entry(verification *job, size_t group, shardio_json name, shardio_json entry, bool *seen)
+{
+    char path[2048], relative[1024];
+    const char *above = job->all.of[group].path;
+    if (!shardio_json_string(name, relative, sizeof relative)) relative[0] = 0;
+    snprintf(path, sizeof path, "%s%s%s", above, above[0] != 0 ? "/" : "", relative);
+    const found_node *n = find_node(&job->all, path);
+    if (n == NULL || n <= &job->all.of[group]) {
+        report(job, path, "consolidated metadata of a node that is not there (shardio consolidate)");
+    } else {
+        seen[n - job->all.of] = true;
+        if (n->kind != SHARDIO_NODE_UNKNOWN && !says_the_same(n->root, entry))
+            report(job, path, "consolidated metadata is not what its zarr.json says (shardio consolidate)");
+    }
+}
+
+static int verify_consolidated(verification *job, size_t group)
+{
+    const hierarchy *all = &job->all;
+    const size_t below = nodes_below(all, group);
+    shardio_json name, entry;
+    size_t at = 0;
+    bool *seen = (bool *)calloc(all->count, sizeof *seen);
+    if (seen == NULL) return out_of_memory(job->s);
+    while (shardio_json_next(all->of[group].consolidated, &at, &name, &entry))
+        verify_entry(job, group, name, entry, seen);
+    for (size_t i = group + 1; i <= group + below; i++)
+        if (!seen[i]) report(job, all->of[i].path, "it is missing in consolidated metadata (shardio consolidate)");
+    free(seen);
     return EXIT_GOOD;
 }
 
-static void verify_shard(verification *job, shardio_error *error)
+/* ---- verify: all there is ---- */
+
+/* What writers left behind in groups; that of arrays is found with them. */
+static bool report_temporary(void *context, const char *key, uint64_t size, bool temporary)
 {
-    shardio_shard_reader reader;
-    if (open_shard(job->s, &reader, error) == SHARDIO_OK)
-        shardio_shard_verify(&reader, NULL, print_finding, job, error);
-    shardio_shard_close(&reader);
+    verification *job = (verification *)context;
+    (void)size;
+    if (temporary && array_above(&job->all, key) == NULL) report(job, key, "left behind by a writer that was lost");
+    return !interrupted;
 }
 
-static void verify_array(verification *job, shardio_error *error)
+static int verify_groups(verification *job, const shardio_store *store, const char *prefix)
 {
-    shardio_store store = shardio_store_directory(job->s->input);
-    shardio_array *array = open_in(job->s, &store, error);
-    if (error->status == SHARDIO_OK)
-        shardio_array_verify(array, print_finding, job, bar_progress, &job->progress, error);
+    int code = 0, status = EXIT_GOOD;
+    for (size_t i = 0; i < job->all.count && status == EXIT_GOOD; i++) {
+        const found_node *n = &job->all.of[i];
+        if (n->kind == SHARDIO_NODE_UNKNOWN) print_finding(job, &n->fault);
+        if (shardio_json_kind(n->consolidated) != 0) status = verify_consolidated(job, i);
+    }
+    store->functions->list(store->context, prefix, report_temporary, job, &code);
+    return status;
+}
+
+static int verify_array(verification *job, const shardio_store *store, const char *path)
+{
+    shardio_error error;
+    const uint64_t before = job->faults;
+    shardio_array *array = open_in(store, path, false, &error);
+    if (error.status == SHARDIO_OK)
+        shardio_array_verify(array, print_finding, job, bar_progress, &job->progress, &error);
     shardio_array_close(array);
+    bar_end(&job->progress);
+    if (ends_work(error.status)) return complain_error(job->s, &error);
+    if (error.status != SHARDIO_OK && job->faults == before) print_finding(job, &error);
+    return EXIT_GOOD;
+}
+
+static int verify_nodes(verification *job)
+{
+    const settings *s = job->s;
+    char prefix[1024];
+    shardio_store store = shardio_store_directory(s->input);
+    int status = find_nodes(s, &store, false, &job->all);
+    if (status == EXIT_GOOD) status = verify_groups(job, &store, prefix_of(s, prefix, sizeof prefix));
+    for (size_t i = 0; i < job->all.count && status == EXIT_GOOD; i++)
+        if (job->all.of[i].kind == SHARDIO_NODE_ARRAY) status = verify_array(job, &store, job->all.of[i].path);
+    return status;
+}
+
+static int verify_shard(verification *job)
+{
+    shardio_shard_reader reader;
+    shardio_error error;
+    if (open_shard(job->s, &reader, &error) == SHARDIO_OK)
+        shardio_shard_verify(&reader, NULL, print_finding, job, &error);
+    shardio_shard_close(&reader);
+    const bool damage = error.status == SHARDIO_ERR_CORRUPT || error.status == SHARDIO_ERR_CHECKSUM ||
+                        error.status == SHARDIO_ERR_TRUNCATED;
+    if (error.status != SHARDIO_OK && !damage) return complain_error(job->s, &error);
+    if (damage && job->faults == 0) print_finding(job, &error);
+    return EXIT_GOOD;
+}
+
+static void build_verdict_json(shardio_text *t, const void *context)
+{
+    const verification *job = (const verification *)context;
+    if (job->s->shard_chunks == 0) {
+        add_number(t, "groups", job->all.groups);
+        add_number(t, "arrays", job->all.arrays);
+    }
+    add_truth(t, "sound", job->sound);
+}
+
+/* Says how it ended. */
+static int conclude(verification *job, int status)
+{
+    const settings *s = job->s;
+    const hierarchy *all = &job->all;
+    job->sound = status == EXIT_GOOD && job->faults == 0;
+    if (s->json && (status == EXIT_GOOD || job->findings.begun)) end_listing(&job->findings, build_verdict_json, job);
+    if (status != EXIT_GOOD) return status;
+    if (job->faults > 0)
+        return complain(s, EXIT_TROUBLE, "%s: not sound, %" PRIu64 " finding%s", s->input, job->faults,
+                        plural(job->faults));
+    if (s->json || s->quiet) return EXIT_GOOD;
+    if (all->count > 1)
+        printf("%s: sound, %zu group%s and %zu array%s\n", s->input, all->groups, plural(all->groups), all->arrays,
+               plural(all->arrays));
+    else printf("%s: sound\n", s->input);
+    return EXIT_GOOD;
 }
 
 static int run_verify(const settings *s)
 {
-    verification job = {s, false, 0, bar_begin(s)};
-    shardio_error error;
-    int status = s->shard_chunks > 0 ? EXIT_GOOD : refuse_file(s);
-    if (status != EXIT_GOOD) return status;
-    memset(&error, 0, sizeof error);
-    if (s->shard_chunks > 0) verify_shard(&job, &error);
-    else verify_array(&job, &error);
-    return conclude(&job, &error);
+    verification job;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.findings.s = s;
+    job.findings.name = "findings";
+    job.progress = bar_begin(s);
+    int status = conclude(&job, s->shard_chunks > 0 ? verify_shard(&job) : verify_nodes(&job));
+    free_nodes(&job.all);
+    return status;
 }
 
 /* >>layout ---------------------------------------------------------------------------------------------------- */
@@ -2456,16 +4081,17 @@ static int collect_array(picture *p)
     shardio_store store = shardio_store_directory(p->s->input);
     shardio_array *array;
     shardio_array_facts facts;
-    shardio_error error;
-    int status = open_array(p->s, &store, &array);
+    int status = open_array(p->s, &store, false, &array);
     if (status != EXIT_GOOD) return status;
     shardio_array_describe(array, &facts);
     p->layout = &facts.index;
     p->ndim = facts.ndim;
     if (!facts.sharded)
         status = complain(p->s, EXIT_TROUBLE, "%s has no shards: every file is one chunk", p->s->input);
-    else if (shardio_array_each_shard(array, visit_shard, p, &error) != SHARDIO_OK)
-        status = complain_error(p->s, &error);
+    else if (!has_shard_files(&facts))
+        status = complain(p->s, EXIT_TROUBLE, "%s has codecs around its shards: every file is encoded as a whole",
+                          p->s->input);
+    else status = visit_shards(p->s, array, visit_shard, p);
     shardio_array_close(array);
     return status;
 }
@@ -2488,52 +4114,869 @@ static int run_layout(const settings *s)
     return status;
 }
 
-/* >>main ------------------------------------------------------------------------------------------------------ */
+/* >>recover --------------------------------------------------------------------------------------------------- */
 
-#define OPTIONS_OF(name) name##_options, sizeof name##_options / sizeof name##_options[0]
+/* What became of a file, or would become of it. */
+typedef enum fate {
+    FATE_COMPLETE, FATE_CUT, FATE_RESTORE, FATE_LOST, FATE_RENAME, FATE_REMOVE, FATE_LEFT, FATES
+} fate;
 
-static const command commands[] = {
-    {"import", "INPUT OUTPUT.zarr", "writes a .npy file, a raw file or standard input (-) as a Zarr v3 array",
-     run_import, OPTIONS_OF(import)},
-    {"export", "INPUT.zarr OUTPUT", "writes an array or a region as .npy or raw bytes (-: standard output)",
-     run_export, OPTIONS_OF(export)},
-    {"info", "INPUT", "says what an array or a shard file is and takes", run_info, OPTIONS_OF(info)},
-    {"verify", "INPUT", "looks for damage; exit status 0: sound, 1: damaged, one line per finding", run_verify,
-     OPTIONS_OF(verify)},
-    {"layout", "INPUT", "draws where chunks, index and dead bytes lie in shard files", run_layout,
-     OPTIONS_OF(layout)}
+static const struct {
+    const char *word, *to_do, *done;       /* for JSON; and behind the name of the file */
+} fates[FATES] = {
+    {"complete", "complete", "complete"},
+    {"cut", "to be cut behind its newest complete index", "was cut behind its newest complete index"},
+    {"restore", "its head to be restored from its newest index", "its head was restored from its newest index"},
+    {"lost", "lost", "lost"},
+    {"rename", "a complete shard without its name: to be renamed", "a complete shard without its name: was renamed"},
+    {"remove", "left behind by a writer: to be removed", "left behind by a writer: was removed"},
+    {"left", "left behind by a writer that is at work or was lost (--remove-temporary removes it)", ""}
 };
+
+typedef struct recovery {
+    const settings *s;
+    listing files;
+    uint64_t shards, count[FATES];
+    uint64_t cut_bytes;
+    bar progress;
+} recovery;
+
+/* One file: what there is to say about it. */
+typedef struct verdict {
+    const char *name, *text;               /* text: what is wrong with a shard that is lost; or null */
+    fate what;
+    bool done;
+    uint64_t bytes, end;                   /* of the file; to keep */
+} verdict;
+
+static void build_verdict(shardio_text *t, const void *context)
+{
+    const verdict *v = (const verdict *)context;
+    shardio_text_add(t, "{\"path\": ");
+    shardio_text_add_string(t, v->name);
+    add_string(t, "action", fates[v->what].word);
+    add_truth(t, "done", v->done);
+    add_number(t, "file_bytes", v->bytes);
+    add_number(t, "kept_bytes", v->end);
+    if (v->text != NULL) add_string(t, "text", v->text);
+    shardio_text_add(t, "}");
+}
+
+static void print_verdict(recovery *job, const verdict *v)
+{
+    job->count[v->what]++;
+    if (v->what == FATE_CUT) job->cut_bytes += v->bytes - v->end;
+    if (v->what == FATE_COMPLETE && !job->s->all) return;
+    bar_end(&job->progress);
+    if (job->s->json) list_item(&job->files, build_verdict, v);
+    else if (v->text != NULL) printf("%s: %s\n", v->name, v->text);
+    else if (v->what == FATE_CUT)
+        printf("%s: %" PRIu64 " bytes: %s, %" PRIu64 " bytes\n", v->name, v->bytes,
+               v->done ? fates[v->what].done : fates[v->what].to_do, v->end);
+    else printf("%s: %" PRIu64 " bytes: %s\n", v->name, v->bytes, v->done ? fates[v->what].done : fates[v->what].to_do);
+}
+
+/* What recovery says of a shard. */
+static void report_shard(void *context, const char *key, const shardio_recovery *found, shardio_status status,
+                         const shardio_error *error)
+{
+    recovery *job = (recovery *)context;
+    char text[512];
+    verdict v = {key, NULL, FATE_COMPLETE, false, found->file_bytes, found->end};
+    job->shards++;
+    if (status != SHARDIO_OK) {
+        v.what = FATE_LOST;
+        v.text = shardio_error_text(error, text, sizeof text);
+        v.end = 0;
+    } else if (!found->intact) {
+        v.what = found->end < found->file_bytes ? FATE_CUT : FATE_RESTORE;
+        v.done = found->changed;
+    }
+    print_verdict(job, &v);
+}
+
+/* ---- recover: temporary files ---- */
+
+/* Temporary files below a prefix: "c/0/0/1.0123456789abcdef.shardio-tmp". */
+typedef struct temporaries {
+    char **of;
+    uint64_t *sizes;
+    size_t count, capacity;
+    const hierarchy *arrays;       /* leave out what is part of them; or null */
+    bool full;                 /* no memory for one more */
+} temporaries;
+
+static bool keep_temporary(void *context, const char *key, uint64_t size, bool temporary)
+{
+    temporaries *all = (temporaries *)context;
+    if (!temporary || (all->arrays != NULL && array_above(all->arrays, key) != NULL)) return true;
+    if (all->count == all->capacity) {
+        size_t capacity = 2 * all->capacity + 64;
+        char **of = (char **)realloc(all->of, capacity * sizeof *of);
+        if (of != NULL) all->of = of;
+        uint64_t *sizes = (uint64_t *)realloc(all->sizes, capacity * sizeof *sizes);
+        if (sizes != NULL) all->sizes = sizes;
+        all->full = of == NULL || sizes == NULL;
+        if (all->full) return false;
+        all->capacity = capacity;
+    }
+    all->of[all->count] = copy_text(key, strlen(key));
+    all->full = all->of[all->count] == NULL;
+    if (!all->full) all->sizes[all->count++] = size;
+    return !all->full;
+}
+
+static void free_temporaries(temporaries *all)
+{
+    for (size_t i = 0; i < all->count; i++) free(all->of[i]);
+    free(all->of);
+    free(all->sizes);
+}
+
+/* The key that a temporary file was to have, in place; false: its name is none of ours. */
+static bool cut_suffix(char *key)
+{
+    const size_t suffix = strlen(".0123456789abcdef.shardio-tmp"), length = strlen(key);
+    if (length <= suffix || key[length - suffix] != '.') return false;
+    if (strspn(key + length - suffix + 1, "0123456789abcdef") != 16 || !ends_with(key, ".shardio-tmp")) return false;
+    key[length - suffix] = 0;
+    return true;
+}
+
+/* Whether `key` is that of a shard inside the shape. */
+static bool is_shard_inside(const shardio_array_facts *f, const char *key)
+{
+    const char *at = key + strlen(f->key_prefix);
+    if (!f->key_v2 && *at++ != 'c') return false;
+    for (uint32_t i = 0; i < f->ndim; i++) {
+        uint64_t position;
+        if ((i > 0 || !f->key_v2) && *at++ != f->key_separator) return false;
+        if (!parse_uint64(&at, &position)) return false;
+        if (position >= f->shape[i] / f->shard[i] + (f->shape[i] % f->shard[i] != 0)) return false;
+    }
+    return *at == 0;
+}
+
+/* Gives a temporary file that is a complete shard its name, if it is missing: cut, renamed, durable. */
+static int publish(recovery *job, const shardio_store *store, const shardio_array_facts *f, const char *from,
+                   const char *to, const char *key)
+{
+    shardio_error error;
+    int code = 0;
+    if (shardio_shard_recover(from, &f->index, true, NULL, NULL, &error) != SHARDIO_OK)
+        return complain_error(job->s, &error);
+    if (!rename_new(from, to))
+        return complain(job->s, EXIT_TROUBLE, "%s: cannot be renamed: %s", from, strerror(errno));
+    if (store->functions->sync(store->context, key, &code) != SHARDIO_OK)
+        return complain(job->s, EXIT_TROUBLE, "%s: its directory cannot be synced", to);
+    return EXIT_GOOD;
+}
+
+static int remove_temporary(recovery *job, const shardio_store *store, const char *key)
+{
+    int code = 0;
+    if (store->functions->remove(store->context, key, &code) == SHARDIO_OK) return EXIT_GOOD;
+    return complain(job->s, EXIT_TROUBLE, "%s/%s: cannot be removed: %s", job->s->input, key, strerror(code));
+}
+
+/* One temporary file. `f`: what the array is, or null for what lies in a group. */
+static int judge_temporary(recovery *job, const shardio_store *store, const shardio_array_facts *f, const char *key,
+                           uint64_t size)
+{
+    const settings *s = job->s;
+    verdict v = {key, NULL, FATE_LEFT, false, size, 0};
+    char from[4096], to[4096];
+    shardio_recovery found;
+    char *final = copy_text(key, strlen(key));
+    if (final == NULL) return out_of_memory(s);
+    int status = EXIT_GOOD;
+    const bool shard = cut_suffix(final) && f != NULL && has_shard_files(f) && is_shard_inside(f, final);
+    snprintf(from, sizeof from, "%s/%s", s->input, key);
+    snprintf(to, sizeof to, "%s/%s", s->input, final);
+    if (shard && !is_regular_file(to) &&
+        shardio_shard_recover(from, &f->index, false, NULL, &found, NULL) == SHARDIO_OK) {
+        v.what = FATE_RENAME;
+        v.end = found.end;
+        if (s->apply) status = publish(job, store, f, from, to, final);
+        v.done = s->apply;
+    } else if (s->remove_temporary) {
+        v.what = FATE_REMOVE;
+        status = remove_temporary(job, store, key);
+        v.done = true;
+    }
+    if (status == EXIT_GOOD) print_verdict(job, &v);
+    free(final);
+    return status;
+}
+
+static int judge_temporaries(recovery *job, const shardio_store *store, const char *prefix,
+                             const shardio_array_facts *f, const hierarchy *arrays)
+{
+    temporaries all;
+    int code = 0, status = EXIT_GOOD;
+    memset(&all, 0, sizeof all);
+    all.arrays = arrays;
+    store->functions->list(store->context, prefix, keep_temporary, &all, &code);
+    if (all.full) status = out_of_memory(job->s);
+    for (size_t i = 0; i < all.count && status == EXIT_GOOD; i++)
+        status = judge_temporary(job, store, f, all.of[i], all.sizes[i]);
+    free_temporaries(&all);
+    return status;
+}
+
+/* ---- recover: arrays ---- */
+
+/* A node that cannot be read is lost to recovery as well. */
+static void report_fault(recovery *job, const char *path, const shardio_error *error)
+{
+    char text[512];
+    verdict v = {name_of(path), shardio_error_text(error, text, sizeof text), FATE_LOST, false, 0, 0};
+    print_verdict(job, &v);
+}
+
+static int recover_array(recovery *job, const shardio_store *store, const char *path)
+{
+    shardio_array_options options = {0};
+    shardio_array_facts facts;
+    shardio_error error;
+    options.path = path;
+    shardio_array *array = shardio_array_update_in(store, &options, &error);
+    const uint64_t lost = job->count[FATE_LOST];
+    int status = EXIT_GOOD;
+    if (error.status != SHARDIO_OK) {
+        report_fault(job, path, &error);
+    } else {
+        shardio_array_describe(array, &facts);
+        shardio_array_recover(array, job->s->apply, report_shard, job, &error);
+        if (ends_work(error.status)) status = complain_error(job->s, &error);
+        else if (error.status != SHARDIO_OK && job->count[FATE_LOST] == lost) report_fault(job, path, &error);
+        if (status == EXIT_GOOD) status = judge_temporaries(job, store, facts.key_prefix, &facts, NULL);
+    }
+    shardio_array_close(array);
+    return interrupted && status == EXIT_GOOD ? complain(job->s, EXIT_TROUBLE, "interrupted") : status;
+}
+
+static int recover_nodes(recovery *job)
+{
+    const settings *s = job->s;
+    hierarchy all;
+    char prefix[1024];
+    shardio_store store = shardio_store_directory(s->input);
+    int status = find_nodes(s, &store, false, &all);
+    for (size_t i = 0; i < all.count && status == EXIT_GOOD; i++) {
+        const found_node *n = &all.of[i];
+        if (n->kind == SHARDIO_NODE_UNKNOWN) report_fault(job, n->path, &n->fault);
+        else if (n->kind == SHARDIO_NODE_ARRAY) status = recover_array(job, &store, n->path);
+    }
+    if (status == EXIT_GOOD) status = judge_temporaries(job, &store, prefix_of(s, prefix, sizeof prefix), NULL, &all);
+    free_nodes(&all);
+    return status;
+}
+
+static int recover_shard(recovery *job)
+{
+    shardio_index_layout layout = layout_of_shard(job->s);
+    shardio_recovery found;
+    shardio_error error;
+    memset(&found, 0, sizeof found);
+    const shardio_status status = shardio_shard_recover(job->s->input, &layout, job->s->apply, NULL, &found, &error);
+    const bool judged = status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND || status == SHARDIO_ERR_CORRUPT;
+    if (!judged || !is_regular_file(job->s->input)) return complain_error(job->s, &error);
+    report_shard(job, job->s->input, &found, status, &error);
+    return EXIT_GOOD;
+}
+
+static void build_recovery_json(shardio_text *t, const void *context)
+{
+    const recovery *job = (const recovery *)context;
+    add_number(t, "shards", job->shards);
+    for (int what = 0; what < FATES; what++) add_number(t, fates[what].word, job->count[what]);
+    add_number(t, "cut_bytes", job->cut_bytes);
+    add_truth(t, "applied", job->s->apply);
+}
+
+static int conclude_recovery(recovery *job)
+{
+    const settings *s = job->s;
+    const uint64_t *n = job->count, lost = n[FATE_LOST], mended = n[FATE_CUT] + n[FATE_RESTORE] + n[FATE_RENAME];
+    char rest[160] = "";
+    if (s->json) end_listing(&job->files, build_recovery_json, job);
+    if (n[FATE_LEFT] + n[FATE_REMOVE] > 0)
+        snprintf(rest, sizeof rest, ", %" PRIu64 " temporary file%s %s", n[FATE_LEFT] + n[FATE_REMOVE],
+                 plural(n[FATE_LEFT] + n[FATE_REMOVE]), s->remove_temporary ? "removed" : "left");
+    if (lost > 0 || (mended > 0 && !s->apply))
+        return complain(s, EXIT_TROUBLE, "%s: %" PRIu64 " complete, %" PRIu64 " %s, %" PRIu64 " lost%s", s->input,
+                        n[FATE_COMPLETE], mended, s->apply ? "recovered" : "to be recovered (--apply does it)", lost,
+                        rest);
+    if (!s->json && !s->quiet)
+        printf("%s: %" PRIu64 " complete, %" PRIu64 " recovered, none lost%s\n", s->input, n[FATE_COMPLETE], mended,
+               rest);
+    return EXIT_GOOD;
+}
+
+static int run_recover(const settings *s)
+{
+    recovery job;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.files.s = s;
+    job.files.name = "files";
+    job.progress = bar_begin(s);
+    int status = s->shard_chunks > 0 ? recover_shard(&job) : recover_nodes(&job);
+    if (status == EXIT_GOOD) return conclude_recovery(&job);
+    if (s->json && job.files.begun) end_listing(&job.files, build_recovery_json, &job);
+    return status;
+}
+
+/* >>compact --------------------------------------------------------------------------------------------------- */
+
+typedef struct compaction {
+    const settings *s;
+    listing files;
+    totals before, after;
+    bool counting_after;       /* it is done, and only counted again */
+    uint64_t saved;
+    bar progress;
+} compaction;
+
+/* A shard file and what is dead in it. */
+typedef struct dead_file {
+    const char *name;
+    uint64_t bytes, dead;
+    bool damaged;
+} dead_file;
+
+static void build_dead_json(shardio_text *t, const void *context)
+{
+    const dead_file *f = (const dead_file *)context;
+    shardio_text_add(t, "{\"path\": ");
+    shardio_text_add_string(t, f->name);
+    add_number(t, "file_bytes", f->bytes);
+    add_number(t, "dead_bytes", f->dead);
+    add_truth(t, "damaged", f->damaged);
+    shardio_text_add(t, "}");
+}
+
+static void print_dead(compaction *job, const dead_file *f)
+{
+    if (f->dead == 0 && !f->damaged && !job->s->all) return;
+    bar_end(&job->progress);
+    if (job->s->json) list_item(&job->files, build_dead_json, f);
+    else if (f->damaged) printf("%s: damaged, left as it is (shardio verify says more)\n", f->name);
+    else if (!job->s->quiet) printf("%s: %" PRIu64 " bytes, %" PRIu64 " dead\n", f->name, f->bytes, f->dead);
+}
+
+static shardio_status look_for_dead(void *context, const char *key, const uint64_t *position, uint64_t file_size,
+                                    shardio_shard_reader *reader, const shardio_error *fault)
+{
+    compaction *job = (compaction *)context;
+    totals *all = job->counting_after ? &job->after : &job->before;
+    const totals earlier = *all;
+    const shardio_status status = count_shard(all, key, position, file_size, reader, fault);
+    const dead_file f = {key, file_size, all->dead - earlier.dead, all->unreadable > earlier.unreadable};
+    if (status == SHARDIO_OK && !job->counting_after) print_dead(job, &f);
+    return status;
+}
+
+static int compact_array(compaction *job, const shardio_store *store, const char *path)
+{
+    shardio_array_options options = {0};
+    shardio_error error;
+    options.path = path;
+    shardio_array *array = shardio_array_update_in(store, &options, &error);
+    int status = error.status == SHARDIO_OK ? EXIT_GOOD : complain_error(job->s, &error);
+    job->counting_after = false;
+    if (status == EXIT_GOOD) status = visit_shards(job->s, array, look_for_dead, job);
+    if (status == EXIT_GOOD && job->s->apply) {
+        const shardio_status compacted = shardio_array_compact(array, bar_progress, &job->progress, &error);
+        bar_end(&job->progress);
+        job->counting_after = true;
+        status = compacted != SHARDIO_OK ? complain_error(job->s, &error)
+                                         : visit_shards(job->s, array, look_for_dead, job);
+    }
+    shardio_array_close(array);
+    return status;
+}
+
+static int compact_nodes(compaction *job)
+{
+    const settings *s = job->s;
+    hierarchy all;
+    shardio_store store = shardio_store_directory(s->input);
+    int status = find_nodes(s, &store, false, &all);
+    for (size_t i = 0; i < all.count && status == EXIT_GOOD; i++)
+        if (all.of[i].kind == SHARDIO_NODE_ARRAY) status = compact_array(job, &store, all.of[i].path);
+    if (status == EXIT_GOOD) status = complain_nodes(s, &all);
+    free_nodes(&all);
+    job->saved = s->apply && job->before.bytes > job->after.bytes ? job->before.bytes - job->after.bytes : 0;
+    return status;
+}
+
+static int compact_shard(compaction *job)
+{
+    const settings *s = job->s;
+    shardio_index_layout layout = layout_of_shard(s);
+    shardio_shard_reader reader;
+    shardio_error error;
+    if (open_shard(s, &reader, &error) != SHARDIO_OK) return complain_error(s, &error);
+    const shardio_status looked = look_for_dead(job, s->input, NULL, reader.facts.size, &reader, NULL);
+    shardio_shard_close(&reader);
+    if (looked != SHARDIO_OK) return complain(s, EXIT_TROUBLE, "%s: %s", s->input, shardio_status_text(looked));
+    if (!s->apply || job->before.unreadable > 0) return EXIT_GOOD;
+    if (shardio_shard_compact(s->input, &layout, NULL, &job->saved, &error) == SHARDIO_OK) return EXIT_GOOD;
+    return complain_error(s, &error);
+}
+
+static void build_compaction_json(shardio_text *t, const void *context)
+{
+    const compaction *job = (const compaction *)context;
+    add_totals(t, &job->before);
+    add_number(t, "saved_bytes", job->saved);
+    add_truth(t, "applied", job->s->apply);
+}
+
+static int run_compact(const settings *s)
+{
+    compaction job;
+    char dead[32], saved[32];
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.files.s = s;
+    job.files.name = "files_with_dead_bytes";
+    job.progress = bar_begin(s);
+    const int status = s->shard_chunks > 0 ? compact_shard(&job) : compact_nodes(&job);
+    if (s->json && (status == EXIT_GOOD || job.files.begun)) end_listing(&job.files, build_compaction_json, &job);
+    if (status != EXIT_GOOD) return status;
+    if (!s->json && !s->quiet && s->apply) printf("%s: %s saved\n", s->input, human(job.saved, saved));
+    if (!s->json && !s->quiet && !s->apply)
+        printf("%s: %" PRIu64 " file%s, %s dead%s\n", s->input, job.before.files, plural(job.before.files),
+               human(job.before.dead, dead), job.before.dead > 0 ? " (--apply saves it)" : "");
+    if (job.before.unreadable == 0) return EXIT_GOOD;
+    return complain(s, EXIT_TROUBLE, "%s: %" PRIu64 " file%s damaged (shardio verify says more)", s->input,
+                    job.before.unreadable, job.before.unreadable == 1 ? " is" : "s are");
+}
+
+/* >>changes --------------------------------------------------------------------------------------------------- */
+
+/* "movie.zarr/raw": the node that PATH and --path name, for messages. */
+static const char *node_name(const char *path, const settings *s, char text[512])
+{
+    snprintf(text, 512, "%s%s%s", path, s->path != NULL ? "/" : "", s->path != NULL ? s->path : "");
+    return text;
+}
+
+/* Ends a command that has nothing to show but that it was done. */
+static int say_done(const settings *s, const char *path, const char *what)
+{
+    char name[512];
+    if (s->json) puts("{\"done\": true}");
+    else if (!s->quiet) printf("%s: %s\n", node_name(path, s, name), what);
+    return EXIT_GOOD;
+}
+
+/* ---- changes: arrays ---- */
+
+/* Opens PATH to be changed; on trouble there is nothing to close. */
+static int open_update(const settings *s, const char *path, shardio_array **array)
+{
+    shardio_array_options options = {0};
+    shardio_error error;
+    options.path = s->path;
+    options.direct = direct_wish(s);
+    options.skip_fill = s->skip_fill;
+    *array = shardio_array_update(path, &options, &error);
+    if (error.status == SHARDIO_OK) return EXIT_GOOD;
+    shardio_array_close(*array);
+    return complain_error(s, &error);
+}
+
+static int run_create(const settings *s)
+{
+    import_job job;
+    shardio_error error;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.in.file = -1;
+    int status = s->shape.count == 0 || s->dtype == NULL
+               ? complain(s, EXIT_USAGE, "--%s says what the array is", s->dtype == NULL ? "dtype" : "shape")
+               : choose_type(s, &job.in, NULL);
+    if (status == EXIT_GOOD) status = choose_shape(s, &job.in, NULL);
+    if (status == EXIT_GOOD) status = set_identity(&job);
+    job.options.path = s->path;
+    job.options.overwrite = s->force;
+    if (status == EXIT_GOOD && shardio_array_define(s->input, &job.options, &error) != SHARDIO_OK)
+        status = complain_creating(s, &error);
+    if (status == EXIT_GOOD) status = say_done(s, s->input, "created");
+    free(job.names_text);
+    free(job.attributes);
+    return status;
+}
+
+static int run_resize(const settings *s)
+{
+    shardio_array *array;
+    shardio_array_facts facts;
+    shardio_error error;
+    extents shape;
+    char text[LIST_TEXT], done[LIST_TEXT + 32];
+    if (!parse_extents(s->output, &shape))
+        return complain(s, EXIT_USAGE, "%s: no shape such as 200,1024,1024", s->output);
+    int status = open_update(s, s->input, &array);
+    if (status != EXIT_GOOD) return status;
+    shardio_array_describe(array, &facts);
+    if (shape.count != facts.ndim)
+        status = complain(s, EXIT_USAGE, "%s: %" PRIu32 " extent%s for %" PRIu32 " dimension%s", s->output, shape.count,
+                          plural(shape.count), facts.ndim, plural(facts.ndim));
+    else if (shardio_array_resize(array, shape.of, s->keep_edge, &error) != SHARDIO_OK)
+        status = complain_error(s, &error);
+    shardio_array_close(array);
+    if (status != EXIT_GOOD) return status;
+    snprintf(done, sizeof done, "shape was %s", list_text(facts.shape, facts.ndim, ",", text));
+    return say_done(s, s->input, done);
+}
+
+/* ---- changes: attributes ---- */
+
+static void build_attributes_json(shardio_text *t, const void *context)
+{
+    const shardio_json *attributes = (const shardio_json *)context;
+    if (shardio_json_kind(*attributes) == '{') add_compact(t, *attributes);
+    else shardio_text_add(t, "{}");
+}
+
+/* A line for each: name=value, as they are set. */
+static int print_attributes(const settings *s, shardio_json attributes)
+{
+    shardio_json name, value;
+    size_t at = 0;
+    if (s->json) return print_json(s, build_attributes_json, &attributes);
+    while (shardio_json_next(attributes, &at, &name, &value)) {
+        char *plain = plain_text(name), *text = text_of(add_compact, value);
+        printf("%s=%s\n", plain != NULL ? plain : "?", text != NULL ? text : "?");
+        free(plain);
+        free(text);
+    }
+    return EXIT_GOOD;
+}
+
+/* NAME=VALUE: VALUE is JSON, or else text; nothing removes the attribute. `assignment` is cut in two. */
+static int set_attribute(const settings *s, const shardio_store *store, char *assignment)
+{
+    char *value = strchr(assignment, '=');
+    shardio_json json;
+    shardio_error error;
+    shardio_status status;
+    *value++ = 0;
+    if (*value == 0) status = shardio_node_set_attribute(store, s->path, assignment, NULL, NULL, &error);
+    else if (shardio_json_parse(value, strlen(value), &json, NULL) == SHARDIO_OK)
+        status = shardio_node_set_attribute(store, s->path, assignment, value, NULL, &error);
+    else status = shardio_node_set_string(store, s->path, assignment, value, NULL, &error);
+    return status == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
+}
+
+static int run_attrs(const settings *s)
+{
+    shardio_node node;
+    shardio_error error;
+    shardio_store store = shardio_store_directory(s->input);
+    int status = refuse_file(s);
+    for (int i = 0; i < s->more_count && status == EXIT_GOOD; i++)
+        if (strchr(s->more[i], '=') == NULL || s->more[i][0] == '=')
+            status = complain(s, EXIT_USAGE, "%s: has to be NAME=VALUE", s->more[i]);
+    for (int i = 0; i < s->more_count && status == EXIT_GOOD; i++) status = set_attribute(s, &store, s->more[i]);
+    if (status != EXIT_GOOD || (s->more_count > 0 && !s->json)) return status;
+    if (shardio_node_open(&node, &store, s->path, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
+    status = print_attributes(s, node.attributes);
+    shardio_node_close(&node);
+    return status;
+}
+
+/* ---- changes: groups ---- */
+
+static int run_group_create(const settings *s)
+{
+    shardio_error error;
+    shardio_json attributes;
+    shardio_store store = shardio_store_directory(s->input);
+    if (s->output != NULL && (shardio_json_parse(s->output, strlen(s->output), &attributes, NULL) != SHARDIO_OK ||
+                              shardio_json_kind(attributes) != '{'))
+        return complain(s, EXIT_USAGE, "%s: not a JSON object", s->output);
+    if (shardio_group_create(&store, s->path, s->output, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
+    return say_done(s, s->input, "created");
+}
+
+static int run_consolidate(const settings *s)
+{
+    shardio_error error;
+    shardio_store store = shardio_store_directory(s->input);
+    if (shardio_group_consolidate(&store, s->path, s->remove, NULL, &error) != SHARDIO_OK)
+        return complain_error(s, &error);
+    return say_done(s, s->input, s->remove ? "consolidated metadata removed" : "consolidated");
+}
+
+/* ---- changes: removal ---- */
+
+typedef struct removal {
+    const settings *s;
+    hierarchy nodes;
+    uint64_t files, bytes;
+} removal;
+
+static bool count_key(void *context, const char *key, uint64_t size, bool temporary)
+{
+    removal *job = (removal *)context;
+    (void)key, (void)temporary;
+    job->files++;
+    job->bytes += size;
+    return !interrupted;
+}
+
+static void build_removal_json(shardio_text *t, const void *context)
+{
+    const removal *job = (const removal *)context;
+    add_number(t, "files_below", job->files);
+    add_number(t, "bytes_below", job->bytes);
+    add_truth(t, "removed", job->s->yes);
+}
+
+static int conclude_removal(const removal *job)
+{
+    const settings *s = job->s;
+    char bytes[32], name[512];
+    if (s->json) {
+        listing l = {s, "nodes", false, 0};
+        for (size_t i = 0; i < job->nodes.count; i++) list_item(&l, build_node_json, &job->nodes.of[i]);
+        return end_listing(&l, build_removal_json, job);
+    }
+    if (!s->yes) print_nodes(s, &job->nodes);
+    if (!s->quiet || !s->yes)
+        printf("%s: %zu node%s, %" PRIu64 " file%s of %s %s\n", node_name(s->input, s, name), job->nodes.count,
+               plural(job->nodes.count), job->files, plural(job->files), human(job->bytes, bytes),
+               s->yes ? "removed" : "to be removed (--yes does it)");
+    return EXIT_GOOD;
+}
+
+static int run_rm(const settings *s)
+{
+    removal job;
+    shardio_error error;
+    char prefix[1024];
+    int code = 0;
+    shardio_store store = shardio_store_directory(s->input);
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    int status = find_nodes(s, &store, false, &job.nodes);
+    if (status == EXIT_GOOD)
+        store.functions->list(store.context, prefix_of(s, prefix, sizeof prefix), count_key, &job, &code);
+    if (status == EXIT_GOOD && interrupted) status = complain(s, EXIT_TROUBLE, "interrupted");
+    if (status == EXIT_GOOD && s->yes && shardio_node_remove(&store, s->path, NULL, &error) != SHARDIO_OK)
+        status = complain_error(s, &error);
+    if (status == EXIT_GOOD) status = conclude_removal(&job);
+    free_nodes(&job.nodes);
+    return status;
+}
+
+/* >>write ----------------------------------------------------------------------------------------------------- */
+
+/* Elements that go over a region of an array that exists. */
+typedef struct write_job {
+    const settings *s;
+    source in;
+    shardio_array *array;
+    shardio_array_facts facts;
+    region r;
+    uint64_t done;             /* elements */
+    double seconds;
+    bar progress;
+} write_job;
+
+/* Extents without those of 1, which do not matter for what goes where. */
+static uint32_t squeeze(const uint64_t *of, uint32_t count, uint64_t *out)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (of[i] != 1) out[kept++] = of[i];
+    return kept;
+}
+
+static int check_shape(const write_job *job)
+{
+    uint64_t ours[SHARDIO_MAX_DIMS], theirs[SHARDIO_MAX_DIMS];
+    char input[LIST_TEXT], wanted[LIST_TEXT];
+    const uint32_t n = squeeze(job->in.shape, job->in.ndim, ours), m = squeeze(job->r.count, job->r.ndim, theirs);
+    if (n == m && memcmp(ours, theirs, n * sizeof ours[0]) == 0) return EXIT_GOOD;
+    return complain(job->s, EXIT_USAGE, "%s is of shape %s, the region of %s", job->in.name,
+                    list_text(job->in.shape, job->in.ndim, ",", input),
+                    list_text(job->r.count, job->r.ndim, ",", wanted));
+}
+
+/* What the input is; raw input is as long as the region. */
+static int describe_input(write_job *job)
+{
+    source *in = &job->in;
+    const settings *s = job->s;
+    const shardio_array_facts *f = &job->facts;
+    char ours[32], theirs[32];
+    int status = in->npy ? describe_npy(s, in) : choose_type(s, in, f);
+    if (status == EXIT_GOOD && is_variable(in->dtype)) status = read_texts(s, in);
+    if (status != EXIT_GOOD) return status;
+    if (in->dtype != f->dtype || in->element != f->element_size)
+        return complain(s, EXIT_TROUBLE, "the input is of type %s, the array of %s",
+                        type_text(in->dtype, in->element, ours), type_text(f->dtype, f->element_size, theirs));
+    if (in->ndim > 0) status = check_shape(job);
+    if (status != EXIT_GOOD) return status;
+    const uint64_t held = in->size == UNKNOWN ? UNKNOWN : (in->size - in->begin) / in->element;
+    if (held != UNKNOWN && held != job->r.elements)
+        return complain(s, EXIT_USAGE, "%s holds %" PRIu64 " element%s, the region %" PRIu64, in->name, held,
+                        plural(held), job->r.elements);
+    return EXIT_GOOD;
+}
+
+static int put_block(write_job *job, const void *elements)
+{
+    shardio_error error;
+    const uint64_t count = block_elements(&job->r);
+    const size_t size = (size_t)count * job->in.element;
+    if (shardio_array_write(job->array, job->r.at, job->r.extent, elements, size, &error) != SHARDIO_OK) {
+        bar_end(&job->progress);
+        return complain_error(job->s, &error);
+    }
+    job->done += count;
+    bar_show(&job->progress, job->done * job->in.element, job->r.elements * job->in.element);
+    return EXIT_GOOD;
+}
+
+/* The block of the moment, from the input to the array. */
+static int take_block(write_job *job, uint8_t *block)
+{
+    source *in = &job->in;
+    const size_t size = (size_t)block_elements(&job->r) * in->element;
+    size_t got;
+    if (is_variable(in->dtype)) return put_block(job, in->text.of + job->done);
+    if (!read_block(in, block, size, &got)) return complain_read(job->s, in);
+    if (interrupted) return complain(job->s, EXIT_TROUBLE, "interrupted");
+    if (got < size)
+        return complain(job->s, EXIT_TROUBLE, "%s ended after %" PRIu64 " of %" PRIu64 " elements, of which %" PRIu64
+                        " are written", in->name, job->done + got / in->element, job->r.elements, job->done);
+    if (in->big_endian != machine_is_big_endian()) swap_units(block, size, unit_of(in->dtype));
+    return put_block(job, block);
+}
+
+static int write_blocks(write_job *job)
+{
+    void *whole = NULL;
+    uint8_t *block = aligned_memory((size_t)job->r.most * job->in.element, &whole);
+    int status = block != NULL ? EXIT_GOOD : out_of_memory(job->s);
+    for (bool more = first_block(&job->r); status == EXIT_GOOD && more; more = next_block(&job->r))
+        status = take_block(job, block);
+    free(whole);
+    return status;
+}
+
+/* In Fortran order the first dimension varies fastest: held as a whole, and written by its strides. */
+static int write_fortran(write_job *job, uint64_t memory)
+{
+    source *in = &job->in;
+    ptrdiff_t stride[SHARDIO_MAX_DIMS], next = (ptrdiff_t)in->element;
+    shardio_error error;
+    size_t got;
+    if (in->bytes > memory || in->bytes > SIZE_MAX / 2)
+        return complain(job->s, EXIT_TROUBLE, "%s is in Fortran order and has %" PRIu64 " bytes: more than --memory",
+                        in->name, in->bytes);
+    uint8_t *all = (uint8_t *)malloc((size_t)in->bytes + 1);
+    if (all == NULL) return out_of_memory(job->s);
+    for (uint32_t i = 0; i < job->r.ndim; i++, next *= (ptrdiff_t)job->r.count[i - 1]) stride[i] = next;
+    int status = EXIT_GOOD;
+    if (!read_block(in, all, (size_t)in->bytes, &got)) status = complain_read(job->s, in);
+    else if (got < in->bytes) status = complain(job->s, EXIT_TROUBLE, "%s: shorter than its header says", in->name);
+    if (in->big_endian != machine_is_big_endian()) swap_units(all, got, unit_of(in->dtype));
+    if (status == EXIT_GOOD &&
+        shardio_array_write_strided(job->array, job->r.start, job->r.count, all, stride, &error) != SHARDIO_OK)
+        status = complain_error(job->s, &error);
+    job->done = job->r.elements;
+    free(all);
+    return status;
+}
+
+static void build_written_json(shardio_text *t, const void *context)
+{
+    const write_job *job = (const write_job *)context;
+    char text[32];
+    snprintf(text, sizeof text, "%.6f", job->seconds);
+    shardio_text_add(t, "{\"output\": ");
+    shardio_text_add_string(t, job->s->output);
+    add_list(t, "start", job->r.start, job->r.ndim);
+    add_list(t, "count", job->r.count, job->r.ndim);
+    add_number(t, "elements", job->done);
+    add_name(t, "seconds");
+    shardio_text_add(t, text);
+    shardio_text_add(t, "}");
+}
+
+static int write_region(write_job *job)
+{
+    const settings *s = job->s;
+    const uint64_t memory = s->memory > 0 ? s->memory : 64 * MIB;
+    char name[512];
+    int status = parse_region(s, &job->facts, &job->r);
+    if (status == EXIT_GOOD) status = plan_blocks(s, &job->facts, memory, job->facts.element_size, &job->r);
+    if (status == EXIT_GOOD) status = describe_input(job);
+    if (status == EXIT_GOOD) status = job->in.fortran ? write_fortran(job, memory) : write_blocks(job);
+    job->seconds = now() - job->progress.begun;
+    bar_end(&job->progress);
+    if (status != EXIT_GOOD) return status;
+    if (s->json) return print_json(s, build_written_json, job);
+    if (!s->quiet)
+        printf("%s: %" PRIu64 " element%s written in %.2f s\n", node_name(s->output, s, name), job->done,
+               plural(job->done), job->seconds);
+    return EXIT_GOOD;
+}
+
+static int run_write(const settings *s)
+{
+    write_job job;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.in.file = -1;
+    job.progress = bar_begin(s);
+    int status = open_source(s, &job.in);
+    if (status == EXIT_GOOD && (status = open_update(s, s->output, &job.array)) == EXIT_GOOD) {
+        shardio_array_describe(job.array, &job.facts);
+        status = write_region(&job);
+        shardio_array_close(job.array);
+    }
+    close_source(&job.in);
+    return status;
+}
+
+/* >>main ------------------------------------------------------------------------------------------------------ */
 
 static void print_help(void)
 {
+    char left[64], list[128];
     puts("shardio COMMAND [options] ...        Zarr v3 shards, packed to the byte at the speed of the disk\n");
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        printf("  %-7s %-18s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
-    puts("\n  shardio COMMAND --help    its options\n"
-         "  shardio --version         the version, and what was compiled in");
+    for (const command *c = commands; c < commands + COMMANDS; c++) {
+        snprintf(left, sizeof left, "%s %s", c->name, c->arguments);
+        printf("  %-30s %s\n", left, c->help);
+    }
+    puts("\n  shardio help COMMAND           its options\n"
+         "  shardio --version              the version, and what was compiled in\n\n"
+         "Exit status: 0 all is well, 1 trouble with data or I/O, or damage found, 2 a wrong command line.");
+    if (list_codecs(true, list)) printf("Codecs of this build: %s.\n", list);
 }
 
 static void print_version(void)
 {
     const int v = shardio_version();
+    char list[128];
     printf("shardio %d.%d.%d\n", v / 10000, v / 100 % 100, v % 100);
     print_line("crc32c", shardio_crc32c_kind());
-    printf("%-11s bytes, sharding_indexed, %s", "codecs", shardio_codec_crc32c()->name);
-#if SHARDIO_WITH_ZSTD
-    printf(", %s", shardio_codec_zstd()->name);
-#endif
-#if SHARDIO_WITH_ZLIB
-    printf(", %s", shardio_codec_gzip()->name);
-#endif
-#if SHARDIO_WITH_BLOSC
-    printf(", %s", shardio_codec_blosc()->name);
-#endif
-#if SHARDIO_WITH_LZ4
-    printf(", %s", shardio_codec_lz4()->name);
-#endif
-    putchar('\n');
+    list_codecs(true, list);
+    printf("%-11s bytes, vlen-utf8, vlen-bytes, transpose, sharding_indexed, %s\n", "codecs", list);
+    if (list_codecs(false, list)) printf("%-11s %s (make deps, make examples)\n", "not built in", list);
     printf("%-11s", "types");
-    for (int t = 1; t < SHARDIO_DTYPE_COUNT; t++) printf(" %s", shardio_dtype_name((shardio_dtype)t));
+    for (int t = 1; t < SHARDIO_DTYPE_COUNT; t++)
+        printf(" %s", t == SHARDIO_RAW ? "r8 r16 ..." : shardio_dtype_name((shardio_dtype)t));
     printf("\n%-11s %d-bit, %s-endian\n", "machine", (int)sizeof(void *) * 8,
            machine_is_big_endian() ? "big" : "little");
 }
@@ -2551,17 +4994,46 @@ static int run_command(const command *c, int count, char **arguments)
     return status;
 }
 
+/* How many of the words the name of the command takes; 0: they name another one. */
+static int match_command(const command *c, int count, char **words)
+{
+    const char *name = c->name;
+    for (int used = 0; used < count;) {
+        const size_t length = strcspn(name, " ");
+        if (strlen(words[used]) != length || memcmp(words[used], name, length) != 0) return 0;
+        used++;
+        if (name[length] == 0) return used;
+        name += length + 1;
+    }
+    return 0;
+}
+
+static int help_on(int count, char **words)
+{
+    const settings none = {0};
+    const command *c = commands;
+    while (count > 0 && c < commands + COMMANDS && match_command(c, count, words) != count) c++;
+    if (c == commands + COMMANDS)
+        return complain(&none, EXIT_USAGE, "unknown command %s (shardio help lists them)", words[0]);
+    if (count > 0) print_command_help(c);
+    else print_help();
+    return fflush(stdout) == 0 ? EXIT_GOOD : complain_standard_output(&none);
+}
+
 int main(int count, char **arguments)
 {
     const settings none = {0};
     const char *name = count > 1 ? arguments[1] : "";
     watch_signals();
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        if (strcmp(name, commands[i].name) == 0) return run_command(&commands[i], count - 2, arguments + 2);
-    if (strcmp(name, "--version") != 0 && strcmp(name, "--help") != 0 && strcmp(name, "-h") != 0)
-        return complain(&none, EXIT_USAGE, "%s%s (shardio --help lists the commands)",
+    for (const command *c = commands; count > 1 && c < commands + COMMANDS; c++) {
+        const int used = match_command(c, count - 1, arguments + 1);
+        if (used > 0) return run_command(c, count - 1 - used, arguments + 1 + used);
+    }
+    if (strcmp(name, "help") == 0) return help_on(count - 2, arguments + 2);
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return help_on(0, NULL);
+    if (strcmp(name, "--version") != 0)
+        return complain(&none, EXIT_USAGE, "%s%s (shardio help lists the commands)",
                         count > 1 ? "unknown command " : "which command?", name);
-    if (strcmp(name, "--version") == 0) print_version();
-    else print_help();
+    print_version();
     return fflush(stdout) == 0 ? EXIT_GOOD : complain_standard_output(&none);
 }

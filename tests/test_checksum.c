@@ -158,6 +158,145 @@ TEST(reads_only_its_bytes)
     }
 }
 
+/* ---- windows that move -------------------------------------------------------------------------------------------- */
+
+enum { MOST_FOUND = 5000 };
+
+typedef struct found_list {
+    size_t at[MOST_FOUND], count, stop_after;
+} found_list;
+
+static shardio_status take_found(void *context, size_t at)
+{
+    found_list *list = (found_list *)context;
+    if (CHECK(list->count < MOST_FOUND)) list->at[list->count++] = at;
+    return list->count == list->stop_after ? SHARDIO_ERR_CANCELLED : SHARDIO_OK;
+}
+
+/* Seeded bytes in which many windows of this length end with their CRC: about one in `every` bytes. */
+static void plant_windows(uint8_t *data, size_t size, size_t window, uint64_t every, uint64_t seed)
+{
+    for (size_t i = 0; i < size; i++) data[i] = (uint8_t)test_random(&seed);
+    for (size_t at = 0; at + window <= size; at += 4 + (size_t)(test_random(&seed) % every))
+        shardio_p_store32_little(data + at + window - 4, reference(0, data + at, window - 4));
+}
+
+static void compare_found(const found_list *list, const uint8_t *data, size_t from, size_t to, size_t window)
+{
+    size_t next = 0;
+    for (size_t at = from; at <= to; at++) {
+        uint32_t crc = reference(0, data + at, window - 4);
+        if (shardio_p_load32_little(data + at + window - 4) != crc) continue;
+        if (CHECK(next < list->count)) CHECK_U64(list->at[next], at - from + 1);
+        next++;
+    }
+    CHECK_U64(next, list->count);
+}
+
+/* All windows of random and of planted data, in pieces of all sizes: those found are those that end with their CRC. */
+TEST(windows_are_found)
+{
+    static found_list list;
+    uint64_t seed = 9, all = 0;
+    for (size_t round = 0; round < 150; round++) {
+        size_t length = round < 40 ? 4 + round : 4 + (size_t)(test_random(&seed) % 300);
+        size_t size = length + (size_t)(test_random(&seed) % 1500), at = 0;
+        uint8_t *data = (uint8_t *)malloc(size);
+        shardio_p_crc_window window;
+        uint32_t difference;
+        if (!CHECK(data != NULL)) return;
+        plant_windows(data, size, length, round % 3 == 0 ? 1 : round % 3 == 1 ? 60 : 700, round);
+        shardio_p_crc_window_begin(&window, length);
+        while (at + length < size) {
+            size_t steps = size - length - at;
+            if (round % 2 == 1 && steps > 3) steps = 1 + (size_t)(test_random(&seed) % steps);
+            memset(&list, 0, sizeof list);
+            difference = shardio_p_crc_window_difference(&window, data + at);
+            CHECK_OK(shardio_p_crc_window_search(&window, &difference, data + at, steps, take_found, &list));
+            CHECK_U64(difference, shardio_p_crc_window_difference(&window, data + at + steps));
+            compare_found(&list, data, at + 1, at + steps, length);
+            for (size_t i = 0; i < list.count; i++) CHECK(list.at[i] > 0 && list.at[i] <= steps);
+            all += list.count;
+            at += steps;
+        }
+        free(data);
+    }
+    CHECK(all > 5000);
+}
+
+/* One move after the other, by tables and by instructions: the difference is that of the window, at each place. */
+TEST(windows_move_one_byte_at_a_time)
+{
+    static const size_t lengths[] = {4, 5, 20, 36, 1028, 4100, 65540, 262148};
+    fill_text();
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        size_t places = lengths[i] < 5000 ? 3000 : 60;
+        shardio_p_crc_window window;
+        uint32_t a, b;
+        shardio_p_crc_window_begin(&window, lengths[i]);
+        a = b = shardio_p_crc_window_difference(&window, text + 77);
+        for (size_t at = 78; at < 78 + places; at++) {
+            uint32_t expected = shardio_p_crc_window_difference(&window, text + at);
+            CHECK_U64(shardio_p_crc_move_tables(&window, &a, text + at - 1, 1), 1);
+            CHECK_U64(a, expected);
+            if (shardio_p_crc_hardware() == NULL) continue;
+            CHECK_U64(shardio_p_crc_move_hardware(&window, &b, text + at - 1, 1), 1);
+            CHECK_U64(b, expected);
+        }
+    }
+}
+
+/* Three at once, far apart, as a search of a large piece does it: few are found, at the seams as well. */
+TEST(windows_in_large_pieces)
+{
+    static found_list list;
+    static const size_t places[] = {1, 2, 99999, 100000, 100001, 150000, 150021, 199999, 200000, 200001, 299999, 300000, 300001, 300002};
+    enum { LENGTH = 20, STEPS = 300002, COUNT = sizeof places / sizeof places[0] };
+    for (size_t first = 0; first < COUNT; first++) {
+        shardio_p_crc_window window;
+        uint32_t difference;
+        fill_text();
+        for (size_t i = first; i < COUNT; i += 5)   /* further apart than they are long */
+            shardio_p_store32_little(text + places[i] + LENGTH - 4, reference(0, text + places[i], LENGTH - 4));
+        memset(&list, 0, sizeof list);
+        shardio_p_crc_window_begin(&window, LENGTH);
+        difference = shardio_p_crc_window_difference(&window, text);
+        CHECK_OK(shardio_p_crc_window_search(&window, &difference, text, STEPS, take_found, &list));
+        CHECK_U64(difference, shardio_p_crc_window_difference(&window, text + STEPS));
+        CHECK_U64(list.count, (COUNT - first + 4) / 5);
+        for (size_t i = 0; i < list.count; i++) CHECK_U64(list.at[i], places[first + 5 * i]);
+        for (size_t stop = 1; stop <= list.count; stop++) {   /* who is told may say stop */
+            static found_list part;
+            memset(&part, 0, sizeof part);
+            part.stop_after = stop;
+            difference = shardio_p_crc_window_difference(&window, text);
+            CHECK_STATUS(shardio_p_crc_window_search(&window, &difference, text, STEPS, take_found, &part), SHARDIO_ERR_CANCELLED);
+            CHECK_U64(part.count, stop);
+        }
+    }
+}
+
+/* Zeros are no window that ends with its CRC, but for lengths that no file has: 2^31 - 1 bytes, and multiples. */
+TEST(windows_of_zeros)
+{
+    enum { ZEROS = 100000 };
+    static found_list list;
+    uint8_t *zeros = (uint8_t *)calloc(ZEROS, 1);
+    if (!CHECK(zeros != NULL)) return;
+    for (size_t chunks = 1; chunks < 200; chunks++) {
+        shardio_p_crc_window window;
+        uint32_t difference;
+        shardio_p_crc_window_begin(&window, 16 * chunks + 4);
+        difference = shardio_p_crc_window_difference(&window, zeros);
+        CHECK(difference != 0);
+        memset(&list, 0, sizeof list);
+        CHECK_OK(shardio_p_crc_window_search(&window, &difference, zeros, ZEROS - window.length, take_found, &list));
+        CHECK_U64(list.count, 0);
+    }
+    CHECK_U64(shardio_p_crc_power(0x7FFFFFFF), shardio_p_crc_power(0));
+    free(zeros);
+}
+
 TEST(the_kind_is_known)
 {
     static const char *const kinds[] = {"sse4.2", "sse4.2+pclmul", "armv8", "tables"};
@@ -175,4 +314,8 @@ TEST_MAIN(TEST_CASE(known_answers)
           TEST_CASE(in_pieces)
           TEST_CASE(nothing_is_nothing)
           TEST_CASE(reads_only_its_bytes)
+          TEST_CASE(windows_are_found)
+          TEST_CASE(windows_move_one_byte_at_a_time)
+          TEST_CASE(windows_in_large_pieces)
+          TEST_CASE(windows_of_zeros)
           TEST_CASE(the_kind_is_known))

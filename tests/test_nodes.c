@@ -180,7 +180,8 @@ typedef struct trail {
 static shardio_status trail_visit(void *context, const char *path, const shardio_node *node, const shardio_error *fault)
 {
     trail *t = (trail *)context;
-    const char *what = node == NULL ? shardio_status_name(fault->status) : node->kind == SHARDIO_NODE_ARRAY ? "array" : "group";
+    const char *what = node != NULL && node->kind == SHARDIO_NODE_ARRAY ? "array" : "group";
+    if (node == NULL) what = shardio_status_name(fault->status);
     CHECK((node == NULL) != (fault == NULL));
     if (node != NULL) CHECK(strlen(node->text) == node->size);
     if (fault != NULL) { t->faults++; t->fault = *fault; }
@@ -190,7 +191,8 @@ static shardio_status trail_visit(void *context, const char *path, const shardio
     return t->stop_at != 0 && t->nodes + t->faults == t->stop_at ? SHARDIO_ERR_STATE : SHARDIO_OK;
 }
 
-static shardio_status walk_with(const shardio_store *store, const char *path, bool consolidated, trail *t, shardio_error *e)
+static shardio_status walk_with(const shardio_store *store, const char *path, bool consolidated, trail *t,
+                                shardio_error *e)
 {
     memset(t, 0, sizeof *t);
     return shardio_hierarchy_walk(store, path, consolidated, trail_visit, t, NULL, e);
@@ -209,46 +211,46 @@ static void check_walk(const shardio_store *store, const char *path, bool consol
 
 /* ---- opening */
 
-static const struct { const char *text; shardio_status status; shardio_node_kind kind; } documents[] = {
-    {GROUP, SHARDIO_OK, SHARDIO_NODE_GROUP},
-    {ARRAY, SHARDIO_OK, SHARDIO_NODE_ARRAY},
-    {" \n" GROUP "\t\n", SHARDIO_OK, SHARDIO_NODE_GROUP},
-    {"{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{\"a\":1}}", SHARDIO_OK, SHARDIO_NODE_GROUP},
-    {"{\"zarr_format\":3,\"node_type\":\"\\u0067roup\"}", SHARDIO_OK, SHARDIO_NODE_GROUP},
-    {"", SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {"{\"zarr_format\": 3, \"node_type\": \"group\"", SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {GROUP "}", SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {"[" GROUP "]", SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {"3", SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {"{}", SHARDIO_ERR_UNSUPPORTED, SHARDIO_NODE_UNKNOWN},
-    {"{\"zarr_format\":2,\"node_type\":\"group\"}", SHARDIO_ERR_UNSUPPORTED, SHARDIO_NODE_UNKNOWN},
-    {"{\"zarr_format\":\"3\",\"node_type\":\"group\"}", SHARDIO_ERR_UNSUPPORTED, SHARDIO_NODE_UNKNOWN},
-    {"{\"zarr_format\":3}", SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {"{\"zarr_format\":3,\"node_type\":\"dataset\"}", SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {"{\"zarr_format\":3,\"node_type\":7}", SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {"{\"zarr_format\":3,\"node_type\":\"group\",\"node_type\":\"array\"}", SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {"{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{},\"attr\\u0069butes\":{}}", SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {"{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":null}", SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {"{\"zarr_format\":3,\"node_type\":\"array\",\"attributes\":[]}", SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
+static const struct { const char *text; shardio_status status; } documents[] = {
+    {GROUP, SHARDIO_OK},
+    {ARRAY, SHARDIO_OK},
+    {" \n" GROUP "\t\n", SHARDIO_OK},
+    {"{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{\"a\":1}}", SHARDIO_OK},
+    {"{\"zarr_format\":3,\"node_type\":\"\\u0067roup\"}", SHARDIO_OK},
+    {"", SHARDIO_ERR_CORRUPT},
+    {"{\"zarr_format\": 3, \"node_type\": \"group\"", SHARDIO_ERR_CORRUPT},
+    {GROUP "}", SHARDIO_ERR_CORRUPT},
+    {"[" GROUP "]", SHARDIO_ERR_CORRUPT},
+    {"3", SHARDIO_ERR_CORRUPT},
+    {"{}", SHARDIO_ERR_UNSUPPORTED},
+    {"{\"zarr_format\":2,\"node_type\":\"group\"}", SHARDIO_ERR_UNSUPPORTED},
+    {"{\"zarr_format\":\"3\",\"node_type\":\"group\"}", SHARDIO_ERR_UNSUPPORTED},
+    {"{\"zarr_format\":3}", SHARDIO_ERR_CORRUPT},
+    {"{\"zarr_format\":3,\"node_type\":\"dataset\"}", SHARDIO_ERR_CORRUPT},
+    {"{\"zarr_format\":3,\"node_type\":7}", SHARDIO_ERR_CORRUPT},
+    {"{\"zarr_format\":3,\"node_type\":\"group\",\"node_type\":\"array\"}", SHARDIO_ERR_CORRUPT},
+    {"{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{},\"attr\\u0069butes\":{}}", SHARDIO_ERR_CORRUPT},
+    {"{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":null}", SHARDIO_ERR_CORRUPT},
+    {"{\"zarr_format\":3,\"node_type\":\"array\",\"attributes\":[]}", SHARDIO_ERR_CORRUPT},
     /* extensions, and members of arrays where a group is */
-    {"{\"zarr_format\":3,\"node_type\":\"group\",\"shape\":[1]}", SHARDIO_ERR_UNSUPPORTED, SHARDIO_NODE_UNKNOWN},
-    {"{\"zarr_format\":3,\"node_type\":\"group\",\"new\":{\"must_understand\":true}}", SHARDIO_ERR_UNSUPPORTED, SHARDIO_NODE_UNKNOWN},
-    {"{\"zarr_format\":3,\"node_type\":\"group\",\"new\":{\"must_understand\":false}}", SHARDIO_OK, SHARDIO_NODE_GROUP},
-    {"{\"zarr_format\":3,\"node_type\":\"array\",\"new\":1}", SHARDIO_ERR_UNSUPPORTED, SHARDIO_NODE_UNKNOWN},
-    {"{\"zarr_format\":3,\"node_type\":\"array\",\"new\":{\"must_understand\":false}}", SHARDIO_OK, SHARDIO_NODE_ARRAY},
+    {"{\"zarr_format\":3,\"node_type\":\"group\",\"shape\":[1]}", SHARDIO_ERR_UNSUPPORTED},
+    {"{\"zarr_format\":3,\"node_type\":\"group\",\"new\":{\"must_understand\":true}}", SHARDIO_ERR_UNSUPPORTED},
+    {"{\"zarr_format\":3,\"node_type\":\"group\",\"new\":{\"must_understand\":false}}", SHARDIO_OK},
+    {"{\"zarr_format\":3,\"node_type\":\"array\",\"new\":1}", SHARDIO_ERR_UNSUPPORTED},
+    {"{\"zarr_format\":3,\"node_type\":\"array\",\"new\":{\"must_understand\":false}}", SHARDIO_OK},
     /* consolidated metadata */
 #define CONSOLIDATED(x) "{\"zarr_format\":3,\"node_type\":\"group\",\"consolidated_metadata\":" x "}"
-    {CONSOLIDATED("null"), SHARDIO_OK, SHARDIO_NODE_GROUP},
-    {CONSOLIDATED("{\"kind\":\"inline\",\"must_understand\":false,\"metadata\":{}}"), SHARDIO_OK, SHARDIO_NODE_GROUP},
-    {CONSOLIDATED("{\"kind\":\"inline\",\"metadata\":{\"../x\":{}}}"), SHARDIO_OK, SHARDIO_NODE_GROUP},
-    {CONSOLIDATED("{\"kind\":\"inline\",\"must_understand\":false,\"metadata\":{\"x\":5}}"), SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {CONSOLIDATED("{\"kind\":\"inline\",\"must_understand\":false,\"metadata\":[]}"), SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {CONSOLIDATED("{\"kind\":\"inline\",\"must_understand\":false}"), SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {CONSOLIDATED("{\"kind\":\"inline\",\"kind\":\"inline\",\"metadata\":{}}"), SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {CONSOLIDATED("{}"), SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {CONSOLIDATED("7"), SHARDIO_ERR_CORRUPT, SHARDIO_NODE_UNKNOWN},
-    {CONSOLIDATED("{\"kind\":\"elsewhere\",\"must_understand\":true}"), SHARDIO_ERR_UNSUPPORTED, SHARDIO_NODE_UNKNOWN},
-    {CONSOLIDATED("{\"kind\":\"elsewhere\",\"must_understand\":false}"), SHARDIO_OK, SHARDIO_NODE_GROUP},
+    {CONSOLIDATED("null"), SHARDIO_OK},
+    {CONSOLIDATED("{\"kind\":\"inline\",\"must_understand\":false,\"metadata\":{}}"), SHARDIO_OK},
+    {CONSOLIDATED("{\"kind\":\"inline\",\"metadata\":{\"../x\":{}}}"), SHARDIO_OK},
+    {CONSOLIDATED("{\"kind\":\"inline\",\"must_understand\":false,\"metadata\":{\"x\":5}}"), SHARDIO_ERR_CORRUPT},
+    {CONSOLIDATED("{\"kind\":\"inline\",\"must_understand\":false,\"metadata\":[]}"), SHARDIO_ERR_CORRUPT},
+    {CONSOLIDATED("{\"kind\":\"inline\",\"must_understand\":false}"), SHARDIO_ERR_CORRUPT},
+    {CONSOLIDATED("{\"kind\":\"inline\",\"kind\":\"inline\",\"metadata\":{}}"), SHARDIO_ERR_CORRUPT},
+    {CONSOLIDATED("{}"), SHARDIO_ERR_CORRUPT},
+    {CONSOLIDATED("7"), SHARDIO_ERR_CORRUPT},
+    {CONSOLIDATED("{\"kind\":\"elsewhere\",\"must_understand\":true}"), SHARDIO_ERR_UNSUPPORTED},
+    {CONSOLIDATED("{\"kind\":\"elsewhere\",\"must_understand\":false}"), SHARDIO_OK},
 };
 
 static void check_open(const shardio_store *store)
@@ -257,10 +259,12 @@ static void check_open(const shardio_store *store)
     shardio_error e;
     for (size_t i = 0; i < sizeof documents / sizeof documents[0]; i++) {
         int before = test_failures;
+        shardio_node_kind kind = strstr(documents[i].text, "\"array\"") != NULL ? SHARDIO_NODE_ARRAY : SHARDIO_NODE_GROUP;
+        if (documents[i].status != SHARDIO_OK) kind = SHARDIO_NODE_UNKNOWN;
         CHECK_OK(store_put_text(store, "a/b/zarr.json", documents[i].text));
         CHECK_STATUS(shardio_node_open(&node, store, "a/b", NULL, &e), documents[i].status);
         CHECK_STATUS(e.status, documents[i].status);
-        CHECK_U64(node.kind, documents[i].kind);
+        CHECK_U64(node.kind, kind);
         if (documents[i].status == SHARDIO_OK) {
             CHECK_TEXT(node.text, documents[i].text);
             CHECK_U64(node.size, strlen(documents[i].text));
@@ -308,7 +312,8 @@ static void check_open_limit(const shardio_store *store)
     o.metadata_limit = strlen(GROUP) + 20;
     CHECK_STATUS(shardio_node_set_string(store, "", "long", "0123456789abcdef", &o, &e), SHARDIO_ERR_LIMIT);
     CHECK_KEY("zarr.json", GROUP);
-    CHECK_STATUS(shardio_group_create(store, "g", "{\"a\": \"0123456789abcdef0123456789abcdef0123456789\"}", &o, &e), SHARDIO_ERR_LIMIT);
+    CHECK_STATUS(shardio_group_create(store, "g", "{\"a\": \"0123456789abcdef0123456789abcdef0123456789\"}", &o, &e),
+                 SHARDIO_ERR_LIMIT);
     CHECK(!has_key(store, "g/zarr.json"));
 }
 TEST(limit) { on_both(check_open_limit); }
@@ -350,8 +355,9 @@ static void check_get(const shardio_store *store)
     bool b = false;
     char text[20];
     CHECK_OK(store_put_text(store, "zarr.json", "{\"zarr_format\": 3, \"node_type\": \"array\", \"attributes\": {\"n\": -3, "
-                            "\"big\": 9223372036854775807, \"bigger\": 9223372036854775808, \"d\": 2.5e3, \"three\": 3.0, \"t\": true,"
-                            "\"s\": \"h\\u00e9\\n\", \"\\\"q\\\\\": 1, \"o\": {\"n\": 7}, \"null\": null, \"two\": 1, \"two\": 2, \"zero\": \"a\\u0000b\"}}"));
+                            "\"big\": 9223372036854775807, \"bigger\": 9223372036854775808, \"d\": 2.5e3, "
+                            "\"three\": 3.0, \"t\": true, \"s\": \"h\\u00e9\\n\", \"\\\"q\\\\\": 1, \"o\": {\"n\": 7}, "
+                            "\"null\": null, \"two\": 1, \"two\": 2, \"zero\": \"a\\u0000b\"}}"));
     CHECK_OK(shardio_node_open(&node, store, "", NULL, NULL));
     CHECK(shardio_node_int64(&node, "n", &n) && n == -3);
     CHECK(shardio_node_int64(&node, "big", &n) && n == INT64_MAX);
@@ -388,7 +394,8 @@ static const struct { const char *before, *name, *json, *after; } changes[] = {
     {HEAD "}", "a", "1", HEAD ",\"attributes\":{\"a\":1}}"},
     {HEAD ",\"attributes\":{}}", "a", "1", HEAD ",\"attributes\":{\"a\":1}}"},
     {HEAD ",\"attributes\":{\"a\":1}}", "b", "[1,2]", HEAD ",\"attributes\":{\"a\":1,\"b\":[1,2]}}"},
-    {HEAD ",\"attributes\":{\"a\":1,\"b\":[1,2]}}", "a", "{\"x\": null}", HEAD ",\"attributes\":{\"a\":{\"x\": null},\"b\":[1,2]}}"},
+    {HEAD ",\"attributes\":{\"a\":1,\"b\":[1,2]}}", "a", "{\"x\": null}",
+     HEAD ",\"attributes\":{\"a\":{\"x\": null},\"b\":[1,2]}}"},
     {HEAD ",\"attributes\":{\"a\":1,\"b\":2,\"c\":3}}", "a", NULL, HEAD ",\"attributes\":{\"b\":2,\"c\":3}}"},
     {HEAD ",\"attributes\":{\"a\":1,\"b\":2,\"c\":3}}", "b", NULL, HEAD ",\"attributes\":{\"a\":1,\"c\":3}}"},
     {HEAD ",\"attributes\":{\"a\":1,\"b\":2,\"c\":3}}", "c", NULL, HEAD ",\"attributes\":{\"a\":1,\"b\":2}}"},
@@ -434,8 +441,10 @@ static const struct { const char *before, *name, *json, *after; } changes[] = {
     {HEAD ",\"attributes\":{\"a\":{\"b\":1}}}", "b", "2", HEAD ",\"attributes\":{\"a\":{\"b\":1},\"b\":2}}"},
     /* what is not concerned may be odd */
     {HEAD ",\"attributes\":{\"x\":1,\"x\":2}}", "a", "1", HEAD ",\"attributes\":{\"x\":1,\"x\":2,\"a\":1}}"},
-    {HEAD ",\"new\":{\"must_understand\":false,\"a\":[1,  2]}}", "a", "1", HEAD ",\"new\":{\"must_understand\":false,\"a\":[1,  2]},\"attributes\":{\"a\":1}}"},
-    {ARRAY, "a", "1", "{\"zarr_format\": 3, \"node_type\": \"array\", \"shape\": [2], \"codecs\": [{\"name\": \"bytes\"}], \"attributes\": {\"a\": 1}}"},
+    {HEAD ",\"new\":{\"must_understand\":false,\"a\":[1,  2]}}", "a", "1",
+     HEAD ",\"new\":{\"must_understand\":false,\"a\":[1,  2]},\"attributes\":{\"a\":1}}"},
+    {ARRAY, "a", "1", "{\"zarr_format\": 3, \"node_type\": \"array\", \"shape\": [2], \"codecs\": [{\"name\": \"bytes\"}], "
+                      "\"attributes\": {\"a\": 1}}"},
 };
 
 static void check_changes(const shardio_store *store)
@@ -472,16 +481,17 @@ TEST(padding) { on_both(check_padding); }
 
 static void check_round_trip(const shardio_store *store)
 {
-    static const char *const names[] = {"plain", "", "a b", "quote\"", "back\\slash", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "tab\t\x7f\x1f",
-                                        "attributes", "zarr_format", "{", "}", ",", ":"};
-    static const double doubles[] = {0.0, -0.0, 1.0, -1.5, 0.1, 1e300, 5e-324, 1.7976931348623157e308, 123456789012345678.0};
+    static const char *const names[] = {"plain", "", "a b", "quote\"", "back\\slash", "\xe2\x82\xac",
+                                        "\xf0\x9f\x98\x80", "tab\t\x7f\x1f", "attributes", "zarr_format", "{", "}", ",", ":"};
+    static const double doubles[] = {0.0, -0.0, 1.0, -1.5, 0.1, 1e300, 5e-324, 1.7976931348623157e308, 123456789012345678e0};
     static const int64_t numbers[] = {0, -1, INT64_MAX, INT64_MIN, 42};
     enum { NAMES = sizeof names / sizeof names[0] };
     shardio_node node;
     shardio_error e;
     char text[200];
     CHECK_OK(shardio_group_create(store, "g", NULL, NULL, &e));
-    for (size_t i = 0; i < NAMES; i++) CHECK_OK(shardio_node_set_string(store, "g", names[i], names[NAMES - 1 - i], NULL, &e));
+    for (size_t i = 0; i < NAMES; i++)
+        CHECK_OK(shardio_node_set_string(store, "g", names[i], names[NAMES - 1 - i], NULL, &e));
     CHECK_OK(shardio_node_open(&node, store, "g", NULL, &e));
     for (size_t i = 0; i < NAMES; i++) {
         CHECK(shardio_node_string(&node, names[i], text, sizeof text));
@@ -521,7 +531,8 @@ TEST(round_trip) { on_both(check_round_trip); }
 static void check_refused(const shardio_store *store)
 {
     static const char twice[] = HEAD ",\"attributes\":{\"a\":1,\"\\u0061\":2,\"b\":3}}";
-    static const char *const damaged[] = {"", "{", "1 2", "nul", "\"open", "[1,]", "\"\xff\"", "\"\xed\xa0\x80\"", "NaN", "Infinity", "01", "{\"a\"}"};
+    static const char *const damaged[] = {"", "{", "1 2", "nul", "\"open", "[1,]", "\"\xff\"", "\"\xed\xa0\x80\"", "NaN",
+                                          "Infinity", "01", "{\"a\"}"};
     static char deep[1200];
     double zero = 0.0, large = 1e308;
     shardio_error e;
@@ -626,7 +637,7 @@ static void check_create(const shardio_store *store)
     CHECK_OK(shardio_group_create(store, "files", NULL, NULL, &e));
     CHECK_OK(store_put_text(store, "lost/c/0", "x"));
     CHECK_STATUS(shardio_group_create(store, "lost", NULL, NULL, &e), SHARDIO_ERR_EXISTS);
-    CHECK_OK(shardio_group_create(store, "lost/g", NULL, NULL, &e));        /* which makes lost a group, as an array would */
+    CHECK_OK(shardio_group_create(store, "lost/g", NULL, NULL, &e));        /* makes lost a group, as an array would */
     CHECK_WALK("lost", "lost:group lost/g:group ");
     /* a file where a directory has to be */
     CHECK_OK(store_put_text(store, "file", "x"));
@@ -666,7 +677,8 @@ TEST(create_below_a_writer)
 
 static void check_order(const shardio_store *store)
 {
-    static const char *const paths[] = {"b", "a/z", "a-b", "a", "a/b/c", "a/b", "a.b/x", "a.b", "10", "2", "A", "\xc3\xa9", "a/b-c", "a/b/c/d"};
+    static const char *const paths[] = {"b", "a/z", "a-b", "a", "a/b/c", "a/b", "a.b/x", "a.b", "10", "2", "A", "\xc3\xa9",
+                                        "a/b-c", "a/b/c/d"};
     char key[100];
     shardio_error e;
     static trail t;
@@ -713,7 +725,8 @@ static void check_faults(const shardio_store *store)
     CHECK_OK(store_put_text(store, "b/c/zarr.json", GROUP));
     CHECK_OK(store_put_text(store, "d/e/f/zarr.json", GROUP));        /* no group leads there */
     CHECK_OK(store_put_text(store, "x/zarr.json", "{\"zarr_format\": 2}"));
-    CHECK_WALK("", ":group a:array a/g:ERR_CORRUPT a/g/h:ERR_CORRUPT ab:group b:ERR_CORRUPT b/c:group d/e/f:group x:ERR_UNSUPPORTED ");
+    CHECK_WALK("", ":group a:array a/g:ERR_CORRUPT a/g/h:ERR_CORRUPT ab:group b:ERR_CORRUPT b/c:group d/e/f:group "
+                   "x:ERR_UNSUPPORTED ");
     CHECK_WALK("d", "d/e/f:group ");
     CHECK_WALK("b", "b:ERR_CORRUPT b/c:group ");
     CHECK_OK(walk_with(store, "a", false, &t, &e));
@@ -755,9 +768,12 @@ TEST(meddling) { on_both(check_meddling); }
 /* 1000 nodes side by side, and paths as deep as a file system's. */
 static void check_wide(const shardio_store *store)
 {
-    static trail t;
+    static trail t, u;
     char key[100];
+    shardio_node_options o;
     shardio_error e;
+    memset(&o, 0, sizeof o);
+    o.durability = SHARDIO_DURABLE_NONE;
     CHECK_OK(store_put_text(store, "zarr.json", GROUP));
     for (int i = 0; i < 1000; i++) {
         snprintf(key, sizeof key, "n%d/zarr.json", i * 617 % 1000);
@@ -767,11 +783,10 @@ static void check_wide(const shardio_store *store)
     CHECK_U64(t.nodes, 1001);
     CHECK_U64(t.faults, 0);
     CHECK(strncmp(t.text, ":group n0:array n1:group n10:", 29) == 0);
-    CHECK_OK(shardio_group_consolidate(store, "", false, NULL, &e));
-    static trail u;
+    CHECK_OK(shardio_group_consolidate(store, "", false, &o, &e));
     CHECK_OK(walk_with(store, "", true, &u, &e));
     CHECK_TEXT(u.text, t.text);
-    CHECK_OK(shardio_node_remove(store, "", NULL, &e));
+    CHECK_OK(shardio_node_remove(store, "", &o, &e));
     key_list list;
     CHECK_OK(store_keys(store, "", &list));
     CHECK_U64(list.count + list.temporary, 0);
@@ -804,7 +819,8 @@ TEST(deep) { on_both(check_deep); }
 
 /* ---- consolidated metadata */
 
-#define INLINE(metadata) "{\"zarr_format\":3,\"node_type\":\"group\",\"consolidated_metadata\":{\"kind\":\"inline\",\"must_understand\":false,\"metadata\":{" metadata "}}}"
+#define INLINE(metadata) "{\"zarr_format\":3,\"node_type\":\"group\",\"consolidated_metadata\":{\"kind\":\"inline\"," \
+                         "\"must_understand\":false,\"metadata\":{" metadata "}}}"
 
 static void put_group(const shardio_store *store, const char *key, const char *text)
 {
@@ -825,14 +841,16 @@ static void check_consolidated(const shardio_store *store)
 
     /* hostile ones: no path leaves the group, nothing is visited twice, each entry is checked */
     put_group(store, "g/zarr.json", INLINE("\"../x\":" GROUP ",\"/etc\":" GROUP ",\"\":" GROUP ",\"a//b\":" GROUP
-                            ",\"a/..\":" GROUP ",\".\":" GROUP ",\"c:\":" GROUP ",\"a\\\\b\":" GROUP ",\"a/\":" GROUP ",\"z\\u0000z\":" GROUP
+                            ",\"a/..\":" GROUP ",\".\":" GROUP ",\"c:\":" GROUP ",\"a\\\\b\":" GROUP ",\"a/\":" GROUP
+              ",\"z\\u0000z\":" GROUP
                             ",\"ok\":" GROUP));
     CHECK_WALK_CONSOLIDATED("g", "g:group g:ERR_CORRUPT g/ok:group ");
     put_group(store, "zarr.json", INLINE("\"\\u002e./x\":" GROUP));
     CHECK_WALK_CONSOLIDATED("", ":group :ERR_CORRUPT ");
     put_group(store, "g/zarr.json", INLINE("\"a\":" GROUP ",\"b\":" GROUP ",\"\\u0061\":" ARRAY ",\"c\":{},\"d\":"
                             "{\"zarr_format\":3,\"node_type\":\"array\",\"x\":1},\"e\":{\"zarr_format\":2},\"a\":" GROUP));
-    CHECK_WALK_CONSOLIDATED("g", "g:group g/a:ERR_CORRUPT g/b:group g/c:ERR_UNSUPPORTED g/d:ERR_UNSUPPORTED g/e:ERR_UNSUPPORTED ");
+    CHECK_WALK_CONSOLIDATED("g", "g:group g/a:ERR_CORRUPT g/b:group g/c:ERR_UNSUPPORTED g/d:ERR_UNSUPPORTED "
+                                 "g/e:ERR_UNSUPPORTED ");
     CHECK_OK(walk_with(store, "g", true, &t, &e));
     CHECK(strstr(sentence(&t.fault), "consolidated") != NULL);
     put_group(store, "g/zarr.json", INLINE("\"a\":" ARRAY ",\"a/b\":" GROUP ",\"x/y\":" GROUP));
@@ -898,13 +916,13 @@ static void check_consolidate_lines(const shardio_store *store)
     CHECK_OK(store_put_text(store, "a/zarr.json", ARRAY));
     CHECK_OK(store_put_text(store, "b/zarr.json", ARRAY));
     CHECK_OK(shardio_group_consolidate(store, "", false, NULL, NULL));
-    CHECK_KEY("zarr.json", "{\n\t\"zarr_format\": 3,\n\t\"node_type\": \"group\",\n\t\"consolidated_metadata\": {\n\t\t\"kind\": \"inline\",\n"
-              "\t\t\"must_understand\": false,\n\t\t\"metadata\": {\n\t\t\t\"a\": " ARRAY ",\n\t\t\t\"b\": " ARRAY "\n\t\t}\n\t}\n}\n");
+    CHECK_KEY("zarr.json", "{\n\t\"zarr_format\": 3,\n\t\"node_type\": \"group\",\n\t\"consolidated_metadata\": {\n"
+              "\t\t\"kind\": \"inline\",\n\t\t\"must_understand\": false,\n\t\t\"metadata\": {\n\t\t\t\"a\": " ARRAY ",\n\t\t\t\"b\": " ARRAY "\n\t\t}\n\t}\n}\n");
     CHECK_OK(store_remove(store, "a/zarr.json"));
     CHECK_OK(store_remove(store, "b/zarr.json"));
     CHECK_OK(shardio_group_consolidate(store, "", false, NULL, NULL));
-    CHECK_KEY("zarr.json", "{\n\t\"zarr_format\": 3,\n\t\"node_type\": \"group\",\n\t\"consolidated_metadata\": {\n\t\t\"kind\": \"inline\",\n"
-              "\t\t\"must_understand\": false,\n\t\t\"metadata\": {}\n\t}\n}\n");
+    CHECK_KEY("zarr.json", "{\n\t\"zarr_format\": 3,\n\t\"node_type\": \"group\",\n\t\"consolidated_metadata\": {\n"
+              "\t\t\"kind\": \"inline\",\n\t\t\"must_understand\": false,\n\t\t\"metadata\": {}\n\t}\n}\n");
 }
 TEST(consolidate_lines) { on_both(check_consolidate_lines); }
 
@@ -934,9 +952,10 @@ static void check_consolidate_limits(const shardio_store *store)
     size_t size;
     free(store_get(store, "zarr.json", &size));
     CHECK_OK(store_put_text(store, "zarr.json", GROUP));
-    for (o.metadata_limit = strlen(GROUP); o.metadata_limit < size; o.metadata_limit += (size - 1 - o.metadata_limit) / 10 + 1) {
+    for (o.metadata_limit = strlen(GROUP); o.metadata_limit < size;) {
         CHECK_STATUS(shardio_group_consolidate(store, "", false, &o, &e), SHARDIO_ERR_LIMIT);
         CHECK_KEY("zarr.json", GROUP);
+        o.metadata_limit += (size - 1 - o.metadata_limit) / 10 + 1;
     }
     CHECK_U64(o.metadata_limit, size);
     CHECK_OK(shardio_group_consolidate(store, "", false, &o, &e));
@@ -950,7 +969,8 @@ static void make_tree(const shardio_store *store)
 {
     static const char *const keys[] = {
         "zarr.json", GROUP, "g/zarr.json", GROUP, "g/a/zarr.json", ARRAY, "g/a/c/0/0", "x", "g/a/c/0/1", "x", "g/a/c/1/0", "x",
-        "g/v2/zarr.json", ARRAY, "g/v2/0.0", "x", "g/v2/0.1", "x", "g/s/zarr.json", GROUP, "g/s/b/zarr.json", ARRAY, "g/s/b/c.0", "x",
+        "g/v2/zarr.json", ARRAY, "g/v2/0.0", "x", "g/v2/0.1", "x", "g/s/zarr.json", GROUP, "g/s/b/zarr.json", ARRAY,
+        "g/s/b/c.0", "x",
         "g/s/b/c/0.0123456789abcdef.shardio-tmp", "x", "g/zarr.json.0123456789abcdef.shardio-tmp", "x",
         "g/new/c/0.0123456789abcdef.shardio-tmp", "x", "h/zarr.json", ARRAY, "h/c/0", "x"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i += 2) CHECK_OK(store_put_text(store, keys[i], keys[i + 1]));
@@ -992,17 +1012,18 @@ TEST(remove) { on_both(check_remove); }
 /* What is nobody's stays. */
 static void check_remove_foreign(const shardio_store *store)
 {
-    static const char *const foreign[] = {"g/notes.txt", "g/2024/01", "g/s/zarr.json.bak", "g/a/c/0/readme", "g/a/ca/0", "g/lost/c/0",
-                                          "g/s/12", "notes.txt", "gg/0"};
+    static const char *const foreign[] = {"g/notes.txt", "g/2024/01", "g/s/zarr.json.bak", "g/a/c/0/readme", "g/a/ca/0",
+                                          "g/lost/c/0", "g/s/12", "notes.txt", "gg/0"};
+    enum { FOREIGN = sizeof foreign / sizeof foreign[0] };
     key_list list;
     shardio_error e;
     make_tree(store);
-    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) CHECK_OK(store_put_text(store, foreign[i], foreign[i]));
+    for (size_t i = 0; i < FOREIGN; i++) CHECK_OK(store_put_text(store, foreign[i], foreign[i]));
     CHECK_OK(shardio_node_remove(store, "g", NULL, &e));
-    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) CHECK_KEY(foreign[i], foreign[i]);
+    for (size_t i = 0; i < FOREIGN; i++) CHECK_KEY(foreign[i], foreign[i]);
     CHECK_WALK("", ":group h:array ");
     CHECK_OK(shardio_node_remove(store, "", NULL, &e));
-    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) CHECK_KEY(foreign[i], foreign[i]);
+    for (size_t i = 0; i < FOREIGN; i++) CHECK_KEY(foreign[i], foreign[i]);
     CHECK_OK(store_keys(store, "", &list));
     CHECK_U64(list.temporary, 0);
 }
@@ -1041,8 +1062,8 @@ static void check_remove_damaged(const shardio_store *store)
     fclose(file);
     CHECK_STATUS(shardio_node_remove(store, "g", NULL, &e), SHARDIO_ERR_UNSUPPORTED);
     CHECK(has_key(store, "g/zarr.json"));
-    CHECK_WALK("g", "g:group g:ERR_ARGUMENT ");
-    CHECK_STATUS(shardio_group_consolidate(store, "g", false, NULL, &e), SHARDIO_ERR_ARGUMENT);
+    CHECK_WALK("g", "g:group g:ERR_UNSUPPORTED ");
+    CHECK_STATUS(shardio_group_consolidate(store, "g", false, NULL, &e), SHARDIO_ERR_UNSUPPORTED);
     CHECK_KEY("g/zarr.json", GROUP);
 }
 TEST(remove_damaged) { on_both(check_remove_damaged); }
@@ -1067,6 +1088,7 @@ TEST(remove_many) { on_both(check_remove_many); }
 static void check_remove_order(const shardio_store *inner)
 {
     tally t;
+    char want[400];
     shardio_store under = tally_begin(&t, inner), *store = &under;
     shardio_node_options o;
     shardio_error e;
@@ -1077,11 +1099,9 @@ static void check_remove_order(const shardio_store *inner)
     CHECK_OK(store_put_text(store, "g/b/0.0", "x"));
     CHECK_OK(store_put_text(store, "g/keep", "x"));
     CHECK_OK(shardio_node_remove(store, "g", NULL, &e));
-    bool directory = inner->functions->sync != NULL;
-    CHECK_TEXT(t.log, directory ? "remove g/zarr.json\nsync g/zarr.json\nremove g/a/zarr.json\nsync g/a/zarr.json\nremove g/a/c/0\nsync g/a/c/0\n"
-               "sync g/a/c\nsync g/a\nremove g/b/zarr.json\nsync g/b/zarr.json\nremove g/b/0.0\nsync g/b/0.0\nsync g/b\n" :
-               "remove g/zarr.json\nsync g/zarr.json\nremove g/a/zarr.json\nsync g/a/zarr.json\nremove g/a/c/0\nsync g/a/c/0\n"
-               "remove g/b/zarr.json\nsync g/b/zarr.json\nremove g/b/0.0\nsync g/b/0.0\n");
+    snprintf(want, sizeof want, "remove g/zarr.json\nsync g/zarr.json\nremove g/a/zarr.json\nsync g/a/zarr.json\n"
+             "remove g/a/c/0\nsync g/a/c/0\nremove g/b/zarr.json\nsync g/b/zarr.json\nremove g/b/0.0\nsync g/b/0.0\n");
+    CHECK_TEXT(t.log, want);
     t.log[0] = 0;
     memset(&o, 0, sizeof o);
     o.durability = SHARDIO_DURABLE_NONE;
@@ -1156,7 +1176,8 @@ static shardio_status act_create(const shardio_store *store, const shardio_node_
     return shardio_group_create(store, "n/e/w", "{\"x\": 1}", o, e);
 }
 
-static shardio_status count_visits(void *context, const char *path, const shardio_node *node, const shardio_error *fault)
+static shardio_status count_visits(void *context, const char *path, const shardio_node *node,
+                                   const shardio_error *fault)
 {
     (void)path, (void)node;
     *(int *)context += fault == NULL ? 1 : 1000;
@@ -1204,14 +1225,16 @@ static void check_whole(const shardio_store *store)
     shardio_error e;
     CHECK_OK(walk_with(store, "", false, &t, &e));
     CHECK_U64(t.faults, 0);
-    if (has_key(store, "g/a/zarr.json")) CHECK(has_key(store, "g/a/c/0/0") && has_key(store, "g/a/c/0/1") && has_key(store, "g/a/c/1/0"));
+    if (has_key(store, "g/a/zarr.json"))
+        CHECK(has_key(store, "g/a/c/0/0") && has_key(store, "g/a/c/0/1") && has_key(store, "g/a/c/1/0"));
     if (has_key(store, "g/v2/zarr.json")) CHECK(has_key(store, "g/v2/0.0") && has_key(store, "g/v2/0.1"));
     if (has_key(store, "g/s/b/zarr.json")) CHECK(has_key(store, "g/s/b/c.0"));
     CHECK(has_key(store, "h/zarr.json") && has_key(store, "h/c/0"));
 }
 
 /* The nodes and their texts, as one text. */
-static shardio_status remember_node(void *context, const char *path, const shardio_node *node, const shardio_error *fault)
+static shardio_status remember_node(void *context, const char *path, const shardio_node *node,
+                                    const shardio_error *fault)
 {
     shardio_text *text = (shardio_text *)context;
     (void)fault;
@@ -1240,8 +1263,8 @@ static void failing(const action *a, failure what, uint64_t fail_at, bool foreve
     counter c;
     spy s;
     tally t;
-    bool directory = what == IN_STORE || fail_at % 2 == 0, again = strcmp(a->name, "create") == 0 || strcmp(a->name, "remove") == 0;
-    if (what == IN_FILES) directory = false;
+    bool directory = what == IN_STORE || (what == IN_MEMORY && fail_at % 2 == 0);
+    bool again = strcmp(a->name, "create") == 0 || strcmp(a->name, "remove") == 0;   /* it may be done in part */
     test_directory(path, sizeof path);
     shardio_store inner = directory ? shardio_store_directory(path) : shardio_store_memory(&memory, NULL);
     shardio_store store = what == IN_FILES ? spy_begin(&s, &inner) : tally_begin(&t, &inner);
@@ -1249,6 +1272,7 @@ static void failing(const action *a, failure what, uint64_t fail_at, bool foreve
     remember(&inner, old, sizeof old);
     memset(&o, 0, sizeof o);
     o.allocator = counter_begin(&c);
+    if (strcmp(a->name, "remove") != 0) o.durability = SHARDIO_DURABLE_NONE;      /* for speed */
     if (what == IN_MEMORY) c.fail_at = fail_at;
     else if (what == IN_FILES) s.fail_at = fail_at;
     else t.fail_at = fail_at;
@@ -1258,7 +1282,8 @@ static void failing(const action *a, failure what, uint64_t fail_at, bool foreve
     *failed = what == IN_MEMORY ? c.calls >= fail_at : what == IN_FILES ? s.failed : t.failed;
     /* closing a file that was only read is no matter; what cannot be read may be read in another way */
     bool no_matter = what == IN_FILES || (what == IN_STORE && strcmp(a->name, "walk consolidated") == 0);
-    if (*failed && !(no_matter && status == SHARDIO_OK)) CHECK_STATUS(status, what == IN_MEMORY ? SHARDIO_ERR_MEMORY : SHARDIO_ERR_IO);
+    if (*failed && !(no_matter && status == SHARDIO_OK))
+        CHECK_STATUS(status, what == IN_MEMORY ? SHARDIO_ERR_MEMORY : SHARDIO_ERR_IO);
     if (!*failed) CHECK_OK(status);
     CHECK_STATUS(e.status, status);
     CHECK_U64(c.live, 0);

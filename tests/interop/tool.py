@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """The command-line tool from the outside: what it writes, says and returns. Python's standard library only. A word as
 argument: only the tests whose names contain it."""
+import base64
 import json
 import os
+import shlex
 import shutil
 import stat
 import struct
@@ -168,6 +170,583 @@ def skip_fill():
     check(export(path) == data, "other data")
 
 
+# ---- codecs and types ----------------------------------------------------------------------------------------
+
+CODECS = ["zstd", "zstd:19", "zstd:-3", "gzip", "gzip:1", "blosc", "blosc:zstd", "blosc:lz4hc:9:bitshuffle", "blosc::1:noshuffle",
+          "lz4", "lz4:10", "crc32c", "zstd,crc32c", "blosc,gzip,crc32c", "none"]
+
+
+def built_in(codecs):
+    """Whether this tool has all codecs of an option."""
+    line = next(line for line in good(tool("--version")).out.decode().splitlines() if line.startswith("codecs"))
+    return all(codec.split(":")[0] in line.replace(",", " ").split() + ["none"] for codec in codecs.split(","))
+
+
+def codec_list(path):
+    with open(os.path.join(path, "zarr.json"), encoding="utf-8") as file:
+        return json.load(file)["codecs"]
+
+
+def codecs():
+    for number, codec in enumerate(filter(built_in, CODECS)):
+        more = [["--chunk-crc"], ["--transpose", "2,0,1"], ["--index", "start", "--transpose", "reverse"]][number % 3]
+        path, _ = small("codecs.zarr", 10, "--codec", codec, *more)
+        check(export(path) == content(10), "other data with %s", codec)
+        check(export(path, "--region", "3:5") == content(5)[3 * FRAME * 2:], "other data in a region with %s", codec)
+        good(tool("verify", path))
+        names = [c["name"] for c in codec_list(path)[0]["configuration"]["codecs"]]
+        wanted = [{"lz4": "numcodecs.lz4"}.get(c.split(":")[0], c.split(":")[0]) for c in codec.split(",") if c != "none"]
+        check(names == ["transpose"] * ("--transpose" in more) + ["bytes"] + wanted + ["crc32c"] * ("--chunk-crc" in more), "codecs %s",
+              names)
+    check(codec_list(small("codecs.zarr", 1, "--chunk-crc")[0])[0]["configuration"]["codecs"][-1] == {"name": "crc32c"}, "--chunk-crc")
+
+
+def codec_configurations():
+    wanted = {"zstd": {"level": 3, "checksum": False}, "zstd:-3": {"level": -3, "checksum": False}, "gzip:1": {"level": 1},
+              "blosc": {"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 2, "blocksize": 0},
+              "blosc:zstd:9": {"cname": "zstd", "clevel": 9, "shuffle": "shuffle", "typesize": 2, "blocksize": 0},
+              "lz4:10": {"acceleration": 10}}
+    for codec, configuration in wanted.items():
+        if built_in(codec):
+            path, _ = small("configuration.zarr", 2, "--codec", codec)
+            check(codec_list(path)[0]["configuration"]["codecs"][1]["configuration"] == configuration, "%s: %s", codec,
+                  codec_list(path))
+    if built_in("blosc"):
+        path = fresh("configuration.zarr")
+        good(tool("import", "--shape", "0,8", "--dtype", "uint8", "--chunks", "1,8", "--codec", "blosc", "-", path, data=bytes(16)))
+        check(codec_list(path)[1]["configuration"]["shuffle"] == "bitshuffle", "bytes: %s", codec_list(path))
+
+
+def nested_and_outer():
+    codec = "zstd" if built_in("zstd") else "crc32c"
+    path, _ = small("nested.zarr", 10, "--subchunks", "1,3,2", "--codec", codec, "--index", "start")
+    inner = codec_list(path)[0]["configuration"]["codecs"]
+    check(inner[0]["name"] == "sharding_indexed" and inner[0]["configuration"]["chunk_shape"] == [1, 3, 2] and
+          inner[0]["configuration"]["codecs"][1]["name"] == codec, "codecs: %s", inner)
+    check(export(path) == content(10), "nested: other data")
+    good(tool("verify", path))
+    good(tool("layout", path))
+    object_ = json.loads(good(tool("info", path, "--json")).out.decode())
+    check((object_["shards"], object_["chunks"], object_["subchunks"]) == ([4, 6, 8], [2, 3, 4], [1, 3, 2]), "info: %s", object_)
+    path, _ = small("outer.zarr", 10, "--outer-codec", "crc32c", "--codec", codec)
+    check([c["name"] for c in codec_list(path)] == ["sharding_indexed", "crc32c"], "codecs: %s", codec_list(path))
+    check(export(path) == content(10) and export(path, "--region", "4:6") == content(6)[4 * FRAME * 2:], "outer: other data")
+    good(tool("verify", path))
+    refused(tool("layout", path))
+    good(tool("recover", path))
+    good(tool("compact", "--apply", path))
+    for more in (["--subchunks", "1,3,2"], ["--outer-codec", "crc32c"], ["--shards", "4,6,8", "--subchunks", "2,2,2"],
+                 ["--shards", "4,6,8", "--subchunks", "2,3"], ["--shards", "4,6,8", "--subchunks", "0,3,2"]):
+        refused(tool("import", "--shape", "0,6,8", "--dtype", "uint16", "--chunks", "2,3,4", *more, "-", fresh("x.zarr"),
+                     data=content(1)), 2)
+        check(not os.path.exists(at("x.zarr")), "%s left something behind", more)
+
+
+def wrong_codecs():
+    for more in (["--codec", "zlib"], ["--codec", ""], ["--codec", "crc32c:1"], ["--codec", "zstd:99"], ["--codec", "zstd:x"],
+                 ["--codec", "zstd:1:2"], ["--codec", "gzip:10"], ["--codec", "blosc:foo"], ["--codec", "blosc:lz4:5:what"],
+                 ["--codec", "blosc:lz4:10"], ["--codec", "none,crc32c"], ["--codec", "crc32c,"], ["--codec", ",".join(["crc32c"] * 9)],
+                 ["--codec", ",".join(["crc32c"] * 999)], ["--transpose", "0,1"], ["--transpose", "0,1,1"],
+                 ["--transpose", "3,0,1"], ["--transpose", "-1,0,1"], ["--transpose", "what"], ["--transpose", "0,1,2,3"]):
+        result = refused(tool("import", "--shape", "0,6,8", "--dtype", "uint16", "--chunks", "2,3,4", *more, "-", fresh("x.zarr"),
+                              data=content(1)), 2)
+        word = more[1].split(":")[0].split(",")[0]
+        check(word in result.err or more[0][2:] in result.err, "what is wrong? %s", result.describe())
+        check(not os.path.exists(at("x.zarr")), "%s left something behind", more)
+
+
+def without_libraries():
+    """A tool without any codec on a library names what it lacks."""
+    bare = at("bare")
+    command = shlex.split(os.environ.get("CC") or "cc") + ["-std=c99", "-O0", "-w", "-I", common.ROOT, "-o", bare,
+                                                             os.path.join(common.ROOT, "examples", "shardio.c"), "-lm"]
+    process = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    check(process.returncode == 0, "%s: %s", " ".join(command), process.stdout.decode()[:500])
+    text = good(tool("--version", program=bare)).out.decode()
+    check("not built in zstd, gzip, blosc, lz4" in " ".join(text.split()), "version: %s", text)
+    for codec, macro in (("zstd", "ZSTD"), ("gzip", "ZLIB"), ("blosc", "BLOSC"), ("lz4", "LZ4")):
+        arguments = ["import", "--shape", "0,6,8", "--dtype", "uint16", "--chunks", "2,3,4", "--codec", codec, "-", at("bare.zarr")]
+        result = refused(tool(*arguments, data=content(1), program=bare), 2)
+        for word in (codec, "SHARDIO_WITH_" + macro, "make deps"):
+            check(word in result.err, "%s is not named: %s", word, result.describe())
+        check(not os.path.exists(at("bare.zarr")), "something was left behind")
+        if built_in(codec):
+            path, _ = small("compressed.zarr", 2, "--codec", codec)
+            result = refused(tool("export", path, "-", program=bare))
+            check(codec in result.err and "SHARDIO_WITH_" + macro in result.err, "the codec is not named: %s", result.describe())
+            check(codec in good(tool("ls", path, program=bare)).out.decode(), "ls needs no codec")
+
+
+def raw_bytes():
+    data = bytes(range(60))
+    path = fresh("raw.zarr")
+    good(tool("import", "--shape", "0,4", "--dtype", "r24", "--fill", "0102fF", "--chunks", "2,3", "--shards", "4,6", "-", path, data=data))
+    with open(os.path.join(path, "zarr.json")) as file:
+        document = json.load(file)
+    check(document["data_type"] == "r24" and document["fill_value"] == [1, 2, 255] and document["shape"] == [5, 4], "%s", document)
+    check(export(path) == data, "other data")
+    good(tool("verify", path))
+    out = fresh("raw.npy")
+    good(tool("export", path, out))
+    with open(out, "rb") as file:
+        check(b"'descr': '|V3'" in file.read(), "not what numpy.save writes")
+    good(tool("import", "--chunks", "5,4", out, fresh("raw2.zarr")))
+    check(export(at("raw2.zarr")) == data, "other data by way of .npy")
+    check(json.loads(export(path, "--region", "0,1:3", "--format", "json")) == [[[3, 4, 5], [6, 7, 8]]], "as JSON")
+    for dtype, fill in (("r7", "00"), ("r0", "00"), ("r", "00"), ("r2056", "00"), ("r24", "0102"), ("r24", "xx0102"), ("r24", "1")):
+        refused(tool("import", "--shape", "0", "--dtype", dtype, "--fill", fill, "--chunks", "2", "-", at("x.zarr"), data=b""), 2)
+
+
+def strings():
+    lines = ["one", "two \u00fc\U0001F600", "", "a \"quoted\" \\ text", "tab\there", "the last one"]
+    path = fresh("strings.zarr")
+    good(tool("import", "--dtype", "string", "--chunks", "2", "--shards", "4", "--fill", "none", "-", path,
+              data="\n".join(lines).encode()))
+    check(json.loads(export(path)) == lines, "lines: %s", export(path))
+    check(json.loads(export(path, "--region", "1:3")) == lines[1:3], "a region")
+    good(tool("verify", path))
+    object_ = json.loads(good(tool("info", path, "--json")).out.decode())
+    check(object_["dtype"] == "string" and object_["fill_value"] == "none" and object_["shape"] == [6], "info: %s", object_)
+    good(tool("import", "--append", "-", path, data=b"more\r\nand more\r\n"))
+    check(json.loads(export(path)) == lines + ["more", "and more"], "appended: %s", export(path))
+    good(tool("import", "--dtype", "string", "--shape", "0,3", "--chunks", "1,2", "--force", "-", path, data=b"a\nb\nc\nd\n"))
+    check(json.loads(export(path)) == [["a", "b", "c"], ["d", "", ""]], "with a shape: %s", export(path))
+    source = at("strings.json")
+    nested = [[lines[:2], lines[2:4]], [lines[4:], ["x", "\x01\u2028"]]]
+    with open(source, "w") as file:
+        json.dump(nested, file)
+    good(tool("import", "--chunks", "1,2,1", "--dtype", "string", "--force", source, path))
+    check(json.loads(export(path)) == nested, "JSON: %s", export(path))
+    out = fresh("strings-out.json")
+    good(tool("export", path, out))
+    good(tool("import", "--dtype", "string", "--force", "--transpose", "reverse", out, path))
+    check(json.loads(export(path)) == nested, "JSON of our own: %s", export(path))
+    for more in (["--format", "raw"], ["--format", "npy"]):
+        refused(tool("export", *more, path, "-"), 2)
+    refused(tool("export", path, fresh("strings.npy")), 2)
+    refused(tool("import", "--dtype", "string", "-", fresh("x.zarr"), data=b"not \xff UTF-8\n"))
+    refused(tool("import", "--dtype", "string", "--shape", "0", source, fresh("x.zarr")), 2)
+    for text in ("{}", "[1]", "[[\"a\"], \"b\"]", "[[\"a\"], [\"b\", \"c\"]]", "[\"a\"", "", "[[[\"a\"]], [[[\"b\"]]]]", "[\"\\u0000\"]",
+                 "[" * 40 + "]" * 40):
+        with open(source, "w") as file:
+            file.write(text)
+        refused(tool("import", "--dtype", "string", source, fresh("x.zarr")))
+        check(not os.path.exists(at("x.zarr")), "%s left something behind", text)
+
+
+def bytes_of_any_length():
+    elements = [bytes(range(256)), b"", b"\0", b"\xff\xfe", b"abc", b"abcd"]
+    source, path = at("bytes.json"), fresh("bytes.zarr")
+    encoded = [base64.b64encode(element).decode() for element in elements]
+    with open(source, "w") as file:
+        json.dump(encoded, file)
+    good(tool("import", "--dtype", "bytes", "--chunks", "4", "--chunk-crc", source, path))
+    check(json.loads(export(path)) == encoded, "other data: %s", export(path))
+    good(tool("verify", path))
+    good(tool("import", "--dtype", "bytes", "--force", "-", path, data=b"\xff\xfe line\nline 2\n"))    # lines are taken as they are
+    check([base64.b64decode(e) for e in json.loads(export(path))] == [b"\xff\xfe line", b"line 2"], "lines: %s", export(path))
+    for text in ("[\"A\"]", "[\"A===\"]", "[\"AA=A\"]", "[\"====\"]", "[\"AA AA\"]", "[\"AAAA=\"]"):
+        with open(source, "w") as file:
+            file.write(text)
+        refused(tool("import", "--dtype", "bytes", source, fresh("x.zarr")))
+
+
+def numbers_as_json():
+    path, _ = small("json.zarr", 3)
+    data = [i * 7919 % 65536 for i in range(3 * FRAME)]
+    nested = [[data[(t * 6 + y) * 8:(t * 6 + y) * 8 + 8] for y in range(6)] for t in range(3)]
+    check(json.loads(export(path, "--format", "json")) == nested, "other data")
+    check(json.loads(export(path, "--format", "json", "--memory", "10")) == nested, "other data in small pieces")
+    check(json.loads(export(path, "--format", "json", "--region", "1:1")) == [], "an empty region")
+    out = fresh("out.json")
+    good(tool("export", "--region", "2,1:3,4", path, out))
+    with open(out) as file:
+        check(json.load(file) == [[[row[4]] for row in nested[2][1:3]]], "a region")
+    path = fresh("floats.zarr")
+    good(tool("import", "--shape", "0", "--dtype", "float32", "--chunks", "2", "-", path,
+              data=struct.pack("<4f", 0.1, float("inf"), -0.0, 3)))
+    check(export(path, "--format", "json") == b"[0.1, \"Infinity\", -0.0, 3.0]\n", "floats: %s", export(path, "--format", "json"))
+
+
+def direct_reading():
+    """Past the page cache or through it: the same elements."""
+    path, _ = small("direct.zarr", 40, "--codec", "zstd" if built_in("zstd") else "crc32c")
+    plain, _ = small("direct-plain.zarr", 40)
+    for array in (path, plain):
+        for more in (["--direct", "auto"], ["--direct", "off"], ["--direct", "on"], ["--direct", "on", "--region", "3:33,1:4"]):
+            frames = [content(40)] if "--region" not in more else [
+                content(40)[(t * FRAME + y * 8) * 2:(t * FRAME + y * 8 + 8) * 2] for t in range(3, 33) for y in range(1, 4)]
+            check(export(array, *more) == b"".join(frames), "other data with %s", more)
+    refused(tool("export", "--direct", "maybe", path, "-"), 2)
+
+
+# ---- regions and shapes --------------------------------------------------------------------------------------
+
+def create_and_write():
+    path = fresh("write.zarr")
+    good(tool("create", "--shape", "10,6,8", "--dtype", "uint16", "--chunks", "2,3,4", "--shards", "4,6,8", "--fill", "9", path))
+    check(files(path) == ["zarr.json"] and export(path) == struct.pack("<H", 9) * 10 * FRAME, "not only the fill value")
+    model = bytearray(export(path))
+    good(tool("write", "-", path, data=content(10)))
+    model[:] = content(10)
+    check(export(path) == bytes(model), "all of it")
+    good(tool("write", "--region", "3:5,1:6,2:7", "--memory", "20", "-", path, data=bytes(range(100))))
+    for i in range(50):
+        t, y, x = 3 + i // 25, 1 + i // 5 % 5, 2 + i % 5
+        model[(t * FRAME + y * 8 + x) * 2:(t * FRAME + y * 8 + x) * 2 + 2] = bytes(range(100))[2 * i:2 * i + 2]
+    check(export(path) == bytes(model), "a region")
+    good(tool("verify", path))
+    source = fresh("write.npy")
+    good(tool("export", "--region", "7", path, source))                # of shape 1,6,8
+    good(tool("write", "--region", "0:1", source, path))
+    model[:FRAME * 2] = model[7 * FRAME * 2:8 * FRAME * 2]
+    check(export(path) == bytes(model), "from .npy")
+    object_ = json.loads(good(tool("write", "--json", "--region", "9,5,7", "-", path, data=b"\1\2")).out.decode())
+    check(object_["elements"] == 1 and object_["start"] == [9, 5, 7] and export(path)[-2:] == b"\1\2", "one element: %s", object_)
+    before = tree(path)
+    for more, data in ((["--region", "0:3"], None), (["--region", "0:11"], None), (["--region", "9:11"], None)):
+        refused(tool("write", *more, source, path), 2)
+    refused(tool("write", "--region", "0", "-", path, data=b"123"))    # ends early
+    refused(tool("write", source, at("nothing.zarr")))
+    refused(tool("write", at("nothing.npy"), path))
+    check(tree(path) == before, "something was changed")
+    strings_ = fresh("write-strings.zarr")
+    good(tool("create", "--shape", "5", "--dtype", "string", "--chunks", "2", strings_))
+    good(tool("write", "--region", "1:4", "-", strings_, data=b"a\nbb\nccc\n"))
+    check(json.loads(export(strings_)) == ["", "a", "bb", "ccc", ""], "strings: %s", export(strings_))
+    refused(tool("create", "--shape", "5", "--dtype", "string", "--chunks", "2", strings_))
+    for more in ([], ["--shape", "3"], ["--dtype", "int8"], ["--shape", "3", "--dtype", "int99"], ["--shape", "x", "--dtype", "int8"]):
+        refused(tool("create", *more, at("x.zarr")), 2)
+
+
+def fortran_regions():
+    """A .npy file in Fortran order goes over a region by its strides."""
+    path, source = fresh("fortran.zarr"), at("fortran.npy")
+    header = "{'descr': '>u2', 'fortran_order': True, 'shape': (3, 4), }".ljust(117) + "\n"
+    with open(source, "wb") as file:
+        file.write(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode())
+        file.write(struct.pack(">12H", *[10 * i + j for j in range(4) for i in range(3)]))
+    good(tool("create", "--shape", "5,5,5", "--dtype", "uint16", "--chunks", "2,2,2", "--transpose", "1,2,0", path))
+    good(tool("write", "--region", "1:4,2,0:4", source, path))
+    check(json.loads(export(path, "--format", "json", "--region", "1:4,2,0:4")) == [[[10 * i + j for j in range(4)]] for i in range(3)],
+          "other data")
+    check(sum(export(path)) == sum(10 * i + j for i in range(3) for j in range(4)), "something else was written")
+    refused(tool("write", "--region", "1:4,2,0:4", "--memory", "20", source, path))
+
+
+def resize():
+    path, _ = small("resize.zarr")
+    good(tool("resize", path, "12,6,8"))
+    check(export(path) == content(10) + bytes(2 * FRAME * 2), "grown")
+    good(tool("resize", path, "3,6,8"))
+    check(files(path) == ["c/0/0/0", "zarr.json"] and export(path) == content(3), "shrunk: %s", files(path))
+    good(tool("resize", path, "4,6,8"))
+    check(export(path) == content(3) + bytes(FRAME * 2), "what was cut off came back")
+    good(tool("write", "-", path, data=content(4)))
+    good(tool("resize", "--keep-edge", "--json", path, "3,6,8"))
+    good(tool("resize", path, "4,6,8"))
+    check(export(path) == content(4), "--keep-edge")
+    good(tool("verify", path))
+    for shape in ("4,6", "4,6,8,1", "x", "", "4,6,-8"):
+        refused(tool("resize", path, shape), 2)
+
+
+# ---- groups --------------------------------------------------------------------------------------------------
+
+def tree(path):
+    contents = {}
+    for name in files(path):
+        with open(os.path.join(path, name), "rb") as file:
+            contents[name] = file.read()
+    return contents
+
+
+def hierarchy(name):
+    """Two arrays in groups."""
+    path = fresh(name)
+    arguments = ["import", "--shape", "0,6,8", "--dtype", "uint16", "--chunks", "2,3,4", "--quiet"]
+    good(tool(*arguments, "--shards", "4,6,8", "--path", "raw/movie", "-", path, data=content(10)))
+    good(tool(*arguments, "--path", "mask", "--transpose", "2,1,0", "--chunk-crc", "-", path, data=content(2)))
+    good(tool("group", "create", path, "--path", "raw/empty", '{"note": "\u00fc"}'))
+    return path
+
+
+def groups():
+    path = fresh("groups.zarr")
+    good(tool("group", "create", path, '{"a": [1, {"b": null}]}'))
+    with open(os.path.join(path, "zarr.json")) as file:
+        document = json.load(file)
+    check(document["node_type"] == "group" and document["attributes"] == {"a": [1, {"b": None}]}, "%s", document)
+    before = tree(path)
+    refused(tool("group", "create", path))
+    for attributes in ("[]", "{", "x"):
+        refused(tool("group", "create", path, attributes, "--path", "x"), 2)
+    refused(tool("group", "create"), 2)
+    refused(tool("group"), 2)
+    refused(tool("group", "destroy", path), 2)
+    check(tree(path) == before, "something was changed")
+    check(good(tool("group", "create", path, "--path", "b/c", "--quiet")).out == b"", "not quiet")
+    check(files(path) == ["b/c/zarr.json", "b/zarr.json", "zarr.json"], "files: %s", files(path))
+
+
+def ls():
+    path = hierarchy("ls.zarr")
+    lines = good(tool("ls", path)).out.decode().splitlines()
+    check([line.split()[:2] for line in lines] == [[".", "group"], ["mask", "array"], ["raw", "group"], ["raw/empty", "group"],
+                                                   ["raw/movie", "array"]], "ls: %s", lines)
+    check("uint16  2,6,8  chunks 2,3,4  transpose:2,1,0 crc32c" in lines[1], "mask: %s", lines[1])
+    check("uint16  10,6,8  shards 4,6,8  chunks 2,3,4" in lines[4], "movie: %s", lines[4])
+    nodes = json.loads(good(tool("ls", "--json", path)).out.decode())["nodes"]
+    check([n["path"] for n in nodes] == ["", "mask", "raw", "raw/empty", "raw/movie"] and nodes[4]["shape"] == [10, 6, 8] and
+          nodes[4]["shards"] == [4, 6, 8] and nodes[1]["shards"] is None and nodes[1]["codecs"][-1] == {"name": "crc32c"} and
+          nodes[1]["dtype"] == "uint16", "--json: %s", nodes)
+    check(len(good(tool("ls", path, "--path", "raw")).out.splitlines()) == 3, "--path raw")
+    check(len(good(tool("ls", os.path.join(path, "raw"))).out.splitlines()) == 3, "the directory of a group")
+    check(good(tool("ls", path, "--path", "mask")).out.decode().split()[:2] == ["mask", "array"], "an array")
+    good(tool("consolidate", path))
+    good(tool("group", "create", path, "--path", "new"))
+    check(len(good(tool("ls", "--consolidated", path)).out.splitlines()) == 5, "--consolidated lists what it says")
+    check(len(good(tool("ls", path)).out.splitlines()) == 6, "ls trusts consolidated metadata")
+    with open(os.path.join(path, "mask/zarr.json"), "w") as file:
+        file.write("{")
+    result = tool("ls", path)
+    check(result.code == 1 and "mask" in result.out.decode() and "raw/movie" in result.out.decode(), "damaged: %s", result.describe())
+    refused(tool("ls", at("nothing")))
+    refused(tool("ls", path, "--path", "nothing"))
+
+
+def info_on_groups():
+    path = hierarchy("tree.zarr")
+    good(tool("attrs", path, "scope=x"))
+    text = good(tool("info", path)).out.decode()
+    lines = [line.rstrip() for line in text.splitlines()]
+    tree_lines = [line.split("  ")[0] if "--" in line else line for line in lines]
+    check("|-- mask" in tree_lines and "`-- raw" in tree_lines and any(line.startswith("    |-- empty") for line in lines) and
+          any(line.startswith("    `-- movie  uint16  10,6,8") for line in lines), "tree: %s", text)
+    check('{"scope": "x"}' in text, "attributes: %s", text)
+    object_ = json.loads(good(tool("info", path, "--json")).out.decode())
+    check(object_["kind"] == "group" and object_["attributes"] == {"scope": "x"} and object_["consolidated"] is False and
+          len(object_["nodes"]) == 5, "--json: %s", object_)
+    object_ = json.loads(good(tool("info", path, "--path", "raw/movie", "--json")).out.decode())
+    check(object_["kind"] == "array" and object_["shape"] == [10, 6, 8], "an array: %s", object_)
+    text = good(tool("info", path, "--path", "mask")).out.decode()
+    check("transpose:2,1,0 bytes:little crc32c" in text and "default, separated by /" in text, "an array: %s", text)
+    refused(tool("info", path, "--path", "nothing"))
+    refused(tool("info", path, "--path", "../tree.zarr"), 2)
+
+
+def attributes():
+    path = hierarchy("attributes.zarr")
+    movie = ["--path", "raw/movie"]
+    check(good(tool("attrs", path, *movie)).out == b"", "none yet")
+    good(tool("attrs", path, *movie, "a=1", "b=text with = in it", 'c={"d": [1.5, null]}', 'f="quoted"', "g=1.", "h=true"))
+    wanted = {"a": 1, "b": "text with = in it", "c": {"d": [1.5, None]}, "f": "quoted", "g": "1.", "h": True}
+    object_ = json.loads(good(tool("attrs", path, *movie, "--json")).out.decode())
+    check(object_ == wanted, "set: %s", object_)
+    lines = good(tool("attrs", path, *movie)).out.decode().splitlines()
+    check(lines[0] == "a=1" and 'b="text with = in it"' in lines and 'c={"d": [1.5, null]}' in lines, "printed: %s", lines)
+    good(tool("attrs", path, *movie, "a=", "b=\u00fc\"\\"))
+    object_ = json.loads(good(tool("info", path, *movie, "--json")).out.decode())
+    check("a" not in object_["attributes"] and object_["attributes"]["b"] == "\u00fc\"\\", "changed: %s", object_)
+    check(export(path, *movie) == content(10), "other data")
+    before = tree(path)
+    for wrong in (["x"], ["=1"], ["a=1", "x"]):
+        refused(tool("attrs", path, *movie, *wrong), 2)
+    refused(tool("attrs", path, "--path", "nothing", "a=1"))
+    refused(tool("attrs", path, "--path", "nothing"))
+    refused(tool("attrs", path, *movie, "nothing="))
+    check(tree(path) == before, "something was changed")
+
+
+def consolidated():
+    path = hierarchy("consolidated.zarr")
+    before = tree(path)
+    good(tool("consolidate", path))
+    with open(os.path.join(path, "zarr.json")) as file:
+        metadata = json.load(file)["consolidated_metadata"]
+    check(sorted(metadata["metadata"]) == ["mask", "raw", "raw/empty", "raw/movie"] and metadata["kind"] == "inline", "%s", metadata)
+    good(tool("verify", path))
+    good(tool("consolidate", "--remove", path))
+    check(tree(path) == before, "not as before")
+    refused(tool("consolidate", path, "--path", "mask"))
+    refused(tool("consolidate", at("nothing")))
+
+
+def verify_groups():
+    path = hierarchy("verify-groups.zarr")
+    good(tool("consolidate", path))
+    check(b"sound, 3 groups and 2 arrays" in good(tool("verify", path)).out, "verify: %s", tool("verify", path).out)
+    check(good(tool("verify", "--quiet", path)).out == b"", "not quiet")
+    object_ = json.loads(good(tool("verify", "--json", path)).out.decode())
+    check(object_ == {"findings": [], "groups": 3, "arrays": 2, "sound": True}, "--json: %s", object_)
+
+    def finds(what, text, *arguments):
+        result = tool("verify", path, *arguments)
+        check(result.code == 1 and text in result.out.decode() and result.err.count("\n") == 1, "%s: %s %s", what, result.out,
+              result.describe())
+        object_ = json.loads(tool("verify", "--json", path, *arguments).out.decode())
+        check(object_["sound"] is False and any(text in f["text"] for f in object_["findings"]), "%s, --json: %s", what, object_)
+
+    good(tool("attrs", path, "--path", "raw/movie", "new=1"))
+    finds("stale attributes", "raw/movie")
+    good(tool("consolidate", path))
+    good(tool("import", "--append", "--path", "raw/movie", "--quiet", "-", path, data=content(1)))
+    finds("stale shape", "raw/movie")
+    good(tool("consolidate", path))
+    good(tool("verify", path))
+    good(tool("group", "create", path, "--path", "more"))
+    finds("a node that is not listed", "more")
+    good(tool("consolidate", path))
+    good(tool("rm", "--yes", path, "--path", "more"))
+    finds("a node that is gone", "more")
+    good(tool("consolidate", path))
+    with open(os.path.join(path, "raw/movie/c/1/0/0"), "r+b") as file:
+        file.truncate(100)
+    finds("a shard", "raw/movie/c/1/0/0")
+    finds("a shard", "raw/movie/c/1/0/0", "--path", "raw")
+    good(tool("verify", path, "--path", "mask"))
+    with open(os.path.join(path, "raw/empty/zarr.json"), "w") as file:
+        file.write('{"zarr_format": 3, "node_type": "group", "attributes": 1}')
+    finds("a group", "raw/empty")
+    for name in ("raw/zarr.json.0123456789abcdef.shardio-tmp", "mask/c/0/0/0.0123456789abcdef.shardio-tmp"):
+        with open(os.path.join(path, name), "w") as file:
+            file.write("x")
+        finds("a temporary file", name)
+    refused(tool("verify", path, "--path", "nothing"))
+
+
+def remove():
+    path = hierarchy("remove.zarr")
+    before = tree(path)
+    result = good(tool("rm", path, "--path", "raw"))
+    check(tree(path) == before and "raw/movie" in result.out.decode() and "--yes" in result.out.decode(), "dry run: %s", result.out)
+    object_ = json.loads(good(tool("rm", "--json", path, "--path", "raw")).out.decode())
+    check(tree(path) == before and object_["removed"] is False and len(object_["nodes"]) == 3, "dry run, --json: %s", object_)
+    good(tool("rm", "--yes", path, "--path", "raw"))
+    check(all(name.startswith(("mask/", "zarr.json")) for name in files(path)) and "mask/zarr.json" in files(path), "files: %s", files(path))
+    refused(tool("rm", "--yes", path, "--path", "raw"))
+    good(tool("rm", "--yes", path))
+    check(not os.path.exists(path), "something is left: %s", os.path.exists(path) and files(path))
+    refused(tool("rm", "--yes", path))
+
+
+# ---- recover and compact -------------------------------------------------------------------------------------
+
+def spoil(path, change):
+    with open(path, "rb") as file:
+        data = file.read()
+    with open(path, "wb") as file:
+        file.write(change(data))
+
+
+def recover():
+    path = hierarchy("recover.zarr")
+    movie = os.path.join(path, "raw/movie")
+    wanted, before = export(movie), tree(path)
+    check(b"3 complete" in good(tool("recover", path)).out, "nothing to do: %s", tool("recover", path).out)
+    spoil(os.path.join(movie, "c/1/0/0"), lambda data: data + content(1))      # a writer was lost while it appended
+    spoil(os.path.join(movie, "c/2/0/0"), lambda data: data + bytes(4096))
+    torn = tree(path)
+    result = tool("recover", path)
+    check(result.code == 1 and tree(path) == torn, "dry run: %s", result.describe())
+    for key in ("raw/movie/c/1/0/0", "raw/movie/c/2/0/0"):
+        check(key in result.out.decode(), "%s: %s", key, result.out)
+    object_ = json.loads(tool("recover", "--json", path).out.decode())
+    check(object_["cut"] == 2 and object_["complete"] == 1 and object_["applied"] is False and tree(path) == torn, "%s", object_)
+    check({f["path"]: f["action"] for f in object_["files"]} == {"raw/movie/c/1/0/0": "cut", "raw/movie/c/2/0/0": "cut"}, "%s", object_)
+    good(tool("recover", "--apply", path, "--path", "raw"))
+    check(tree(path) == before and export(movie) == wanted, "not as before")
+    good(tool("recover", path))
+    spoil(os.path.join(movie, "c/1/0/0"), lambda data: data[:100])             # nothing to find
+    torn = tree(path)
+    result = tool("recover", "--apply", path)
+    check(result.code == 1 and tree(path) == torn and "raw/movie/c/1/0/0" in result.out.decode(), "lost: %s", result.describe())
+
+
+def recover_heads():
+    """With the index at the start a checkpoint leaves a copy behind, which the head is restored from."""
+    path, _ = small("heads.zarr", 10, "--index", "start", "--checkpoint", "2", "--direct", "off")
+    before = tree(path)
+    for i in range(3):
+        spoil(os.path.join(path, "c/%d/0/0" % i), lambda data: data[:20] + b"torn" + data[24:])
+    torn = tree(path)
+    object_ = json.loads(tool("recover", "--json", path).out.decode())
+    check(object_["restore"] == 3 and tree(path) == torn, "dry run: %s", object_)
+    good(tool("recover", "--apply", path))
+    check(tree(path) == before and export(path) == content(10), "not as before")
+
+
+def recover_one_shard():
+    path, _ = small("recover-one.zarr")
+    shard = os.path.join(path, "c/0/0/0")
+    before = tree(path)
+    good(tool("recover", "--chunks", "8", shard))
+    spoil(shard, lambda data: data + b"torn")
+    check(tool("recover", "--chunks", "8", shard).code == 1 and tree(path) != before, "dry run")
+    good(tool("recover", "--chunks", "8", "--apply", shard))
+    check(tree(path) == before, "not as before")
+    refused(tool("recover", shard), 2)
+    spoil(shard, lambda data: data[:-1])
+    check(tool("recover", "--chunks", "8", "--apply", shard).code == 1, "nothing to find")
+    refused(tool("recover", "--chunks", "8", at("nothing")))
+
+
+def temporary_files():
+    path = hierarchy("temporary.zarr")
+    movie = os.path.join(path, "raw/movie")
+    wanted, before = export(movie), tree(path)
+    suffix = ".0123456789abcdef.shardio-tmp"
+    os.rename(os.path.join(movie, "c/1/0/0"), os.path.join(movie, "c/1/0/0" + suffix))     # complete, but for its name
+    shutil.copy(os.path.join(movie, "c/0/0/0"), os.path.join(movie, "c/0/0/0" + suffix))   # there is such a shard
+    shutil.copy(os.path.join(movie, "c/0/0/0"), os.path.join(movie, "c/0/0/9" + suffix))   # outside the shape
+    useless = ["raw/movie/c/0/0/0", "raw/movie/c/0/0/9", "raw/movie/c/2/0/0", "raw/movie/zarr.json", "zarr.json", "raw/zarr.json",
+               "mask/c/0/0/0"]
+    for name in useless[2:]:
+        with open(os.path.join(path, name + suffix), "wb") as file:
+            file.write(b"torn")
+    left = tree(path)
+    result = tool("recover", path)
+    check(result.code == 1 and tree(path) == left, "dry run: %s", result.describe())
+    for name in useless + ["raw/movie/c/1/0/0"]:
+        check(name + suffix in result.out.decode(), "%s is not named: %s", name, result.out)
+    good(tool("recover", "--apply", path))
+    check(export(movie) == wanted and tree(path) == {**before, **{n + suffix: left[n + suffix] for n in useless}}, "renamed: %s",
+          files(path))
+    object_ = json.loads(good(tool("recover", "--remove-temporary", "--json", path)).out.decode())
+    check(object_["remove"] == len(useless) and tree(path) == before, "removed: %s %s", object_, files(path))
+    good(tool("verify", path))
+
+
+def compact():
+    path = hierarchy("compact.zarr")
+    movie = os.path.join(path, "raw/movie")
+    good(tool("write", "--region", "0:2,0:3,0:4", "-", movie, data=bytes(2 * 3 * 4 * 2)))
+    wanted, size = export(movie), os.path.getsize(os.path.join(movie, "c/0/0/0"))
+    before = tree(path)
+    result = good(tool("compact", path))
+    check(tree(path) == before and "raw/movie/c/0/0/0" in result.out.decode() and "--apply" in result.out.decode(), "dry run: %s", result.out)
+    object_ = json.loads(good(tool("compact", "--json", path)).out.decode())
+    dead = object_["dead_bytes"]
+    check(tree(path) == before and dead == 48 + 132 and object_["saved_bytes"] == 0 and len(object_["files_with_dead_bytes"]) == 1,
+          "dry run, --json: %s", object_)
+    object_ = json.loads(good(tool("compact", "--apply", "--json", path)).out.decode())
+    check(object_["saved_bytes"] == dead and os.path.getsize(os.path.join(movie, "c/0/0/0")) == size - dead, "%s", object_)
+    check(export(movie) == wanted, "other data")
+    check(json.loads(good(tool("compact", "--json", path)).out.decode())["dead_bytes"] == 0, "something is dead still")
+    good(tool("verify", path))
+    good(tool("write", "--region", "4:6,0:3,0:4", "-", movie, data=bytes(2 * 3 * 4 * 2)))
+    shard = os.path.join(movie, "c/1/0/0")
+    size = os.path.getsize(shard)
+    good(tool("compact", "--chunks", "8", shard))
+    check(os.path.getsize(shard) == size, "dry run on a shard")
+    good(tool("compact", "--chunks", "8", "--apply", shard))
+    check(os.path.getsize(shard) == size - dead, "a shard: %d, not %d", os.path.getsize(shard), size - dead)
+    refused(tool("compact", shard), 2)
+    spoil(shard, lambda data: data[:-1])
+    refused(tool("compact", "--apply", "--chunks", "8", shard))
+    check(tool("compact", path).code == 1, "a damaged shard")
+
+
 # ---- what it says --------------------------------------------------------------------------------------------
 
 def report():
@@ -227,9 +806,16 @@ def layout():
 def version():
     text = good(tool("--version")).out.decode()
     check("shardio" in text and "crc32c" in text and "uint16" in text, "version: %s", text)
-    good(tool("--help"))
-    for command in ("import", "export", "info", "verify", "layout"):
-        check(b"--" in good(tool(command, "--help")).out, "%s --help", command)
+    commands = [line.split("  ")[1] for line in good(tool("--help")).out.decode().splitlines() if line.startswith("  ")]
+    names = [name.split(" PATH")[0].split(" ")[:2] for name in commands if not name.startswith("shardio")]
+    check(["group", "create"] in names and len(names) == 15, "commands: %s", names)
+    for name in names:
+        name = name if name == ["group", "create"] else name[:1]
+        text = good(tool("help", *name)).out.decode()
+        check("--help" in text and text == good(tool(*name, "--help")).out.decode(), "help %s", name)
+        check(all(len(line) <= 130 for line in text.splitlines()), "long lines in help %s", name)
+    refused(tool("help", "nonsense"), 2)
+    refused(tool("help", "group"), 2)
 
 
 # ---- trouble -------------------------------------------------------------------------------------------------
@@ -381,6 +967,10 @@ def main():
     counter = common.Counter()
     for test in (round_trip, regions, raw_file_of_a_fixed_shape, input_that_ends_early, input_shorter_than_the_shape,
                  input_longer_than_the_shape, empty_input, npy_header, append, options_that_change_nothing_in_the_data, skip_fill,
+                 codecs, codec_configurations, nested_and_outer, wrong_codecs, without_libraries, raw_bytes, strings,
+                 bytes_of_any_length, numbers_as_json, direct_reading, create_and_write, fortran_regions, resize, groups, ls,
+                 info_on_groups, attributes, consolidated, verify_groups, remove, recover, recover_heads, recover_one_shard,
+                 temporary_files, compact,
                  report, quiet, info, layout, version, verify, nothing_is_overwritten, usage, missing_and_forbidden, full_disk,
                  grows_while_it_is_read, interrupted):
         counter.test(test.__name__, test)
