@@ -111,7 +111,7 @@ def refused(result, code=1):
 class Job:
     """One line for the driver. `data`: bytes that it reads from a file; `out`: whether it writes one."""
 
-    def __init__(self, command, path, data=None, out=False, **keys):
+    def __init__(self, command, path, /, data=None, out=False, **keys):
         self.command, self.path, self.data, self.out, self.keys = command, path, data, out, keys
 
     def line(self, number):
