@@ -262,7 +262,7 @@ SHARDIO_API shardio_allocator shardio_arena_begin(shardio_arena *arena, void *me
 /* What is known about an open file. */
 typedef struct shardio_file_facts {
     uint64_t size;               /* bytes */
-    uint64_t identity[3];        /* device, inode, modification time: the file is the same while these are; or 0 */
+    uint64_t identity[3];        /* device, inode, time of the last change: the file is the same while these are; or 0 */
     uint32_t memory_alignment;   /* unbuffered I/O wants addresses, */
     uint32_t offset_alignment;   /* offsets                         */
     uint32_t length_alignment;   /* and lengths that are multiples of these; powers of two, 0: no wish */
@@ -691,8 +691,9 @@ SHARDIO_API shardio_status shardio_shard_recover(const char *path, const shardio
                                                  const shardio_allocator *allocator, shardio_recovery *found,
                                                  shardio_error *error);
 
-/* Rewrites a shard file without its dead bytes and swaps it in atomically; a shard without dead bytes is left alone.
-   *saved (may be null): bytes that the file became shorter. */
+/* Rewrites a shard file without its dead bytes and swaps it in atomically, durable unless the options say none; a shard
+   that would not become shorter is left alone. *saved (may be null): bytes that it became shorter. Errors: those of
+   opening and writing, and SHARDIO_ERR_CORRUPT if an entry cannot be; the shard is then as it was. */
 SHARDIO_API shardio_status shardio_shard_compact(const char *path, const shardio_index_layout *layout,
                                                  const shardio_slot_options *options, uint64_t *saved,
                                                  shardio_error *error);
@@ -866,7 +867,7 @@ typedef struct shardio_store_functions {
     shardio_status (*list)(void *store, const char *prefix,
                            bool (*each)(void *context, const char *key, uint64_t size, bool temporary),
                            void *context, int *code);
-    /* Makes removals durable. May be null. */
+    /* Makes it durable that a key was removed, with the directories that only held it. May be null. */
     shardio_status (*sync)(void *store, const char *key, int *code);
     /* Bytes that open and create take at most from their allocator for a key of `length` bytes. */
     size_t (*file_memory)(void *store, size_t length);
@@ -1067,7 +1068,8 @@ SHARDIO_API shardio_status shardio_array_write_strided(shardio_array *array, con
 
 /* Gives an array opened by shardio_array_update another shape (ndim numbers). zarr.json changes first. Then, where an
    extent shrinks, chunks wholly outside are removed, and the part outside of chunks at the edge becomes the fill value;
-   with `keep_edge` it stays in the file and is seen again when the array grows. */
+   with `keep_edge` it stays in the file and is seen again when the array grows, unless the chunk was written meanwhile. A
+   call that failed while it removed is repeated with the same shape. */
 SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint64_t *shape, bool keep_edge,
                                                 shardio_error *error);
 
@@ -1209,11 +1211,11 @@ SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const
 
 #if !SHARDIO_NO_OS
 /* A directory. `path` is borrowed and must outlive the store; it need not exist until something is written.
-   `path` may be a symbolic link or lead through some. What lies in the directory may come from anybody: nothing outside of it
-   is read, listed, written or removed. A key that a symbolic link leads out of the store, or that lies behind such a
-   link, is not listed, and using it is SHARDIO_ERR_PERMISSION. Links that stay inside are followed where the system sees
-   to it (Linux 5.6) and refused like the others elsewhere; links to directories are not listed. Removing a key that is a
-   link removes the link. What is neither file nor directory is no value: SHARDIO_ERR_UNSUPPORTED. */
+   `path` may be a symbolic link or lead through some. What lies in the directory may come from anybody: nothing outside
+   of it is read, listed, written or removed. A key that a symbolic link leads out of the store, or that lies behind
+   such a link, is not listed, and using it is SHARDIO_ERR_PERMISSION. Links that stay inside are followed where the
+   system sees to it (Linux 5.6) and refused like the others elsewhere; links to directories are not listed. Removing a
+   key that is a link removes the link. What is neither file nor directory is no value: SHARDIO_ERR_UNSUPPORTED. */
 SHARDIO_API shardio_store shardio_store_directory(const char *path);
 #endif
 
@@ -1778,6 +1780,12 @@ static bool shardio_p_os_wide(const char *path, wchar_t *wide)
 }
 
 /* Whether a name stands for another place: a symbolic link or a mount point, not a file that is only kept elsewhere. */
+static bool shardio_p_os_stands_for(const WIN32_FIND_DATAW *found)
+{
+    bool point = (found->dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0;
+    return point && (found->dwReserved0 & 0x20000000u /* name surrogate */) != 0;
+}
+
 static bool shardio_p_os_is_link(const wchar_t *wide)
 {
     WIN32_FIND_DATAW found;
@@ -1786,7 +1794,7 @@ static bool shardio_p_os_is_link(const wchar_t *wide)
     HANDLE search = FindFirstFileW(wide, &found);
     if (search == INVALID_HANDLE_VALUE) return true;
     FindClose(search);
-    return (found.dwReserved0 & 0x20000000u /* name surrogate */) != 0;
+    return shardio_p_os_stands_for(&found);
 }
 
 /* The path in UTF-16. Beneath a root no name on the way may be a link, nor with `itself` the last one, and none that of
@@ -1803,12 +1811,11 @@ static shardio_status shardio_p_os_name(const char *path, size_t root, bool itse
         part[i] = 0;
         if (!shardio_p_os_wide(part, wide)) return SHARDIO_ERR_NOT_FOUND;
         bool device = wide[0] == L'\\' && wide[1] == L'\\' && wide[2] == L'.';
-        *code = device ? SHARDIO_P_CODE_SPECIAL : SHARDIO_P_CODE_LINK;
-        if (device) return SHARDIO_ERR_UNSUPPORTED;
-        if ((i < n || itself) && shardio_p_os_is_link(wide)) return SHARDIO_ERR_PERMISSION;
+        bool link = (i < n || itself) && !device && shardio_p_os_is_link(wide);
+        if (device || link) *code = device ? SHARDIO_P_CODE_SPECIAL : SHARDIO_P_CODE_LINK;
+        if (device || link) return device ? SHARDIO_ERR_UNSUPPORTED : SHARDIO_ERR_PERMISSION;
         part[i] = path[i];
     }
-    *code = 0;
     return SHARDIO_OK;
 }
 
@@ -1817,7 +1824,7 @@ static shardio_status shardio_p_os_open(const char *path, size_t root, int acces
     wchar_t wide[SHARDIO_P_PATH];
     shardio_status status = shardio_p_os_name(path, root, true, wide, code);
     if (status != SHARDIO_OK) return status;
-    DWORD attributes = access == SHARDIO_P_ACCESS_NEW ? INVALID_FILE_ATTRIBUTES : GetFileAttributesW(wide);
+    DWORD attributes = shardio_p_is_beneath(path, root) ? GetFileAttributesW(wide) : INVALID_FILE_ATTRIBUTES;
     if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return SHARDIO_ERR_ARGUMENT;
     DWORD rights = access == SHARDIO_P_ACCESS_READ ? GENERIC_READ : GENERIC_READ | GENERIC_WRITE;
     *handle = CreateFileW(wide, rights, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
@@ -1985,7 +1992,8 @@ static uint64_t shardio_p_os_noise(void)
 }
 
 /* Calls `each` for the names in a directory, until it returns false. */
-static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context, int *code)
+static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context,
+                                               int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
     WIN32_FIND_DATAW found;
@@ -2001,8 +2009,9 @@ static inline shardio_status shardio_p_os_list(const char *path, size_t root, sh
     do {
         char name[1024];
         bool dots = found.cFileName[0] == '.' && (found.cFileName[1] == 0 || (found.cFileName[1] == '.' && found.cFileName[2] == 0));
-        bool link = (found.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0 && (found.dwReserved0 & 0x20000000u) != 0;
-        shardio_p_kind kind = link ? SHARDIO_P_LINK : found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? SHARDIO_P_DIRECTORY : SHARDIO_P_REGULAR;
+        bool is_directory = (found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
+        shardio_p_kind kind = is_directory ? SHARDIO_P_DIRECTORY : SHARDIO_P_REGULAR;
+        if (shardio_p_os_stands_for(&found)) kind = SHARDIO_P_LINK;
         if (!dots && WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, sizeof name, NULL, NULL) > 0)
             more = each(context, name, kind, (uint64_t)found.nFileSizeHigh << 32 | found.nFileSizeLow);
     } while (more && FindNextFileW(search, &found));
@@ -2199,20 +2208,21 @@ static shardio_status shardio_p_os_look(const char *path, size_t root, shardio_p
         result = fstatat(at.directory, at.name, &s, at.directory == AT_FDCWD ? 0 : AT_SYMLINK_NOFOLLOW);
         if (shardio_p_os_leave(&at, result, &ignored) != SHARDIO_OK) return SHARDIO_OK;
         if (S_ISLNK(s.st_mode)) {
-            status = shardio_p_os_open_beneath(path, shardio_p_length(path), root, O_RDONLY | SHARDIO_P_O_SOON, &handle, code);
+            size_t n = shardio_p_length(path);
+            status = shardio_p_os_open_beneath(path, n, root, O_RDONLY | SHARDIO_P_O_SOON, &handle, code);
             if (status == SHARDIO_OK && fstat(handle, &s) != 0) status = shardio_p_os_last(code);
             if (handle >= 0) (void)close(handle);
         }
     }
-    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
-    if (status != SHARDIO_OK) return status;
+    if (status == SHARDIO_ERR_NOT_FOUND) *code = 0;
+    if (status != SHARDIO_OK) return status == SHARDIO_ERR_NOT_FOUND ? SHARDIO_OK : status;
     *kind = shardio_p_os_kind(&s);
     *size = (uint64_t)s.st_size;
     return SHARDIO_OK;
 }
 
-/* Beneath a root nothing is waited for: what looks like a value may be a pipe. A file that another program has leased is
-   an exception. */
+/* Beneath a root nothing is waited for: what looks like a value may be a pipe. A file that another program has leased
+   is an exception. */
 static shardio_status shardio_p_os_open(const char *path, size_t root, int access, shardio_p_handle *handle, int *code)
 {
     static const int flags[] = {O_RDONLY, O_RDWR, O_WRONLY, O_RDWR | O_CREAT | O_EXCL};
@@ -2322,12 +2332,13 @@ static void shardio_p_os_alignment(shardio_p_handle handle, shardio_file_facts *
     facts->length_alignment = (uint32_t)shardio_p_max(block, offset);
 }
 
-static uint64_t shardio_p_os_modified(const struct stat *s)
+/* When the file or what the system says of it changed: a rename counts, a time of modification that was set does not hide. */
+static uint64_t shardio_p_os_changed(const struct stat *s)
 {
 #if defined(__APPLE__)
-    return (uint64_t)s->st_mtimespec.tv_sec * 1000000000u + (uint64_t)s->st_mtimespec.tv_nsec;
+    return (uint64_t)s->st_ctimespec.tv_sec * 1000000000u + (uint64_t)s->st_ctimespec.tv_nsec;
 #else
-    return (uint64_t)s->st_mtim.tv_sec * 1000000000u + (uint64_t)s->st_mtim.tv_nsec;
+    return (uint64_t)s->st_ctim.tv_sec * 1000000000u + (uint64_t)s->st_ctim.tv_nsec;
 #endif
 }
 
@@ -2342,7 +2353,7 @@ static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_f
     /* a file that was replaced or removed while open has no name left: then it is another one */
     facts->identity[0] = s.st_nlink > 0 ? (uint64_t)s.st_dev + 1 : 0;
     facts->identity[1] = (uint64_t)s.st_ino;
-    facts->identity[2] = shardio_p_os_modified(&s);
+    facts->identity[2] = shardio_p_os_changed(&s);
     return SHARDIO_OK;
 }
 
@@ -2402,8 +2413,9 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
     from += at.name - to;
     if (replace) return shardio_p_os_leave(&at, renameat(at.directory, from, at.directory, at.name), code);
 #if defined(SYS_renameat2)
-    long result = syscall(SYS_renameat2, at.directory, from, at.directory, at.name, 1u /* RENAME_NOREPLACE */);
-    if (result == 0 || (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)) return shardio_p_os_leave(&at, (int)result, code);
+    int renamed = (int)syscall(SYS_renameat2, at.directory, from, at.directory, at.name, 1u /* RENAME_NOREPLACE */);
+    if (renamed == 0 || (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP))
+        return shardio_p_os_leave(&at, renamed, code);
 #endif
     /* refuses an existing name in one step, too */
     int linked = linkat(at.directory, from, at.directory, at.name, 0);
@@ -2445,7 +2457,8 @@ static uint64_t shardio_p_os_noise(void)
 }
 
 /* Calls `each` for the names in a directory, until it returns false. */
-static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context, int *code)
+static inline shardio_status shardio_p_os_list(const char *path, size_t root, shardio_p_lister each, void *context,
+                                               int *code)
 {
     shardio_p_handle handle;
     const struct dirent *entry;
@@ -2787,8 +2800,8 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
         f->temporary[0] = 0;
         if (!options->in_place) shardio_p_temporary_name(f->temporary, f->path, tag);
         const char *name = options->in_place ? f->path : f->temporary;
-        status = shardio_p_os_open(name, f->root, options->in_place && exists ? SHARDIO_P_ACCESS_BOTH : SHARDIO_P_ACCESS_NEW,
-                                   &f->handle, code);
+        int access = options->in_place && exists ? SHARDIO_P_ACCESS_BOTH : SHARDIO_P_ACCESS_NEW;
+        status = shardio_p_os_open(name, f->root, access, &f->handle, code);
         if (status == SHARDIO_ERR_NOT_FOUND && !parents_made) {
             parents_made = true;
             status = shardio_p_make_parents(f->path, f->root, &f->existing, code);
@@ -2887,7 +2900,8 @@ SHARDIO_API shardio_status shardio_file_open(shardio_file *file, const char *pat
             return shardio_p_fail(error, SHARDIO_ERR_LIMIT, operations[mode], path, "the path or a symbolic link is too long");
         name = resolved;
     }
-    shardio_status status = shardio_p_osf_open(file, name, 0, mode, options != NULL ? options : &defaults, &reason, &code);
+    if (options == NULL) options = &defaults;
+    shardio_status status = shardio_p_osf_open(file, name, 0, mode, options, &reason, &code);
     if (status == SHARDIO_OK) return SHARDIO_OK;
     return shardio_p_fail_at(error, status, operations[mode], path, SHARDIO_NO_OFFSET, code, reason);
 }
@@ -3828,7 +3842,9 @@ SHARDIO_API void shardio_slot_abort(shardio_slot *slot)
     if (slot == NULL || !slot->open) return;
     if (slot->suspended && slot->continued && slot->file.functions->resume(slot->file.context, &code) == SHARDIO_OK)
         slot->suspended = false;
-    if (slot->continued && !slot->suspended && slot->device_end > slot->restore && slot->file.functions->resize != NULL)
+    /* a write that failed may have written all the same */
+    bool longer = slot->device_end > slot->restore || (slot->error.status != SHARDIO_OK && slot->restore > 0);
+    if (slot->continued && !slot->suspended && longer && slot->file.functions->resize != NULL)
         (void)slot->file.functions->resize(slot->file.context, slot->restore, &code);
     (void)shardio_p_file_close(&slot->file, SHARDIO_CLOSE_DISCARD, false, NULL);
     shardio_p_slot_end(slot);
@@ -4184,13 +4200,14 @@ SHARDIO_API shardio_status shardio_shard_update(shardio_shard_writer *writer, co
         shardio_status opened = shardio_p_shard_open_output(writer, path, SHARDIO_OPEN_UPDATE, options, false, &file);
         return opened == SHARDIO_OK ? shardio_p_shard_own(writer, file, NULL, layout, true, options) : opened;
     }
-    const shardio_allocator *allocator = options != NULL ? options->allocator : NULL;
-    shardio_shard_reader *old = shardio_p_open_old(writer, path, layout, allocator);
+    shardio_slot_options o = shardio_p_shard_slot_options(options);
+    o.in_place = false;   /* the old shard is read until the new one is there */
+    shardio_shard_reader *old = shardio_p_open_old(writer, path, layout, o.allocator);
     if (old == NULL) return writer->slot.error.status;
-    shardio_status status = shardio_p_shard_open_output(writer, path, SHARDIO_OPEN_CREATE, options, true, &file);
-    if (status == SHARDIO_OK) status = shardio_p_shard_own(writer, file, old, layout, true, options);
+    shardio_status status = shardio_p_shard_open_output(writer, path, SHARDIO_OPEN_CREATE, &o, true, &file);
+    if (status == SHARDIO_OK) status = shardio_p_shard_own(writer, file, old, layout, true, &o);
     if (status == SHARDIO_OK) writer->own_old = true;
-    else shardio_p_close_old(old, allocator);
+    else shardio_p_close_old(old, o.allocator);
     return status;
 }
 #endif
@@ -4277,11 +4294,10 @@ SHARDIO_API shardio_status shardio_shard_drop(shardio_shard_writer *writer, uint
 static shardio_status shardio_p_shard_write_head(shardio_shard_writer *writer)
 {
     shardio_slot *slot = &writer->slot;
-    bool durable = slot->durability != SHARDIO_DURABLE_NONE;
     shardio_status status = SHARDIO_OK;
     if (writer->exposed) {
         status = shardio_slot_append(slot, writer->index, writer->index_size);
-        if (status == SHARDIO_OK) status = shardio_p_slot_settle(slot, durable);
+        if (status == SHARDIO_OK) status = shardio_p_slot_settle(slot, slot->durability != SHARDIO_DURABLE_NONE);
         slot->restore = shardio_slot_size(slot);   /* should the head be torn, the copy must not be cut off */
     }
     if (status != SHARDIO_OK) return status;
@@ -4292,9 +4308,13 @@ static shardio_status shardio_p_shard_write_head(shardio_shard_writer *writer)
 /* Brings the index into the file unless it is there. */
 static shardio_status shardio_p_shard_write_index(shardio_shard_writer *writer)
 {
+    shardio_status status = SHARDIO_OK;
     if (writer->indexed) return SHARDIO_OK;
     shardio_index_seal(&writer->layout, writer->index);
-    shardio_status status = writer->layout.at_start ? shardio_p_shard_write_head(writer)
+    /* in a file that others may be reading, the chunks are on the disk before an index points to them */
+    if (writer->exposed && writer->slot.durability != SHARDIO_DURABLE_NONE) status = shardio_p_slot_settle(&writer->slot, true);
+    if (status == SHARDIO_OK)
+        status = writer->layout.at_start ? shardio_p_shard_write_head(writer)
                                                     : shardio_slot_append(&writer->slot, writer->index, writer->index_size);
     writer->indexed = status == SHARDIO_OK;
     return status;
@@ -5241,6 +5261,43 @@ SHARDIO_API shardio_status shardio_shard_recover(const char *path, const shardio
     status = shardio_shard_recover_file(&file, layout, apply, NULL, NULL, allocator, found, error);
     shardio_status closed = shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, status == SHARDIO_OK ? error : NULL);
     return status != SHARDIO_OK ? status : closed;
+}
+
+/* -- compacting */
+
+/* Bytes that a rewrite of the file saves. Chunks that share bytes are written once each, so it may be none. */
+static shardio_status shardio_p_saved_by_rewrite(const char *path, const shardio_index_layout *layout,
+                                                 const shardio_allocator *allocator, uint64_t *saved,
+                                                 shardio_error *error)
+{
+    shardio_shard_reader reader;
+    shardio_status status = shardio_shard_open(&reader, path, layout, allocator, error);
+    if (status != SHARDIO_OK) return status;
+    uint64_t size = reader.facts.size, needed = reader.index_size;
+    for (uint64_t chunk = 0; chunk < layout->chunks && status == SHARDIO_OK; chunk++) {
+        uint64_t offset, length;
+        status = shardio_shard_locate(&reader, chunk, &offset, &length, error);
+        if (status == SHARDIO_OK && length != SHARDIO_MISSING) needed += shardio_p_min(length, size - needed);
+    }
+    shardio_shard_close(&reader);
+    *saved = size - needed;
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_shard_compact(const char *path, const shardio_index_layout *layout,
+                                                 const shardio_slot_options *options, uint64_t *saved,
+                                                 shardio_error *error)
+{
+    shardio_shard_writer writer;
+    shardio_slot_options o = shardio_p_shard_slot_options(options);
+    uint64_t less = 0;
+    if (saved != NULL) *saved = 0;
+    shardio_status status = shardio_p_saved_by_rewrite(path, layout, o.allocator, &less, error);
+    if (status != SHARDIO_OK || less == 0) return status;
+    (void)shardio_shard_update(&writer, path, layout, SHARDIO_UPDATE_REWRITE, &o);
+    status = shardio_shard_finish(&writer, error);
+    if (status == SHARDIO_OK && saved != NULL) *saved = less;
+    return status;
 }
 #endif
 
@@ -9763,6 +9820,7 @@ static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio
     if (o->memory != 0) draft->read_memory = o->memory;
     draft->unbuffered = o->unbuffered;
     shardio_p_plan_names(&draft->plan, &draft->meta, length, 0, text_size);
+    draft->plan.key = length + 32 + (size_t)SHARDIO_MAX_DIMS * 21;   /* whatever shape it is given */
     size_t size = shardio_p_carve_reader(&draft->plan, length, draft->max_open, NULL, NULL);
     uint8_t *memory = (uint8_t *)shardio_p_allocate(draft->allocator, size, 64);
     if (memory == NULL) return NULL;
@@ -10139,10 +10197,10 @@ static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *
     }
     if (kept == NULL) {
         const char *key = shardio_p_chunk_key(array, position);
+        kept = shardio_p_place_to_keep(array);   /* before the file is opened: they are never too many */
         shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
         if (status == SHARDIO_ERR_NOT_FOUND) return status;
         if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
-        kept = shardio_p_place_to_keep(array);
         status = shardio_shard_open_file(&kept->reader, file, &array->meta.index, array->allocator, error);
         if (status != SHARDIO_OK) return status;
         if (array->unbuffered) shardio_shard_read_unbuffered(&kept->reader);
@@ -10897,21 +10955,40 @@ static shardio_status shardio_p_change_chunk(shardio_p_change *c, const uint64_t
     return SHARDIO_OK;
 }
 
+/* What a change does to a chunk of the shard, of those that it looks at. */
+typedef enum shardio_p_deed { SHARDIO_P_LEAVE, SHARDIO_P_DROP, SHARDIO_P_PUT } shardio_p_deed;
+
+static shardio_p_deed shardio_p_deed_at(const shardio_p_change *c, const uint64_t *at)
+{
+    const shardio_p_meta *m = &c->array->meta;
+    bool edge = false;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        uint64_t origin = c->origin[i] + at[i] * m->chunk[i];
+        if (origin >= m->shape[i]) return SHARDIO_P_DROP;
+        edge = edge || m->shape[i] - origin < m->chunk[i];
+    }
+    return !c->trim || (edge && !c->keep_edge) ? SHARDIO_P_PUT : SHARDIO_P_LEAVE;
+}
+
 /* Whether appending the chunks of this box would leave too much of the file dead. */
 static bool shardio_p_too_dead(const shardio_p_change *c, const uint64_t *first, const uint64_t *number)
 {
     const shardio_array *array = c->array;
     const shardio_p_meta *m = &array->meta;
-    uint64_t at[SHARDIO_MAX_DIMS], offset, length, replaced = 0;
+    uint64_t at[SHARDIO_MAX_DIMS], offset, length, replaced = 0, added = 0;
+    size_t largest, usual = shardio_p_chain_bound(&m->levels[1].chain, m->chunk_bytes, &largest);   /* of a chunk that is new */
     const uint64_t size = c->old->facts.size, live = shardio_p_live_bytes(&m->index, c->old->index), index = c->old->index_size;
     if (array->dead_percent >= 100) return false;
     memcpy(at, first, sizeof at);
     do {
+        shardio_p_deed deed = shardio_p_deed_at(c, at);
+        if (deed == SHARDIO_P_LEAVE) continue;
         shardio_index_get(&m->index, c->old->index, shardio_p_number_in_shard(m, 0, at), &offset, &length);
         if (length != SHARDIO_MISSING) replaced += shardio_p_min(length, size);
+        if (deed == SHARDIO_P_PUT && !(c->trim && length == SHARDIO_MISSING)) added += length != SHARDIO_MISSING ? shardio_p_min(length, size) : usual;
     } while (shardio_p_next_in_order(at, first, number, m->levels[0].order, m->ndim));
-    uint64_t dead = (size > live ? size - live : 0) + replaced, after = size + replaced + index;
-    return dead / shardio_p_max(1, after / 100) > array->dead_percent;
+    uint64_t dead = (size > live ? size - live : 0) + replaced, after = size + added + index;
+    return dead > after / 100 * array->dead_percent + after % 100 * array->dead_percent / 100;
 }
 
 /* Begins to write the shard at `position`: behind its end, anew, or a new one. */
@@ -10954,20 +11031,18 @@ static shardio_status shardio_p_change_in_shard(shardio_p_change *c, const uint6
     shardio_array *array = c->array;
     const shardio_p_meta *m = &array->meta;
     uint64_t origin[SHARDIO_MAX_DIMS], index[SHARDIO_MAX_DIMS], number = shardio_p_number_in_shard(m, 0, at);
-    bool outside = false, drop = false;
     const uint8_t *data;
     size_t size;
     shardio_status status = SHARDIO_OK;
+    shardio_p_deed deed = shardio_p_deed_at(c, at);
+    if (deed == SHARDIO_P_LEAVE || (c->trim && !shardio_p_old_has(c, number))) return SHARDIO_OK;
     for (uint32_t i = 0; i < m->ndim; i++) {
         origin[i] = c->origin[i] + at[i] * m->chunk[i];
         index[i] = origin[i] / m->chunk[i];
-        outside = outside || origin[i] >= m->shape[i];
     }
-    if (c->trim && !shardio_p_old_has(c, number)) return SHARDIO_OK;
-    if (c->trim && !outside && (c->keep_edge || !shardio_p_reaches_out(m, origin))) return SHARDIO_OK;
-    if (!outside) status = shardio_p_change_chunk(c, position, origin);
+    if (deed == SHARDIO_P_PUT) status = shardio_p_change_chunk(c, position, origin);
     if (status != SHARDIO_OK) return status;
-    drop = outside || shardio_p_leave_out(array, array->whole.memory);
+    bool drop = deed == SHARDIO_P_DROP || shardio_p_leave_out(array, array->whole.memory);
     if (drop && !shardio_p_old_has(c, number)) return SHARDIO_OK;
     if (!c->begun) status = shardio_p_begin_shard_change(c, position, rewrite);
     if (status != SHARDIO_OK) return status;
@@ -11024,7 +11099,8 @@ static shardio_status shardio_p_change_box(shardio_p_change *c, const uint64_t *
     const shardio_p_meta *m = &c->array->meta;
     uint64_t at[SHARDIO_MAX_DIMS];
     shardio_status status;
-    bool rewrite = c->old != NULL && (c->array->rewrite || shardio_p_too_dead(c, first, number));
+    /* an index without a checksum cannot be told from anything else, so that a torn file would be misread */
+    bool rewrite = c->old != NULL && (c->array->rewrite || m->index.no_checksum || shardio_p_too_dead(c, first, number));
     memcpy(at, first, sizeof at);
     do status = shardio_p_change_in_shard(c, position, at, rewrite);
     while (status == SHARDIO_OK && shardio_p_next_in_order(at, first, number, m->levels[0].order, m->ndim));
@@ -11143,6 +11219,14 @@ static shardio_status shardio_p_collect(shardio_array *array, shardio_p_collecti
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_fail(array, status, "list", array->prefix, code, NULL);
 }
 
+/* Whether a place that was found lies in the grid: only there has a shard a number. */
+static bool shardio_p_is_in_grid(const shardio_p_meta *m, const uint64_t *position)
+{
+    for (uint32_t i = 0; i < m->ndim; i++)
+        if (position[i] >= m->shard_grid[i]) return false;
+    return true;
+}
+
 static const uint64_t *shardio_p_found_position(const shardio_array *array, size_t i)
 {
     return (const uint64_t *)(const void *)(array->found.memory + i * sizeof(uint64_t) * SHARDIO_MAX_DIMS);
@@ -11155,28 +11239,21 @@ static shardio_status shardio_p_trim_part(shardio_p_change *c, const uint64_t *p
 {
     const shardio_p_meta *m = &c->array->meta;
     bool straddles = false;
-    for (uint32_t i = 0; i < m->ndim; i++) {
-        if (position[i] >= m->shard_grid[i]) {
-            shardio_p_kept *kept = shardio_p_find_kept(c->array, shardio_p_shard_number(m, position));
-            if (kept != NULL) shardio_p_throw_out(c->array, kept);
-            return shardio_p_remove_chunk_key(c->array, position);
-        }
-        straddles = straddles || m->shape[i] - position[i] * m->shard[i] < m->shard[i];
-    }
+    if (!shardio_p_is_in_grid(m, position)) return shardio_p_remove_chunk_key(c->array, position);
+    for (uint32_t i = 0; i < m->ndim; i++) straddles = straddles || m->shape[i] - position[i] * m->shard[i] < m->shard[i];
     if (!straddles || (c->keep_edge && !m->sharded)) return SHARDIO_OK;
     return shardio_p_change_part(c, position);
 }
 
-static shardio_status shardio_p_trim(shardio_array *array, bool keep_edge)
+static shardio_status shardio_p_trim(shardio_array *array, const shardio_p_collection *found, bool keep_edge)
 {
     shardio_p_change c;
-    shardio_p_collection found;
+    shardio_status status = SHARDIO_OK;
     memset(&c, 0, sizeof c);
     c.array = array;
     c.trim = true;
     c.keep_edge = keep_edge;
-    shardio_status status = shardio_p_collect(array, &found);
-    for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++) status = shardio_p_trim_part(&c, shardio_p_found_position(array, i));
+    for (size_t i = 0; i < found->count && status == SHARDIO_OK; i++) status = shardio_p_trim_part(&c, shardio_p_found_position(array, i));
     return status;
 }
 
@@ -11201,8 +11278,10 @@ static shardio_status shardio_p_rewrite_shape(shardio_array *array, const uint64
     status = shardio_json_parse(text, size - 1, &root, &array->error);
     if (status != SHARDIO_OK) shardio_p_set_subject(&array->error, key);
     else status = shardio_p_read_node(root, "array", key, &array->error);
-    if (status == SHARDIO_OK && (shardio_p_read_extents_json(shardio_json_member(root, "shape"), now, &ndim) != NULL ||
-                                 ndim != array->meta.ndim || memcmp(now, before, ndim * sizeof now[0]) != 0))
+    bool known = status == SHARDIO_OK && shardio_p_read_extents_json(shardio_json_member(root, "shape"), now, &ndim) == NULL &&
+                 ndim == array->meta.ndim;
+    bool done = known && memcmp(now, array->meta.shape, ndim * sizeof now[0]) == 0;   /* by a call that failed behind it */
+    if (status == SHARDIO_OK && !done && (!known || memcmp(now, before, ndim * sizeof now[0]) != 0))
         status = shardio_p_array_fail(array, SHARDIO_ERR_CHANGED, "resize", key, 0, "its shape is another one than when it was opened");
     if (status == SHARDIO_OK) status = shardio_p_write_shape(array, text, size - 1, array->meta.shape);
     shardio_p_release(array->allocator, text, size, 16);
@@ -11212,7 +11291,8 @@ static shardio_status shardio_p_rewrite_shape(shardio_array *array, const uint64
 SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint64_t *shape, bool keep_edge, shardio_error *error)
 {
     uint64_t before[SHARDIO_MAX_DIMS];
-    bool smaller = false;
+    shardio_p_collection found;
+    bool smaller = false, larger = false;
     shardio_status status = shardio_p_changer_enter(array, "resize", error);
     if (status != SHARDIO_OK) return status;
     shardio_p_meta *m = &array->meta;
@@ -11220,17 +11300,20 @@ SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint
     memcpy(before, m->shape, sizeof before);
     for (uint32_t i = 0; i < m->ndim; i++) {
         smaller = smaller || shape[i] < before[i];
+        larger = larger || shape[i] > before[i];
         m->shape[i] = shape[i];
     }
+    smaller = smaller || !larger;   /* the same shape: what an earlier call could not remove */
     shardio_p_forget_shards(array);
     const char *wrong = shardio_p_meta_derive(m, false);
     if (wrong != NULL) shardio_p_array_fail(array, status = SHARDIO_ERR_ARGUMENT, "resize", array->prefix, 0, wrong);
-    else status = shardio_p_rewrite_shape(array, before);
+    if (status == SHARDIO_OK && smaller) status = shardio_p_collect(array, &found);   /* before anything is changed */
+    if (status == SHARDIO_OK) status = shardio_p_rewrite_shape(array, before);
     if (status != SHARDIO_OK) {
         memcpy(m->shape, before, sizeof before);
         (void)shardio_p_meta_derive(m, false);
     } else if (smaller) {
-        status = shardio_p_trim(array, keep_edge);
+        status = shardio_p_trim(array, &found, keep_edge);
     }
     return shardio_p_end_change(array, status, error);
 }
@@ -11241,6 +11324,7 @@ static shardio_status shardio_p_compact_part(shardio_p_change *c, const uint64_t
 {
     shardio_array *array = c->array;
     c->old = NULL;
+    if (!shardio_p_is_in_grid(&array->meta, position)) return SHARDIO_OK;
     shardio_status status = shardio_p_get_shard(array, position, &c->old, &array->error);
     if (status != SHARDIO_OK) return status == SHARDIO_ERR_NOT_FOUND ? SHARDIO_OK : status;
     uint64_t used = shardio_p_live_bytes(&array->meta.index, c->old->index) + c->old->index_size;
@@ -11261,7 +11345,7 @@ SHARDIO_API shardio_status shardio_array_compact(shardio_array *array, shardio_p
     status = shardio_p_collect(array, &found);
     for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++) {
         status = shardio_p_compact_part(&c, shardio_p_found_position(array, i));
-        done = found.bytes / found.count * (i + 1);
+        done = i + 1 < found.count ? found.bytes / found.count * (i + 1) : found.bytes;
         if (status == SHARDIO_OK && progress != NULL && progress(context, done, found.bytes) != 0)
             status = shardio_p_array_fail(array, SHARDIO_ERR_CANCELLED, "compact", array->prefix, 0, NULL);
     }
@@ -11294,6 +11378,7 @@ static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t
     shardio_file file;
     int code = 0;
     memset(&found, 0, sizeof found);
+    if (!shardio_p_is_in_grid(&array->meta, position)) return SHARDIO_OK;
     for (uint32_t i = 0; i < array->meta.ndim; i++) c->origin[i] = position[i] * array->meta.shard[i];
     const char *key = shardio_p_chunk_key(array, position);
     shardio_status status = s->functions->open(s->context, key, apply, array->allocator, &file, &code);
@@ -12158,6 +12243,15 @@ static shardio_status shardio_p_hierarchy_list(shardio_p_hierarchy *h, shardio_e
     return SHARDIO_OK;
 }
 
+/* Opens a node that was listed. Other programs may have made one with a name that we take for no plain one. */
+static shardio_status shardio_p_open_listed(const shardio_p_site *site, const char *path, shardio_node *node,
+                                            shardio_error *error)
+{
+    if (path[0] == 0 || shardio_p_key_is_plain(path)) return shardio_node_open(node, site->store, path, &site->o, error);
+    return shardio_p_key_fail(error, site->store, SHARDIO_ERR_UNSUPPORTED, "open", path, 0,
+                              "not of plain names with / between");
+}
+
 /* The path of a node in consolidated metadata, behind that of the site; false: it is no plain one. */
 static bool shardio_p_entry_path(const shardio_p_site *site, shardio_json name, char *path, size_t room)
 {
@@ -12243,16 +12337,16 @@ static shardio_status shardio_p_tour_entry(shardio_p_tour *tour, const shardio_p
 
 static shardio_status shardio_p_tour_node(shardio_p_tour *tour, const shardio_p_listed *listed)
 {
-    const shardio_store *store = tour->h.site->store;
+    const shardio_p_site *site = tour->h.site;
     bool consolidated = listed->value.text != NULL;
     shardio_error fault;
     shardio_node node;
     if (tour->array != NULL && shardio_p_is_below(listed->path, tour->array, shardio_p_length(tour->array))) {
-        shardio_p_key_fail(&fault, store, SHARDIO_ERR_CORRUPT, "walk", listed->path, 0, "a node below an array");
+        shardio_p_key_fail(&fault, site->store, SHARDIO_ERR_CORRUPT, "walk", listed->path, 0, "a node below an array");
         return shardio_p_tour_fault(tour, listed->path, &fault);
     }
     shardio_status status = consolidated ? shardio_p_tour_entry(tour, listed, &node, &fault)
-                                         : shardio_node_open(&node, store, listed->path, &tour->h.site->o, &fault);
+                                         : shardio_p_open_listed(site, listed->path, &node, &fault);
     if (status == SHARDIO_ERR_MEMORY) {
         if (tour->error != NULL) *tour->error = fault;
         return status;
@@ -12424,7 +12518,13 @@ static shardio_status shardio_p_gather_nodes(const shardio_p_hierarchy *h, shard
         if (shardio_p_same(path, site->path) || (i > 0 && shardio_p_same(path, h->nodes[i - 1].path))) continue;
         if (!shardio_p_is_below(inside, path, shardio_p_parent_path(path))) continue;
         status = shardio_p_progress(site, "consolidate", i, h->count, error);
-        if (status == SHARDIO_OK) status = shardio_node_open(&node, site->store, path, &site->o, error);
+        if (status != SHARDIO_OK) return status;
+        status = shardio_p_open_listed(site, path, &node, error);
+        if (status == SHARDIO_ERR_NOT_FOUND) {   /* removed since it was listed */
+            shardio_p_no_error(error);
+            status = SHARDIO_OK;
+            continue;
+        }
         if (status != SHARDIO_OK) return status;
         if (node.kind == SHARDIO_NODE_GROUP) inside = path;
         status = shardio_p_gather_entry(site, gathered, style, path + site->prefix, &node, error);
@@ -12499,20 +12599,13 @@ static bool shardio_p_collect_key(void *context, const char *key, uint64_t size,
     return true;
 }
 
-/* Makes it durable that a key is gone. Its directory may be gone, too: then it is the one above that changed. */
-static shardio_status shardio_p_sync_removed(const shardio_p_site *site, char *key, shardio_error *error)
+/* Makes it durable that a key is gone. */
+static shardio_status shardio_p_sync_removed(const shardio_p_site *site, const char *key, shardio_error *error)
 {
     const shardio_store *s = site->store;
-    size_t n = shardio_p_length(key), cut = n;
     int code = 0;
     if (s->functions->sync == NULL || site->o.durability == SHARDIO_DURABLE_NONE) return SHARDIO_OK;
     shardio_status status = s->functions->sync(s->context, key, &code);
-    while (status == SHARDIO_ERR_NOT_FOUND && (cut = shardio_p_parent_path(key)) > 0) {
-        key[cut] = 0;
-        status = s->functions->sync(s->context, key, &code);
-    }
-    for (size_t i = 0; i < n; i++)
-        if (key[i] == 0) key[i] = '/';
     if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
     return shardio_p_key_fail(error, s, status, "sync", key, code, NULL);
 }
@@ -12603,7 +12696,7 @@ static shardio_status shardio_p_remove_nodes(const shardio_p_hierarchy *h, char 
     for (size_t i = 0; i < h->count; i++)   /* before anything is changed */
         if (h->nodes[i].path[0] != 0 && !shardio_p_key_is_plain(h->nodes[i].path))
             return shardio_p_key_fail(error, h->site->store, SHARDIO_ERR_UNSUPPORTED, "remove", h->nodes[i].path, 0,
-                                      "a node whose path is not plain; nothing was removed");
+                                      "not of plain names with / between; nothing was removed");
     for (size_t i = 0; i < h->count && status == SHARDIO_OK; i++) {
         const char *path = h->nodes[i].path;
         shardio_p_site site;
@@ -12803,7 +12896,7 @@ static shardio_status shardio_p_directory_list(void *store, const char *prefix,
     return l.status;
 }
 
-/* A removal lies in the directory that held the key, or, where that went along, in the nearest one above that is left. */
+/* A removal lies in the directory that held the key or, where that went along, in the nearest one that is left. */
 static shardio_status shardio_p_directory_sync(void *store, const char *key, int *code)
 {
     char path[SHARDIO_P_PATH];

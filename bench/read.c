@@ -14,10 +14,11 @@
 
    Contenders: raw-buffered, one pread after the other, of 8 MiB (whole) or a chunk (all others); raw-direct, the same
    past the page cache; raw-hinted, posix_fadvise(WILLNEED) for all chunks, then preads; shardio and, past the page
-   cache, shardio-direct. --cold 1: before each one the files are dropped from the page cache, and mincore says that they
-   are gone; --cold 0: they are in it. Contenders take turns in one process, the first one changing with the round.
-   Memory that is read into was touched before; of `whole` and `random` it is the same for all. Files and indexes are open
-   except in `whole`. A round before the first one is not counted, but what was read is compared with what was written. */
+   cache, shardio-direct. --cold 1: before each one the files are dropped from the page cache, and mincore says that
+   they are gone; --cold 0: they are in it. Contenders take turns in one process, the first one changing with the round.
+   Memory that is read into was touched before; of `whole` and `random` it is the same for all. Files are open and the
+   indexes read beforehand, except for `whole`. A round before the first one is not counted, but what was read is
+   compared with what was written. */
 #define SHARDIO_IMPLEMENTATION
 #include "../shardio.h"
 #include "bench.h"
@@ -42,11 +43,12 @@ typedef struct job {
     uint64_t frame[2], chunks[3], shards[3];
     bool cold;
     uint8_t *input;
-    uint64_t frames, chunk_bytes, frame_bytes, per_shard, across[3];   /* chunks of a shard: in all, along each dimension */
+    uint64_t frames, chunk_bytes, frame_bytes;
+    uint64_t per_shard, across[3];       /* chunks of a shard: in all, along each dimension */
     char path[512];
     shard *shard;
     uint64_t shard_count;
-    uint64_t (*wanted)[3];               /* chunks: number of the shard, in the shard, place of its first element along t */
+    uint64_t (*wanted)[2];               /* chunks: number of the shard, number in the shard */
     uint8_t *memory;
     size_t memory_bytes;
     shardio_array *open_array;
@@ -369,9 +371,10 @@ static void check_chunks(const job *j)
     for (uint64_t i = 0; i < j->count; i++) {
         chunk_start(j, j->wanted[i][0], j->wanted[i][1], start);
         for (uint64_t t = 0; t < j->chunks[0]; t++)
-            for (uint64_t y = 0; y < j->chunks[1]; y++, from += line)
-                compare(from, input_at(j, (start[0] + t) * j->frame_bytes + 2 * ((start[1] + y) * j->frame[1] + start[2])),
-                        (size_t)line, "chunk");
+            for (uint64_t y = 0; y < j->chunks[1]; y++, from += line) {
+                uint64_t element = ((start[0] + t) * j->frame[0] + start[1] + y) * j->frame[1] + start[2];
+                compare(from, input_at(j, 2 * element), (size_t)line, "chunk");
+            }
     }
 }
 
@@ -409,8 +412,8 @@ static void measure(job *j, const struct contender *c, uint64_t round)
         check(j, c);
         return;
     }
-    printf("%s,%s,%d,%s,%llu,%llu,%.9f,", work_names[j->work], j->array, (int)j->cold, c->name, (unsigned long long)round,
-           (unsigned long long)r.bytes, r.seconds);
+    printf("%s,%s,%d,%s,%llu,%llu,%.9f,", work_names[j->work], j->array, (int)j->cold, c->name,
+           (unsigned long long)round, (unsigned long long)r.bytes, r.seconds);
     printf("%llu,%llu,%llu,%llu,%s,\"%s\"\n", (unsigned long long)r.chunks, (unsigned long long)r.reads,
            (unsigned long long)r.read_bytes, (unsigned long long)j->seed, SHARDIO_VERSION_STRING, BENCH_COMPILER);
 }
@@ -453,7 +456,7 @@ static void want_chunks(job *j)
 {
     char path[600];
     uint64_t *numbers = pick(j->count < j->per_shard ? j->count : j->per_shard, j->per_shard, j->seed);
-    j->wanted = (uint64_t (*)[3])calloc(j->count, sizeof *j->wanted);
+    j->wanted = (uint64_t (*)[2])calloc(j->count, sizeof *j->wanted);
     if (j->wanted == NULL) bench_die("no memory");
     if (j->work == HINTED) {
         if (j->count > j->per_shard) j->count = j->per_shard;
@@ -468,9 +471,10 @@ static void want_chunks(job *j)
     uint64_t n = 0;
     if (file == NULL) bench_die_system("open", path);
     for (; n < j->count && fscanf(file, "%llu %llu %llu", &t, &y, &x) == 3; n++) {
-        j->wanted[n][0] = t / j->shards[0];
-        j->wanted[n][1] = (t % j->shards[0] / j->chunks[0] * j->across[1] + y / j->chunks[1]) * j->across[2] + x / j->chunks[2];
-        if (j->wanted[n][0] >= j->shard_count || j->wanted[n][1] >= j->per_shard) bench_die("%s is of another array", path);
+        uint64_t *chunk = j->wanted[n], row = t % j->shards[0] / j->chunks[0] * j->across[1] + y / j->chunks[1];
+        chunk[0] = t / j->shards[0];
+        chunk[1] = row * j->across[2] + x / j->chunks[2];
+        if (chunk[0] >= j->shard_count || chunk[1] >= j->per_shard) bench_die("%s is of another array", path);
     }
     fclose(file);
     j->count = n;
@@ -489,7 +493,8 @@ static void open_all(job *j)
         if (j->shard[i].offsets == NULL) bench_die("shard %llu is missing", (unsigned long long)i);
     memset(&layout, 0, sizeof layout);
     layout.chunks = j->per_shard;
-    if (shardio_shard_open(&j->reader, j->shard[0].path, &layout, NULL, &error) != SHARDIO_OK) bench_die_shardio(&error);
+    if (shardio_shard_open(&j->reader, j->shard[0].path, &layout, NULL, &error) != SHARDIO_OK)
+        bench_die_shardio(&error);
     want_chunks(j);
     j->memory_bytes = (size_t)(j->count * j->chunk_bytes) + PIECE;
     if (j->memory_bytes < j->frames * j->frame_bytes) j->memory_bytes = (size_t)(j->frames * j->frame_bytes);
@@ -544,7 +549,7 @@ static job defaults(void)
     return j;
 }
 
-/* Frames are one shard wide and of whole chunks, and fill whole shards, so that a shard's number is its place along t. */
+/* Frames are one shard wide and of whole chunks, and fill whole shards: a shard's number is its place along t. */
 static void plan(job *j)
 {
     if (j->dir == NULL) bench_die("--dir is missing");

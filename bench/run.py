@@ -608,6 +608,7 @@ def machine(bench, version, compiler):
 def report(bench, found, size, latencies, reads, crc, whole):
     row = found[("durable", LIMIT)].rows[0]
     kind = crc[0]["kind"]
+    frame = "512x512" if bench.quick else "1024x1024"
     quick = "**A quick run: sizes and frames (512x512) too small to mean anything.**\n\n" if bench.quick else ""
     return f"""# Performance
 
@@ -640,15 +641,16 @@ between a camera and this has to bridge the longest call. Medians of {len(latenc
 {latency_table(latencies)}
 ## Reading
 
-{read_bytes(bench) // MIB} MiB of uint16 in frames of {"512x512" if bench.quick else "1024x1024"}, 64 to a shard, uncompressed. Share: the time of plain preads of the same bytes over
-the reader's, of one round; of the whole array the faster of pread in pieces of 8 MiB through the page cache and past it, of
-all others one pread a chunk. Plain reads and shardio take turns in one process; libraries run in processes of their own
-and are compared with the median. Cold: before each reader the files are dropped from the page cache, and mincore says that
-they are gone; what is below the file system may still have them. Memory that is read into was touched before, also
-by h5py and zarr-python; the others hand out memory of their own. Files are open and the indexes of shardio in memory, except
-for the whole array, where opening is part of the work. A plane lies in the middle of the last dimension; plain reads of
-its chunks all go to the same memory. Libraries use their default threads unless the table says 1, in {PEER_ROUNDS} rounds; HDF5
-has a file of its own with the same chunks. What is known beforehand is one call to shardio_shard_read_many.
+{read_bytes(bench) // MIB} MiB of uint16, frames of {frame}, 64 to a shard, uncompressed. Share: the time of plain preads
+of the same bytes over the reader's, of one round; of the whole array the faster of pread in pieces of 8 MiB through the
+page cache and past it, of all others one pread a chunk. Plain reads and shardio take turns in one process;
+libraries run in processes of their own and are compared with the median. Cold: before each reader the files are dropped
+from the page cache, and mincore says that they are gone; what is below the file system may still have them. Memory that
+is read into was touched before, also that of h5py and zarr-python; the others hand out their own. Files are open and
+the indexes of shardio in memory, except for the whole array, where opening is part of the work. A plane lies in the
+middle of the last dimension; plain reads of its chunks all go to the same memory. Libraries use their default threads
+unless the table says 1, in {PEER_ROUNDS} rounds; HDF5 has a file of its own, chunked alike. What is known beforehand goes to
+shardio_shard_read_many in one call.
 
 {reading_table(reads, bench.quick)}
 ## CRC32C
@@ -670,8 +672,9 @@ def parse():
     parser.add_argument("--output", help="write the report here as well")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: does it run at all?")
     parser.add_argument("--rounds", type=int, help="default 5, quick 1")
-    parser.add_argument("--python", help="with zarr, zarrs, tensorstore, acquire-zarr or h5py; default BUILD/venv/bin/python")
-    parser.add_argument("--only", choices=["throughput", "latency", "reading", "crc", "commands"], help="one part, raw tables")
+    parser.add_argument("--python", help="with zarr, zarrs, tensorstore, acquire-zarr, h5py; BUILD/venv/bin/python")
+    parser.add_argument("--only", choices=["throughput", "latency", "reading", "crc", "commands"],
+                        help="one part, raw tables")
     options = parser.parse_args()
     options.python = options.python or os.path.join(options.build, "venv", "bin", "python")
     return options

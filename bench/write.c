@@ -348,7 +348,8 @@ static void verify_chunks(const job *j)
     if (shardio_shard_open(&reader, path, &layout, NULL, &error) != SHARDIO_OK) bench_die_shardio(&error);
     for (uint64_t i = 0; i < layout.chunks; i++) {
         uint64_t size;
-        if (shardio_shard_read(&reader, i, memory, j->chunk_bytes, &size, &error) != SHARDIO_OK) bench_die_shardio(&error);
+        if (shardio_shard_read(&reader, i, memory, j->chunk_bytes, &size, &error) != SHARDIO_OK)
+            bench_die_shardio(&error);
         if (size != j->chunk_bytes) bench_die("chunk %llu has the wrong length", (unsigned long long)i);
         compare(memory, input_at(j, i * j->chunk_bytes), j->chunk_bytes, i * j->chunk_bytes);
     }

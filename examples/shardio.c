@@ -1,12 +1,19 @@
-/* shardio - the command-line tool: import frames into a Zarr v3 array, export, inspect, verify, draw.
+/* shardio - the command-line tool: Zarr v3 arrays and groups in and out, inspected, changed, verified, recovered.
    SPDX-License-Identifier: MIT OR Unlicense
 
-   shardio --help lists the commands, shardio import --help the options of one. Exit status: 0 all is well,
-   1 trouble with data or I/O, 2 a wrong command line; with 1 and 2 there is one line on standard error. Results go
-   to standard output, with --json as exactly one object. Nothing that exists is replaced without --force.
+   shardio help lists the commands, shardio help import the options of one. Exit status: 0 all is well, 1 trouble with
+   data or I/O, or damage found, 2 a wrong command line; with 1 and 2 there is one line on standard error. Results go to
+   standard output, with --json as exactly one object. Nothing that exists is replaced without --force; rm, recover and
+   compact only say what they would do until --yes or --apply.
 
-   CONTENTS, each found by its tag: >>system >>options >>messages >>progress >>elements >>json >>source >>npy
-   >>import >>fortran >>sink >>open >>export >>info >>verify >>layout >>main */
+   CONTENTS, each found by its tag
+
+       system options commands messages progress elements json     what everything uses
+       source npy texts codecs import fortran                      elements come in
+       sink open region export                                     and go out
+       listing nodes ls info verify layout                         what there is
+       recover compact changes write                               and how it is changed
+       main */
 
 #define SHARDIO_IMPLEMENTATION
 #include "shardio.h"
@@ -267,7 +274,8 @@ static int run_compact(const settings *s);
 #define OPTION_JSON {"--json", NULL, "the result as one JSON object", OPTION_FLAG, AT(json)}
 #define OPTION_HELP {"--help", NULL, "this text", OPTION_FLAG, AT(help)}
 #define OPTION_APPLY {"--apply", NULL, "do it; without, it is only said what would be done", OPTION_FLAG, AT(apply)}
-#define OPTION_REGION {"--region", "0:16,:,5", "a part of each dimension: begin:end, one index, or all", OPTION_TEXT, AT(region)}
+#define OPTION_REGION                                                                                            \
+    {"--region", "0:16,:,5", "a part of each dimension: begin:end, one index, or all", OPTION_TEXT, AT(region)}
 #define OPTION_TEXT_FORMAT                                                                                       \
     {"--format", "json|lines", "of input of the types string and bytes; json: nested lists, bytes as Base64",    \
      OPTION_WORD, AT(format)}
@@ -292,14 +300,18 @@ static int run_compact(const settings *s);
     {"--fill", "V", "fill value (0): a number, NaN, -Infinity, true; RE,IM; hex digits of raw bytes; text",      \
      OPTION_TEXT, AT(fill)},                                                                                     \
     {"--names", "t,y,x", "names of the dimensions; an empty one is null", OPTION_TEXT, AT(names)},               \
-    {"--attrs", "FILE.json", "attributes: a JSON object", OPTION_TEXT, AT(attributes)},                          \
+    {"--attrs", "FILE.json", "attributes: a JSON object", OPTION_TEXT, AT(attributes)}
+#define OPTION_NEW_PATH                                                                                          \
     {"--path", "NAME", "the array NAME inside the group; missing groups are created", OPTION_TEXT, AT(path)}
+
+/* What --append does not go with. */
+static const option new_array_options[] = {OPTIONS_OF_A_NEW_ARRAY, OPTION_FORCE};
 
 static const option import_options[] = {
     {"--shape", "0,1024,1024", "of raw input; a first 0: until the input ends", OPTION_EXTENTS, AT(shape)},
     {"--dtype", "TYPE", "of raw input (little-endian): uint16, float32, r24 (3 bytes), ...; string and bytes:\n"
                         "lines of text, or INPUT.json", OPTION_TEXT, AT(dtype)},
-    OPTION_TEXT_FORMAT, OPTIONS_OF_A_NEW_ARRAY,
+    OPTION_TEXT_FORMAT, OPTIONS_OF_A_NEW_ARRAY, OPTION_NEW_PATH,
     {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it", OPTION_WORD, AT(direct)},
     {"--sync", "none|finish|BYTES", "durable never, at the end (default), or after every so many bytes as well",
      OPTION_TEXT, AT(sync)},
@@ -314,8 +326,8 @@ static const option import_options[] = {
 
 static const option export_options[] = {
     OPTION_REGION,
-    {"--format", "json|raw|npy", "json: nested lists, bytes as Base64; raw: C order, little-endian. Default: by the end\n"
-                                 "of OUTPUT; otherwise raw, json for string and bytes", OPTION_WORD, AT(format)},
+    {"--format", "json|raw|npy", "json: nested lists, bytes as Base64; raw: C order, little-endian. Default: by the\n"
+                                 "end of OUTPUT; otherwise raw, json for string and bytes", OPTION_WORD, AT(format)},
     {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it, and reading whole arrays only",
      OPTION_WORD, AT(direct)},
     {"--memory", "BYTES", "for the elements read at once (64M)", OPTION_SIZE, AT(memory)},
@@ -325,7 +337,7 @@ static const option export_options[] = {
 static const option create_options[] = {
     {"--shape", "100,1024,1024", "elements along each dimension", OPTION_EXTENTS, AT(shape)},
     {"--dtype", "TYPE", "uint16, float32, r24 (3 bytes), string, bytes, ...", OPTION_TEXT, AT(dtype)},
-    OPTIONS_OF_A_NEW_ARRAY, OPTION_FORCE, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+    OPTIONS_OF_A_NEW_ARRAY, OPTION_NEW_PATH, OPTION_FORCE, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
 
 static const option write_options[] = {
@@ -374,7 +386,8 @@ static const option rm_options[] = {
 
 static const option recover_options[] = {
     OPTION_APPLY,
-    {"--remove-temporary", NULL, "remove what lost writers left behind and is of no use", OPTION_FLAG, AT(remove_temporary)},
+    {"--remove-temporary", NULL, "remove what lost writers left behind and is of no use", OPTION_FLAG,
+     AT(remove_temporary)},
     {"--all", NULL, "name the shards that are complete, too", OPTION_FLAG, AT(all)},
     OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
@@ -388,8 +401,8 @@ static const option compact_options[] = {
 #define OPTIONS_OF(name) run_##name, name##_options, sizeof name##_options / sizeof name##_options[0]
 
 static const command commands[] = {
-    {"import", "INPUT OUTPUT.zarr", "writes a .npy file, a raw file, text or standard input (-) as a Zarr v3 array", 2, 2,
-     OPTIONS_OF(import)},
+    {"import", "INPUT OUTPUT.zarr", "writes a .npy file, a raw file, text or standard input (-) as a Zarr v3 array", 2,
+     2, OPTIONS_OF(import)},
     {"export", "INPUT.zarr OUTPUT", "writes an array or a region as .npy, raw bytes or JSON (-: standard output)", 2, 2,
      OPTIONS_OF(export)},
     {"create", "OUTPUT.zarr", "creates an array of nothing but the fill value", 1, 1, OPTIONS_OF(create)},
@@ -1295,7 +1308,8 @@ static bool is_utf8(const char *text, size_t size)
 {
     const uint8_t *c = (const uint8_t *)text, *end = c + size;
     while (c < end) {
-        const uint8_t low = *c == 0xE0 ? 0xA0 : *c == 0xF0 ? 0x90 : 0x80, high = *c == 0xED ? 0x9F : *c == 0xF4 ? 0x8F : 0xBF;
+        const uint8_t low = *c == 0xE0 ? 0xA0 : *c == 0xF0 ? 0x90 : 0x80;      /* of the second byte */
+        const uint8_t high = *c == 0xED ? 0x9F : *c == 0xF4 ? 0x8F : 0xBF;
         const int more = *c < 0x80 ? 0 : *c < 0xC2 ? 4 : *c < 0xE0 ? 1 : *c < 0xF0 ? 2 : *c < 0xF5 ? 3 : 4;
         if (more == 4 || end - c <= more) return false;
         if (more > 0 && (c[1] < low || c[1] > high)) return false;
@@ -1307,16 +1321,15 @@ static bool is_utf8(const char *text, size_t size)
 }
 
 /* Lines of text; the last one counts without an end, too, if there is something in it. */
-static const char *take_lines(source *in, char *line, size_t size)
+static const char *take_lines(source *in, const char *line, size_t size)
 {
-    const char *end = line + size;
-    while (line < end) {
-        char *stop = (char *)memchr(line, '\n', (size_t)(end - line)), *next = stop != NULL ? stop + 1 : line + (end - line);
-        size_t length = (size_t)(next - line) - (stop != NULL);
+    for (size_t taken; size > 0; line += taken, size -= taken) {
+        const char *stop = (const char *)memchr(line, '\n', size);
+        size_t length = stop != NULL ? (size_t)(stop - line) : size;
+        taken = length + (stop != NULL);
         if (length > 0 && line[length - 1] == '\r') length--;
         if (in->dtype == SHARDIO_STRING && !is_utf8(line, length)) return "a line of it is no UTF-8";
         if (!add_text(&in->text, line, length)) return no_room_for_elements;
-        line = next;
     }
     return NULL;
 }
@@ -1438,7 +1451,8 @@ static int choose_type(const settings *s, source *in, const shardio_array_facts 
     if (s->dtype == NULL && array != NULL) return EXIT_GOOD;
     if (s->dtype == NULL) return complain(s, EXIT_USAGE, "raw input needs --dtype");
     if (!parse_type(s->dtype, &in->dtype, &in->element))
-        return complain(s, EXIT_USAGE, "--dtype %s: no type that is known here (uint16, float32, r24, string, ...)", s->dtype);
+        return complain(s, EXIT_USAGE, "--dtype %s: no type that is known here (uint16, float32, r24, string, ...)",
+                        s->dtype);
     if (array != NULL && (in->dtype != array->dtype || in->element != array->element_size))
         return complain(s, EXIT_USAGE, "--dtype %s: the array is of type %s", s->dtype,
                         type_text(array->dtype, array->element_size, text));
@@ -1566,7 +1580,8 @@ static bool list_codecs(bool here, char text[128])
 }
 
 /* Adds ", {...}" for one item of the option, `size` bytes at `item`. */
-static int add_codec(const settings *s, const char *named, const char *item, size_t size, size_t element, shardio_text *t)
+static int add_codec(const settings *s, const char *named, const char *item, size_t size, size_t element,
+                     shardio_text *t)
 {
     codec_word word = {NULL, {"", "", ""}, element};
     const codec *c = codecs, *end = codecs + sizeof codecs / sizeof codecs[0];
@@ -1574,7 +1589,8 @@ static int add_codec(const settings *s, const char *named, const char *item, siz
     int words = 0;
     while (c < end && (strlen(c->word) != length || memcmp(c->word, item, length) != 0)) c++;
     if (c == end)
-        return complain(s, EXIT_USAGE, "%s %.*s: has to be zstd, gzip, blosc, lz4, crc32c or none", named, (int)size, item);
+        return complain(s, EXIT_USAGE, "%s %.*s: has to be zstd, gzip, blosc, lz4, crc32c or none", named, (int)size,
+                        item);
     if (!c->here)
         return complain(s, EXIT_USAGE, "%s %s: this tool was built without it: install %s (make deps), then build with "
                         "%s (make examples)", named, c->word, c->library, c->macro);
@@ -1622,8 +1638,8 @@ static int parse_transpose(const settings *s, uint32_t ndim, extents *order)
         seen |= (uint64_t)1 << (order->of[i] & 63);
     }
     if (good) return EXIT_GOOD;
-    return complain(s, EXIT_USAGE, "--transpose %s: has to name each of the dimensions 0 to %" PRIu32 " once, or be reverse",
-                    s->transpose, ndim - 1);
+    return complain(s, EXIT_USAGE, "--transpose %s: has to name each of the dimensions 0 to %" PRIu32
+                    " once, or be reverse", s->transpose, ndim - 1);
 }
 
 static void add_plain_list(shardio_text *t, const uint64_t *of, uint32_t count)
@@ -1638,7 +1654,8 @@ static void add_plain_list(shardio_text *t, const uint64_t *of, uint32_t count)
 static int add_innermost(const settings *s, const shardio_array_options *o, shardio_text *t)
 {
     extents order;
-    const size_t element = is_variable(o->dtype) ? 0 : o->dtype == SHARDIO_RAW ? o->raw_bytes : shardio_dtype_size(o->dtype);
+    const size_t fixed = o->dtype == SHARDIO_RAW ? o->raw_bytes : shardio_dtype_size(o->dtype);
+    const size_t element = is_variable(o->dtype) ? 0 : fixed;
     if (s->transpose != NULL) {
         int status = parse_transpose(s, o->ndim, &order);
         if (status != EXIT_GOOD) return status;
@@ -1683,7 +1700,7 @@ static int write_codec_list(const settings *s, const shardio_array_options *o, c
     if (sharded) end_shard(s, &t);
     if (status == EXIT_GOOD) status = add_codecs_of(s, "--outer-codec", s->outer_codec, 0, &t);
     shardio_text_add(&t, "]");
-    if (status == EXIT_GOOD && t.size >= size) return complain(s, EXIT_USAGE, "--codec: more than the list of codecs takes");
+    if (status == EXIT_GOOD && t.size >= size) status = complain(s, EXIT_USAGE, "--codec: too many of them");
     return status;
 }
 
@@ -1758,7 +1775,9 @@ static int read_attributes(import_job *job)
 
 static shardio_direct direct_wish(const settings *s)
 {
-    return s->direct == DIRECT_ON ? SHARDIO_DIRECT_ON : s->direct == DIRECT_OFF ? SHARDIO_DIRECT_OFF : SHARDIO_DIRECT_AUTO;
+    static const shardio_direct wishes[] = {SHARDIO_DIRECT_AUTO, SHARDIO_DIRECT_AUTO, SHARDIO_DIRECT_ON,
+                                            SHARDIO_DIRECT_OFF};
+    return wishes[s->direct];
 }
 
 /* How the array is written; the same for a new one and one that is continued. */
@@ -1885,13 +1904,26 @@ static int check_match(const import_job *job)
     return EXIT_GOOD;
 }
 
+/* Whether the command line had this option. */
+static bool is_given(const settings *s, const option *o)
+{
+    const void *where = (const char *)s + o->where;
+    switch (o->kind) {
+    case OPTION_FLAG: return *(const bool *)where;
+    case OPTION_TEXT: return *(const char *const *)where != NULL;
+    case OPTION_COUNT: case OPTION_SIZE: return *(const uint64_t *)where > 0;
+    case OPTION_WORD: return *(const int *)where != 0;
+    case OPTION_EXTENTS: return ((const extents *)where)->count > 0;
+    }
+    return false;
+}
+
 /* The first option given that says what a new array is; null: none. */
 static const char *option_for_new(const settings *s)
 {
-    return s->chunks.count > 0 ? "--chunks" : s->shards.count > 0 ? "--shards" : s->index != 0 ? "--index"
-         : s->subchunks.count > 0 ? "--subchunks" : s->codec != NULL ? "--codec" : s->chunk_crc ? "--chunk-crc"
-         : s->outer_codec != NULL ? "--outer-codec" : s->transpose != NULL ? "--transpose" : s->fill != NULL ? "--fill" : s->names != NULL ? "--names" : s->attributes != NULL ? "--attrs"
-         : s->force ? "--force" : NULL;
+    for (size_t i = 0; i < sizeof new_array_options / sizeof new_array_options[0]; i++)
+        if (is_given(s, &new_array_options[i])) return new_array_options[i].name;
+    return NULL;
 }
 
 /* Looks at the array first, because raw input takes its type and shape from there. */
@@ -2083,8 +2115,8 @@ static int announce_passes(import_job *job, uint64_t held)
         return complain(job->s, EXIT_TROUBLE, "%s: shorter than its header says", in->name);
     if (in->bytes > 0) job->passes = (in->bytes / in->element - 1) / held + 1;
     if (job->s->quiet) return EXIT_GOOD;
-    return complain(job->s, EXIT_GOOD, "%s is in Fortran order: %" PRIu64 " pass%s over it with %s of memory (--memory)",
-                    in->name, job->passes, job->passes == 1 ? "" : "es",
+    return complain(job->s, EXIT_GOOD, "%s is in Fortran order: %" PRIu64 " pass%s over it with %s of memory "
+                    "(--memory)", in->name, job->passes, job->passes == 1 ? "" : "es",
                     human(held * in->element, memory));
 }
 
@@ -2406,12 +2438,13 @@ static int plan_blocks(const settings *s, const shardio_array_facts *f, uint64_t
         inside *= r->count[r->split - 1];
     }
     if (r->split > 0) r->split--;
-    const uint64_t end = r->start[r->split] + r->count[r->split], shard = f->shard[r->split], chunk = f->chunk[r->split];
+    const uint64_t start = r->start[r->split], count = r->count[r->split];
+    const uint64_t shard = f->shard[r->split], chunk = f->chunk[r->split];
     r->step = memory / inside > 0 ? memory / inside : 1;
-    if (r->step >= r->count[r->split]) r->step = end;
+    if (r->step >= count) r->step = start + count;
     else if (shard > 0 && r->step > shard) r->step -= r->step % shard;
     else if (chunk > 0 && r->step > chunk) r->step -= r->step % chunk;
-    r->most = inside / element * (r->step < r->count[r->split] ? r->step : r->count[r->split]);
+    r->most = inside / element * (r->step < count ? r->step : count);
     return r->most > SIZE_MAX / 2 / f->element_size ? out_of_memory(s) : EXIT_GOOD;
 }
 
@@ -2925,8 +2958,8 @@ static bool has_shard_files(const shardio_array_facts *f)
     size_t at = 0;
     if (!f->sharded) return false;
     while (shardio_json_next(f->codec_list, &at, NULL, &value))
-        if (shardio_json_is(extension_name(value), "sharding_indexed")) return !shardio_json_next(f->codec_list, &at, NULL, &value);
-    return false;
+        if (shardio_json_is(extension_name(value), "sharding_indexed")) break;
+    return !shardio_json_next(f->codec_list, &at, NULL, &value);
 }
 
 static const char *grid_name(uint32_t i, uint32_t count)
@@ -3344,8 +3377,9 @@ static int print_tree(const settings *s, const hierarchy *all)
         const size_t above = strlen(all->of[of[i].parent].path);
         char *words = node_words(n);
         print_trunk(of, of[i].parent);
-        printf("%s %s%s%s\n", of[i].last ? "`--" : "|--", n->path + above + (above > 0), words != NULL && words[0] != 0 ? "  " : "",
-               words != NULL ? words : "");
+        printf("%s %s", of[i].last ? "`--" : "|--", n->path + above + (above > 0));
+        if (words != NULL && words[0] != 0) printf("  %s", words);
+        putchar('\n');
         free(words);
     }
     free(of);
@@ -3601,8 +3635,8 @@ static bool says_the_same(shardio_json root, shardio_json entry)
     while (shardio_json_next(root, &at, &name, &value)) {
         const shardio_json other = member_of(entry, name);
         if (shardio_json_is(name, "attributes")) mine = value;
-        else if (!shardio_json_is(name, "consolidated_metadata") && shardio_json_kind(other) != 0 && !alike(value, other, false))
-            return false;
+        if (shardio_json_is(name, "attributes") || shardio_json_is(name, "consolidated_metadata")) continue;
+        if (shardio_json_kind(other) != 0 && !alike(value, other, false)) return false;
     }
     value = shardio_json_member(entry, "attributes");
     if (shardio_json_kind(value) == '{') theirs = value;
@@ -3612,10 +3646,11 @@ static bool says_the_same(shardio_json root, shardio_json entry)
 /* The nodes below a group, which lie side by side. */
 static size_t nodes_below(const hierarchy *all, size_t group)
 {
-    const size_t length = strlen(all->of[group].path);
+    const char *path = all->of[group].path;
+    const size_t length = strlen(path);
     size_t count = 0;
     for (size_t i = group + 1; i < all->count; i++, count++)
-        if (length > 0 && (strncmp(all->of[i].path, all->of[group].path, length) != 0 || all->of[i].path[length] != '/')) break;
+        if (length > 0 && (strncmp(all->of[i].path, path, length) != 0 || all->of[i].path[length] != '/')) break;
     return count;
 }
 
@@ -3644,7 +3679,8 @@ static int verify_consolidated(verification *job, size_t group)
     size_t at = 0;
     bool *seen = (bool *)calloc(all->count, sizeof *seen);
     if (seen == NULL) return out_of_memory(job->s);
-    while (shardio_json_next(all->of[group].consolidated, &at, &name, &entry)) verify_entry(job, group, name, entry, seen);
+    while (shardio_json_next(all->of[group].consolidated, &at, &name, &entry))
+        verify_entry(job, group, name, entry, seen);
     for (size_t i = group + 1; i <= group + below; i++)
         if (!seen[i]) report(job, all->of[i].path, "it is missing in consolidated metadata (shardio consolidate)");
     free(seen);
@@ -3733,7 +3769,8 @@ static int conclude(verification *job, int status)
     if (s->json && (status == EXIT_GOOD || job->findings.begun)) end_listing(&job->findings, build_verdict_json, job);
     if (status != EXIT_GOOD) return status;
     if (job->faults > 0)
-        return complain(s, EXIT_TROUBLE, "%s: not sound, %" PRIu64 " finding%s", s->input, job->faults, plural(job->faults));
+        return complain(s, EXIT_TROUBLE, "%s: not sound, %" PRIu64 " finding%s", s->input, job->faults,
+                        plural(job->faults));
     if (s->json || s->quiet) return EXIT_GOOD;
     if (all->count > 1)
         printf("%s: sound, %zu group%s and %zu array%s\n", s->input, all->groups, plural(all->groups), all->arrays,
@@ -4052,7 +4089,8 @@ static int collect_array(picture *p)
     if (!facts.sharded)
         status = complain(p->s, EXIT_TROUBLE, "%s has no shards: every file is one chunk", p->s->input);
     else if (!has_shard_files(&facts))
-        status = complain(p->s, EXIT_TROUBLE, "%s has codecs around its shards: every file is encoded as a whole", p->s->input);
+        status = complain(p->s, EXIT_TROUBLE, "%s has codecs around its shards: every file is encoded as a whole",
+                          p->s->input);
     else status = visit_shards(p->s, array, visit_shard, p);
     shardio_array_close(array);
     return status;
@@ -4090,7 +4128,7 @@ static const struct {
     {"cut", "to be cut behind its newest complete index", "was cut behind its newest complete index"},
     {"restore", "its head to be restored from its newest index", "its head was restored from its newest index"},
     {"lost", "lost", "lost"},
-    {"rename", "a complete shard that was not published: to be renamed", "a complete shard that was not published: was renamed"},
+    {"rename", "a complete shard without its name: to be renamed", "a complete shard without its name: was renamed"},
     {"remove", "left behind by a writer: to be removed", "left behind by a writer: was removed"},
     {"left", "left behind by a writer that is at work or was lost (--remove-temporary removes it)", ""}
 };
@@ -4220,13 +4258,13 @@ static bool is_shard_inside(const shardio_array_facts *f, const char *key)
 }
 
 /* Gives a temporary file that is a complete shard its name, if it is missing: cut, renamed, durable. */
-static int publish(recovery *job, const shardio_store *store, const shardio_array_facts *f, const char *from, const char *to,
-                   const char *key)
+static int publish(recovery *job, const shardio_store *store, const shardio_array_facts *f, const char *from,
+                   const char *to, const char *key)
 {
-    shardio_recovery found;
     shardio_error error;
     int code = 0;
-    if (shardio_shard_recover(from, &f->index, true, NULL, &found, &error) != SHARDIO_OK) return complain_error(job->s, &error);
+    if (shardio_shard_recover(from, &f->index, true, NULL, NULL, &error) != SHARDIO_OK)
+        return complain_error(job->s, &error);
     if (!rename_new(from, to))
         return complain(job->s, EXIT_TROUBLE, "%s: cannot be renamed: %s", from, strerror(errno));
     if (store->functions->sync(store->context, key, &code) != SHARDIO_OK)
@@ -4242,24 +4280,26 @@ static int remove_temporary(recovery *job, const shardio_store *store, const cha
 }
 
 /* One temporary file. `f`: what the array is, or null for what lies in a group. */
-static int judge_temporary(recovery *job, const shardio_store *store, const shardio_array_facts *f, char *key, uint64_t size)
+static int judge_temporary(recovery *job, const shardio_store *store, const shardio_array_facts *f, const char *key,
+                           uint64_t size)
 {
     const settings *s = job->s;
     verdict v = {key, NULL, FATE_LEFT, false, size, 0};
     char from[4096], to[4096];
     shardio_recovery found;
     char *final = copy_text(key, strlen(key));
-    int status = final != NULL ? EXIT_GOOD : out_of_memory(s);
-    bool shard = status == EXIT_GOOD && cut_suffix(final) && f != NULL && has_shard_files(f) && is_shard_inside(f, final);
+    if (final == NULL) return out_of_memory(s);
+    int status = EXIT_GOOD;
+    const bool shard = cut_suffix(final) && f != NULL && has_shard_files(f) && is_shard_inside(f, final);
     snprintf(from, sizeof from, "%s/%s", s->input, key);
-    snprintf(to, sizeof to, "%s/%s", s->input, final != NULL ? final : "");
+    snprintf(to, sizeof to, "%s/%s", s->input, final);
     if (shard && !is_regular_file(to) &&
         shardio_shard_recover(from, &f->index, false, NULL, &found, NULL) == SHARDIO_OK) {
         v.what = FATE_RENAME;
         v.end = found.end;
         if (s->apply) status = publish(job, store, f, from, to, final);
         v.done = s->apply;
-    } else if (status == EXIT_GOOD && s->remove_temporary) {
+    } else if (s->remove_temporary) {
         v.what = FATE_REMOVE;
         status = remove_temporary(job, store, key);
         v.done = true;
@@ -4269,8 +4309,8 @@ static int judge_temporary(recovery *job, const shardio_store *store, const shar
     return status;
 }
 
-static int judge_temporaries(recovery *job, const shardio_store *store, const char *prefix, const shardio_array_facts *f,
-                             const hierarchy *arrays)
+static int judge_temporaries(recovery *job, const shardio_store *store, const char *prefix,
+                             const shardio_array_facts *f, const hierarchy *arrays)
 {
     temporaries all;
     int code = 0, status = EXIT_GOOD;
@@ -4366,9 +4406,11 @@ static int conclude_recovery(recovery *job)
                  plural(n[FATE_LEFT] + n[FATE_REMOVE]), s->remove_temporary ? "removed" : "left");
     if (lost > 0 || (mended > 0 && !s->apply))
         return complain(s, EXIT_TROUBLE, "%s: %" PRIu64 " complete, %" PRIu64 " %s, %" PRIu64 " lost%s", s->input,
-                        n[FATE_COMPLETE], mended, s->apply ? "recovered" : "to be recovered (--apply does it)", lost, rest);
+                        n[FATE_COMPLETE], mended, s->apply ? "recovered" : "to be recovered (--apply does it)", lost,
+                        rest);
     if (!s->json && !s->quiet)
-        printf("%s: %" PRIu64 " complete, %" PRIu64 " recovered, none lost%s\n", s->input, n[FATE_COMPLETE], mended, rest);
+        printf("%s: %" PRIu64 " complete, %" PRIu64 " recovered, none lost%s\n", s->input, n[FATE_COMPLETE], mended,
+               rest);
     return EXIT_GOOD;
 }
 
@@ -4449,7 +4491,8 @@ static int compact_array(compaction *job, const shardio_store *store, const char
         const shardio_status compacted = shardio_array_compact(array, bar_progress, &job->progress, &error);
         bar_end(&job->progress);
         job->counting_after = true;
-        status = compacted == SHARDIO_OK ? visit_shards(job->s, array, look_for_dead, job) : complain_error(job->s, &error);
+        status = compacted != SHARDIO_OK ? complain_error(job->s, &error)
+                                         : visit_shards(job->s, array, look_for_dead, job);
     }
     shardio_array_close(array);
     return status;
@@ -4576,7 +4619,8 @@ static int run_resize(const settings *s)
     shardio_error error;
     extents shape;
     char text[LIST_TEXT], done[LIST_TEXT + 32];
-    if (!parse_extents(s->output, &shape)) return complain(s, EXIT_USAGE, "%s: no shape such as 200,1024,1024", s->output);
+    if (!parse_extents(s->output, &shape))
+        return complain(s, EXIT_USAGE, "%s: no shape such as 200,1024,1024", s->output);
     int status = open_update(s, s->input, &array);
     if (status != EXIT_GOOD) return status;
     shardio_array_describe(array, &facts);
@@ -4665,7 +4709,8 @@ static int run_consolidate(const settings *s)
 {
     shardio_error error;
     shardio_store store = shardio_store_directory(s->input);
-    if (shardio_group_consolidate(&store, s->path, s->remove, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
+    if (shardio_group_consolidate(&store, s->path, s->remove, NULL, &error) != SHARDIO_OK)
+        return complain_error(s, &error);
     return say_done(s, s->input, s->remove ? "consolidated metadata removed" : "consolidated");
 }
 
@@ -4782,8 +4827,8 @@ static int describe_input(write_job *job)
     if (status != EXIT_GOOD) return status;
     const uint64_t held = in->size == UNKNOWN ? UNKNOWN : (in->size - in->begin) / in->element;
     if (held != UNKNOWN && held != job->r.elements)
-        return complain(s, EXIT_USAGE, "%s holds %" PRIu64 " element%s, the region %" PRIu64, in->name, held, plural(held),
-                        job->r.elements);
+        return complain(s, EXIT_USAGE, "%s holds %" PRIu64 " element%s, the region %" PRIu64, in->name, held,
+                        plural(held), job->r.elements);
     return EXIT_GOOD;
 }
 
@@ -4811,8 +4856,8 @@ static int take_block(write_job *job, uint8_t *block)
     if (!read_block(in, block, size, &got)) return complain_read(job->s, in);
     if (interrupted) return complain(job->s, EXIT_TROUBLE, "interrupted");
     if (got < size)
-        return complain(job->s, EXIT_TROUBLE, "%s ended after %" PRIu64 " of %" PRIu64 " elements; what came is written",
-                        in->name, job->done, job->r.elements);
+        return complain(job->s, EXIT_TROUBLE, "%s ended after %" PRIu64 " of %" PRIu64 " elements, of which %" PRIu64
+                        " are written", in->name, job->done + got / in->element, job->r.elements, job->done);
     if (in->big_endian != machine_is_big_endian()) swap_units(block, size, unit_of(in->dtype));
     return put_block(job, block);
 }
@@ -4841,9 +4886,12 @@ static int write_fortran(write_job *job, uint64_t memory)
     uint8_t *all = (uint8_t *)malloc((size_t)in->bytes + 1);
     if (all == NULL) return out_of_memory(job->s);
     for (uint32_t i = 0; i < job->r.ndim; i++, next *= (ptrdiff_t)job->r.count[i - 1]) stride[i] = next;
-    int status = read_block(in, all, (size_t)in->bytes, &got) && got == in->bytes ? EXIT_GOOD : complain_read(job->s, in);
-    if (in->big_endian != machine_is_big_endian()) swap_units(all, (size_t)in->bytes, unit_of(in->dtype));
-    if (status == EXIT_GOOD && shardio_array_write_strided(job->array, job->r.start, job->r.count, all, stride, &error) != SHARDIO_OK)
+    int status = EXIT_GOOD;
+    if (!read_block(in, all, (size_t)in->bytes, &got)) status = complain_read(job->s, in);
+    else if (got < in->bytes) status = complain(job->s, EXIT_TROUBLE, "%s: shorter than its header says", in->name);
+    if (in->big_endian != machine_is_big_endian()) swap_units(all, got, unit_of(in->dtype));
+    if (status == EXIT_GOOD &&
+        shardio_array_write_strided(job->array, job->r.start, job->r.count, all, stride, &error) != SHARDIO_OK)
         status = complain_error(job->s, &error);
     job->done = job->r.elements;
     free(all);
@@ -4869,7 +4917,7 @@ static int write_region(write_job *job)
 {
     const settings *s = job->s;
     const uint64_t memory = s->memory > 0 ? s->memory : 64 * MIB;
-    char name[512], seconds[32];
+    char name[512];
     int status = parse_region(s, &job->facts, &job->r);
     if (status == EXIT_GOOD) status = plan_blocks(s, &job->facts, memory, job->facts.element_size, &job->r);
     if (status == EXIT_GOOD) status = describe_input(job);
@@ -4878,9 +4926,9 @@ static int write_region(write_job *job)
     bar_end(&job->progress);
     if (status != EXIT_GOOD) return status;
     if (s->json) return print_json(s, build_written_json, job);
-    snprintf(seconds, sizeof seconds, "%.2f", job->seconds);
     if (!s->quiet)
-        printf("%s: %" PRIu64 " element%s written in %s s\n", node_name(s->output, s, name), job->done, plural(job->done), seconds);
+        printf("%s: %" PRIu64 " element%s written in %.2f s\n", node_name(s->output, s, name), job->done,
+               plural(job->done), job->seconds);
     return EXIT_GOOD;
 }
 
@@ -4905,7 +4953,7 @@ static int run_write(const settings *s)
 
 static void print_help(void)
 {
-    char left[64];
+    char left[64], list[128];
     puts("shardio COMMAND [options] ...        Zarr v3 shards, packed to the byte at the speed of the disk\n");
     for (const command *c = commands; c < commands + COMMANDS; c++) {
         snprintf(left, sizeof left, "%s %s", c->name, c->arguments);
@@ -4914,6 +4962,7 @@ static void print_help(void)
     puts("\n  shardio help COMMAND           its options\n"
          "  shardio --version              the version, and what was compiled in\n\n"
          "Exit status: 0 all is well, 1 trouble with data or I/O, or damage found, 2 a wrong command line.");
+    if (list_codecs(true, list)) printf("Codecs of this build: %s.\n", list);
 }
 
 static void print_version(void)
@@ -4926,7 +4975,8 @@ static void print_version(void)
     printf("%-11s bytes, vlen-utf8, vlen-bytes, transpose, sharding_indexed, %s\n", "codecs", list);
     if (list_codecs(false, list)) printf("%-11s %s (make deps, make examples)\n", "not built in", list);
     printf("%-11s", "types");
-    for (int t = 1; t < SHARDIO_DTYPE_COUNT; t++) printf(" %s", shardio_dtype_name((shardio_dtype)t));
+    for (int t = 1; t < SHARDIO_DTYPE_COUNT; t++)
+        printf(" %s", t == SHARDIO_RAW ? "r8 r16 ..." : shardio_dtype_name((shardio_dtype)t));
     printf("\n%-11s %d-bit, %s-endian\n", "machine", (int)sizeof(void *) * 8,
            machine_is_big_endian() ? "big" : "little");
 }
@@ -4961,13 +5011,12 @@ static int match_command(const command *c, int count, char **words)
 static int help_on(int count, char **words)
 {
     const settings none = {0};
-    if (count == 0) print_help();
-    else {
-        const command *c = commands;
-        while (c < commands + COMMANDS && match_command(c, count, words) != count) c++;
-        if (c == commands + COMMANDS) return complain(&none, EXIT_USAGE, "unknown command %s (shardio help lists them)", words[0]);
-        print_command_help(c);
-    }
+    const command *c = commands;
+    while (count > 0 && c < commands + COMMANDS && match_command(c, count, words) != count) c++;
+    if (c == commands + COMMANDS)
+        return complain(&none, EXIT_USAGE, "unknown command %s (shardio help lists them)", words[0]);
+    if (count > 0) print_command_help(c);
+    else print_help();
     return fflush(stdout) == 0 ? EXIT_GOOD : complain_standard_output(&none);
 }
 

@@ -1,4 +1,4 @@
-/* Recovering torn shards: every crash of a life that is played again byte by byte, what must never be
+/* Recovering torn shards, and compacting: every crash of a life that is played again byte by byte, what must never be
    taken for an index, bad files, and what it costs. */
 #include "test.h"
 #include "faulty.h"
@@ -1147,6 +1147,151 @@ TEST(recover_by_name)
     }
 }
 
+/* ---- compacting ------------------------------------------------------------------------------------------------------- */
+
+TEST(compact_removes_dead_bytes)
+{
+    for (int bits = 0; bits < 8; bits++) {
+        static life l;
+        static outcome o;
+        shardio_index_layout layout = make_layout(16, (bits & 1) != 0, (bits & 2) != 0);
+        size_t size = 0, now = 0;
+        uint64_t saved = 7, live;
+        const uint8_t *data;
+        shardio_slot_options options;
+        shardio_error error;
+        rig g;
+        memset(&options, 0, sizeof options);
+        options.in_place = (bits & 4) != 0;   /* the old file is never written over */
+        options.durability = SHARDIO_DURABLE_NONE;
+        layout.no_checksum = (bits & 4) != 0;
+        life_begin(&l, layout);
+        life_open(&l, false);
+        for (uint64_t c = 0; c < 10; c++) put(&l, c, (size_t)c * 100);
+        put(&l, 15, 0);
+        finish(&l);
+        data = rig_contents(&l.g, &size);
+        rig_begin(&g, true, data, size);
+        set_old(g.path);
+        CHECK_OK(shardio_shard_compact(g.path, &layout, &options, &saved, &error));   /* none there */
+        CHECK_U64(saved, 0);
+        CHECK(is_old(g.path));
+        rig_check(&g, data, size);
+
+        live = size;
+        life_open(&l, true);
+        put(&l, 3, 1000);
+        drop(&l, 7);
+        live = live - 300 + 1000 - 700;
+        finish(&l);
+        data = rig_contents(&l.g, &size);
+        rig_put(g.path, data, size);
+        CHECK_OK(shardio_shard_compact(g.path, &layout, &options, &saved, &error));
+        CHECK_U64(saved, size - live);
+        data = rig_contents(&g, &now);
+        CHECK_U64(now, live);
+        CHECK(is_state(data, now, &layout, &l.now));
+        CHECK_OK(shardio_shard_compact(g.path, &layout, NULL, NULL, NULL));
+        CHECK_U64(rig_count_names(rig_directory(), "tmp"), 0);
+
+        life_open(&l, true);
+        for (uint64_t c = 0; c < 16; c++) drop(&l, c);
+        finish(&l);
+        data = rig_contents(&l.g, &size);
+        rig_put(g.path, data, size);
+        CHECK_OK(shardio_shard_compact(g.path, &layout, NULL, &saved, &error));
+        data = rig_contents(&g, &now);
+        CHECK_U64(now, l.index_size);
+        CHECK_U64(saved, size - now);
+        CHECK(is_state(data, now, &layout, &l.now));
+        if (!layout.no_checksum) {
+            recover_with(&o, data, now, &layout, true, NULL, NULL);
+            CHECK(o.found.intact);
+        }
+        rig_end(&g);
+        life_end(&l);
+    }
+}
+
+/* The option is about new files: written over, the old shard would be lost before it is read. */
+TEST(a_rewrite_is_never_in_place)
+{
+    static life l;
+    static uint8_t before[ROOM];
+    size_t size = 0, now = 0;
+    const uint8_t *data = four_states(&l, false, &size);
+    shardio_slot_options options;
+    shardio_shard_writer w;
+    rig g;
+    memcpy(before, data, size);
+    memset(&options, 0, sizeof options);
+    options.in_place = true;
+    rig_begin(&g, true, before, size);
+    CHECK_OK(shardio_shard_update(&w, g.path, &l.layout, SHARDIO_UPDATE_REWRITE, &options));
+    shardio_shard_abort(&w);
+    rig_check(&g, before, size);
+    CHECK_OK(shardio_shard_update(&w, g.path, &l.layout, SHARDIO_UPDATE_REWRITE, &options));
+    CHECK_OK(shardio_shard_drop(&w, 2));
+    l.now.chunk[2].data = NULL;
+    rig_check(&g, before, size);
+    CHECK_OK(shardio_shard_finish(&w, NULL));
+    data = rig_contents(&g, &now);
+    CHECK(is_state(data, now, &l.layout, &l.now));
+    rig_end(&g);
+    life_end(&l);
+}
+
+/* Chunks that share bytes, and entries that cannot be. */
+TEST(compact_of_odd_shards)
+{
+    shardio_index_layout layout = make_layout(4, false, false);
+    uint8_t odd[2000], chunk[300];
+    shardio_shard_reader reader;
+    shardio_error error;
+    uint64_t saved = 7, size = 0;
+    rig g;
+    test_fill(odd, 1000, 4);
+    shardio_index_clear(&layout, odd + 1000);
+    shardio_index_set(&layout, odd + 1000, 0, 0, 1000);
+    shardio_index_set(&layout, odd + 1000, 1, 0, 1000);
+    shardio_index_set(&layout, odd + 1000, 3, 500, 400);
+    shardio_index_seal(&layout, odd + 1000);
+    rig_begin(&g, true, odd, 1068);
+    CHECK_OK(shardio_shard_compact(g.path, &layout, NULL, &saved, &error));   /* would only become longer */
+    CHECK_U64(saved, 0);
+    rig_check(&g, odd, 1068);
+
+    shardio_index_clear(&layout, odd + 1000);
+    shardio_index_set(&layout, odd + 1000, 0, 100, 300);
+    shardio_index_set(&layout, odd + 1000, 1, 100, 300);
+    shardio_index_seal(&layout, odd + 1000);
+    rig_put(g.path, odd, 1068);
+    CHECK_OK(shardio_shard_compact(g.path, &layout, NULL, &saved, &error));
+    CHECK_U64(saved, 400);
+    if (CHECK(shardio_shard_open(&reader, g.path, &layout, NULL, &error) == SHARDIO_OK)) {
+        for (uint64_t c = 0; c < 2; c++) {
+            CHECK_OK(shardio_shard_read(&reader, c, chunk, sizeof chunk, &size, NULL));
+            CHECK(size == 300 && memcmp(chunk, odd + 100, 300) == 0);
+        }
+        shardio_shard_close(&reader);
+    }
+
+    shardio_index_set(&layout, odd + 1000, 2, 900, UINT64_MAX - 100);
+    shardio_index_seal(&layout, odd + 1000);
+    rig_put(g.path, odd, 1068);
+    CHECK_STATUS(shardio_shard_compact(g.path, &layout, NULL, &saved, &error), SHARDIO_ERR_CORRUPT);
+    CHECK_U64(saved, 0);
+    CHECK_STATUS(error.status, SHARDIO_ERR_CORRUPT);
+    rig_check(&g, odd, 1068);
+    odd[1030] ^= 1;
+    rig_put(g.path, odd, 1068);
+    CHECK_STATUS(shardio_shard_compact(g.path, &layout, NULL, NULL, &error), SHARDIO_ERR_CHECKSUM);
+    rig_check(&g, odd, 1068);
+    CHECK_STATUS(shardio_shard_compact("no/such/file", &layout, NULL, &saved, NULL), SHARDIO_ERR_NOT_FOUND);
+    CHECK_U64(rig_count_names(rig_directory(), "tmp"), 0);
+    rig_end(&g);
+}
+
 TEST_MAIN(TEST_CASE(streams_with_checkpoints)
           TEST_CASE(streams_that_begin_with_a_checkpoint)
           TEST_CASE(updates_that_replace_add_and_drop)
@@ -1165,4 +1310,7 @@ TEST_MAIN(TEST_CASE(streams_with_checkpoints)
           TEST_CASE(huge_numbers)
           TEST_CASE(checksums_that_match_everywhere)
           TEST_CASE(indexes_that_overlap_everywhere)
-          TEST_CASE(recover_by_name))
+          TEST_CASE(recover_by_name)
+          TEST_CASE(compact_removes_dead_bytes)
+          TEST_CASE(a_rewrite_is_never_in_place)
+          TEST_CASE(compact_of_odd_shards))

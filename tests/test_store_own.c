@@ -197,7 +197,9 @@ static size_t own_file_memory(void *store, size_t length)
 
 static shardio_store own_store_begin(own_store *s, const shardio_file_functions *file_functions)
 {
-    static const shardio_store_functions functions = {own_open, own_create, own_remove, own_list, NULL, own_file_memory};
+    static const shardio_store_functions functions = {
+        own_open, own_create, own_remove, own_list, NULL, own_file_memory
+    };
     shardio_store store = {&functions, s, "own"};
     memset(s, 0, sizeof *s);
     s->file_functions = file_functions;

@@ -425,6 +425,175 @@ TEST(zarr_json_that_is_fine)
     }
 }
 
+/* Every member with every value that it must not have, left out, and standing there twice. */
+TEST(every_member_with_every_value)
+{
+    static const char *const values[] = {
+        "null", "true", "false", "7", "-1", "0", "1.5", "1e400", "18446744073709551616", "\"\"", "\"x\"", "\"array\"", "[]", "{}", "[null]", "[7]", "[\"x\"]", "[[]]", "[{}]",
+        "[9,6]", "[9,6,7,1]", "[9,6,-7]", "[9,6,1.5]", "[9,6,\"7\"]", "[[9,6,7]]", "{\"name\":\"x\"}", "{\"name\":7}", "{\"name\":null}", "{\"configuration\":{}}",
+        "[{\"name\":\"x\"}]", "[{\"name\":7}]", "[\"bytes\"]", "{\"name\":\"x\",\"name\":\"x\"}", "{\"a\":1,\"a\":1}",
+    };
+    /* the member as it stands in the text, how often it may stand before, and the values that are right all the same; "-": it may
+       be missing */
+    static const struct { const char *member, *value, *fine; int skip; } table[] = {
+        {"\"zarr_format\": ", "3", "", 0}, {"\"node_type\": ", "\"array\"", " \"array\" ", 0}, {"\"shape\": ", "[9, 6, 7]", "", 0},
+        {"\"data_type\": ", "\"uint16\"", "", 0}, {"\"chunk_grid\": ", "{\"name\": \"regular\", \"configuration\": {\"chunk_shape\": [4, 4, 8]}}", "", 0},
+        {"\"name\": ", "\"regular\"", "", 0}, {"\"configuration\": ", "{\"chunk_shape\": [4, 4, 8]}", "", 0}, {"\"chunk_shape\": ", "[4, 4, 8]", "", 0},
+        {"\"chunk_key_encoding\": ", "{\"name\": \"default\", \"configuration\": {\"separator\": \"/\"}}", "", 0}, {"\"name\": ", "\"default\"", "", 1},
+        {"\"configuration\": ", "{\"separator\": \"/\"}", " - {} {\"name\":\"x\"} {\"name\":7} {\"name\":null} {\"configuration\":{}} ", 1}, {"\"separator\": ", "\"/\"", " - ", 0},
+        {"\"fill_value\": ", "7", " 7 0 ", 0}, {"\"codecs\": ", "", "", 0},
+        {"\"name\": ", "\"sharding_indexed\"", "", 2}, {"\"chunk_shape\": ", "[2, 4, 4]", "", 1}, {"\"codecs\": ", "[{\"name\": \"bytes\", \"configuration\": {\"endian\": \"little\"}}]", "", 1},
+        {"\"name\": ", "\"bytes\"", "", 3}, {"\"configuration\": ", "{\"endian\": \"little\"}", "", 3}, {"\"endian\": ", "\"little\"", "", 0},
+        {"\"index_codecs\": ", "[{\"name\": \"bytes\", \"configuration\": {\"endian\": \"little\"}}, {\"name\": \"crc32c\"}]", "", 0},
+        {"\"name\": ", "\"bytes\"", "", 4}, {"\"configuration\": ", "{\"endian\": \"little\"}", "", 4}, {"\"endian\": ", "\"little\"", "", 1}, {"\"name\": ", "\"crc32c\"", "", 5},
+        {"\"index_location\": ", "\"end\"", " - ", 0},
+        {"\"attributes\": ", "{\"a\": 1}", " - {} {\"name\":\"x\"} {\"name\":7} {\"name\":null} {\"configuration\":{}} {\"name\":\"x\",\"name\":\"x\"} {\"a\":1,\"a\":1} ", 0},
+        {"\"dimension_names\": ", "[\"t\", \"y\", null]", " - null ", 0},
+    };
+    int tried = 0;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        const char *at = good_text;
+        for (int k = 0; at != NULL; k++, at++) {
+            at = strstr(at, table[i].member);
+            if (at == NULL || k == table[i].skip) break;
+        }
+        if (!CHECK(at != NULL)) return;
+        size_t name = strlen(table[i].member), value = strlen(table[i].value);
+        if (value == 0) value = (size_t)(strstr(at, ", \"attributes\"") - at) - name;                 /* the whole list of codecs */
+        if (!CHECK(table[i].value[0] == 0 || memcmp(at + name, table[i].value, value) == 0)) { fprintf(stderr, "    row %d\n", (int)i); return; }
+        for (size_t v = 0; v < sizeof values / sizeof values[0] + 2; v++) {
+            char text[4096], sentence[500], wanted[100];
+            shardio_error e;
+            size_t peak = 0, count = sizeof values / sizeof values[0];
+            const char *rest = at + name + value, *fresh = v < count ? values[v] : "-";
+            int before = test_failures;
+            if (v < count) {
+                snprintf(text, sizeof text, "%.*s%s%s%s", (int)(at - good_text), good_text, table[i].member, values[v], rest);
+            } else if (v == count) {                        /* missing, and the comma with it */
+                const char *start = at;
+                if (*rest == ',') rest += 1 + (rest[1] == ' ');
+                else while (start > good_text && (*start == ' ' || *start == '\n' || start == at) && *start != '{') start--;
+                if (start != at && *start != ',') start++;
+                snprintf(text, sizeof text, "%.*s%s", (int)(start - good_text), good_text, rest);
+            } else {                                        /* twice */
+                snprintf(text, sizeof text, "%.*s%.*s, %s", (int)(at - good_text), good_text, (int)(name + value), at, at);
+                fresh = "twice";
+            }
+            snprintf(wanted, sizeof wanted, " %s ", fresh);
+            shardio_status s = open_text(text, strlen(text), &e, &peak);
+            shardio_error_text(&e, sentence, sizeof sentence);
+            if (strstr(table[i].fine, wanted) != NULL) CHECK_OK(s);
+            else CHECK(s == SHARDIO_ERR_CORRUPT || s == SHARDIO_ERR_UNSUPPORTED || s == SHARDIO_ERR_LIMIT);
+            if (v > count) CHECK_STATUS(s, SHARDIO_ERR_CORRUPT);
+            if (v > count) CHECK(strstr(sentence, "twice") != NULL);
+            CHECK(peak < (s == SHARDIO_OK ? 40000u : 20000u));
+            tried++;
+            if (test_failures != before) fprintf(stderr, "    %s%s: %s\n    %s\n", table[i].member, fresh, sentence, text);
+        }
+    }
+    CHECK(tried > 900);
+}
+
+/* Types by name, and as objects. */
+TEST(data_types)
+{
+    static const struct { const char *type, *fill, *codec; shardio_status status; shardio_dtype dtype; size_t size; } table[] = {
+        {"\"r8\"", "[1]", "\"bytes\"", SHARDIO_OK, SHARDIO_RAW, 1}, {"\"r16\"", "[1,2]", "\"bytes\"", SHARDIO_OK, SHARDIO_RAW, 2},
+        {"\"r2048\"", "", "\"bytes\"", SHARDIO_OK, SHARDIO_RAW, 256}, {"\"r2056\"", "", "\"bytes\"", SHARDIO_ERR_LIMIT, SHARDIO_RAW, 0},
+        {"\"r0\"", "[]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0}, {"\"r7\"", "[1]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0},
+        {"\"r9\"", "[1]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0}, {"\"r08\"", "[1]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0},
+        {"\"r-8\"", "[1]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0}, {"\"r\"", "[1]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0},
+        {"\"r8 \"", "[1]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0}, {"\"r8.\"", "[1]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0},
+        {"\"r99999999\"", "[1]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0}, {"\"r99999992\"", "[1]", "\"bytes\"", SHARDIO_STATUS_COUNT, SHARDIO_RAW, 0},
+        {"\"r4294967304\"", "[1]", "\"bytes\"", SHARDIO_STATUS_COUNT, SHARDIO_RAW, 0}, {"\"r18446744073709551624\"", "[1]", "\"bytes\"", SHARDIO_STATUS_COUNT, SHARDIO_RAW, 0},
+        {"\"R8\"", "[1]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0},
+        {"{\"name\":\"uint8\"}", "1", "\"bytes\"", SHARDIO_OK, SHARDIO_UINT8, 1}, {"{\"name\":\"uint8\",\"configuration\":{}}", "1", "\"bytes\"", SHARDIO_OK, SHARDIO_UINT8, 1},
+        {"{\"name\":\"r8\"}", "[1]", "\"bytes\"", SHARDIO_OK, SHARDIO_RAW, 1}, {"{\"name\":\"nobody\"}", "1", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0},
+        {"{\"name\":\"nobody\",\"must_understand\":false}", "1", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0},
+        {"{}", "1", "\"bytes\"", SHARDIO_ERR_CORRUPT, SHARDIO_RAW, 0}, {"{\"name\":7}", "1", "\"bytes\"", SHARDIO_ERR_CORRUPT, SHARDIO_RAW, 0},
+        {"{\"name\":\"uint8\",\"name\":\"int8\"}", "1", "\"bytes\"", SHARDIO_ERR_CORRUPT, SHARDIO_RAW, 0},
+        {"{\"name\":\"uint8\",\"configuration\":7}", "1", "\"bytes\"", SHARDIO_ERR_CORRUPT, SHARDIO_RAW, 0},
+        {"{\"name\":\"uint8\",\"configuration\":{\"a\":1,\"a\":1}}", "1", "\"bytes\"", SHARDIO_ERR_CORRUPT, SHARDIO_RAW, 0},
+        {"{\"name\":\"raw_bytes\",\"configuration\":{\"length_bytes\":3}}", "[1,2,3]", "\"bytes\"", SHARDIO_OK, SHARDIO_RAW, 3},
+        {"{\"name\":\"raw_bytes\",\"configuration\":{\"length_bytes\":3}}", "\"AQID\"", "\"bytes\"", SHARDIO_OK, SHARDIO_RAW, 3},
+        {"{\"name\":\"raw_bytes\",\"configuration\":{\"length_bytes\":0}}", "[]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0},
+        {"{\"name\":\"raw_bytes\",\"configuration\":{\"length_bytes\":257}}", "[]", "\"bytes\"", SHARDIO_ERR_LIMIT, SHARDIO_RAW, 0},
+        {"{\"name\":\"raw_bytes\",\"configuration\":{\"length_bytes\":18446744073709551615}}", "[]", "\"bytes\"", SHARDIO_ERR_LIMIT, SHARDIO_RAW, 0},
+        {"{\"name\":\"raw_bytes\",\"configuration\":{\"length_bytes\":\"3\"}}", "[]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0},
+        {"{\"name\":\"raw_bytes\"}", "[]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0}, {"\"raw_bytes\"", "[]", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0},
+        {"{\"name\":\"numpy.datetime64\",\"configuration\":{\"unit\":\"s\",\"scale_factor\":1}}", "0", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0},
+        {"\"string\"", "\"a\"", "\"vlen-utf8\"", SHARDIO_OK, SHARDIO_STRING, sizeof(shardio_bytes)}, {"\"string\"", "\"a\"", "\"vlen-bytes\"", SHARDIO_ERR_CORRUPT, SHARDIO_STRING, 0},
+        {"\"string\"", "\"a\"", "\"bytes\"", SHARDIO_ERR_CORRUPT, SHARDIO_STRING, 0}, {"\"bytes\"", "\"\"", "\"vlen-bytes\"", SHARDIO_OK, SHARDIO_BYTES, sizeof(shardio_bytes)},
+        {"\"bytes\"", "\"\"", "\"vlen-utf8\"", SHARDIO_ERR_CORRUPT, SHARDIO_BYTES, 0}, {"\"uint8\"", "0", "\"vlen-bytes\"", SHARDIO_ERR_CORRUPT, SHARDIO_UINT8, 0},
+        {"\"\"", "0", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0}, {"\"u\\u0069nt8\"", "0", "\"bytes\"", SHARDIO_OK, SHARDIO_UINT8, 1},
+        {"\"uint8\\u0000\"", "0", "\"bytes\"", SHARDIO_ERR_UNSUPPORTED, SHARDIO_RAW, 0},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_array_options o;
+        shardio_array_facts f;
+        shardio_error e;
+        counter c;
+        char text[4096], zeros[2048] = "[0", sentence[500];
+        for (size_t k = 1; k < 256; k++) snprintf(zeros + 2 * k, sizeof zeros - 2 * k, ",0");
+        snprintf(zeros + 512, sizeof zeros - 512, "]");
+        memset(&o, 0, sizeof o);
+        o.allocator = counter_begin(&c);
+        snprintf(text, sizeof text, "{\"zarr_format\":3,\"node_type\":\"array\",\"shape\":[3],\"data_type\":%s,\"chunk_grid\":{\"name\":\"regular\",\"configuration\":"
+                 "{\"chunk_shape\":[2]}},\"chunk_key_encoding\":{\"name\":\"default\"},\"fill_value\":%s,\"codecs\":[%s]}", table[i].type,
+                 table[i].fill[0] ? table[i].fill : zeros, table[i].codec);
+        CHECK_OK(store_put_text(&store, "zarr.json", text));
+        shardio_array *a = shardio_array_open_in(&store, &o, &e);
+        if (table[i].status == SHARDIO_STATUS_COUNT) CHECK(e.status == SHARDIO_ERR_LIMIT || e.status == SHARDIO_ERR_UNSUPPORTED);
+        else CHECK_STATUS(e.status, table[i].status);
+        if (e.status == SHARDIO_OK) {
+            CHECK_OK(shardio_array_describe(a, &f));
+            CHECK_U64(f.dtype, table[i].dtype);
+            CHECK_U64(f.element_size, table[i].size);
+        }
+        CHECK(c.peak < 60000);
+        shardio_array_close(a);
+        CHECK_U64(c.live, 0);
+        shardio_store_memory_free(&memory);
+        if (test_failures) { fprintf(stderr, "    %s: %s\n", table[i].type, shardio_error_text(&e, sentence, sizeof sentence)); return; }
+    }
+}
+
+/* Members that nobody knows: they may be passed over only if they say so themselves. */
+TEST(must_understand)
+{
+    static const struct { const char *member; bool fine; } table[] = {
+        {"\"x\": {\"must_understand\": false}", true}, {"\"x\": {\"name\": \"y\", \"must_understand\": false, \"configuration\": {\"z\": [1]}}", true},
+        {"\"x\": {\"must_understand\": true}", false}, {"\"x\": {\"must_understand\": 0}", false}, {"\"x\": {\"must_understand\": \"false\"}", false},
+        {"\"x\": {\"must_understand\": null}", false}, {"\"x\": {}", false}, {"\"x\": false", false}, {"\"x\": null", false}, {"\"x\": [{\"must_understand\": false}]", false},
+        {"\"x\": {\"configuration\": {\"must_understand\": false}}", false}, {"\"must_understand\": false", false}, {"\"\": {\"must_understand\": false}", true}, {"\"\": 1", false},
+        {"\"x\": {\"must_understand\": false}, \"y\": {\"must_understand\": false}", true}, {"\"x\": {\"must_understand\": false}, \"y\": {}", false},
+        {"\"x\": {\"must_understand\": false}, \"x\": {\"must_understand\": false}", false}, {"\"consolidated_metadata\": {}", true},
+        {"\"Zarr_format\": 3", false}, {"\"storage_transformers\": []", true}, {"\"storage_transformers\": {}", false},
+        {"\"storage_transformers\": [{\"name\": \"x\", \"must_understand\": false}]", false},
+    };
+    static const struct { const char *old, *fresh; } inside[] = {
+        {"{\"name\": \"crc32c\"}", "{\"name\": \"nobody\", \"must_understand\": false}"},
+        {"\"codecs\": [{\"name\": \"bytes\"", "\"codecs\": [{\"name\": \"nobody\", \"must_understand\": false}, {\"name\": \"bytes\""},
+        {"\"name\": \"regular\"", "\"name\": \"nobody\", \"must_understand\": false"}, {"\"name\": \"default\"", "\"name\": \"nobody\", \"must_understand\": false"},
+    };
+    shardio_error e;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char fresh[300];
+        snprintf(fresh, sizeof fresh, "%s, \"attributes\"", table[i].member);
+        const char *text = replaced("\"attributes\"", fresh);
+        shardio_status s = open_text(text, strlen(text), &e, NULL);
+        if (table[i].fine) CHECK_OK(s);
+        else CHECK(s == SHARDIO_ERR_UNSUPPORTED || s == SHARDIO_ERR_CORRUPT);
+        if (test_failures) { fprintf(stderr, "    %s: %s\n", table[i].member, shardio_status_name(s)); return; }
+    }
+    for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {      /* what is needed to read the chunks cannot be passed over */
+        const char *text = replaced(inside[i].old, inside[i].fresh);
+        CHECK_STATUS(open_text(text, strlen(text), &e, NULL), SHARDIO_ERR_UNSUPPORTED);
+    }
+}
+
 /* Other layouts that are legal: keys, dimensions. */
 TEST(key_encodings)
 {
@@ -662,5 +831,6 @@ TEST(random_damage)
 }
 
 TEST_MAIN(TEST_CASE(wrong_regions) TEST_CASE(missing_is_fill) TEST_CASE(reads_are_counted) TEST_CASE(changed_while_open)
-          TEST_CASE(verify_finds) TEST_CASE(zarr_json_is_checked) TEST_CASE(zarr_json_that_is_fine) TEST_CASE(key_encodings)
+          TEST_CASE(verify_finds) TEST_CASE(zarr_json_is_checked) TEST_CASE(every_member_with_every_value)
+          TEST_CASE(data_types) TEST_CASE(must_understand) TEST_CASE(zarr_json_that_is_fine) TEST_CASE(key_encodings)
           TEST_CASE(large_promises) TEST_CASE(random_damage))

@@ -640,36 +640,40 @@ def spoil(path, change):
 
 
 def recover():
-    for index in ("end", "start"):
-        path = hierarchy("recover.zarr") if index == "end" else None
-        if path is None:
-            path = fresh("recover.zarr")
-            good(tool("import", "--shape", "0,6,8", "--dtype", "uint16", "--chunks", "2,3,4", "--shards", "4,6,8", "--index", "start",
-                      "--path", "raw/movie", "--checkpoint", "2", "-", path, data=content(10)))
-        movie = os.path.join(path, "raw/movie")
-        wanted = export(movie)
-        result = good(tool("recover", path))
-        check(b"3 complete" in result.out, "nothing to do: %s", result.out)
-        if index == "start":
-            continue
-        before = tree(path)
-        spoil(os.path.join(movie, "c/1/0/0"), lambda data: data + content(1))      # a writer was lost while it appended
-        spoil(os.path.join(movie, "c/2/0/0"), lambda data: data + bytes(4096))
-        torn = tree(path)
-        result = tool("recover", path)
-        check(result.code == 1 and tree(path) == torn, "dry run: %s", result.describe())
-        for key in ("raw/movie/c/1/0/0", "raw/movie/c/2/0/0"):
-            check(key in result.out.decode(), "%s: %s", key, result.out)
-        object_ = json.loads(tool("recover", "--json", path).out.decode())
-        check(object_["cut"] == 2 and object_["complete"] == 1 and object_["applied"] is False and tree(path) == torn, "%s", object_)
-        check({f["path"]: f["action"] for f in object_["files"]} == {"raw/movie/c/1/0/0": "cut", "raw/movie/c/2/0/0": "cut"}, "%s", object_)
-        good(tool("recover", "--apply", path, "--path", "raw"))
-        check(tree(path) == before and export(movie) == wanted, "not as before")
-        good(tool("recover", path))
-        spoil(os.path.join(movie, "c/1/0/0"), lambda data: data[:100])             # nothing to find
-        torn = tree(path)
-        result = tool("recover", "--apply", path)
-        check(result.code == 1 and tree(path) == torn and "raw/movie/c/1/0/0" in result.out.decode(), "lost: %s", result.describe())
+    path = hierarchy("recover.zarr")
+    movie = os.path.join(path, "raw/movie")
+    wanted, before = export(movie), tree(path)
+    check(b"3 complete" in good(tool("recover", path)).out, "nothing to do: %s", tool("recover", path).out)
+    spoil(os.path.join(movie, "c/1/0/0"), lambda data: data + content(1))      # a writer was lost while it appended
+    spoil(os.path.join(movie, "c/2/0/0"), lambda data: data + bytes(4096))
+    torn = tree(path)
+    result = tool("recover", path)
+    check(result.code == 1 and tree(path) == torn, "dry run: %s", result.describe())
+    for key in ("raw/movie/c/1/0/0", "raw/movie/c/2/0/0"):
+        check(key in result.out.decode(), "%s: %s", key, result.out)
+    object_ = json.loads(tool("recover", "--json", path).out.decode())
+    check(object_["cut"] == 2 and object_["complete"] == 1 and object_["applied"] is False and tree(path) == torn, "%s", object_)
+    check({f["path"]: f["action"] for f in object_["files"]} == {"raw/movie/c/1/0/0": "cut", "raw/movie/c/2/0/0": "cut"}, "%s", object_)
+    good(tool("recover", "--apply", path, "--path", "raw"))
+    check(tree(path) == before and export(movie) == wanted, "not as before")
+    good(tool("recover", path))
+    spoil(os.path.join(movie, "c/1/0/0"), lambda data: data[:100])             # nothing to find
+    torn = tree(path)
+    result = tool("recover", "--apply", path)
+    check(result.code == 1 and tree(path) == torn and "raw/movie/c/1/0/0" in result.out.decode(), "lost: %s", result.describe())
+
+
+def recover_heads():
+    """With the index at the start a checkpoint leaves a copy behind, which the head is restored from."""
+    path, _ = small("heads.zarr", 10, "--index", "start", "--checkpoint", "2", "--direct", "off")
+    before = tree(path)
+    for i in range(3):
+        spoil(os.path.join(path, "c/%d/0/0" % i), lambda data: data[:20] + b"torn" + data[24:])
+    torn = tree(path)
+    object_ = json.loads(tool("recover", "--json", path).out.decode())
+    check(object_["restore"] == 3 and tree(path) == torn, "dry run: %s", object_)
+    good(tool("recover", "--apply", path))
+    check(tree(path) == before and export(path) == content(10), "not as before")
 
 
 def recover_one_shard():
@@ -965,7 +969,8 @@ def main():
                  input_longer_than_the_shape, empty_input, npy_header, append, options_that_change_nothing_in_the_data, skip_fill,
                  codecs, codec_configurations, nested_and_outer, wrong_codecs, without_libraries, raw_bytes, strings,
                  bytes_of_any_length, numbers_as_json, direct_reading, create_and_write, fortran_regions, resize, groups, ls,
-                 info_on_groups, attributes, consolidated, verify_groups, remove, recover, recover_one_shard, temporary_files, compact,
+                 info_on_groups, attributes, consolidated, verify_groups, remove, recover, recover_heads, recover_one_shard,
+                 temporary_files, compact,
                  report, quiet, info, layout, version, verify, nothing_is_overwritten, usage, missing_and_forbidden, full_disk,
                  grows_while_it_is_read, interrupted):
         counter.test(test.__name__, test)

@@ -43,7 +43,7 @@ def same(got, wanted, who):
 
 def ours(codec, order, grid):
     path = fresh("tool-ours.zarr")
-    good(tool("import", "--quiet", "--shape", "0,7,9", "--dtype", "uint16", "--chunks", "2,3,4", "--codec", codec,
+    good(tool("import", "--quiet", "--sync", "none", "--shape", "0,7,9", "--dtype", "uint16", "--chunks", "2,3,4", "--codec", codec,
               *(["--transpose", order] if order else []), *GRIDS[grid], "-", path, data=FRAMES.tobytes()))
     for peer in PEERS:
         if reads(peer, codec):
