@@ -112,8 +112,8 @@ class Job:
     """One line for the driver. `data`: bytes that it reads from a file; `out`: whether it writes one. Among the keys may
     be the array's path in the store."""
 
-    def __init__(self, command, store, data=None, out=False, **keys):
-        self.command, self.path, self.data, self.out, self.keys = command, store, data, out, keys
+    def __init__(self, command, path, /, data=None, out=False, **keys):
+        self.command, self.path, self.data, self.out, self.keys = command, path, data, out, keys
 
     def line(self, number):
         keys = dict(self.keys)
