@@ -12634,7 +12634,7 @@ static shardio_status shardio_p_remove_batch(shardio_p_removal *r, shardio_error
         r->removed += status == SHARDIO_OK;
     }
     for (size_t at = 0; at < r->size; at += n + 1) {
-        char *key = r->keys + at;
+        const char *key = r->keys + at;
         n = shardio_p_length(key);
         parent = shardio_p_parent_path(key);
         bool same = last != NULL && parent == last_parent && memcmp(key, last, parent) == 0;
@@ -12722,10 +12722,9 @@ static shardio_status shardio_p_remove_nodes(const shardio_p_hierarchy *h, char 
 /* The store itself, if nothing is left in it. */
 static shardio_status shardio_p_remove_store(const shardio_p_site *site, shardio_error *error)
 {
-    char key[1] = {0};
     int ignored = 0;
-    if (site->store->functions->remove(site->store->context, key, &ignored) != SHARDIO_OK) return SHARDIO_OK;
-    return shardio_p_sync_removed(site, key, error);
+    if (site->store->functions->remove(site->store->context, "", &ignored) != SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_sync_removed(site, "", error);
 }
 
 SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const char *path,

@@ -31,7 +31,7 @@ def fresh(name):
 
 
 def reads(peer, codec):
-    """The lz4 of numcodecs is zarr-python's alone."""
+    """lz4 of numcodecs is zarr-python's alone."""
     return peer == "zarr-python" or not codec.startswith("lz4")
 
 
@@ -130,7 +130,7 @@ def strings():
     path = fresh("tool-strings.zarr")
     good(tool("import", "--dtype", "string", "--format", "json", "--chunks", "1,2", "--shards", "2,4", "--codec", "zstd", "--transpose", "1,0",
               "-", path, data=json.dumps(texts.tolist()).encode()))
-    check(peer_read("zarr-python", path).tolist() == texts.tolist(), "other strings")
+    check(peer_read("zarr-python", path).tolist() == texts.tolist(), "zarr-python: other strings")
     path = fresh("tool-strings.zarr")
     for shards in (None, (2, 4)):
         array = zarr.create_array(store=path, shape=texts.shape, chunks=(1, 2), shards=shards, dtype=str, overwrite=True)
@@ -144,7 +144,7 @@ def variable_bytes():
     encoded = [base64.b64encode(e).decode() for e in elements]
     path = fresh("tool-bytes.zarr")
     good(tool("import", "--dtype", "bytes", "--format", "json", "--chunks", "2", "--codec", "gzip", "-", path, data=json.dumps(encoded).encode()))
-    check(peer_read("zarr-python", path).tolist() == elements, "other bytes")
+    check(peer_read("zarr-python", path).tolist() == elements, "zarr-python: other bytes")
     array = zarr.create_array(store=path, shape=5, chunks=2, dtype="variable_length_bytes", overwrite=True)
     array[...] = np.array(elements, dtype=object)
     check(json.loads(good(tool("export", path, "-")).out) == encoded, "bytes of zarr-python")
