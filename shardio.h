@@ -4297,7 +4297,7 @@ static shardio_status shardio_p_shard_write_head(shardio_shard_writer *writer)
     shardio_slot *slot = &writer->slot;
     shardio_status status = SHARDIO_OK;
     if (writer->exposed) {
-        status = shardio_slot_append(slot, writer->index, writer->index_size);
+        status = shardio_p_shard_append(writer, writer->index, writer->index_size);   /* it may share blocks with the head */
         if (status == SHARDIO_OK) status = shardio_p_slot_settle(slot, slot->durability != SHARDIO_DURABLE_NONE);
         slot->restore = shardio_slot_size(slot);   /* should the head be torn, the copy must not be cut off */
     }
@@ -7874,10 +7874,11 @@ static shardio_status shardio_p_levels_from_list(shardio_p_meta *m, const shardi
     shardio_json list;
     memset(&trouble, 0, sizeof trouble);
     shardio_status status = shardio_json_parse(o->codec_list, shardio_p_length(o->codec_list), &list, error);
-    if (status != SHARDIO_OK) {
-        if (error != NULL) shardio_p_set_subject(error, "option codec_list");
-        return status;
+    if (status != SHARDIO_OK && error != NULL) {   /* keeps where it is wrong */
+        error->status = SHARDIO_ERR_ARGUMENT;
+        shardio_p_set_subject(error, "option codec_list");
     }
+    if (status != SHARDIO_OK) return SHARDIO_ERR_ARGUMENT;
     const char *wrong = shardio_p_read_codec_list(m, list, o, &trouble);
     if (wrong == NULL) return SHARDIO_OK;
     return shardio_p_option(error, trouble.status != SHARDIO_OK ? trouble.status : SHARDIO_ERR_ARGUMENT,
@@ -8997,6 +8998,13 @@ static void shardio_p_order_strides(const shardio_p_meta *m, const uint64_t *ext
     }
 }
 
+static bool shardio_p_is_text(const char *text, size_t size)
+{
+    size_t n = 1;
+    for (size_t at = 0; at < size && n > 0; at += n) n = shardio_p_utf8(text + at, size - at);
+    return n > 0;
+}
+
 /* The codecs vlen-utf8 and vlen-bytes: the number of elements, then each one's length and bytes, little-endian u32. */
 static shardio_status shardio_p_pack_variable(shardio_array *array, uint32_t k, const uint8_t *elements, const uint8_t **data, size_t *size)
 {
@@ -9006,6 +9014,7 @@ static shardio_status shardio_p_pack_variable(shardio_array *array, uint32_t k, 
     for (size_t i = 0; i < count; i++) {
         memcpy(&one, elements + i * sizeof one, sizeof one);
         if (one.size > UINT32_MAX || count > UINT32_MAX) return SHARDIO_ERR_LIMIT;
+        if (array->meta.dtype == SHARDIO_STRING && !shardio_p_is_text((const char *)one.data, one.size)) return SHARDIO_ERR_ARGUMENT;
         bytes += one.size;
     }
     if (bytes > SIZE_MAX / 4) return SHARDIO_ERR_LIMIT;
@@ -9124,7 +9133,8 @@ static shardio_status shardio_p_encode_level(shardio_array *array, uint32_t k, c
     } else {
         status = shardio_p_order_elements(array, k, data, stride);
         if (status == SHARDIO_OK && level->packing == SHARDIO_P_STRINGS) status = shardio_p_pack_variable(array, k, *data, data, size);
-        if (status != SHARDIO_OK) status = shardio_p_encode_failed(array, index, status, "encode", "its elements take too much memory");
+        if (status != SHARDIO_OK) status = shardio_p_encode_failed(array, index, status, "encode",
+                                                                   status == SHARDIO_ERR_ARGUMENT ? "a string that is not UTF-8" : "its elements take too much memory");
     }
     return status == SHARDIO_OK ? shardio_p_encode_chain(array, k, index, data, size) : status;
 }
@@ -10084,8 +10094,7 @@ static const char *shardio_p_unpack(const uint8_t *at, size_t left, uint64_t cou
         if (left < 4 || size > left - 4) return "an element reaches beyond its end";
         elements[i].data = at + 4;
         elements[i].size = size;
-        for (size_t k = 0, n; text && k < size; k += n)
-            if ((n = shardio_p_utf8((const char *)at + 4 + k, size - k)) == 0) return "a string that is not UTF-8";
+        if (text && !shardio_p_is_text((const char *)at + 4, size)) return "a string that is not UTF-8";
         at += 4 + size;
         left -= 4 + size;
     }
@@ -11927,16 +11936,9 @@ static shardio_status shardio_p_take_object(const char *text, const char *operat
     return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, "the attributes", "not a JSON object");
 }
 
-static bool shardio_p_is_utf8(const char *text)
-{
-    size_t size = shardio_p_length(text), at = 0, n;
-    while (at < size && (n = shardio_p_utf8(text + at, size - at)) > 0) at += n;
-    return at == size;
-}
-
 static shardio_status shardio_p_check_name(const char *name, shardio_error *error)
 {
-    if (name != NULL && shardio_p_is_utf8(name)) return SHARDIO_OK;
+    if (name != NULL && shardio_p_is_text(name, shardio_p_length(name))) return SHARDIO_OK;
     return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "change", "an attribute", "its name is no UTF-8 text");
 }
 
@@ -11995,7 +11997,7 @@ SHARDIO_API shardio_status shardio_node_set_string(const shardio_store *store, c
 {
     const shardio_allocator *allocator = options != NULL ? options->allocator : NULL;
     shardio_text text = {NULL, 0, 0};
-    if (value == NULL || !shardio_p_is_utf8(value))
+    if (value == NULL || !shardio_p_is_text(value, shardio_p_length(value)))
         return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "change", "an attribute", "its value is no UTF-8 text");
     shardio_text_add_string(&text, value);
     text.capacity = text.size + 1;

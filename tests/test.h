@@ -118,9 +118,12 @@ static inline void test_directory(char *path, size_t size)
 {
     const char *parent = getenv("TEST_TMP");
     snprintf(path, size, "%s/shardio-XXXXXX", parent != NULL && *parent ? parent : "build/tmp");
-    if (mkdtemp(path) == NULL) {
+    char *full = mkdtemp(path) != NULL ? realpath(path, NULL) : NULL;   /* links are made to what is in it */
+    if (full == NULL || strlen(full) >= size) {
         perror(path);
         exit(2);
     }
+    strcpy(path, full);
+    free(full);
 }
 #endif
