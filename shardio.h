@@ -4636,9 +4636,7 @@ static shardio_status shardio_p_look_at_head(shardio_p_recovery *r)
     r->head_torn = !r->head_valid && !r->head_blank;
     r->head_reach = r->at = c.reach;
     if (r->head_valid) shardio_p_back_to_head(r, c.reach);
-    status = shardio_p_find_data_end(r, r->at);
-    if (status == SHARDIO_OK && r->head_valid && r->data_end == r->at) shardio_p_is_intact(r, 0);
-    return status;
+    return shardio_p_find_data_end(r, r->at);
 }
 
 /* What the pass has found, in words and numbers. */

@@ -667,6 +667,142 @@ TEST(imitations)
     }
 }
 
+/* ---- the rules, one by one: files made by hand, of shards of four chunks, whose index takes 68 bytes ------------------------ */
+
+enum { L = 68 };
+
+/* An index of these chunks: number, offset, length. */
+static void add_sealed(bytes *b, bool at_start, const uint64_t (*chunks)[3], size_t count)
+{
+    shardio_index_layout layout = make_layout(4, at_start, false);
+    uint8_t *index = add_index(b, &layout);
+    for (size_t i = 0; i < count; i++) shardio_index_set(&layout, index, chunks[i][0], chunks[i][1], chunks[i][2]);
+    shardio_index_seal(&layout, index);
+}
+
+static void add_same(bytes *b, size_t size, int byte)
+{
+    memset(b->data + b->size, byte, size);
+    b->size += size;
+}
+
+/* What comes of it: the offset of the index that is chosen, or what is said. */
+enum { IS_INTACT = -1, IS_AMBIGUOUS = -2, IS_NOT_FOUND = -3 };
+
+static void expect(const char *what, const bytes *b, bool at_start, int64_t expected)
+{
+    static outcome o;
+    shardio_index_layout layout = make_layout(4, at_start, false);
+    recover_with(&o, b->data, b->size, &layout, true, NULL, NULL);
+    int64_t is = o.status == SHARDIO_ERR_CORRUPT ? IS_AMBIGUOUS : o.status == SHARDIO_ERR_NOT_FOUND ? IS_NOT_FOUND
+                 : o.found.intact                ? IS_INTACT : (int64_t)o.found.index_offset;
+    if (CHECK(is == expected)) return;
+    fprintf(stderr, "  %s: %d, not %d\n", what, (int)is, (int)expected);
+}
+
+TEST(rules_with_the_index_at_the_end)
+{
+    static const uint64_t one[][3] = {{0, 0, 100}}, crossing[][3] = {{0, 0, 150}, {1, 100, 100}}, shared[][3] = {{0, 0, 200}, {1, 0, 200}};
+    static const uint64_t shard[][3] = {{0, 0, 50}}, holds[][3] = {{0, 0, 50 + L}, {1, 50 + L, 82}}, covers[][3] = {{0, 0, 200}};
+    static const uint64_t empty[][3] = {{3, 100 + L, 0}}, empty_before[][3] = {{3, 5, 0}};
+    static bytes b;
+    b.size = 0;
+    add_noise(&b, 100);
+    add_sealed(&b, false, one, 1);
+    add_sealed(&b, false, NULL, 0);
+    expect("nothing left, right behind", &b, false, IS_AMBIGUOUS);
+    add_noise(&b, 50);
+    expect("nothing left, and noise", &b, false, IS_AMBIGUOUS);
+    b.size = 100 + L;
+    add_sealed(&b, false, empty, 1);
+    add_noise(&b, 50);
+    expect("nothing left but an empty chunk that was put", &b, false, 100 + L);
+    b.size = 100 + L;
+    add_sealed(&b, false, empty_before, 1);
+    add_noise(&b, 50);
+    expect("an empty chunk that was not", &b, false, IS_AMBIGUOUS);
+
+    b.size = 0;
+    add_noise(&b, 200);
+    add_sealed(&b, false, crossing, 2);
+    add_noise(&b, 20);
+    expect("chunks across each other", &b, false, IS_NOT_FOUND);
+    b.size = 200;
+    add_sealed(&b, false, shared, 2);
+    add_noise(&b, 20);
+    expect("chunks that are the same", &b, false, 200);
+
+    b.size = 0;
+    add_noise(&b, 50);
+    add_sealed(&b, false, shard, 1);
+    add_noise(&b, 82);
+    expect("a shard", &b, false, 50);
+    add_sealed(&b, false, holds, 2);
+    add_noise(&b, 20);
+    expect("a shard as the first chunk", &b, false, 200);
+    b.size = 200;
+    add_sealed(&b, false, covers, 1);
+    add_noise(&b, 20);
+    expect("a shard in a chunk with more", &b, false, IS_AMBIGUOUS);
+}
+
+TEST(rules_with_the_index_at_the_start)
+{
+    static const uint64_t one[][3] = {{0, L, 100}}, two[][3] = {{0, L, 100}, {1, L + 100, 100}}, inside[][3] = {{0, 80, 10}};
+    static const uint64_t head_too[][3] = {{0, 0, L + 100}}, other[][3] = {{1, L + 100, 50}, {2, 2 * L + 200, 50}};
+    static bytes b;
+    b.size = 0;
+    add_same(&b, L, 0);
+    add_noise(&b, 100);
+    add_sealed(&b, true, one, 1);
+    expect("no head yet", &b, true, L + 100);
+    add_same(&b, 300, 0);
+    expect("no head yet, and zeros", &b, true, L + 100);
+    b.size = 2 * L + 100;
+    add_noise(&b, 1);
+    expect("no head yet, and more", &b, true, IS_AMBIGUOUS);
+
+    b.size = 0;
+    add_sealed(&b, true, two, 2);
+    add_noise(&b, 200);
+    expect("as it should be", &b, true, IS_INTACT);
+    add_sealed(&b, true, two, 2);
+    expect("with a copy", &b, true, IS_INTACT);
+    add_sealed(&b, true, one, 1);
+    expect("one chunk less", &b, true, 2 * L + 200);
+    add_same(&b, 300, 0);
+    expect("one chunk less, and zeros", &b, true, 2 * L + 200);
+    b.size = 3 * L + 200;
+    add_noise(&b, 10);
+    expect("one chunk less, and more", &b, true, IS_AMBIGUOUS);
+
+    b.data[L - 1] ^= 1;
+    b.size = L + 200;
+    expect("torn", &b, true, IS_NOT_FOUND);
+    add_sealed(&b, true, one, 1);
+    expect("torn, one chunk less", &b, true, L + 200);
+    b.size = L + 200;
+    add_sealed(&b, true, inside, 1);
+    expect("torn, and no copy of it", &b, true, IS_AMBIGUOUS);
+    b.size = L + 100;
+    add_sealed(&b, true, head_too, 1);
+    expect("torn, and a chunk in the head", &b, true, IS_NOT_FOUND);
+
+    b.size = 0;
+    add_sealed(&b, true, one, 1);
+    add_noise(&b, 150);
+    add_sealed(&b, true, inside, 1);
+    expect("what contradicts the head", &b, true, IS_INTACT);
+    b.size = L + 100;
+    add_noise(&b, 100);
+    add_sealed(&b, true, two, 2);
+    add_noise(&b, 50);
+    add_sealed(&b, true, other, 2);
+    expect("two that contradict each other", &b, true, IS_AMBIGUOUS);
+    add_sealed(&b, true, one, 1);
+    expect("both older than the head", &b, true, IS_INTACT);
+}
+
 /* ---- checks of the caller's ------------------------------------------------------------------------------------------- */
 
 /* The chunks that are there, byte for byte; the caller decides what it is asked. */
@@ -1298,6 +1434,8 @@ TEST_MAIN(TEST_CASE(streams_with_checkpoints)
           TEST_CASE(random_lives)
           TEST_CASE(shards_in_shards)
           TEST_CASE(imitations)
+          TEST_CASE(rules_with_the_index_at_the_end)
+          TEST_CASE(rules_with_the_index_at_the_start)
           TEST_CASE(chunks_that_do_not_pass)
           TEST_CASE(the_last_chunk_of_an_intact_file_is_asked_about)
           TEST_CASE(calls_that_fail)
