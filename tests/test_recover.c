@@ -1232,6 +1232,34 @@ TEST(indexes_that_overlap_everywhere)
     free(data);
 }
 
+static bool count_calls(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset, uint64_t length)
+{
+    (void)file, (void)chunk, (void)offset, (void)length;
+    ++*(uint64_t *)context;
+    return true;
+}
+
+/* All chunks are the same bytes, nearly the whole file. */
+TEST(chunks_that_are_all_of_the_file)
+{
+    static outcome o;
+    static bytes b;
+    shardio_index_layout layout = make_layout(1000, false, false);
+    uint64_t calls = 0;
+    uint8_t *index;
+    b.size = 0;
+    add_noise(&b, 40000);
+    index = add_index(&b, &layout);
+    for (uint64_t c = 0; c < 1000; c++) shardio_index_set(&layout, index, c, 0, 40000);
+    shardio_index_seal(&layout, index);
+    add_noise(&b, 10);
+    recover_with(&o, b.data, b.size, &layout, false, NULL, NULL);
+    CHECK_OK(o.status);
+    recover_with(&o, b.data, b.size, &layout, false, count_calls, &calls);
+    CHECK_STATUS(o.status, SHARDIO_ERR_LIMIT);
+    CHECK(calls > 0 && calls < 15);
+}
+
 /* ---- by name ---------------------------------------------------------------------------------------------------------- */
 
 static void set_old(const char *path)
@@ -1448,6 +1476,7 @@ TEST_MAIN(TEST_CASE(streams_with_checkpoints)
           TEST_CASE(huge_numbers)
           TEST_CASE(checksums_that_match_everywhere)
           TEST_CASE(indexes_that_overlap_everywhere)
+          TEST_CASE(chunks_that_are_all_of_the_file)
           TEST_CASE(recover_by_name)
           TEST_CASE(compact_removes_dead_bytes)
           TEST_CASE(a_rewrite_is_never_in_place)
