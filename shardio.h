@@ -4745,6 +4745,7 @@ typedef struct shardio_p_candidate {
     bool witness;             /* there is such a chunk, or an empty one put where the index begins */
     bool holds;               /* a chunk of it is the whole file up to the newest index known */
     bool follows;             /* that index */
+    uint64_t effort;          /* bytes of it that were looked at */
 } shardio_p_candidate;
 
 typedef struct shardio_p_recovery {
@@ -4782,6 +4783,17 @@ typedef struct shardio_p_recovery {
 static shardio_status shardio_p_recovery_fail(const shardio_p_recovery *r, shardio_status status, const char *reason)
 {
     return shardio_p_fail(r->error, status, "recover", r->file->name, reason);
+}
+
+/* An honest file needs no more than a few times its size; in a hostile one an index may fit at every 16 bytes. */
+static shardio_status shardio_p_spend(shardio_p_recovery *r, uint64_t effort)
+{
+    if (effort <= r->most_effort - r->effort) {
+        r->effort += effort;
+        return SHARDIO_OK;
+    }
+    r->found->ambiguous = true;
+    return shardio_p_recovery_fail(r, SHARDIO_ERR_LIMIT, "too much of it looks like an index");
 }
 
 /* That a check of the caller's cannot read is no reason to pass over an index. */
@@ -4886,14 +4898,14 @@ static bool shardio_p_extents_are_apart(const shardio_p_extent *extents, size_t 
 }
 
 /* Whether all entries can be entries: between the places where chunks begin and `limit`, none across another. */
-static bool shardio_p_candidate_fits(shardio_p_recovery *r, shardio_p_candidate *c, uint64_t limit)
+static bool shardio_p_candidate_fits(const shardio_p_recovery *r, shardio_p_candidate *c, uint64_t limit)
 {
     size_t held = 0;
     for (uint64_t chunk = 0; chunk < r->layout->chunks; chunk++) {
         shardio_p_extent *e = &r->extents[held];
         uint64_t end;
         e->chunk = chunk;
-        r->effort += SHARDIO_P_ENTRY;
+        c->effort += SHARDIO_P_ENTRY;
         shardio_index_get(r->layout, c->index, chunk, &e->offset, &e->length);
         if (e->offset == SHARDIO_MISSING && e->length == SHARDIO_MISSING) continue;
         if (!shardio_p_add(e->offset, e->length, &end) || end > limit) return false;
@@ -4966,7 +4978,8 @@ static shardio_status shardio_p_ask(shardio_p_recovery *r, const uint8_t *index,
     shardio_index_get(r->layout, index, chunk, &offset, &length);
     *fine = true;
     if (r->check == NULL || length == SHARDIO_MISSING) return SHARDIO_OK;
-    r->effort += length;
+    shardio_status status = shardio_p_spend(r, length);
+    if (status != SHARDIO_OK) return status;
     *fine = r->check(r->context, &r->watched, chunk, offset, length);
     if (r->watched_error.status == SHARDIO_OK) return SHARDIO_OK;
     if (r->error != NULL) *r->error = r->watched_error;
@@ -4979,7 +4992,7 @@ static shardio_status shardio_p_ask_about_last(shardio_p_recovery *r, const shar
     return c->any ? shardio_p_ask(r, c->index, c->last, fine) : SHARDIO_OK;
 }
 
-/* The same of all chunks, but for those that the index known has, which passed with it. */
+/* The same of all chunks, but for those that the index known has: each is asked about once. */
 static shardio_status shardio_p_ask_about_all(shardio_p_recovery *r, const shardio_p_candidate *c, bool *fine)
 {
     shardio_status status = SHARDIO_OK;
@@ -5025,13 +5038,9 @@ static shardio_status shardio_p_consider(shardio_p_recovery *r, const uint8_t *i
     bool fine;
     shardio_p_candidate c = shardio_p_candidate_at(r, index, start);
     bool fits = shardio_p_candidate_fits(r, &c, start);
-    if (r->effort > r->most_effort) {   /* an honest file needs no more than a few times its size */
-        r->found->ambiguous = true;
-        return shardio_p_recovery_fail(r, SHARDIO_ERR_LIMIT, "too many places look like an index");
-    }
-    if (!fits) return SHARDIO_OK;
+    shardio_status status = shardio_p_spend(r, c.effort + (fits ? 2 * (uint64_t)r->window.length : 0));
+    if (status != SHARDIO_OK || !fits) return status;
     r->found->candidates++;
-    r->effort += 2 * (uint64_t)r->window.length;
     if (r->head_valid && memcmp(index, r->head, r->window.length) == 0) {
         shardio_p_back_to_head(r, c.end);
         return SHARDIO_OK;
@@ -5043,7 +5052,7 @@ static shardio_status shardio_p_consider(shardio_p_recovery *r, const uint8_t *i
         if (anchored) shardio_p_move_index(r, start, c.end);
         return SHARDIO_OK;
     }
-    shardio_status status = shardio_p_ask_about_all(r, &c, &fine);
+    status = shardio_p_ask_about_all(r, &c, &fine);
     if (status != SHARDIO_OK || !fine) return status;
     if (!anchored) {
         r->doubt = start;
@@ -5151,9 +5160,7 @@ static shardio_status shardio_p_look_at_head(shardio_p_recovery *r)
     r->head_torn = !r->head_valid && !r->head_blank;
     r->head_reach = r->at = c.reach;
     if (r->head_valid) shardio_p_back_to_head(r, c.reach);
-    status = shardio_p_find_data_end(r, r->at);
-    if (status == SHARDIO_OK && r->head_valid && r->data_end == r->at) shardio_p_is_intact(r, 0);
-    return status;
+    return shardio_p_find_data_end(r, r->at);
 }
 
 /* What the pass has found, in words and numbers. */

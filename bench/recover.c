@@ -1,5 +1,5 @@
-/* How fast shardio_shard_recover looks through a torn shard: noise, in which the newest complete index lies somewhere in
-   the first half. Prints CSV, one line per round and way:
+/* How fast shardio_shard_recover looks through a torn shard: noise, in which the newest complete index lies somewhere
+   in the first half. Prints CSV, one line per round and way:
 
        bench_recover [--bytes N] [--chunks N] [--rounds N] [--file PATH]
 
@@ -23,7 +23,8 @@ typedef struct work {
 static void write_file(const work *w)
 {
     FILE *out = fopen(w->path, "wb");
-    if (out == NULL || fwrite(w->data, 1, w->size, out) != w->size || fclose(out) != 0) bench_die_system("write", w->path);
+    if (out == NULL || fwrite(w->data, 1, w->size, out) != w->size) bench_die_system("write", w->path);
+    if (fclose(out) != 0) bench_die_system("close", w->path);
 }
 
 static void plain_read(const work *w)
@@ -40,7 +41,8 @@ static void plain_read(const work *w)
 
 static void check(const work *w, shardio_status status, const shardio_recovery *found)
 {
-    if (status != SHARDIO_OK || found->index_offset != w->index_at) bench_die("not found: %s", shardio_status_text(status));
+    if (status != SHARDIO_OK || found->index_offset != w->index_at)
+        bench_die("not found: %s", shardio_status_text(status));
 }
 
 static void recover_file(const work *w)
@@ -90,7 +92,8 @@ static void one_line(unsigned round, const char *what, const work *w, void (*run
     double begin = bench_cpu_now();
     run(w);
     printf("%u,%s,%zu,%llu,%s,%.3f,%s,\"%s\"\n", round, what, w->size, (unsigned long long)w->layout.chunks,
-           shardio_crc32c_kind(), (double)w->size / (bench_cpu_now() - begin) / 1e9, SHARDIO_VERSION_STRING, BENCH_COMPILER);
+           shardio_crc32c_kind(), (double)w->size / (bench_cpu_now() - begin) / 1e9, SHARDIO_VERSION_STRING,
+           BENCH_COMPILER);
 }
 
 int main(int argc, char **argv)

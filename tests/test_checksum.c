@@ -158,7 +158,7 @@ TEST(reads_only_its_bytes)
     }
 }
 
-/* ---- windows that move -------------------------------------------------------------------------------------------- */
+/* ---- windows that move ------------------------------------------------------------------------------------------- */
 
 enum { MOST_FOUND = 5000 };
 
@@ -250,7 +250,8 @@ TEST(windows_move_one_byte_at_a_time)
 TEST(windows_in_large_pieces)
 {
     static found_list list;
-    static const size_t places[] = {1, 2, 99999, 100000, 100001, 150000, 150021, 199999, 200000, 200001, 299999, 300000, 300001, 300002};
+    static const size_t places[] = {1, 2, 99999, 100000, 100001, 150000, 150021, 199999, 200000, 200001, 299999, 300000,
+                                    300001, 300002};
     enum { LENGTH = 20, STEPS = 300002, COUNT = sizeof places / sizeof places[0] };
     for (size_t first = 0; first < COUNT; first++) {
         shardio_p_crc_window window;
@@ -270,7 +271,8 @@ TEST(windows_in_large_pieces)
             memset(&part, 0, sizeof part);
             part.stop_after = stop;
             difference = shardio_p_crc_window_difference(&window, text);
-            CHECK_STATUS(shardio_p_crc_window_search(&window, &difference, text, STEPS, take_found, &part), SHARDIO_ERR_CANCELLED);
+            shardio_status status = shardio_p_crc_window_search(&window, &difference, text, STEPS, take_found, &part);
+            CHECK_STATUS(status, SHARDIO_ERR_CANCELLED);
             CHECK_U64(part.count, stop);
         }
     }

@@ -63,7 +63,8 @@ static void life_open(life *l, bool update)
     o.direct = SHARDIO_DIRECT_OFF;
     size_t memory = shardio_shard_memory(&l->layout, 4096);
     if (update)
-        CHECK_OK(shardio_shard_begin_update(&l->w, rig_open(&l->g, true), NULL, &l->layout, head, memory, buffer, 512, &o));
+        CHECK_OK(shardio_shard_begin_update(&l->w, rig_open(&l->g, true), NULL, &l->layout, head, memory, buffer, 512,
+                                            &o));
     else CHECK_OK(shardio_shard_begin(&l->w, rig_open(&l->g, false), &l->layout, head, memory, buffer, 512, &o));
     l->exposed = update;
 }
@@ -182,7 +183,8 @@ static bool is_state(const uint8_t *data, size_t size, const shardio_index_layou
     memory.data = (uint8_t *)(uintptr_t)data;
     memory.size = memory.capacity = size;
     memory.fixed = true;
-    if (shardio_shard_open_file(&reader, shardio_memory_file(&memory, "recovered"), layout, NULL, NULL) != SHARDIO_OK) return false;
+    shardio_file file = shardio_memory_file(&memory, "recovered");
+    if (shardio_shard_open_file(&reader, file, layout, NULL, NULL) != SHARDIO_OK) return false;
     for (uint64_t c = 0; c < layout->chunks && same; c++) {
         uint64_t n = 0;
         same = shardio_shard_read(&reader, c, chunk_bytes, sizeof chunk_bytes, &n, NULL) == SHARDIO_OK &&
@@ -193,7 +195,7 @@ static bool is_state(const uint8_t *data, size_t size, const shardio_index_layou
     return same;
 }
 
-/* ---- crashes of a life --------------------------------------------------------------------------------------------- */
+/* ---- crashes of a life ------------------------------------------------------------------------------------------- */
 
 static bool holds_index(const life *l, const state *s, const uint8_t *data, size_t size)
 {
@@ -254,7 +256,7 @@ static void check_crash(const life *l, const uint8_t *data, size_t size, size_t 
         CHECK_STATUS(o.status, SHARDIO_ERR_NOT_FOUND);
         t->none++;
     } else if (o.status == SHARDIO_ERR_CORRUPT) {
-        /* said of none but those; with the index at the start, a copy that other bytes follow can be doubtful besides */
+        /* said of none but those; with the index at the start, also of a copy that other bytes follow */
         bool last = !start || !garbage || (s->touched && !blank(data, l->index_size));
         CHECK(!in_head && (!s->anchored || !last));
         t->ambiguous++;
@@ -271,10 +273,10 @@ static void check_crash(const life *l, const uint8_t *data, size_t size, size_t 
         t->intact += o.found.intact;
     }
     if (test_failures > failures && test_failures < 20)
-        fprintf(stderr, "  %llu chunks, start %d big %d: %llu bytes and %llu, state %d of %llu, at %llu: %s, %llu\n",
-                (unsigned long long)l->layout.chunks, start, l->layout.big_endian, (unsigned long long)size,
-                (unsigned long long)tail, s ? (int)(s - l->states) : -1, (unsigned long long)l->count,
-                s ? (unsigned long long)s->start : 0, shardio_status_name(o.status), (unsigned long long)o.found.index_offset);
+        fprintf(stderr, "  %d chunks, start %d big %d: %d bytes and %d, state %d of %d, at %d: %s, %d\n",
+                (int)l->layout.chunks, start, l->layout.big_endian, (int)size, (int)tail,
+                s ? (int)(s - l->states) : -1, (int)l->count, s ? (int)s->start : 0, shardio_status_name(o.status),
+                (int)o.found.index_offset);
 }
 
 /* The crash as it is, followed by zeros to whole blocks, and by noise, each looked at and repaired. */
@@ -438,11 +440,9 @@ TEST(random_lives)
         life_end(&l);
     }
     CHECK(t.right > 10 * t.ambiguous && t.none > 0);
-    if (getenv("V")) fprintf(stderr, "right %llu, of these intact %llu; ambiguous %llu, none %llu\n", (unsigned long long)t.right,
-                             (unsigned long long)t.intact, (unsigned long long)t.ambiguous, (unsigned long long)t.none);
 }
 
-/* ---- what must never be taken for the index ------------------------------------------------------------------------ */
+/* ---- what must never be taken for the index ---------------------------------------------------------------------- */
 
 /* Bytes that go into a chunk, collected. */
 typedef struct bytes {
@@ -460,12 +460,14 @@ static void make_inner(bytes *b, const shardio_index_layout *layout, int kind, u
     memset(&memory, 0, sizeof memory);
     memset(&o, 0, sizeof o);
     o.direct = SHARDIO_DIRECT_OFF;
-    CHECK_OK(shardio_shard_begin(&w, shardio_memory_file(&memory, "inner"), layout, inner_head, sizeof inner_head, inner_buffer,
-                                 sizeof inner_buffer, &o));
+    CHECK_OK(shardio_shard_begin(&w, shardio_memory_file(&memory, "inner"), layout, inner_head, sizeof inner_head,
+                                 inner_buffer, sizeof inner_buffer, &o));
     for (int round = 0; round < (kind == 0 ? 0 : kind); round++) {
         uint64_t some = 1 + pick(&seed, 3);
-        for (uint64_t i = 0; i < some; i++)
-            CHECK_OK(shardio_shard_put(&w, pick(&seed, layout->chunks), source + pick(&seed, 5000), (size_t)pick(&seed, 60) + 1));
+        for (uint64_t i = 0; i < some; i++) {
+            uint64_t chunk = pick(&seed, layout->chunks), from = pick(&seed, 5000);
+            CHECK_OK(shardio_shard_put(&w, chunk, source + from, (size_t)pick(&seed, 60) + 1));
+        }
         if (kind > 1) CHECK_OK(shardio_shard_checkpoint(&w));
         if (kind > 2 && round > 0) CHECK_OK(shardio_shard_drop(&w, pick(&seed, layout->chunks)));
         if (kind > 2) CHECK_OK(shardio_shard_checkpoint(&w));
@@ -493,11 +495,10 @@ static bool is_whole_shard(void *context, const shardio_file *file, uint64_t chu
     return true;
 }
 
-/* Every prefix of a shard that was only appended to, as a crash leaves it; index at the start, every crash that the tape
-   knows between two writes, cut anywhere behind. Nothing but the newest state, or nothing at all. `valid`: but for this
-   prefix, which every reader takes for a shard. */
-static void check_prefixes(const life *l, const uint8_t *data, size_t from, size_t size, size_t valid, shardio_chunk_check check,
-                           tally *t)
+/* Prefixes of a shard that was only appended to, as a crash leaves it: nothing but the newest state, or nothing at all.
+   `valid`: but for this one, which every reader takes for a shard. */
+static void check_prefixes(const life *l, const uint8_t *data, size_t from, size_t size, size_t valid,
+                           shardio_chunk_check check, tally *t)
 {
     static outcome o;
     for (size_t n = from; n <= size; n++) {
@@ -517,10 +518,10 @@ static void check_prefixes(const life *l, const uint8_t *data, size_t from, size
             else if (CHECK(s != NULL) && (apply || o.found.intact)) CHECK(is_state(o.data, o.size, &l->layout, s));
         }
         if (test_failures > failures && test_failures < 20)
-            fprintf(stderr, "  %llu chunks, start %d, check %d: %llu of %llu bytes, state %d of %llu: %s, %llu\n",
-                    (unsigned long long)l->layout.chunks, l->layout.at_start, check != NULL, (unsigned long long)n,
-                    (unsigned long long)size, s ? (int)(s - l->states) : -1, (unsigned long long)l->count,
-                    shardio_status_name(o.status), (unsigned long long)o.found.index_offset);
+            fprintf(stderr, "  %d chunks, start %d, check %d: %d of %d bytes, state %d of %d: %s, %d\n",
+                    (int)l->layout.chunks, l->layout.at_start, check != NULL, (int)n, (int)size,
+                    s ? (int)(s - l->states) : -1, (int)l->count, shardio_status_name(o.status),
+                    (int)o.found.index_offset);
     }
 }
 
@@ -574,14 +575,13 @@ TEST(shards_in_shards)
             CHECK(t.right > 0);
             /* but where the file ends with the first chunk, which any reader would take for all of it */
             if (check != NULL && !nests[i].empty) CHECK_U64(t.ambiguous, layout.at_start ? 0 : 1);
-            if (getenv("V")) fprintf(stderr, "%d %d: right %llu ambiguous %llu none %llu\n", bits, (int)i, (unsigned long long)t.right, (unsigned long long)t.ambiguous, (unsigned long long)t.none);
             life_end(&l);
         }
     }
 }
 
-enum { NOTHING_THERE, THE_SAME_INDEX, THE_SAME_INDEX_FIRST, THE_SAME_SHARD, THE_SAME_SHARD_FIRST, SOME_ENTRIES, EMPTY_CHUNKS,
-       ALL_OF_THE_FILE, IMITATIONS };
+enum { NOTHING_THERE, THE_SAME_INDEX, THE_SAME_INDEX_FIRST, THE_SAME_SHARD, THE_SAME_SHARD_FIRST, SOME_ENTRIES,
+       EMPTY_CHUNKS, ALL_OF_THE_FILE, IMITATIONS };
 
 static void add_noise(bytes *b, size_t size)
 {
@@ -618,7 +618,8 @@ static void make_imitation(bytes *b, const life *l, int kind, uint64_t at)
         index = add_index(b, layout);
         for (uint64_t c = 0; c < layout->chunks && kind == SOME_ENTRIES; c += 2)
             shardio_index_set(layout, index, c, base + 10 * c, 9);
-        for (uint64_t c = 0; c < layout->chunks && kind == EMPTY_CHUNKS; c++) shardio_index_set(layout, index, c, start - 1, 0);
+        for (uint64_t c = 0; c < layout->chunks && kind == EMPTY_CHUNKS; c++)
+            shardio_index_set(layout, index, c, start - 1, 0);
         if (kind == ALL_OF_THE_FILE) shardio_index_set(layout, index, 0, base, start - base);
         shardio_index_seal(layout, index);
     }
@@ -667,7 +668,145 @@ TEST(imitations)
     }
 }
 
-/* ---- checks of the caller's ------------------------------------------------------------------------------------------- */
+/* ---- the rules, one by one: files made by hand, of shards of four chunks, whose index takes 68 bytes ------------- */
+
+enum { L = 68 };
+
+/* An index of these chunks: number, offset, length. */
+static void add_sealed(bytes *b, bool at_start, const uint64_t (*chunks)[3], size_t count)
+{
+    shardio_index_layout layout = make_layout(4, at_start, false);
+    uint8_t *index = add_index(b, &layout);
+    for (size_t i = 0; i < count; i++) shardio_index_set(&layout, index, chunks[i][0], chunks[i][1], chunks[i][2]);
+    shardio_index_seal(&layout, index);
+}
+
+static void add_same(bytes *b, size_t size, int byte)
+{
+    memset(b->data + b->size, byte, size);
+    b->size += size;
+}
+
+/* What comes of it: the offset of the index that is chosen, or what is said. */
+enum { IS_INTACT = -1, IS_AMBIGUOUS = -2, IS_NOT_FOUND = -3 };
+
+static void expect(const char *what, const bytes *b, bool at_start, int64_t expected)
+{
+    static outcome o;
+    shardio_index_layout layout = make_layout(4, at_start, false);
+    recover_with(&o, b->data, b->size, &layout, true, NULL, NULL);
+    int64_t is = o.status == SHARDIO_ERR_CORRUPT ? IS_AMBIGUOUS : o.status == SHARDIO_ERR_NOT_FOUND ? IS_NOT_FOUND
+                 : o.found.intact                ? IS_INTACT : (int64_t)o.found.index_offset;
+    if (CHECK(is == expected)) return;
+    fprintf(stderr, "  %s: %d, not %d\n", what, (int)is, (int)expected);
+}
+
+TEST(rules_with_the_index_at_the_end)
+{
+    static const uint64_t one[][3] = {{0, 0, 100}}, shard[][3] = {{0, 0, 50}}, covers[][3] = {{0, 0, 200}};
+    static const uint64_t crossing[][3] = {{0, 0, 150}, {1, 100, 100}}, shared[][3] = {{0, 0, 200}, {1, 0, 200}};
+    static const uint64_t holds[][3] = {{0, 0, 50 + L}, {1, 50 + L, 82}};
+    static const uint64_t empty[][3] = {{3, 100 + L, 0}}, empty_before[][3] = {{3, 5, 0}};
+    static bytes b;
+    b.size = 0;
+    add_noise(&b, 100);
+    add_sealed(&b, false, one, 1);
+    add_sealed(&b, false, NULL, 0);
+    expect("nothing left, right behind", &b, false, IS_AMBIGUOUS);
+    add_noise(&b, 50);
+    expect("nothing left, and noise", &b, false, IS_AMBIGUOUS);
+    b.size = 100 + L;
+    add_sealed(&b, false, empty, 1);
+    add_noise(&b, 50);
+    expect("nothing left but an empty chunk that was put", &b, false, 100 + L);
+    b.size = 100 + L;
+    add_sealed(&b, false, empty_before, 1);
+    add_noise(&b, 50);
+    expect("an empty chunk that was not", &b, false, IS_AMBIGUOUS);
+
+    b.size = 0;
+    add_noise(&b, 200);
+    add_sealed(&b, false, crossing, 2);
+    add_noise(&b, 20);
+    expect("chunks across each other", &b, false, IS_NOT_FOUND);
+    b.size = 200;
+    add_sealed(&b, false, shared, 2);
+    add_noise(&b, 20);
+    expect("chunks that are the same", &b, false, 200);
+
+    b.size = 0;
+    add_noise(&b, 50);
+    add_sealed(&b, false, shard, 1);
+    add_noise(&b, 82);
+    expect("a shard", &b, false, 50);
+    add_sealed(&b, false, holds, 2);
+    add_noise(&b, 20);
+    expect("a shard as the first chunk", &b, false, 200);
+    b.size = 200;
+    add_sealed(&b, false, covers, 1);
+    add_noise(&b, 20);
+    expect("a shard in a chunk with more", &b, false, IS_AMBIGUOUS);
+}
+
+TEST(rules_with_the_index_at_the_start)
+{
+    static const uint64_t one[][3] = {{0, L, 100}}, two[][3] = {{0, L, 100}, {1, L + 100, 100}};
+    static const uint64_t inside[][3] = {{0, 80, 10}};
+    static const uint64_t head_too[][3] = {{0, 0, L + 100}}, other[][3] = {{1, L + 100, 50}, {2, 2 * L + 200, 50}};
+    static bytes b;
+    b.size = 0;
+    add_same(&b, L, 0);
+    add_noise(&b, 100);
+    add_sealed(&b, true, one, 1);
+    expect("no head yet", &b, true, L + 100);
+    add_same(&b, 300, 0);
+    expect("no head yet, and zeros", &b, true, L + 100);
+    b.size = 2 * L + 100;
+    add_noise(&b, 1);
+    expect("no head yet, and more", &b, true, IS_AMBIGUOUS);
+
+    b.size = 0;
+    add_sealed(&b, true, two, 2);
+    add_noise(&b, 200);
+    expect("as it should be", &b, true, IS_INTACT);
+    add_sealed(&b, true, two, 2);
+    expect("with a copy", &b, true, IS_INTACT);
+    add_sealed(&b, true, one, 1);
+    expect("one chunk less", &b, true, 2 * L + 200);
+    add_same(&b, 300, 0);
+    expect("one chunk less, and zeros", &b, true, 2 * L + 200);
+    b.size = 3 * L + 200;
+    add_noise(&b, 10);
+    expect("one chunk less, and more", &b, true, IS_AMBIGUOUS);
+
+    b.data[L - 1] ^= 1;
+    b.size = L + 200;
+    expect("torn", &b, true, IS_NOT_FOUND);
+    add_sealed(&b, true, one, 1);
+    expect("torn, one chunk less", &b, true, L + 200);
+    b.size = L + 200;
+    add_sealed(&b, true, inside, 1);
+    expect("torn, and no copy of it", &b, true, IS_AMBIGUOUS);
+    b.size = L + 100;
+    add_sealed(&b, true, head_too, 1);
+    expect("torn, and a chunk in the head", &b, true, IS_NOT_FOUND);
+
+    b.size = 0;
+    add_sealed(&b, true, one, 1);
+    add_noise(&b, 150);
+    add_sealed(&b, true, inside, 1);
+    expect("what contradicts the head", &b, true, IS_INTACT);
+    b.size = L + 100;
+    add_noise(&b, 100);
+    add_sealed(&b, true, two, 2);
+    add_noise(&b, 50);
+    add_sealed(&b, true, other, 2);
+    expect("two that contradict each other", &b, true, IS_AMBIGUOUS);
+    add_sealed(&b, true, one, 1);
+    expect("both older than the head", &b, true, IS_INTACT);
+}
+
+/* ---- checks of the caller's -------------------------------------------------------------------------------------- */
 
 /* The chunks that are there, byte for byte; the caller decides what it is asked. */
 typedef struct asked {
@@ -686,8 +825,9 @@ static bool is_as_put(void *context, const shardio_file *file, uint64_t chunk, u
     CHECK(offset + length <= facts.size && length <= sizeof memory);
     if (shardio_file_read(file, offset, memory, (size_t)length, NULL) != SHARDIO_OK) return false;
     for (size_t i = 0; i < a->l->count; i++) {
-        const state *s = &a->l->states[i];
-        if (s->chunk[chunk].data != NULL && s->chunk[chunk].size == length && memcmp(s->chunk[chunk].data, memory, (size_t)length) == 0) return true;
+        const uint8_t *data = a->l->states[i].chunk[chunk].data;
+        if (data == NULL || a->l->states[i].chunk[chunk].size != length) continue;
+        if (length == 0 || memcmp(data, memory, (size_t)length) == 0) return true;
     }
     return false;
 }
@@ -763,7 +903,7 @@ TEST(the_last_chunk_of_an_intact_file_is_asked_about)
     }
 }
 
-/* ---- failures ------------------------------------------------------------------------------------------------------- */
+/* ---- failures ---------------------------------------------------------------------------------------------------- */
 
 /* A torn file in a rig; `kind` of tear: noise behind the newest index, or a head that is half written. */
 static void begin_torn(rig *g, life *l, bool at_start, uint8_t *before, size_t *size)
@@ -793,7 +933,8 @@ TEST(calls_that_fail)
             begin_torn(&g, &l, start, before, &size);
             file = rig_open(&g, true);
             g.faulty.fail_at = fail_at;
-            status = shardio_shard_recover_file(&file, &l.layout, true, check ? is_as_put : NULL, &a, NULL, &found, &error);
+            status = shardio_shard_recover_file(&file, &l.layout, true, check ? is_as_put : NULL, &a, NULL, &found,
+                                                &error);
             fired = g.faulty.fired;
             CHECK_STATUS(status, fired ? SHARDIO_ERR_IO : SHARDIO_OK);
             CHECK_STATUS(error.status, status);
@@ -812,6 +953,12 @@ TEST(calls_that_fail)
     }
 }
 
+static shardio_status recover_open(const shardio_file *file, const shardio_index_layout *layout,
+                                   shardio_recovery *found, shardio_error *error)
+{
+    return shardio_shard_recover_file(file, layout, true, NULL, NULL, NULL, found, error);
+}
+
 TEST(files_that_cannot_be_cut)
 {
     static life l;
@@ -824,7 +971,7 @@ TEST(files_that_cannot_be_cut)
     begin_torn(&g, &l, false, before, &size);
     g.faulty.no_resize = true;
     file = rig_open(&g, true);
-    CHECK_STATUS(shardio_shard_recover_file(&file, &l.layout, true, NULL, NULL, NULL, &found, &error), SHARDIO_ERR_UNSUPPORTED);
+    CHECK_STATUS(recover_open(&file, &l.layout, &found, &error), SHARDIO_ERR_UNSUPPORTED);
     CHECK_STATUS(error.status, SHARDIO_ERR_UNSUPPORTED);
     CHECK(!found.changed);
     CHECK_U64(found.end, size - 700);
@@ -871,29 +1018,29 @@ TEST(wrong_arguments)
     shardio_index_layout layout = l.layout;
     shardio_recovery found;
     shardio_error error;
-    CHECK_STATUS(shardio_shard_recover_file(NULL, &layout, true, NULL, NULL, NULL, &found, &error), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(recover_open(NULL, &layout, &found, &error), SHARDIO_ERR_ARGUMENT);
     CHECK_STATUS(error.status, SHARDIO_ERR_ARGUMENT);
-    CHECK_STATUS(shardio_shard_recover_file(&file, NULL, true, NULL, NULL, NULL, &found, &error), SHARDIO_ERR_ARGUMENT);
-    CHECK_STATUS(shardio_shard_recover_file(&file, NULL, true, NULL, NULL, NULL, NULL, NULL), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(recover_open(&file, NULL, &found, &error), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(recover_open(&file, NULL, NULL, NULL), SHARDIO_ERR_ARGUMENT);
     layout.chunks = 0;
-    CHECK_STATUS(shardio_shard_recover_file(&file, &layout, true, NULL, NULL, NULL, &found, &error), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(recover_open(&file, &layout, &found, &error), SHARDIO_ERR_ARGUMENT);
     layout.chunks = 20;
     layout.no_checksum = true;
-    CHECK_STATUS(shardio_shard_recover_file(&file, &layout, true, NULL, NULL, NULL, &found, &error), SHARDIO_ERR_UNSUPPORTED);
+    CHECK_STATUS(recover_open(&file, &layout, &found, &error), SHARDIO_ERR_UNSUPPORTED);
     CHECK(error.reason != NULL);
     CHECK_U64(memory.size, size);
     CHECK(memcmp(o.data, data, size) == 0);
     life_end(&l);
 }
 
-/* ---- what it costs --------------------------------------------------------------------------------------------------- */
+/* ---- what it costs ----------------------------------------------------------------------------------------------- */
 
 /* An index anywhere in a large file, at the seams of the pieces in which it is read too: found, in one pass. */
 TEST(one_pass_over_large_files)
 {
     enum { PIECE = 4 << 20, LARGE = (9 << 20) + 1234 };
-    static const int64_t places[] = {300, PIECE - 520, PIECE - 261, PIECE - 260, PIECE - 1, PIECE, PIECE + 1, PIECE + 260,
-                                     2 * PIECE - 130, 2 * PIECE, LARGE - 261, LARGE - 260};
+    static const int64_t places[] = {300, PIECE - 520, PIECE - 261, PIECE - 260, PIECE - 1, PIECE, PIECE + 1,
+                                     PIECE + 260, 2 * PIECE - 130, 2 * PIECE, LARGE - 261, LARGE - 260};
     shardio_index_layout layout = make_layout(16, false, false);
     uint8_t *bytes_now = (uint8_t *)malloc(LARGE);
     if (!CHECK(bytes_now != NULL)) return;
@@ -963,6 +1110,7 @@ TEST(memory_is_as_stated)
                 uint8_t *zeros = (uint8_t *)calloc(size, 1);
                 shardio_memory memory;
                 shardio_allocator allocator;
+                shardio_status status;
                 counting count;
                 shardio_file file;
                 if (!CHECK(zeros != NULL)) return;
@@ -973,12 +1121,14 @@ TEST(memory_is_as_stated)
                 memory.fixed = true;
                 file = shardio_memory_file(&memory, "zeros");
                 allocator = counting_allocator(&count);
-                CHECK_STATUS(shardio_shard_recover_file(&file, &layout, true, NULL, NULL, &allocator, NULL, NULL), SHARDIO_ERR_NOT_FOUND);
+                status = shardio_shard_recover_file(&file, &layout, true, NULL, NULL, &allocator, NULL, NULL);
+                CHECK_STATUS(status, SHARDIO_ERR_NOT_FOUND);
                 CHECK(count.peak <= 6 * index + (4 << 20) && count.peak <= 6 * size);
                 CHECK_U64(count.held, 0);
                 allocator = counting_allocator(&count);
                 count.fail_at = 1;
-                CHECK_STATUS(shardio_shard_recover_file(&file, &layout, true, NULL, NULL, &allocator, NULL, NULL), SHARDIO_ERR_MEMORY);
+                status = shardio_shard_recover_file(&file, &layout, true, NULL, NULL, &allocator, NULL, NULL);
+                CHECK_STATUS(status, SHARDIO_ERR_MEMORY);
                 free(zeros);
             }
         }
@@ -1004,9 +1154,10 @@ static shardio_status vast_read(void *file, uint64_t offset, void *data, size_t 
 /* Numbers of chunks and sizes of files that no memory and no arithmetic can take. */
 TEST(huge_numbers)
 {
-    static const uint64_t counts[] = {1, UINT64_C(1) << 30, UINT64_C(1) << 40, UINT64_C(1) << 56, UINT64_C(1) << 58, (UINT64_C(1) << 60) - 1,
-                                      UINT64_C(1) << 60, UINT64_MAX / 16, UINT64_MAX};
-    static const uint64_t sizes[] = {0, 1, 19, 5000, (UINT64_C(1) << 63) - 1, UINT64_C(1) << 63, UINT64_MAX - 1, UINT64_MAX};
+    static const uint64_t counts[] = {1, UINT64_C(1) << 30, UINT64_C(1) << 40, UINT64_C(1) << 56, UINT64_C(1) << 58,
+                                      (UINT64_C(1) << 60) - 1, UINT64_C(1) << 60, UINT64_MAX / 16, UINT64_MAX};
+    static const uint64_t sizes[] = {0, 1, 19, 5000, (UINT64_C(1) << 63) - 1, UINT64_C(1) << 63, UINT64_MAX - 1,
+                                     UINT64_MAX};
     shardio_file_functions functions;
     memset(&functions, 0, sizeof functions);
     functions.read = vast_read;
@@ -1034,9 +1185,10 @@ TEST(huge_numbers)
     }
 }
 
-/* ---- hostile files ---------------------------------------------------------------------------------------------------- */
+/* ---- hostile files ----------------------------------------------------------------------------------------------- */
 
-static shardio_status recover_memory(uint8_t *data, size_t size, const shardio_index_layout *layout, shardio_recovery *found)
+static shardio_status recover_memory(uint8_t *data, size_t size, const shardio_index_layout *layout,
+                                     shardio_recovery *found)
 {
     shardio_memory memory;
     shardio_file file;
@@ -1045,7 +1197,7 @@ static shardio_status recover_memory(uint8_t *data, size_t size, const shardio_i
     memory.size = memory.capacity = size;
     memory.fixed = true;
     file = shardio_memory_file(&memory, "hostile");
-    return shardio_shard_recover_file(&file, layout, true, NULL, NULL, NULL, found, NULL);
+    return recover_open(&file, layout, found, NULL);
 }
 
 /* Every fourth byte begins a window with the right checksum; few can be an index. */
@@ -1055,6 +1207,8 @@ TEST(checksums_that_match_everywhere)
     static const uint64_t counts[] = {1, 2, 100, 1000};
     for (size_t i = 0; i < 8; i++) {
         shardio_index_layout layout = make_layout(counts[i / 2], i % 2 != 0, false);
+        shardio_status first = i % 2 ? SHARDIO_ERR_CORRUPT : SHARDIO_ERR_NOT_FOUND;
+        shardio_status last = i % 2 ? SHARDIO_ERR_NOT_FOUND : SHARDIO_ERR_CORRUPT;
         size_t index = shardio_index_size(&layout);
         uint8_t *data = (uint8_t *)malloc(HOSTILE);
         shardio_recovery found;
@@ -1063,8 +1217,9 @@ TEST(checksums_that_match_everywhere)
         for (size_t at = 2; at + index <= HOSTILE; at += 4)
             shardio_p_store32_little(data + at + index - 4, shardio_crc32c(0, data + at, index - 4));
         CHECK_STATUS(recover_memory(data, HOSTILE, &layout, &found), SHARDIO_ERR_NOT_FOUND);
-        CHECK_STATUS(recover_memory(data + 2, HOSTILE - 2, &layout, &found), layout.at_start ? SHARDIO_ERR_CORRUPT : SHARDIO_ERR_NOT_FOUND);
-        CHECK_STATUS(recover_memory(data, HOSTILE - 2, &layout, &found), layout.at_start ? SHARDIO_ERR_NOT_FOUND : SHARDIO_ERR_CORRUPT);
+        /* one of them where the layout wants the index */
+        CHECK_STATUS(recover_memory(data + 2, HOSTILE - 2, &layout, &found), first);
+        CHECK_STATUS(recover_memory(data, HOSTILE - 2, &layout, &found), last);
         free(data);
     }
 }
@@ -1096,7 +1251,35 @@ TEST(indexes_that_overlap_everywhere)
     free(data);
 }
 
-/* ---- by name ---------------------------------------------------------------------------------------------------------- */
+static bool count_calls(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset, uint64_t length)
+{
+    (void)file, (void)chunk, (void)offset, (void)length;
+    ++*(uint64_t *)context;
+    return true;
+}
+
+/* All chunks are the same bytes, nearly the whole file. */
+TEST(chunks_that_are_all_of_the_file)
+{
+    static outcome o;
+    static bytes b;
+    shardio_index_layout layout = make_layout(1000, false, false);
+    uint64_t calls = 0;
+    uint8_t *index;
+    b.size = 0;
+    add_noise(&b, 40000);
+    index = add_index(&b, &layout);
+    for (uint64_t c = 0; c < 1000; c++) shardio_index_set(&layout, index, c, 0, 40000);
+    shardio_index_seal(&layout, index);
+    add_noise(&b, 10);
+    recover_with(&o, b.data, b.size, &layout, false, NULL, NULL);
+    CHECK_OK(o.status);
+    recover_with(&o, b.data, b.size, &layout, false, count_calls, &calls);
+    CHECK_STATUS(o.status, SHARDIO_ERR_LIMIT);
+    CHECK(calls > 0 && calls < 15);
+}
+
+/* ---- by name ----------------------------------------------------------------------------------------------------- */
 
 static void set_old(const char *path)
 {
@@ -1138,7 +1321,7 @@ TEST(recover_by_name)
         CHECK(is_old(g.path));
         rig_put(g.path, before, 30);
         CHECK_STATUS(shardio_shard_recover(g.path, &l.layout, true, NULL, &found, &error), SHARDIO_ERR_NOT_FOUND);
-        CHECK_STATUS(shardio_shard_recover("no/such/file", &l.layout, true, NULL, &found, &error), SHARDIO_ERR_NOT_FOUND);
+        CHECK_STATUS(shardio_shard_recover("no/such", &l.layout, true, NULL, &found, &error), SHARDIO_ERR_NOT_FOUND);
         CHECK_U64(found.file_bytes, 0);
         CHECK_STATUS(shardio_shard_recover("no/such/file", &l.layout, false, NULL, NULL, NULL), SHARDIO_ERR_NOT_FOUND);
         rig_end(&g);
@@ -1147,7 +1330,7 @@ TEST(recover_by_name)
     }
 }
 
-/* ---- compacting ------------------------------------------------------------------------------------------------------- */
+/* ---- compacting -------------------------------------------------------------------------------------------------- */
 
 TEST(compact_removes_dead_bytes)
 {
@@ -1298,6 +1481,8 @@ TEST_MAIN(TEST_CASE(streams_with_checkpoints)
           TEST_CASE(random_lives)
           TEST_CASE(shards_in_shards)
           TEST_CASE(imitations)
+          TEST_CASE(rules_with_the_index_at_the_end)
+          TEST_CASE(rules_with_the_index_at_the_start)
           TEST_CASE(chunks_that_do_not_pass)
           TEST_CASE(the_last_chunk_of_an_intact_file_is_asked_about)
           TEST_CASE(calls_that_fail)
@@ -1310,6 +1495,7 @@ TEST_MAIN(TEST_CASE(streams_with_checkpoints)
           TEST_CASE(huge_numbers)
           TEST_CASE(checksums_that_match_everywhere)
           TEST_CASE(indexes_that_overlap_everywhere)
+          TEST_CASE(chunks_that_are_all_of_the_file)
           TEST_CASE(recover_by_name)
           TEST_CASE(compact_removes_dead_bytes)
           TEST_CASE(a_rewrite_is_never_in_place)
