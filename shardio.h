@@ -295,7 +295,8 @@ typedef struct shardio_file_functions {
     /* optional: null where there is no such thing */
     shardio_status (*set_direct)(void *file, bool direct, int *code);            /* unbuffered from now on, or not */
     shardio_status (*sync)(void *file, int *code);                               /* contents to stable storage */
-    shardio_status (*publish)(void *file, bool durable, int *code);              /* show it under its final name */
+    shardio_status (*publish)(void *file, bool durable, int *code);              /* show it under its final name; null: it has
+                                                                                    been there from the beginning */
     shardio_status (*suspend)(void *file, int *code);                            /* give back the descriptor, */
     shardio_status (*resume)(void *file, int *code);                             /* and open the same file again */
     void (*hint)(void *file, shardio_hint hint, uint64_t offset, uint64_t size); /* may do nothing */
@@ -6460,7 +6461,13 @@ static size_t shardio_p_chain_bound(const shardio_p_chain *chain, size_t size, s
     return size;
 }
 
-/* Runs the chain over *data, between the two halves of `scratch`, each of `half` bytes; *data and *size are the result.
+/* Pieces of memory that a chain runs between: one codec needs one. */
+static size_t shardio_p_chain_pieces(const shardio_p_chain *chain)
+{
+    return chain->count > 1 ? 2 : 1;
+}
+
+/* Runs the chain over *data, between the pieces of `scratch`, each of `half` bytes; *data and *size are the result.
    On failure *failed is the codec. */
 static shardio_status shardio_p_chain_run(const shardio_p_chain *chain, bool encode, const uint8_t **data, size_t *size,
                                           uint8_t *scratch, size_t half, const shardio_codec **failed)
@@ -8015,7 +8022,7 @@ static bool shardio_p_plan_rooms(shardio_p_plan *plan, const shardio_p_meta *m)
         one = shardio_p_chain_bound(&level->chain, (size_t)bytes, &largest);
         if (largest > SIZE_MAX / 16) return false;
         plan->packed[k] = level->packing == SHARDIO_P_SHARD || !level->in_order || k > outer ? (size_t)bytes : 0;
-        plan->coded[k] = level->chain.count > 0 ? 2 * largest : 0;
+        plan->coded[k] = level->chain.count > 0 ? shardio_p_chain_pieces(&level->chain) * largest : 0;
     }
     return true;
 }
@@ -9043,8 +9050,9 @@ static shardio_status shardio_p_encode_chain(shardio_array *array, uint32_t k, c
     (void)shardio_p_chain_bound(chain, *size, &largest);
     if (largest > SIZE_MAX / 16)
         return shardio_p_encode_failed(array, index, SHARDIO_ERR_UNSUPPORTED, "encode", "a codec cannot bound the size of its output");
-    if (!shardio_p_widen(array, &array->coded[k], 2 * largest)) return shardio_p_encode_failed(array, index, SHARDIO_ERR_MEMORY, "encode", NULL);
-    shardio_status status = shardio_p_chain_run(chain, true, data, size, array->coded[k].memory, array->coded[k].size / 2, &failed);
+    if (!shardio_p_widen(array, &array->coded[k], shardio_p_chain_pieces(chain) * largest)) return shardio_p_encode_failed(array, index, SHARDIO_ERR_MEMORY, "encode", NULL);
+    shardio_status status = shardio_p_chain_run(chain, true, data, size, array->coded[k].memory,
+                                                array->coded[k].size / shardio_p_chain_pieces(chain), &failed);
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_encode_failed(array, index, status, failed->name, "the codec failed");
 }
 
@@ -10007,9 +10015,10 @@ static shardio_status shardio_p_decode_with(shardio_array *array, uint32_t k, co
     const uint64_t most = shardio_p_max(array->read_memory, array->decoded_limit);
     if (half > SIZE_MAX / 8 || (half > most && half / 4 > *size))   /* a small file does not make us take much */
         return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, k, origin, "decoded it would be larger than the option decoded_limit");
-    if (!shardio_p_widen(array, &array->coded[k], 2 * half)) return shardio_p_no_room(array, error);
-    shardio_status status = shardio_p_chain_run(&array->meta.levels[k].chain, false, data, size, array->coded[k].memory,
-                                                array->coded[k].size / 2, &failed);
+    const shardio_p_chain *chain = &array->meta.levels[k].chain;
+    if (!shardio_p_widen(array, &array->coded[k], shardio_p_chain_pieces(chain) * half)) return shardio_p_no_room(array, error);
+    shardio_status status = shardio_p_chain_run(chain, false, data, size, array->coded[k].memory,
+                                                array->coded[k].size / shardio_p_chain_pieces(chain), &failed);
     if (status == SHARDIO_OK) return SHARDIO_OK;
     return shardio_p_chunk_fail(array, error, status, k, origin, failed->name);
 }
@@ -12625,7 +12634,7 @@ static shardio_status shardio_p_remove_batch(shardio_p_removal *r, shardio_error
         r->removed += status == SHARDIO_OK;
     }
     for (size_t at = 0; at < r->size; at += n + 1) {
-        char *key = r->keys + at;
+        const char *key = r->keys + at;
         n = shardio_p_length(key);
         parent = shardio_p_parent_path(key);
         bool same = last != NULL && parent == last_parent && memcmp(key, last, parent) == 0;
@@ -12713,10 +12722,9 @@ static shardio_status shardio_p_remove_nodes(const shardio_p_hierarchy *h, char 
 /* The store itself, if nothing is left in it. */
 static shardio_status shardio_p_remove_store(const shardio_p_site *site, shardio_error *error)
 {
-    char key[1] = {0};
     int ignored = 0;
-    if (site->store->functions->remove(site->store->context, key, &ignored) != SHARDIO_OK) return SHARDIO_OK;
-    return shardio_p_sync_removed(site, key, error);
+    if (site->store->functions->remove(site->store->context, "", &ignored) != SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_sync_removed(site, "", error);
 }
 
 SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const char *path,

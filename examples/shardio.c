@@ -429,7 +429,34 @@ enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 /* >>messages -------------------------------------------------------------------------------------------------- */
 
-/* One line on standard error, whatever names with line ends in them say. Returns `status`. */
+/* Names come from files: what would end a line or steer a terminal becomes a question mark. */
+static void clean(char *line)
+{
+    for (char *c = line; *c != 0; c++)
+        if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
+}
+
+/* One line on standard output. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 1, 2)))
+#endif
+static void say(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    const int size = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    char *line = size >= 0 ? (char *)malloc((size_t)size + 1) : NULL;
+    if (line == NULL) return;
+    va_start(arguments, format);
+    vsnprintf(line, (size_t)size + 1, format, arguments);
+    va_end(arguments);
+    clean(line);
+    puts(line);
+    free(line);
+}
+
+/* One line on standard error. Returns `status`. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
@@ -440,8 +467,7 @@ static int complain(const settings *s, int status, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    for (char *c = line; *c != 0; c++)
-        if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
+    clean(line);
     fflush(stdout);                            /* so that the lines come in order where both go to one place */
     if (s->command != NULL) fprintf(stderr, "shardio: %s: %s\n", s->command, line);
     else fprintf(stderr, "shardio: %s\n", line);
@@ -2904,6 +2930,14 @@ static void add_word(shardio_text *t, shardio_json value)
         if (strchr("\"[] \n\t\r", value.text[i]) == NULL) shardio_text_add_bytes(t, &value.text[i], 1);
 }
 
+/* "10,6,8", "()" for none. */
+static void add_extents_word(shardio_text *t, shardio_json list)
+{
+    const size_t before = t->size;
+    add_word(t, list);
+    if (t->size == before) shardio_text_add(t, "()");
+}
+
 /* The name of an extension, {"name": ..., "configuration": ...} or the name alone. */
 static shardio_json extension_name(shardio_json value)
 {
@@ -3011,12 +3045,12 @@ static void add_array_words(shardio_text *t, shardio_json root)
     const uint32_t count = read_grids(root, grids);
     add_type_word(t, root);
     shardio_text_add(t, "  ");
-    add_word(t, shardio_json_member(root, "shape"));
+    add_extents_word(t, shardio_json_member(root, "shape"));
     for (uint32_t i = 0; i < count; i++) {
         shardio_text_add(t, "  ");
         shardio_text_add(t, grid_name(i, count));
         shardio_text_add(t, " ");
-        add_word(t, grids[i].extents);
+        add_extents_word(t, grids[i].extents);
         add_codec_words(t, grids[i].codecs, "  ", false);
     }
 }
@@ -3084,8 +3118,8 @@ static void print_nodes(const settings *s, const hierarchy *all)
         const found_node *n = &all->of[i];
         char *words = node_words(n);
         if (words == NULL) out_of_memory(s);
-        else if (words[0] == 0) printf("%-*s  %s\n", width, name_of(n->path), kind_names[n->kind]);
-        else printf("%-*s  %s  %s\n", width, name_of(n->path), kind_names[n->kind], words);
+        else if (words[0] == 0) say("%-*s  %s", width, name_of(n->path), kind_names[n->kind]);
+        else say("%-*s  %s  %s", width, name_of(n->path), kind_names[n->kind], words);
         free(words);
     }
 }
@@ -3244,7 +3278,7 @@ static void print_line(const char *name, const char *text)
 static void print_list(const char *name, const uint64_t *of, uint32_t count)
 {
     char text[LIST_TEXT];
-    print_line(name, list_text(of, count, ", ", text));
+    print_line(name, count > 0 ? list_text(of, count, ", ", text) : "()");
 }
 
 /* A line with a piece of zarr.json. */
@@ -3377,9 +3411,9 @@ static int print_tree(const settings *s, const hierarchy *all)
         const size_t above = strlen(all->of[of[i].parent].path);
         char *words = node_words(n);
         print_trunk(of, of[i].parent);
-        printf("%s %s", of[i].last ? "`--" : "|--", n->path + above + (above > 0));
-        if (words != NULL && words[0] != 0) printf("  %s", words);
-        putchar('\n');
+        const char *name = n->path + above + (above > 0), *mark = of[i].last ? "`--" : "|--";
+        if (words != NULL && words[0] != 0) say("%s %s  %s", mark, name, words);
+        else say("%s %s", mark, name);
         free(words);
     }
     free(of);
@@ -3525,7 +3559,7 @@ static void print_finding(void *context, const shardio_error *finding)
     char text[512];
     bar_end(&job->progress);
     if (job->s->json) list_item(&job->findings, build_finding_json, finding);
-    else puts(shardio_error_text(finding, text, sizeof text));
+    else say("%s", shardio_error_text(finding, text, sizeof text));
     job->faults++;
 }
 
@@ -3984,7 +4018,7 @@ static void print_picture(const picture *p)
     bool seen[CELL_KINDS] = {false};
     for (size_t n = 0; n < p->count; n++) {
         const row *r = &p->rows[n];
-        printf("%s: %s\n", r->name, r->text);
+        say("%s: %s", r->name, r->text);
         if (!r->drawn) continue;
         putchar('|');
         for (size_t i = 0; i < p->width; i++) {
@@ -4164,16 +4198,15 @@ static void build_verdict(shardio_text *t, const void *context)
 
 static void print_verdict(recovery *job, const verdict *v)
 {
+    const char *text = v->done ? fates[v->what].done : fates[v->what].to_do;
     job->count[v->what]++;
     if (v->what == FATE_CUT) job->cut_bytes += v->bytes - v->end;
     if (v->what == FATE_COMPLETE && !job->s->all) return;
     bar_end(&job->progress);
     if (job->s->json) list_item(&job->files, build_verdict, v);
-    else if (v->text != NULL) printf("%s: %s\n", v->name, v->text);
-    else if (v->what == FATE_CUT)
-        printf("%s: %" PRIu64 " bytes: %s, %" PRIu64 " bytes\n", v->name, v->bytes,
-               v->done ? fates[v->what].done : fates[v->what].to_do, v->end);
-    else printf("%s: %" PRIu64 " bytes: %s\n", v->name, v->bytes, v->done ? fates[v->what].done : fates[v->what].to_do);
+    else if (v->text != NULL) say("%s: %s", v->name, v->text);
+    else if (v->what == FATE_CUT) say("%s: %" PRIu64 " bytes: %s, at %" PRIu64, v->name, v->bytes, text, v->end);
+    else say("%s: %" PRIu64 " bytes: %s", v->name, v->bytes, text);
 }
 
 /* What recovery says of a shard. */
@@ -4462,8 +4495,8 @@ static void print_dead(compaction *job, const dead_file *f)
     if (f->dead == 0 && !f->damaged && !job->s->all) return;
     bar_end(&job->progress);
     if (job->s->json) list_item(&job->files, build_dead_json, f);
-    else if (f->damaged) printf("%s: damaged, left as it is (shardio verify says more)\n", f->name);
-    else if (!job->s->quiet) printf("%s: %" PRIu64 " bytes, %" PRIu64 " dead\n", f->name, f->bytes, f->dead);
+    else if (f->damaged) say("%s: damaged, left as it is (shardio verify says more)", f->name);
+    else if (!job->s->quiet) say("%s: %" PRIu64 " bytes, %" PRIu64 " dead", f->name, f->bytes, f->dead);
 }
 
 static shardio_status look_for_dead(void *context, const char *key, const uint64_t *position, uint64_t file_size,
@@ -4652,7 +4685,7 @@ static int print_attributes(const settings *s, shardio_json attributes)
     if (s->json) return print_json(s, build_attributes_json, &attributes);
     while (shardio_json_next(attributes, &at, &name, &value)) {
         char *plain = plain_text(name), *text = text_of(add_compact, value);
-        printf("%s=%s\n", plain != NULL ? plain : "?", text != NULL ? text : "?");
+        say("%s=%s", plain != NULL ? plain : "?", text != NULL ? text : "?");
         free(plain);
         free(text);
     }

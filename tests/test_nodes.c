@@ -1044,6 +1044,10 @@ static void check_remove_damaged(const shardio_store *store)
     o.metadata_limit = 5;
     CHECK_OK(shardio_node_remove(store, "a", &o, &e));
     CHECK_U64(count_keys(store, ""), 0);
+    CHECK_OK(store_put_text(store, "a/zarr.json", ARRAY));            /* without dimensions */
+    CHECK_OK(store_put_text(store, "a/c", "x"));
+    CHECK_OK(shardio_node_remove(store, "a", NULL, &e));
+    CHECK_U64(count_keys(store, ""), 0);
     CHECK_OK(store_put_text(store, "a/b/zarr.json", ARRAY));
     CHECK_OK(store_put_text(store, "a/b/0", "x"));
     CHECK_OK(store_put_text(store, "a/b/c/zarr.json", GROUP));

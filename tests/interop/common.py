@@ -109,7 +109,8 @@ def refused(result, code=1):
 # ---- the driver: many jobs in one process --------------------------------------------------------------------
 
 class Job:
-    """One line for the driver. `data`: bytes that it reads from a file; `out`: whether it writes one."""
+    """One line for the driver. `data`: bytes that it reads from a file; `out`: whether it writes one. Among the keys may
+    be the array's path in the store."""
 
     def __init__(self, command, path, /, data=None, out=False, **keys):
         self.command, self.path, self.data, self.out, self.keys = command, path, data, out, keys

@@ -194,6 +194,8 @@ def codecs():
         check(export(path) == content(10), "other data with %s", codec)
         check(export(path, "--region", "3:5") == content(5)[3 * FRAME * 2:], "other data in a region with %s", codec)
         good(tool("verify", path))
+        good(tool("import", "--append", "--sync", "none", "-", path, data=content(3)))
+        check(export(path) == content(10) + content(3), "other data when appended with %s", codec)
         names = [c["name"] for c in codec_list(path)[0]["configuration"]["codecs"]]
         wanted = [{"lz4": "numcodecs.lz4"}.get(c.split(":")[0], c.split(":")[0]) for c in codec.split(",") if c != "none"]
         check(names == ["transpose"] * ("--transpose" in more) + ["bytes"] + wanted + ["crc32c"] * ("--chunk-crc" in more), "codecs %s",
@@ -630,6 +632,16 @@ def remove():
     refused(tool("rm", "--yes", path))
 
 
+def names_that_steer_terminals():
+    path = fresh("names.zarr")
+    good(tool("group", "create", path))
+    good(tool("group", "create", path, "--path", "bad\x1b[31m\nname", '{"\\u001b[0m": "\\u001b"}'))
+    for arguments in (["ls", path], ["info", path], ["attrs", path, "--path", "bad\x1b[31m\nname"], ["rm", path]):
+        text = good(tool(*arguments)).out.decode()
+        check("\x1b" not in text and "bad\n" not in text, "%s: %r", arguments[0], text)
+    check(json.loads(good(tool("ls", "--json", path)).out.decode())["nodes"][1]["path"] == "bad\x1b[31m\nname", "--json")
+
+
 # ---- recover and compact -------------------------------------------------------------------------------------
 
 def spoil(path, change):
@@ -969,8 +981,8 @@ def main():
                  input_longer_than_the_shape, empty_input, npy_header, append, options_that_change_nothing_in_the_data, skip_fill,
                  codecs, codec_configurations, nested_and_outer, wrong_codecs, without_libraries, raw_bytes, strings,
                  bytes_of_any_length, numbers_as_json, direct_reading, create_and_write, fortran_regions, resize, groups, ls,
-                 info_on_groups, attributes, consolidated, verify_groups, remove, recover, recover_heads, recover_one_shard,
-                 temporary_files, compact,
+                 info_on_groups, attributes, consolidated, verify_groups, remove, names_that_steer_terminals, recover,
+                 recover_heads, recover_one_shard, temporary_files, compact,
                  report, quiet, info, layout, version, verify, nothing_is_overwritten, usage, missing_and_forbidden, full_disk,
                  grows_while_it_is_read, interrupted):
         counter.test(test.__name__, test)

@@ -14,7 +14,7 @@ import numpy as np
 import tensorstore as ts
 import zarr
 from common import TMP, check, good, tool
-from peers import PEERS, PIPELINES, peer_read
+from peers import PEERS, peer_read, pipeline
 from zarr import codecs as z
 
 FRAMES = np.random.default_rng(5).integers(0, 300, (11, 7, 9)).astype("uint16")
@@ -94,7 +94,7 @@ def zarr_python_writes(number, peer):
     if number % 4 > 0:
         inner = [z.ShardingCodec(chunk_shape=(2, 3, 4), codecs=inner, index_location="start" if number % 3 == 1 else "end")]
     path = fresh("tool-theirs.zarr")
-    with zarr.config.set({"codec_pipeline.path": PIPELINES[peer]}):
+    with pipeline(peer):
         array = zarr.create(store=path, shape=FRAMES.shape, chunks=(4, 6, 8), dtype="uint16", codecs=inner, fill_value=3, zarr_format=3)
         array[...] = FRAMES
     export_equals(path, FRAMES)
@@ -125,6 +125,7 @@ def tensorstore_writes(number):
 
 
 def strings():
+    """Only zarr-python has them, as its bytes of variable length."""
     texts = np.array([["a", "\u00fc\U0001F600", "", "long " * 50], ["x\ny", "\"", "\\", "end"]], dtype=np.dtypes.StringDType())
     path = fresh("tool-strings.zarr")
     good(tool("import", "--dtype", "string", "--format", "json", "--chunks", "1,2", "--shards", "2,4", "--codec", "zstd", "--transpose", "1,0",
