@@ -198,6 +198,44 @@ def drive(program, jobs):
     return replies
 
 
+# ---- codecs that this build may lack -------------------------------------------------------------------------
+
+LIBRARIES = {"zstd": "libzstd", "gzip": "zlib", "blosc": "libblosc", "numcodecs.lz4": "liblz4"}
+
+
+def name_of(codec):
+    return codec if isinstance(codec, str) else codec["name"]
+
+
+def names_in(codecs):
+    """The names of all codecs, those inside shards included."""
+    names = set()
+    for codec in codecs:
+        names.add(name_of(codec))
+        inside = {} if isinstance(codec, str) else codec.get("configuration", {})
+        names |= names_in(inside.get("codecs", [])) | names_in(inside.get("index_codecs", []))
+    return names
+
+
+class Codecs:
+    """Those that are compiled in, and what was left out for want of one."""
+
+    def __init__(self):
+        self.present = set(good(run(DRIVER, "codecs")).out.decode().split())
+        self.missed = {}
+
+    def missing(self, codecs, who):
+        """The codec that keeps this build from reading an array, or None."""
+        for name in sorted((names_in(codecs) & set(LIBRARIES)) - self.present):
+            self.missed.setdefault(name, set()).add(who)
+            return name
+        return None
+
+    def report(self, what):
+        for name, who in sorted(self.missed.items()):
+            print("left out: %d %s: codec %s: no %s here: make deps" % (len(who), what, name, LIBRARIES[name]))
+
+
 class Counter:
     """Runs tests, each a function, and counts. `word`: only those whose names contain it."""
 

@@ -26,45 +26,6 @@ def document_of(folder, case):
         return json.load(file)
 
 
-# ---- codecs that this build may lack -------------------------------------------------------------------------
-
-LIBRARIES = {"zstd": "zstd", "gzip": "zlib", "blosc": "blosc", "numcodecs.lz4": "lz4"}
-
-
-def name_of(codec):
-    return codec if isinstance(codec, str) else codec["name"]
-
-
-def names_in(value):
-    """Every `name` in the codecs of a zarr.json, at any depth."""
-    if isinstance(value, str):
-        return {value}
-    if isinstance(value, list):
-        return set().union(*map(names_in, value))
-    inside = value.get("configuration", {})
-    return {name_of(value)} | names_in(inside.get("codecs", [])) | names_in(inside.get("index_codecs", []))
-
-
-class Codecs:
-    """Those that are compiled in, and how often one was missed."""
-
-    def __init__(self):
-        self.present = set(good(run(DRIVER, "codecs")).out.decode().split())
-        self.missed = {}
-
-    def missing(self, codecs):
-        """The codec that keeps this build from reading the array, or None."""
-        for name in sorted(names_in(codecs) & set(LIBRARIES) - self.present):
-            self.missed[name] = self.missed.get(name, 0) + 1
-            return name
-        return None
-
-    def report(self):
-        for name, count in sorted(self.missed.items()):
-            print("left out: codec %s: %d golden files are refused instead of read: the tool has no lib%s: make deps" %
-                  (name, count, LIBRARIES[name]))
-
-
 def output():
     path = os.path.join(TMP, "out.raw")
     if os.path.exists(path):
@@ -94,7 +55,7 @@ def region_text(region):
 
 def golden(case, folder, program, codecs):
     array = os.path.join(folder, case["store"], case["node"])
-    missing = codecs.missing(document_of(folder, case)["codecs"])
+    missing = codecs.missing(document_of(folder, case)["codecs"], case["id"])
     data, result = export(program, array)
     if missing:
         check(data is None and missing in result.err, "codec %s is not here: %s", missing, result.describe())
@@ -125,7 +86,7 @@ def closer(case, folder, codecs):
     """What the driver sees that the tool does not say: single elements, a layout in memory, all of the metadata."""
     array, size = os.path.join(folder, case["store"], case["node"]), DTYPES[case["dtype"]]
     document = document_of(folder, case)
-    if codecs.missing(document["codecs"]):
+    if codecs.missing(document["codecs"], case["id"]):
         reply = yield Job("read", array, out=True)
         reply.refused("ERR_UNSUPPORTED")
         return
@@ -138,7 +99,7 @@ def closer(case, folder, codecs):
     facts = facts.good().facts
     check(facts["shape"] == case["shape"] and facts["shard"] == case["chunk_shape"] and facts["dtype"] == case["dtype"],
           "facts: %s", facts)
-    if name_of(document["codecs"][0]) == "sharding_indexed" and facts["levels"] == 2:
+    if common.name_of(document["codecs"][0]) == "sharding_indexed" and facts["levels"] == 2:
         check(facts["chunk"] == case["inner_chunk_shape"], "chunk: %s", facts)
     bits = fill_bits(case["dtype"], case["fill_value"])
     check(bits is None or facts["fill"] == bits.hex(), "fill value %s, not %s", facts["fill"], bits and bits.hex())
@@ -159,6 +120,21 @@ def c_order(data, shape, size):
     return b"".join(data[offset:offset + size] for offset in offsets)
 
 
+def tree(case, folder, program):
+    """A hierarchy: its nodes, by what lies in the store and by consolidated metadata, and their attributes."""
+    store = os.path.join(folder, case["store"])
+    wanted = {path.strip("/"): kind for path, kind in case["nodes"].items()}
+    for how in ([], ["--consolidated"]):
+        listed = json.loads(good(tool("ls", "--json", *how, store, program=program)).out.decode())["nodes"]
+        check({node["path"]: node["kind"] for node in listed} == wanted, "nodes: %s", listed)
+    for path, attributes in case["attributes"].items():
+        info = json.loads(good(tool("info", "--json", store, "--path", path.strip("/"), program=program)).out.decode())
+        check(info["attributes"] == attributes, "attributes of %s: %s", path, info["attributes"])
+    info = json.loads(good(tool("info", "--json", store, program=program)).out.decode())
+    check(info["consolidated"] == case["consolidated"], "consolidated: %s", info["consolidated"])
+    good(tool("verify", store, program=program))
+
+
 # ---- damaged ones --------------------------------------------------------------------------------------------
 
 def first_element(case, array, program):
@@ -172,20 +148,24 @@ def first_element(case, array, program):
     refused(tool("export", array, "-", program=program))
 
 
+def open_group(case, group, program):
+    for command in ("info", "verify", "ls"):
+        result = tool(command, group, program=program)
+        check(result.code == 1 if case["expect"] == "error" else result.code == 0 or case["expect"] != "value", "%s: %s: %s",
+              command, case["what"], result.describe())
+    refused(tool("export", group, "-", program=program))
+
+
 def malformed(case, folder, program, codecs):
     array, expect = os.path.join(folder, case["id"]), case["expect"]
     if case["op"] == "open-group":
-        for command in ("info", "verify", "ls"):
-            result = tool(command, array, program=program)
-            check(result.code == 1 if expect == "error" else result.code == 0 or expect != "value", "%s: %s: %s", command,
-                  case["what"], result.describe())
-        refused(tool("export", array, "-", program=program))
+        open_group(case, array, program)
         return
     if case["op"] == "first":
         first_element(case, array, program)
         return
     first = case["id"].split("-")[0]
-    if first in LIBRARIES and codecs.missing([first]):
+    if codecs.missing([first], case["id"]):
         refused(tool("export", array, "-", program=program))
         return
     data, result = export(program, array)
@@ -275,7 +255,7 @@ def exact(case, direct):
 
 def main():
     os.makedirs(TMP, exist_ok=True)
-    counter, codecs = common.Counter(), Codecs()
+    counter, codecs = common.Counter(), common.Codecs()
     programs = [("", TOOL)]
     if os.path.exists(TOOL_SANITIZED):
         programs.append(("sanitized: ", TOOL_SANITIZED))
@@ -295,6 +275,9 @@ def main():
         for case in cases:
             for word, program in programs:
                 counter.test(word + "golden " + case["id"], golden, case, zarr, program, codecs)
+        for case in manifest["groups"]:
+            for word, program in programs:
+                counter.test(word + "hierarchy " + case["store"], tree, case, zarr, program)
         counter.together([("closer " + case["id"], closer(case, zarr, codecs)) for case in cases])
         for case in manifest["exact"]:
             if case["id"] not in seen:
@@ -309,7 +292,7 @@ def main():
                 if case.get("truncate_every_byte"):
                     counter.test(word + "malformed %s, cut" % case["id"], truncated, case, damaged, program,
                                  1 if program == TOOL else 7)
-    codecs.report()
+    codecs.report("golden files")
     return counter.end()
 
 
