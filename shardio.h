@@ -10006,6 +10006,12 @@ static size_t shardio_p_packed_bytes(const shardio_p_level *level)
     return level->packing == SHARDIO_P_PLAIN ? level->bytes : 0;
 }
 
+/* Other encoders of a format may make more of the same bytes than ours do. */
+static size_t shardio_p_foreign_bound(size_t bound)
+{
+    return bound + bound / 2 + ((size_t)64 << 10);
+}
+
 /* Whether a stored chunk can be of this length, known before anything is allocated or read for it. */
 static shardio_status shardio_p_check_stored(shardio_array *array, uint32_t k, const uint64_t *origin, uint64_t size, shardio_error *error)
 {
@@ -10015,6 +10021,7 @@ static shardio_status shardio_p_check_stored(shardio_array *array, uint32_t k, c
     bool exact = true;   /* crc32c alone always adds as much */
     if (level->packing == SHARDIO_P_PLAIN) {
         for (uint32_t i = 0; i < level->chain.count; i++) exact = exact && level->chain.codecs[i] == shardio_codec_crc32c();
+        if (!exact && bound < SIZE_MAX / 4) bound = shardio_p_foreign_bound(bound);
         if (size > bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "longer than a chunk can be");
         if (exact && size < bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "shorter than a chunk has to be");
     } else if (size > limit) {
@@ -10051,6 +10058,7 @@ static shardio_status shardio_p_decode_chain(shardio_array *array, uint32_t k, c
     if (level->chain.count == 0) return SHARDIO_OK;
     if (known > 0) {
         (void)shardio_p_chain_bound(&level->chain, known, &half);
+        if (level->chain.count > 1 && half < SIZE_MAX / 4) half = shardio_p_foreign_bound(half);
         return shardio_p_decode_with(array, k, origin, data, size, half, error);
     }
     for (half = 4 * encoded_size + 4096;; half *= 2) {
