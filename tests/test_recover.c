@@ -695,8 +695,10 @@ static void expect(const char *what, const bytes *b, bool at_start, int64_t expe
     static outcome o;
     shardio_index_layout layout = make_layout(4, at_start, false);
     recover_with(&o, b->data, b->size, &layout, true, NULL, NULL);
-    int64_t is = o.status == SHARDIO_ERR_CORRUPT ? IS_AMBIGUOUS : o.status == SHARDIO_ERR_NOT_FOUND ? IS_NOT_FOUND
-                 : o.found.intact                ? IS_INTACT : (int64_t)o.found.index_offset;
+    int64_t is = (int64_t)o.found.index_offset;
+    if (o.status == SHARDIO_ERR_CORRUPT) is = IS_AMBIGUOUS;
+    else if (o.status == SHARDIO_ERR_NOT_FOUND) is = IS_NOT_FOUND;
+    else if (o.found.intact) is = IS_INTACT;
     if (CHECK(is == expected)) return;
     fprintf(stderr, "  %s: %d, not %d\n", what, (int)is, (int)expected);
 }

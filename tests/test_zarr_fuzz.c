@@ -294,7 +294,7 @@ static void try_to_read(const shardio_store *store, uint64_t *r)
             some_region(&f, r, start, count);
             shardio_status s = shardio_array_read(a, start, count, got, sizeof got, &e);
             note(s);
-            if (s == SHARDIO_OK) sink += look_at(&f, count, got);
+            if (s == SHARDIO_OK) sink = sink + look_at(&f, count, got);
             CHECK_STATUS(e.status, s);
         }
         if (test_random(r) % 2) note(shardio_array_verify(a, NULL, NULL, NULL, NULL, &e));
