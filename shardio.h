@@ -1439,6 +1439,48 @@ static void shardio_p_no_error(shardio_error *error)
 
 /* -- memory */
 
+enum {
+    SHARDIO_P_BEYOND_CACHE = 8 << 20,   /* bytes: what is written to more memory than this is in no cache when it is read */
+    SHARDIO_P_LINE = 64,                /* bytes of a line of the CPU's cache */
+    SHARDIO_P_LONG_ROW = 4 * SHARDIO_P_LINE   /* shorter rows have too many lines that they fill only in part */
+};
+
+#if (defined(__SSE2__) || defined(_M_X64)) && !defined(__TINYC__)
+#include <emmintrin.h>
+
+/* memcpy to memory that is in no cache and will not be read again soon. An ordinary store first fetches the line that it
+   overwrites: where rows lie far apart that costs more than the copy. */
+static void shardio_p_copy_past_cache(uint8_t *to, const uint8_t *from, size_t size)
+{
+    size_t head = (SHARDIO_P_LINE - (uintptr_t)to % SHARDIO_P_LINE) % SHARDIO_P_LINE;
+    if (head > size) head = size;
+    memcpy(to, from, head);
+    for (to += head, from += head, size -= head; size >= SHARDIO_P_LINE; size -= SHARDIO_P_LINE) {
+        __m128i line[4];
+        memcpy(line, from, sizeof line);
+        for (int i = 0; i < 4; i++) _mm_stream_si128((__m128i *)(void *)to + i, line[i]);
+        to += SHARDIO_P_LINE;
+        from += SHARDIO_P_LINE;
+    }
+    memcpy(to, from, size);
+}
+
+/* After it other threads see what was copied past the cache. */
+static void shardio_p_copied_past_cache(void)
+{
+    _mm_sfence();
+}
+#else
+static void shardio_p_copy_past_cache(uint8_t *to, const uint8_t *from, size_t size)
+{
+    memcpy(to, from, size);
+}
+
+static void shardio_p_copied_past_cache(void)
+{
+}
+#endif
+
 #if !SHARDIO_NO_OS
 /* malloc promises less than a block's alignment: take more and remember where it began, right in front. */
 static void *shardio_p_heap_allocate(size_t size, size_t alignment)
@@ -6578,6 +6620,13 @@ static inline void shardio_p_copy_elements(uint8_t *to, const uint8_t *from, siz
     else shardio_p_swap_units(to, from, bytes, unit);
 }
 
+/* The same for one of many rows; past_cache: they go to more memory than caches hold. */
+static inline void shardio_p_copy_row(uint8_t *to, const uint8_t *from, size_t bytes, size_t unit, bool past_cache)
+{
+    if (past_cache && unit <= 1 && bytes >= SHARDIO_P_LONG_ROW) shardio_p_copy_past_cache(to, from, bytes);
+    else shardio_p_copy_elements(to, from, bytes, unit);
+}
+
 /* Fills with copies of one element, doubling what is there. */
 static void shardio_p_fill(uint8_t *to, size_t bytes, const uint8_t *element, size_t size)
 {
@@ -6634,9 +6683,9 @@ static uint32_t shardio_p_axes(shardio_p_axis *axes, const ptrdiff_t *to, const 
 }
 
 /* Copies a box of elements; strides in bytes, of any sign. Source strides of 0 everywhere: one element, again and again.
-   The bytes of each `unit` are turned around if unit > 1. */
+   The bytes of each `unit` are turned around if unit > 1. past_cache: as for copy_row. */
 static void shardio_p_copy_box(uint8_t *to, const ptrdiff_t *to_stride, const uint8_t *from, const ptrdiff_t *from_stride,
-                               const uint64_t *count, uint32_t ndim, size_t element, size_t unit)
+                               const uint64_t *count, uint32_t ndim, size_t element, size_t unit, bool past_cache)
 {
     shardio_p_axis axes[SHARDIO_MAX_DIMS + 1];
     uint64_t at[SHARDIO_MAX_DIMS + 1] = {0};
@@ -6649,7 +6698,7 @@ static void shardio_p_copy_box(uint8_t *to, const ptrdiff_t *to_stride, const ui
     const shardio_p_axis inner = axes[--n];
     for (;;) {
         if (inner.to != (ptrdiff_t)element) shardio_p_copy_spread(to, inner.to, from, inner.from, inner.count, element, unit);
-        else if (inner.from == (ptrdiff_t)element) shardio_p_copy_elements(to, from, (size_t)inner.count * element, unit);
+        else if (inner.from == (ptrdiff_t)element) shardio_p_copy_row(to, from, (size_t)inner.count * element, unit, past_cache);
         else if (inner.from == 0 && unit == 1) shardio_p_fill(to, (size_t)inner.count * element, from, element);
         else shardio_p_copy_spread(to, inner.to, from, inner.from, inner.count, element, unit);
         for (i = n; i > 0; i--) {
@@ -6661,8 +6710,9 @@ static void shardio_p_copy_box(uint8_t *to, const ptrdiff_t *to_stride, const ui
             from -= axis->from * (ptrdiff_t)axis->count;
             at[i - 1] = 0;
         }
-        if (i == 0) return;
+        if (i == 0) break;
     }
+    if (past_cache) shardio_p_copied_past_cache();
 }
 
 /* Whether these bytes are copies of one element, by bits: -0.0 is not 0.0, a NaN equals itself. */
@@ -8708,10 +8758,11 @@ static void shardio_p_note_phases(shardio_array *array)
     }
 }
 
-/* Copies elements, or with `from` null the fill value, into a chunk. */
-static inline void shardio_p_put_elements(const shardio_p_meta *m, uint8_t *to, const uint8_t *from, size_t bytes)
+/* Copies elements, or with `from` null the fill value, into a chunk of the batch. */
+static inline void shardio_p_put_elements(const shardio_array *array, uint8_t *to, const uint8_t *from, size_t bytes)
 {
-    if (from != NULL) shardio_p_copy_elements(to, from, bytes, m->unit);
+    const shardio_p_meta *m = &array->meta;
+    if (from != NULL) shardio_p_copy_row(to, from, bytes, m->unit, array->plan.rows > SHARDIO_P_BEYOND_CACHE);
     else shardio_p_fill(to, bytes, m->stored_fill, m->element);
 }
 
@@ -8750,7 +8801,7 @@ static void shardio_p_gather_line(shardio_array *array, uint64_t *index, uint64_
         uint8_t *to = array->rows + shardio_p_place_of_chunk(array, index);
         for (uint64_t chunk = index[k]; chunk < shard_end && count > 0; chunk++, to += m->chunk_bytes) {
             uint64_t skip = column % piece, n = shardio_p_min(piece - skip, count);
-            shardio_p_put_elements(m, to + (within + skip) * m->element, from, (size_t)(n * m->element));
+            shardio_p_put_elements(array, to + (within + skip) * m->element, from, (size_t)(n * m->element));
             if (from != NULL) from += n * m->element;
             column += n;
             count -= n;
@@ -8773,6 +8824,7 @@ static void shardio_p_gather(shardio_array *array, uint64_t position, const uint
         position += n;
         count -= n;
     }
+    shardio_p_copied_past_cache();
 }
 
 /* -- shards in flight */
@@ -9051,7 +9103,7 @@ static shardio_status shardio_p_order_elements(shardio_array *array, uint32_t k,
     for (uint32_t i = 0; i < m->ndim; i++) there = there && (wanted[i] == stride[i] || level->extent[i] == 1);
     if (there) return SHARDIO_OK;
     if (!shardio_p_widen(array, &array->packed[k], level->bytes)) return SHARDIO_ERR_MEMORY;
-    shardio_p_copy_box(array->packed[k].memory, wanted, *from, stride, level->extent, m->ndim, m->element, 1);
+    shardio_p_copy_box(array->packed[k].memory, wanted, *from, stride, level->extent, m->ndim, m->element, 1, false);
     *from = array->packed[k].memory;
     return SHARDIO_OK;
 }
@@ -9976,6 +10028,7 @@ typedef struct shardio_p_reading {
     const ptrdiff_t *stride;                 /* of the destination, bytes */
     const uint8_t *fill;                     /* in the byte order of the destination */
     size_t unit;                             /* of elements whose bytes are turned around; 1: none are */
+    bool past_cache;                         /* the destination is larger than caches */
 } shardio_p_reading;
 
 static shardio_status shardio_p_no_room(shardio_array *array, shardio_error *error)
@@ -10086,7 +10139,8 @@ static void shardio_p_scatter(const shardio_p_reading *r, const uint64_t *origin
         to += (ptrdiff_t)(first - r->start[i]) * r->stride[i];
         if (from != NULL) source += (ptrdiff_t)(first - origin[i]) * stride[i];
     }
-    shardio_p_copy_box(to, r->stride, source, from != NULL ? stride : still, count, m->ndim, m->element, from != NULL ? r->unit : 1);
+    shardio_p_copy_box(to, r->stride, source, from != NULL ? stride : still, count, m->ndim, m->element,
+                       from != NULL ? r->unit : 1, r->past_cache);
 }
 
 /* Scatters elements that lie in the order of level k. */
@@ -10591,7 +10645,8 @@ static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_
 static shardio_p_reading shardio_p_reading_of(shardio_array *array, const uint64_t *start, const uint64_t *count, uint8_t *to,
                                               const ptrdiff_t *stride)
 {
-    shardio_p_reading r = {array, start, count, to, stride, array->meta.fill, array->meta.unit};
+    shardio_p_reading r = {array, start, count, to, stride, array->meta.fill, array->meta.unit,
+                           shardio_p_product(count, 0, array->meta.ndim) > SHARDIO_P_BEYOND_CACHE / array->meta.element};
     return r;
 }
 
@@ -10638,7 +10693,7 @@ static shardio_status shardio_p_load_box(shardio_array *array, const shardio_p_b
     uint8_t *to = array->rows + shardio_p_place_of_chunk(array, box->first);
     uint64_t index[SHARDIO_MAX_DIMS], start[SHARDIO_MAX_DIMS];
     ptrdiff_t stride[SHARDIO_MAX_DIMS];
-    shardio_p_reading r = {array, start, m->chunk, to, stride, m->stored_fill, 1};
+    shardio_p_reading r = {array, start, m->chunk, to, stride, m->stored_fill, 1, false};
     shardio_status status = SHARDIO_OK;
     shardio_p_order_strides(m, m->chunk, NULL, stride);
     memcpy(index, box->first, sizeof index);
@@ -10927,7 +10982,7 @@ static shardio_status shardio_p_load_chunk(shardio_p_change *c, const uint64_t *
     ptrdiff_t stride[SHARDIO_MAX_DIMS];
     const uint8_t *data = NULL;
     size_t size;
-    shardio_p_reading r = {array, origin, m->chunk, array->whole.memory, stride, m->stored_fill, 1};
+    shardio_p_reading r = {array, origin, m->chunk, array->whole.memory, stride, m->stored_fill, 1, false};
     shardio_p_order_strides(m, m->chunk, NULL, stride);
     shardio_p_fill(array->whole.memory, m->chunk_bytes, m->stored_fill, m->element);
     if (m->sharded) return c->old != NULL ? shardio_p_read_shard(&r, 0, c->old, c->origin, &array->error) : SHARDIO_OK;
@@ -10952,7 +11007,7 @@ static void shardio_p_overlay(const shardio_p_change *c, const uint64_t *origin)
         to += (ptrdiff_t)(first - origin[i]) * stride[i];
         if (c->from != NULL) from += (ptrdiff_t)(first - c->start[i]) * c->stride[i];
     }
-    shardio_p_copy_box(to, stride, from, c->from != NULL ? c->stride : still, count, m->ndim, m->element, c->from != NULL ? m->unit : 1);
+    shardio_p_copy_box(to, stride, from, c->from != NULL ? c->stride : still, count, m->ndim, m->element, c->from != NULL ? m->unit : 1, false);
 }
 
 /* What lies outside the shape becomes the fill value. */
@@ -10968,7 +11023,7 @@ static void shardio_p_clear_outside(const shardio_p_change *c, const uint64_t *o
         if (inside >= m->chunk[i]) continue;
         memcpy(count, m->chunk, sizeof count);
         count[i] = m->chunk[i] - inside;
-        shardio_p_copy_box(c->array->whole.memory + (ptrdiff_t)inside * stride[i], stride, m->stored_fill, still, count, m->ndim, m->element, 1);
+        shardio_p_copy_box(c->array->whole.memory + (ptrdiff_t)inside * stride[i], stride, m->stored_fill, still, count, m->ndim, m->element, 1, false);
     }
 }
 
