@@ -35,12 +35,13 @@
        config     compile-time options, version, linkage
        errors     one status, one error record, one sentence
        platform   allocators, files, the table of file functions, the system's files, files in memory
-       checksum   CRC32C
+       checksum   CRC32C, SHA-256
        slot       the write coalescer: any bytes in, aligned blocks out
        index      the shard index, kept as its encoded bytes
        shard      write, update, checkpoint, read, verify, recover and compact one shard file
        json       the reader and writer that zarr.json needs
        codec      how chunk bytes are encoded: a table of callbacks; crc32c, zstd, gzip, blosc, lz4
+       pack       packfiles: many small items in one file, each found by its number with one read
        zarr       arrays: create, append, checkpoint, read and write regions, resize, verify; groups, attributes
        store      where the keys live: a directory, memory
 
@@ -84,6 +85,19 @@
    Elements of variable length in a chunk (codecs vlen-utf8, vlen-bytes), all numbers u32, little-endian:
 
        | number of elements | length | bytes ... | length | bytes ... | ...
+
+   Packfile (version 1), all numbers little-endian:
+
+       | record | record | ... | index: sizes of the records | CRC32C | app data | trailer |
+
+       record      the bytes of some items, encoded or not, then, unless it holds one item by definition:
+                   | lengths of the items | CRC32C |
+       packed      sizes in groups of 128, lengths in one group: | each less the smallest, w bits, lowest first | u8 w |
+                   u32 smallest |, the last byte filled up with zeros
+       trailer     0   u32  "SLCH"             8   u32  format of the caller's     24  u16  128
+                   4   u8   1, the version     12  u32  records                    28  u32  bytes of the index and its CRC32C
+                   5   u8   1: content hash    16  u32  items                      32  u32  bytes of app data
+                   6   u16  0                  20  u32  items of a record          36  SHA-256 or 0; 68 u32 0; 72 u32 CRC32C
 */
 
 #ifndef SHARDIO_H
@@ -105,8 +119,9 @@
    SHARDIO_NO_OS            all files    no system calls and no malloc: tables of functions and memory only
    SHARDIO_NO_SHARD         all files    without shard (and so without zarr)
    SHARDIO_NO_ZARR          all files    without codec, json and zarr
+   SHARDIO_NO_PACK          all files    without pack and SHA-256
    SHARDIO_NO_STORE         all files    without store (arrays then live in a store of the caller's)
-   SHARDIO_NO_CRC_HARDWARE  one file     CRC32C by tables, whatever the CPU has
+   SHARDIO_NO_HARDWARE      one file     checksums in plain C, whatever the CPU has
    SHARDIO_SMALL            one file     one CRC32C table of 1 KiB in place of 8 KiB
    SHARDIO_WITH_ZSTD        all files    codec zstd, on libzstd 1.4 or later (link -lzstd)
    SHARDIO_WITH_ZLIB        all files    codec gzip, on zlib (link -lz)
@@ -123,6 +138,9 @@
 #endif
 #ifndef SHARDIO_NO_ZARR
 #define SHARDIO_NO_ZARR SHARDIO_NO_SHARD
+#endif
+#ifndef SHARDIO_NO_PACK
+#define SHARDIO_NO_PACK 0
 #endif
 #ifndef SHARDIO_NO_STORE
 #define SHARDIO_NO_STORE 0
@@ -241,6 +259,9 @@ SHARDIO_API void shardio_text_add_int64(shardio_text *text, int64_t number);
 /* Called by long work with how much is done of how much; anything but 0 stops it with SHARDIO_ERR_CANCELLED. */
 typedef int (*shardio_progress)(void *context, uint64_t done, uint64_t total);
 
+/* Told of each fault that a verification finds. */
+typedef void (*shardio_finding)(void *context, const shardio_error *finding);
+
 /* >>platform-api ---------------------------------------------------------------------------------------------- */
 
 /* Memory. An all-zero allocator (or a null pointer to one) is malloc and free; with SHARDIO_NO_OS it gives nothing.
@@ -258,6 +279,13 @@ typedef struct shardio_arena {
     size_t pieces;             /* that are handed out */
 } shardio_arena;
 SHARDIO_API shardio_allocator shardio_arena_begin(shardio_arena *arena, void *memory, size_t size);
+
+/* Bytes that lie somewhere else. As an element of the types string and bytes: not ended with a zero byte; what is read
+   lives until the next read or write through the same handle or its end, what is appended or written is borrowed. */
+typedef struct shardio_bytes {
+    const void *data;
+    size_t size;
+} shardio_bytes;
 
 /* What is known about an open file. */
 typedef struct shardio_file_facts {
@@ -361,6 +389,23 @@ SHARDIO_API uint32_t shardio_crc32c(uint32_t crc, const void *data, size_t size)
 
 /* How shardio_crc32c computes on this CPU: "sse4.2+pclmul", "armv8" or "tables". Static text. */
 SHARDIO_API const char *shardio_crc32c_kind(void);
+
+#if !SHARDIO_NO_PACK
+/* SHA-256 (FIPS 180-4) of bytes that come in pieces. begin asks what the CPU has, which costs microseconds in a virtual
+   machine; end writes 32 bytes to `digest` and leaves the state as begin did. One state belongs to one thread. */
+typedef struct shardio_sha256 {
+    uint32_t state[8];
+    uint64_t size;       /* bytes added */
+    uint8_t block[64];   /* the last ones, until there are 64 */
+    bool hardware;
+} shardio_sha256;
+SHARDIO_API void shardio_sha256_begin(shardio_sha256 *hash);
+SHARDIO_API void shardio_sha256_add(shardio_sha256 *hash, const void *data, size_t size);
+SHARDIO_API void shardio_sha256_end(shardio_sha256 *hash, uint8_t *digest);
+
+/* How it is computed on this CPU: "sha" (its instructions) or "plain". Static text. */
+SHARDIO_API const char *shardio_sha256_kind(void);
+#endif
 
 /* >>slot-api -------------------------------------------------------------------------------------------------- */
 
@@ -636,9 +681,6 @@ SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader,
 /* SHARDIO_ERR_CHANGED if the open file is no longer what it was when its index was read. */
 SHARDIO_API shardio_status shardio_shard_unchanged(const shardio_shard_reader *reader, shardio_error *error);
 
-/* Told of each fault that a verification finds. */
-typedef void (*shardio_finding)(void *context, const shardio_error *finding);
-
 /* What a shard consists of. */
 typedef struct shardio_shard_summary {
     uint64_t file_bytes, live_bytes, index_bytes, dead_bytes;
@@ -705,7 +747,7 @@ SHARDIO_API void shardio_shard_close(shardio_shard_reader *reader);
 
 #endif /* !SHARDIO_NO_SHARD */
 
-#if !SHARDIO_NO_ZARR
+#if !SHARDIO_NO_ZARR || !SHARDIO_NO_PACK
 /* >>json-api -------------------------------------------------------------------------------------------------- */
 
 /* A JSON value: a piece of a text that was checked by shardio_json_parse and must outlive it. `text` null: absent. */
@@ -714,6 +756,7 @@ typedef struct shardio_json {
     size_t size;
 } shardio_json;
 
+#if !SHARDIO_NO_ZARR
 /* Checks that `text` is one JSON value (RFC 8259) of at most 512 levels in valid UTF-8; *value is it without
    surrounding space. No allocation, no recursion. Any thread.
    SHARDIO_ERR_CORRUPT with the offset of the first fault, SHARDIO_ERR_LIMIT if it is nested deeper. */
@@ -745,6 +788,7 @@ SHARDIO_API bool shardio_json_bool(shardio_json value, bool *truth);
 SHARDIO_API void shardio_text_add_double(shardio_text *text, double number);
 SHARDIO_API void shardio_text_add_float(shardio_text *text, float number);
 SHARDIO_API void shardio_text_add_string(shardio_text *text, const char *utf8);
+#endif /* !SHARDIO_NO_ZARR */
 
 /* >>codec-api ------------------------------------------------------------------------------------------------- */
 
@@ -767,6 +811,7 @@ typedef struct shardio_codec {
     void (*end)(void *instance);
 } shardio_codec;
 
+#if !SHARDIO_NO_ZARR
 /* The crc32c codec: four bytes of CRC32C, little-endian, behind each chunk (codec specification "crc32c"). */
 SHARDIO_API const shardio_codec *shardio_codec_crc32c(void);
 
@@ -816,18 +861,199 @@ SHARDIO_API shardio_codec shardio_codec_blosc_with(char *text, size_t size, cons
 SHARDIO_API const shardio_codec *shardio_codec_lz4(void);
 #endif
 
+#endif /* !SHARDIO_NO_ZARR */
+#endif /* !SHARDIO_NO_ZARR || !SHARDIO_NO_PACK */
+
+/* >>pack-api -------------------------------------------------------------------------------------------------- */
+#if !SHARDIO_NO_PACK
+
+/* Many small items in one file that is written once and found by position with one read (packfile version 1). Items are
+   numbered from 0 in the order in which they are appended; every `items_per_record` of them are stored, and encoded,
+   together, as a record. */
+
+/* What of an item the content hash covers, such as the item without a time stamp: sets *part and *part_size, which live
+   until the next call. Not SHARDIO_OK: fails the append or the verification with that status. */
+typedef shardio_status (*shardio_pack_extract)(void *context, const uint8_t *item, size_t size, const uint8_t **part,
+                                               size_t *part_size);
+
+typedef struct shardio_pack_options {
+    uint32_t items_per_record;     /* 0: 128. With 1 there are no lengths of items in the records, nor checksums of them */
+    uint32_t format;               /* a number of the caller's, kept in the file: which encoder is in use, for instance */
+    const shardio_codec *codec;    /* encodes each record; null: as they are. It is not named in the file */
+    bool content_hash;             /* keep a SHA-256 of all items */
+    shardio_pack_extract extract;  /* with content_hash; null: all of each item */
+    void *extract_context;
+} shardio_pack_options;
+
+/* A packfile being written. The members are ours; its first error is slot.error. One thread. */
+typedef struct shardio_pack_writer {
+    shardio_slot slot;
+    shardio_pack_options options;
+    void *codec_context;
+    uint64_t items, payload;       /* appended; bytes of the items in the record that is being filled */
+    uint32_t held, records;        /* items in it; records that are complete */
+    uint32_t group[128];           /* sizes of the newest records, */
+    shardio_memory index;          /* and of those before, packed */
+    shardio_memory record, encoded, sizes;
+    shardio_sha256 record_hash, content_hash;
+    const shardio_allocator *allocator;
+    bool begun;
+} shardio_pack_writer;
+
+/* Begins a packfile on an open file; `buffer` as in shardio_slot_begin, borrowed until the pack ends. The file belongs to
+   the pack from here, even if this fails. options (null: all-zero) are copied, codec and callbacks must outlive the
+   writer. Through slot_options->allocator it takes: the sizes of a record's items (4 bytes each), the packed sizes of
+   all records (at most 4.1 bytes each, at most doubled while growing), and, with a codec, one record as it is and one
+   encoded. SHARDIO_ERR_ARGUMENT: extract without content_hash, slot_options->start. */
+SHARDIO_API shardio_status shardio_pack_begin(shardio_pack_writer *writer, shardio_file file, void *buffer, size_t size,
+                                              const shardio_pack_options *options,
+                                              const shardio_slot_options *slot_options);
+#if !SHARDIO_NO_OS
+/* Creates a packfile; an existing file is refused unless slot_options->overwrite. */
+SHARDIO_API shardio_status shardio_pack_create(shardio_pack_writer *writer, const char *path,
+                                               const shardio_pack_options *options,
+                                               const shardio_slot_options *slot_options);
+#endif
+
+/* Appends one item; it may be empty. SHARDIO_ERR_LIMIT: an item or a record of 4 GiB or more, more than 2^32-1 items, or
+   more records than an index can have. */
+SHARDIO_API shardio_status shardio_pack_append(shardio_pack_writer *writer, const void *item, size_t size);
+
+/* Appends one item that lies in `count` parts; without parts it does nothing. */
+SHARDIO_API shardio_status shardio_pack_append_parts(shardio_pack_writer *writer, const shardio_bytes *parts, size_t count);
+
+/* Writes the index, `size` bytes of the caller's (null if 0), and the trailer; makes the file durable as chosen and
+   publishes it. Or ends without a trace. The writer has ended in both cases; finish repeats the first error and fills
+   `error`, which may be null. */
+SHARDIO_API shardio_status shardio_pack_finish(shardio_pack_writer *writer, const void *app_data, size_t size,
+                                               shardio_error *error);
+SHARDIO_API void shardio_pack_abort(shardio_pack_writer *writer);
+
+/* What was done so far. */
+SHARDIO_API shardio_accounting shardio_pack_accounting(const shardio_pack_writer *writer);
+
+/* How to read; all-zero is fine for records that are not encoded. */
+typedef struct shardio_pack_reading {
+    const shardio_codec *codec;    /* what the records were encoded with; null: nothing. Never guessed from the bytes */
+    bool opaque;                   /* the codec is not known: items cannot be read, verify checks what it can */
+    size_t tail;                   /* bytes of the first read, from the end of the file; 0: 256 KiB */
+    size_t size_cache;             /* bytes for lengths of items already seen, in each scratch; 0: 4 MiB */
+    uint64_t decoded_limit;        /* bytes of a decoded record; 0: 1 GiB */
+    const shardio_allocator *allocator;
+} shardio_pack_reading;
+
+/* What the trailer says. */
+typedef struct shardio_pack_facts {
+    uint64_t file_bytes, index_offset;
+    uint64_t items, records;
+    uint32_t items_per_record, format;
+    uint32_t index_bytes;          /* checksum included */
+    uint32_t app_data_bytes;
+    bool has_content_hash;
+    uint8_t content_hash[32];
+} shardio_pack_facts;
+
+/* What one thread reads with: memory that grows to the largest record, a cache of lengths, a context of the codec. */
+typedef struct shardio_pack_scratch {
+    const struct shardio_pack_reader *reader;
+    shardio_memory stored, decoded;
+    uint8_t *sizes;                /* lengths of the items of records seen, */
+    size_t size_slots, size_slot;  /* in so many places of so many bytes */
+    void *codec_context;
+    uint64_t reads, read_bytes;    /* calls and their bytes */
+    bool begun, uncached;
+} shardio_pack_scratch;
+
+/* An open packfile. The members are ours, `facts` is there to be read. */
+typedef struct shardio_pack_reader {
+    shardio_file file;
+    shardio_pack_facts facts;
+    shardio_pack_reading options;
+    uint8_t *memory;               /* the end of the file, or of the index only */
+    size_t memory_size;
+    uint64_t memory_offset;        /* of memory[0] in the file */
+    const uint8_t *index;
+    struct shardio_pack_group *groups;
+    shardio_pack_scratch own;      /* scratch of a caller who brings none */
+    uint64_t reads;                /* calls to read index, trailer and app data */
+} shardio_pack_reader;
+
+/* Opens a packfile with one read, of the last bytes, unless its index is larger. Takes that much memory, and 16 bytes
+   for 128 records. Not a packfile, or damaged in index or trailer: SHARDIO_ERR_TRUNCATED, _CHECKSUM, _CORRUPT or
+   _UNSUPPORTED. The file belongs to the reader, even if this fails. */
+SHARDIO_API shardio_status shardio_pack_open_file(shardio_pack_reader *reader, shardio_file file,
+                                                  const shardio_pack_reading *options, shardio_error *error);
+#if !SHARDIO_NO_OS
+SHARDIO_API shardio_status shardio_pack_open(shardio_pack_reader *reader, const char *path,
+                                             const shardio_pack_reading *options, shardio_error *error);
+#endif
+SHARDIO_API void shardio_pack_close(shardio_pack_reader *reader);
+
+/* Whether the file ends as a packfile does: one read. What cannot be read is none. */
+SHARDIO_API bool shardio_pack_is_one(const shardio_file *file);
+
+/* Scratch for one more thread: several may read from one open reader, each with a scratch of its own. A reader must
+   outlive its scratches. SHARDIO_ERR_MEMORY, or what the codec says. */
+SHARDIO_API shardio_status shardio_pack_scratch_begin(shardio_pack_scratch *scratch, const shardio_pack_reader *reader,
+                                                      shardio_error *error);
+SHARDIO_API void shardio_pack_scratch_end(shardio_pack_scratch *scratch);
+
+/* In the functions below `scratch` null is the reader's own, for one thread.
+
+   One item, with one read: *data lives until the next call with this scratch. Where records are not encoded and the
+   lengths in this one were seen before, nothing but the item is read. SHARDIO_ERR_ARGUMENT: no such item. */
+SHARDIO_API shardio_status shardio_pack_item(shardio_pack_reader *reader, shardio_pack_scratch *scratch, uint64_t item,
+                                             const uint8_t **data, size_t *size, shardio_error *error);
+
+/* One item to `memory` of `capacity` bytes; *size is its length. SHARDIO_ERR_LIMIT, with *size set, if it does not fit. */
+SHARDIO_API shardio_status shardio_pack_item_into(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
+                                                  uint64_t item, void *memory, size_t capacity, size_t *size,
+                                                  shardio_error *error);
+
+/* Takes one item: `data` is borrowed until it returns. Not SHARDIO_OK: stop. */
+typedef shardio_status (*shardio_item_taker)(void *context, uint64_t item, const uint8_t *data, size_t size,
+                                             shardio_error *error);
+
+/* Items first .. first+count-1, or those of a strictly ascending list, in order. Records that lie side by side come with
+   reads of up to 1 MiB, larger ones with a read each; the system is told ahead what comes. SHARDIO_ERR_ARGUMENT before
+   anything is read: an item that is not there, or a list that does not ascend. */
+SHARDIO_API shardio_status shardio_pack_range(shardio_pack_reader *reader, shardio_pack_scratch *scratch, uint64_t first,
+                                              uint64_t count, shardio_item_taker take, void *context,
+                                              shardio_error *error);
+SHARDIO_API shardio_status shardio_pack_list(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
+                                             const uint64_t *items, size_t count, shardio_item_taker take, void *context,
+                                             shardio_error *error);
+
+/* What the caller put behind the index, all facts.app_data_bytes of it, to `memory`: no read if it came with the first. */
+SHARDIO_API shardio_status shardio_pack_app_data(shardio_pack_reader *reader, void *memory, size_t capacity,
+                                                 shardio_error *error);
+
+/* What a verification saw. */
+typedef struct shardio_pack_summary {
+    uint64_t records, items, item_bytes;   /* that are right; opaque: items and bytes stay 0 unless records are plain */
+    uint64_t largest_record, largest_item; /* bytes */
+    uint64_t faults;
+    bool contents_checked;                 /* all items were read; opaque: records turned out not to be encoded */
+    bool hash_checked;                     /* the content hash was computed and matches */
+} shardio_pack_summary;
+
+/* Reads everything: the lengths in all records, all items, the content hash, of which `extract` (with its context, null:
+   as written without) says what it covers. Each fault goes to `finding`, progress is in bytes of the file; both may be
+   null and get `context`. An opaque reader checks what needs no decoding; if the lengths say that records are as they
+   are, and the hash agrees where there is one, that is everything. SHARDIO_ERR_CORRUPT or _CHECKSUM if there was a fault. */
+SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
+                                               shardio_pack_extract extract, void *extract_context,
+                                               shardio_pack_summary *summary, shardio_finding finding,
+                                               shardio_progress progress, void *context, shardio_error *error);
+
+#endif /* !SHARDIO_NO_PACK */
+
+#if !SHARDIO_NO_ZARR
 /* >>zarr-api -------------------------------------------------------------------------------------------------- */
 
 #define SHARDIO_MAX_DIMS 32
 #define SHARDIO_MAX_CODECS 8
 #define SHARDIO_UNLIMITED 0      /* shape[0]: as many as are appended */
-
-/* One element of the types string and bytes. What is read lives until the next read or write through the same handle
-   or its end; what is appended or written is borrowed for the call. Not ended with a zero byte. */
-typedef struct shardio_bytes {
-    const void *data;
-    size_t size;
-} shardio_bytes;
 
 /* Element types: name, name in zarr.json, bytes, bytes of the unit whose order depends on the machine. */
 #define SHARDIO_DTYPE_LIST(X)                                                                                      \
@@ -1425,6 +1651,23 @@ static shardio_status shardio_p_fail(shardio_error *error, shardio_status status
     return shardio_p_fail_at(error, status, operation, subject, SHARDIO_NO_OFFSET, 0, reason);
 }
 
+/* Stack for "chunk 12345 of NAME". */
+typedef struct shardio_p_part_name {
+    char text[200];
+} shardio_p_part_name;
+
+static const char *shardio_p_name_part(shardio_p_part_name *name, const char *kind, uint64_t number, const char *file)
+{
+    shardio_text text = {name->text, sizeof name->text, 0};
+    size_t n = file != NULL ? shardio_p_length(file) : 0, most = sizeof name->text - 50;
+    shardio_text_add(&text, kind);
+    shardio_text_add(&text, " ");
+    shardio_text_add_uint64(&text, number);
+    shardio_text_add(&text, n > most ? " of ..." : " of ");
+    if (n > 0) shardio_text_add(&text, n > most ? file + n - most : file);
+    return name->text;
+}
+
 static void shardio_p_no_error(shardio_error *error)
 {
     if (error == NULL) return;
@@ -1439,6 +1682,7 @@ static void shardio_p_no_error(shardio_error *error)
 
 /* -- memory */
 
+#if !SHARDIO_NO_ZARR
 enum {
     SHARDIO_P_BEYOND_CACHE = 8 << 20,   /* bytes: what is written to more memory than this is in no cache when it is read */
     SHARDIO_P_LINE = 64,                /* bytes of a line of the CPU's cache */
@@ -1479,6 +1723,7 @@ static void shardio_p_copy_past_cache(uint8_t *to, const uint8_t *from, size_t s
 static void shardio_p_copied_past_cache(void)
 {
 }
+#endif
 #endif
 
 #if !SHARDIO_NO_OS
@@ -3118,7 +3363,7 @@ typedef struct shardio_p_crc_stream {
     uint32_t length, constant;   /* bytes, a multiple of 16; of the shift */
 } shardio_p_crc_stream;
 #define SHARDIO_P_CRC_HARDWARE 0
-#if !defined(SHARDIO_NO_CRC_HARDWARE) && !SHARDIO_NO_OS
+#if !defined(SHARDIO_NO_HARDWARE) && !SHARDIO_NO_OS
 
 #if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__)) || defined(_M_X64)
 #undef SHARDIO_P_CRC_HARDWARE
@@ -3385,6 +3630,196 @@ static inline shardio_status shardio_p_crc_window_search(const shardio_p_crc_win
     if (status != SHARDIO_OK) return status;
     return shardio_p_crc_search_one(window, difference, data, 3 * third, steps, visit, context);
 }
+
+/* -- SHA-256 */
+
+#if !SHARDIO_NO_PACK
+static const uint32_t shardio_p_sha256_start[8] = {0x6A09E667u, 0xBB67AE85u, 0x3C6EF372u, 0xA54FF53Au,
+                                                   0x510E527Fu, 0x9B05688Cu, 0x1F83D9ABu, 0x5BE0CD19u};
+static const uint32_t shardio_p_sha256_keys[64] = {
+    0x428A2F98u, 0x71374491u, 0xB5C0FBCFu, 0xE9B5DBA5u, 0x3956C25Bu, 0x59F111F1u, 0x923F82A4u, 0xAB1C5ED5u,
+    0xD807AA98u, 0x12835B01u, 0x243185BEu, 0x550C7DC3u, 0x72BE5D74u, 0x80DEB1FEu, 0x9BDC06A7u, 0xC19BF174u,
+    0xE49B69C1u, 0xEFBE4786u, 0x0FC19DC6u, 0x240CA1CCu, 0x2DE92C6Fu, 0x4A7484AAu, 0x5CB0A9DCu, 0x76F988DAu,
+    0x983E5152u, 0xA831C66Du, 0xB00327C8u, 0xBF597FC7u, 0xC6E00BF3u, 0xD5A79147u, 0x06CA6351u, 0x14292967u,
+    0x27B70A85u, 0x2E1B2138u, 0x4D2C6DFCu, 0x53380D13u, 0x650A7354u, 0x766A0ABBu, 0x81C2C92Eu, 0x92722C85u,
+    0xA2BFE8A1u, 0xA81A664Bu, 0xC24B8B70u, 0xC76C51A3u, 0xD192E819u, 0xD6990624u, 0xF40E3585u, 0x106AA070u,
+    0x19A4C116u, 0x1E376C08u, 0x2748774Cu, 0x34B0BCB5u, 0x391C0CB3u, 0x4ED8AA4Au, 0x5B9CCA4Fu, 0x682E6FF3u,
+    0x748F82EEu, 0x78A5636Fu, 0x84C87814u, 0x8CC70208u, 0x90BEFFFAu, 0xA4506CEBu, 0xBEF9A3F7u, 0xC67178F2u};
+
+static inline uint32_t shardio_p_rotate(uint32_t x, int bits)
+{
+    return x >> bits | x << (32 - bits);
+}
+
+static inline uint32_t shardio_p_load32_big(const uint8_t *from)
+{
+    return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
+}
+
+static void shardio_p_sha256_plain(uint32_t *state, const uint8_t *data, size_t blocks)
+{
+    for (; blocks > 0; blocks--, data += 64) {
+        uint32_t w[64], v[8];
+        for (int i = 0; i < 16; i++) w[i] = shardio_p_load32_big(data + 4 * i);
+        for (int i = 16; i < 64; i++) {
+            uint32_t a = w[i - 15], b = w[i - 2];
+            w[i] = w[i - 16] + w[i - 7] + (shardio_p_rotate(a, 7) ^ shardio_p_rotate(a, 18) ^ a >> 3) +
+                   (shardio_p_rotate(b, 17) ^ shardio_p_rotate(b, 19) ^ b >> 10);
+        }
+        memcpy(v, state, sizeof v);
+        for (int i = 0; i < 64; i++) {
+            uint32_t s = shardio_p_rotate(v[4], 6) ^ shardio_p_rotate(v[4], 11) ^ shardio_p_rotate(v[4], 25);
+            uint32_t one = v[7] + s + ((v[4] & v[5]) ^ (~v[4] & v[6])) + shardio_p_sha256_keys[i] + w[i];
+            uint32_t r = shardio_p_rotate(v[0], 2) ^ shardio_p_rotate(v[0], 13) ^ shardio_p_rotate(v[0], 22);
+            uint32_t two = r + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
+            memmove(v + 1, v, 7 * sizeof *v);
+            v[4] += one;
+            v[0] = one + two;
+        }
+        for (int i = 0; i < 8; i++) state[i] += v[i];
+    }
+}
+
+#if !defined(SHARDIO_NO_HARDWARE) && !SHARDIO_NO_OS && !defined(__TINYC__) &&                                      \
+    (((defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))) || defined(_M_X64))
+#define SHARDIO_P_SHA_HARDWARE 1
+#include <immintrin.h>
+#if defined(_M_X64) && !defined(__GNUC__)
+#define SHARDIO_P_SHA_TARGET
+#include <intrin.h>
+#else
+#define SHARDIO_P_SHA_TARGET __attribute__((target("sha,sse4.1")))
+#include <cpuid.h>
+#endif
+
+/* The compilers' cached builtins do not know of it everywhere, so the CPU is asked: once for each writer. */
+static bool shardio_p_sha256_has_hardware(void)
+{
+#if defined(_M_X64) && !defined(__GNUC__)
+    int registers[4];
+    __cpuid(registers, 0);
+    if (registers[0] < 7) return false;
+    __cpuidex(registers, 7, 0);
+    return (registers[1] >> 29 & 1) != 0;
+#else
+    unsigned a, b, c, d;
+    return __builtin_cpu_supports("sse4.1") && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b >> 29 & 1) != 0;
+#endif
+}
+
+/* Four rounds with four words of the message. */
+SHARDIO_P_SHA_TARGET static inline void shardio_p_sha256_four(__m128i *abef, __m128i *cdgh, __m128i words, int round)
+{
+    __m128i keys = _mm_loadu_si128((const __m128i *)(const void *)(shardio_p_sha256_keys + round));
+    words = _mm_add_epi32(words, keys);
+    *cdgh = _mm_sha256rnds2_epu32(*cdgh, *abef, words);
+    *abef = _mm_sha256rnds2_epu32(*abef, *cdgh, _mm_shuffle_epi32(words, 0x0E));
+}
+
+/* The four words after w0 .. w3. */
+SHARDIO_P_SHA_TARGET static inline __m128i shardio_p_sha256_next(__m128i w0, __m128i w1, __m128i w2, __m128i w3)
+{
+    return _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8(w3, w2, 4)), w3);
+}
+
+SHARDIO_P_SHA_TARGET static inline __m128i shardio_p_sha256_words(const uint8_t *data)
+{
+    const __m128i turn = _mm_set_epi64x(0x0C0D0E0F08090A0B, 0x0405060700010203);
+    return _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)data), turn);
+}
+
+SHARDIO_P_SHA_TARGET static void shardio_p_sha256_hardware(uint32_t *state, const uint8_t *data, size_t blocks)
+{
+    __m128i *at = (__m128i *)(void *)state;
+    __m128i low = _mm_shuffle_epi32(_mm_loadu_si128(at), 0xB1), high = _mm_shuffle_epi32(_mm_loadu_si128(at + 1), 0x1B);
+    __m128i abef = _mm_alignr_epi8(low, high, 8), cdgh = _mm_blend_epi16(high, low, 0xF0);
+    for (; blocks > 0; blocks--, data += 64) {
+        __m128i w0 = shardio_p_sha256_words(data), w1 = shardio_p_sha256_words(data + 16);
+        __m128i w2 = shardio_p_sha256_words(data + 32), w3 = shardio_p_sha256_words(data + 48);
+        const __m128i abef_before = abef, cdgh_before = cdgh;
+        for (int round = 0;; round += 16) {
+            shardio_p_sha256_four(&abef, &cdgh, w0, round);
+            shardio_p_sha256_four(&abef, &cdgh, w1, round + 4);
+            shardio_p_sha256_four(&abef, &cdgh, w2, round + 8);
+            shardio_p_sha256_four(&abef, &cdgh, w3, round + 12);
+            if (round == 48) break;
+            w0 = shardio_p_sha256_next(w0, w1, w2, w3);
+            w1 = shardio_p_sha256_next(w1, w2, w3, w0);
+            w2 = shardio_p_sha256_next(w2, w3, w0, w1);
+            w3 = shardio_p_sha256_next(w3, w0, w1, w2);
+        }
+        abef = _mm_add_epi32(abef, abef_before);
+        cdgh = _mm_add_epi32(cdgh, cdgh_before);
+    }
+    low = _mm_shuffle_epi32(abef, 0x1B);
+    high = _mm_shuffle_epi32(cdgh, 0xB1);
+    _mm_storeu_si128(at, _mm_blend_epi16(low, high, 0xF0));
+    _mm_storeu_si128(at + 1, _mm_alignr_epi8(high, low, 8));
+}
+#else
+#define SHARDIO_P_SHA_HARDWARE 0
+static bool shardio_p_sha256_has_hardware(void)
+{
+    return false;
+}
+#endif
+
+static void shardio_p_sha256_blocks(shardio_sha256 *hash, const uint8_t *data, size_t blocks)
+{
+#if SHARDIO_P_SHA_HARDWARE
+    if (hash->hardware) shardio_p_sha256_hardware(hash->state, data, blocks);
+    else
+#endif
+        shardio_p_sha256_plain(hash->state, data, blocks);
+}
+
+SHARDIO_API const char *shardio_sha256_kind(void)
+{
+    return shardio_p_sha256_has_hardware() ? "sha" : "plain";
+}
+
+static void shardio_p_sha256_again(shardio_sha256 *hash)
+{
+    memcpy(hash->state, shardio_p_sha256_start, sizeof hash->state);
+    hash->size = 0;
+}
+
+SHARDIO_API void shardio_sha256_begin(shardio_sha256 *hash)
+{
+    memset(hash, 0, sizeof *hash);
+    hash->hardware = shardio_p_sha256_has_hardware();
+    shardio_p_sha256_again(hash);
+}
+
+SHARDIO_API void shardio_sha256_add(shardio_sha256 *hash, const void *data, size_t size)
+{
+    const uint8_t *from = (const uint8_t *)data;
+    size_t held = (size_t)(hash->size % 64);
+    hash->size += size;
+    if (held > 0) {
+        size_t n = size < 64 - held ? size : 64 - held;
+        if (n > 0) memcpy(hash->block + held, from, n);
+        if (held + n < 64) return;
+        shardio_p_sha256_blocks(hash, hash->block, 1);
+        from += n;
+        size -= n;
+    }
+    if (size >= 64) shardio_p_sha256_blocks(hash, from, size / 64);
+    if (size % 64 > 0) memcpy(hash->block, from + (size - size % 64), size % 64);
+}
+
+SHARDIO_API void shardio_sha256_end(shardio_sha256 *hash, uint8_t *digest)
+{
+    static const uint8_t pad[64] = {0x80};
+    uint8_t bits[8];
+    uint64_t size = hash->size;
+    for (int i = 0; i < 8; i++) bits[i] = (uint8_t)(size << 3 >> (56 - 8 * i));
+    shardio_sha256_add(hash, pad, 1 + (size_t)((119 - size % 64) % 64));
+    shardio_sha256_add(hash, bits, sizeof bits);
+    for (int i = 0; i < 32; i++) digest[i] = (uint8_t)(hash->state[i / 4] >> (24 - 8 * (i % 4)));
+    shardio_p_sha256_again(hash);
+}
+#endif
 
 /* >>slot ------------------------------------------------------------------------------------------------------ */
 
@@ -3982,26 +4417,88 @@ SHARDIO_API shardio_status shardio_index_entry(const shardio_index_layout *layou
     return *reason == NULL ? SHARDIO_OK : SHARDIO_ERR_CORRUPT;
 }
 
+/* -- packed integers: a group of values is their distances from the smallest, `width` bits each, then width and smallest */
+
+#if !SHARDIO_NO_PACK
+enum { SHARDIO_P_FOR_END = 5 };   /* bytes of width and smallest */
+
+typedef struct shardio_p_for {
+    const uint8_t *residuals;
+    uint32_t width, smallest;
+} shardio_p_for;
+
+static size_t shardio_p_for_residual_bytes(uint64_t count, uint32_t width)
+{
+    return (size_t)((count * width + 7) / 8);
+}
+
+/* What a group of these values needs: at least one bit each. */
+static shardio_p_for shardio_p_for_measure(const uint32_t *values, size_t count)
+{
+    shardio_p_for group = {NULL, 1, count > 0 ? values[0] : 0};
+    uint32_t largest = group.smallest;
+    for (size_t i = 1; i < count; i++) {
+        if (values[i] < group.smallest) group.smallest = values[i];
+        if (values[i] > largest) largest = values[i];
+    }
+    while (group.width < 32 && (largest - group.smallest) >> group.width != 0) group.width++;
+    return group;
+}
+
+/* Packs distances, from the lowest bit of the first byte on; the number of bytes written. */
+static size_t shardio_p_for_pack(uint8_t *out, const shardio_p_for *group, const uint32_t *values, size_t count)
+{
+    uint64_t bits = 0;
+    uint32_t held = 0;
+    uint8_t *at = out;
+    for (size_t i = 0; i < count; i++) {
+        bits |= (uint64_t)(values[i] - group->smallest) << held;
+        for (held += group->width; held >= 8; held -= 8, bits >>= 8) *at++ = (uint8_t)bits;
+    }
+    if (held > 0) *at++ = (uint8_t)bits;
+    return (size_t)(at - out);
+}
+
+static void shardio_p_for_end(uint8_t *out, const shardio_p_for *group)
+{
+    out[0] = (uint8_t)group->width;
+    shardio_p_store32_little(out + 1, group->smallest);
+}
+
+/* Finds the group of `count` values that ends `end` bytes behind `bytes`; *size is what it takes. Three bytes behind it
+   are read as well. Null: fine; otherwise what is wrong. */
+static const char *shardio_p_for_open(shardio_p_for *group, const uint8_t *bytes, size_t end, uint64_t count, size_t *size)
+{
+    if (end < SHARDIO_P_FOR_END) return "packed lengths are cut short";
+    group->width = bytes[end - SHARDIO_P_FOR_END];
+    group->smallest = shardio_p_load32_little(bytes + end - 4);
+    if (group->width < 1 || group->width > 32) return "packed lengths have no width of 1 to 32 bits";
+    if (count > (end - SHARDIO_P_FOR_END) * (uint64_t)8 / group->width) return "packed lengths are cut short";
+    *size = shardio_p_for_residual_bytes(count, group->width) + SHARDIO_P_FOR_END;
+    group->residuals = bytes + end - *size;
+    return NULL;
+}
+
+static inline uint64_t shardio_p_for_value(const shardio_p_for *group, uint64_t number)
+{
+    uint64_t bit = number * group->width;
+    uint64_t word = shardio_p_load64(group->residuals + bit / 8, false) >> bit % 8;
+    return group->smallest + (word & ((UINT64_C(1) << group->width) - 1));
+}
+
+/* The sum of the first `count` values. */
+static uint64_t shardio_p_for_sum(const shardio_p_for *group, uint64_t count)
+{
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < count; i++) sum += shardio_p_for_value(group, i);
+    return sum;
+}
+#endif
+
 /* >>shard ----------------------------------------------------------------------------------------------------- */
 #if !SHARDIO_NO_SHARD
 
 /* -- writing */
-
-/* Stack for "chunk 12345 of NAME". */
-typedef struct shardio_p_chunk_name {
-    char text[200];
-} shardio_p_chunk_name;
-
-static const char *shardio_p_name_chunk(shardio_p_chunk_name *name, uint64_t chunk, const char *file)
-{
-    shardio_text text = {name->text, sizeof name->text, 0};
-    size_t n = file != NULL ? shardio_p_length(file) : 0, most = sizeof name->text - 50;
-    shardio_text_add(&text, "chunk ");
-    shardio_text_add_uint64(&text, chunk);
-    shardio_text_add(&text, n > most ? " of ..." : " of ");
-    if (n > 0) shardio_text_add(&text, n > most ? file + n - most : file);
-    return name->text;
-}
 
 static bool shardio_p_layout_fits(const shardio_index_layout *layout)
 {
@@ -4493,8 +4990,8 @@ SHARDIO_API shardio_status shardio_shard_locate(const shardio_shard_reader *read
         status = shardio_index_entry(&reader->layout, reader->index, chunk, reader->facts.size, reader->index_offset,
                                      offset, length, &reason);
     if (status == SHARDIO_OK) return SHARDIO_OK;
-    shardio_p_chunk_name name;
-    return shardio_p_fail(error, status, "look up", shardio_p_name_chunk(&name, chunk, reader->file.name), reason);
+    shardio_p_part_name name;
+    return shardio_p_fail(error, status, "look up", shardio_p_name_part(&name, "chunk", chunk, reader->file.name), reason);
 }
 
 SHARDIO_API shardio_status shardio_shard_read(shardio_shard_reader *reader, uint64_t chunk, void *memory, size_t capacity,
@@ -4504,8 +5001,8 @@ SHARDIO_API shardio_status shardio_shard_read(shardio_shard_reader *reader, uint
     shardio_status status = shardio_shard_locate(reader, chunk, &offset, size, error);
     if (status != SHARDIO_OK || *size == SHARDIO_MISSING || *size == 0) return status;
     if (*size > capacity) {
-        shardio_p_chunk_name name;
-        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", shardio_p_name_chunk(&name, chunk, reader->file.name),
+        shardio_p_part_name name;
+        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", shardio_p_name_part(&name, "chunk", chunk, reader->file.name),
                               "it is larger than the memory for it");
     }
     reader->reads++;
@@ -4614,9 +5111,9 @@ static shardio_status shardio_p_read_extents(shardio_shard_reader *reader, const
         const uint8_t *data = memory;
         n = shardio_p_neighbours(extents + at, count - at, room, &bytes);
         if (extents[at].length > room) {
-            shardio_p_chunk_name name;
+            shardio_p_part_name name;
             return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read",
-                                  shardio_p_name_chunk(&name, extents[at].chunk, reader->file.name),
+                                  shardio_p_name_part(&name, "chunk", extents[at].chunk, reader->file.name),
                                   "it is larger than the memory for it");
         }
         if (told < at + n) told = at + n;
@@ -4702,9 +5199,9 @@ static void shardio_p_find_overlaps(const shardio_shard_reader *reader, const sh
     for (size_t i = 0; i < count; i++) {
         uint64_t stop = extents[i].offset + extents[i].length;
         if (extents[i].length > 0 && extents[i].offset < end) {
-            shardio_p_chunk_name name;
+            shardio_p_part_name name;
             shardio_error fault;
-            shardio_p_fail_at(&fault, SHARDIO_ERR_CORRUPT, "verify", shardio_p_name_chunk(&name, extents[i].chunk, reader->file.name),
+            shardio_p_fail_at(&fault, SHARDIO_ERR_CORRUPT, "verify", shardio_p_name_part(&name, "chunk", extents[i].chunk, reader->file.name),
                               extents[i].offset, 0, "it overlaps another chunk");
             shardio_p_found(summary, finding, context, &fault);
         }
@@ -6536,6 +7033,1163 @@ static shardio_status shardio_p_chain_run(const shardio_p_chain *chain, bool enc
     return SHARDIO_OK;
 }
 
+#endif /* !SHARDIO_NO_ZARR */
+
+/* >>pack ------------------------------------------------------------------------------------------------------ */
+#if !SHARDIO_NO_PACK
+
+enum {
+    SHARDIO_P_PACK_TRAILER = 76,
+    SHARDIO_P_PACK_GROUP = 128,           /* records of a group of the index */
+    SHARDIO_P_PACK_TAIL = 256 << 10,
+    SHARDIO_P_PACK_PIECE = 1 << 20,       /* bytes of a read of several records */
+    SHARDIO_P_PACK_AHEAD = 8 << 20,       /* bytes that the system is told of before they are read */
+    SHARDIO_P_PACK_SIZES = 4 << 20        /* bytes for lengths seen, in each scratch */
+};
+#define SHARDIO_P_PACK_MAGIC 0x48434C53u
+#define SHARDIO_P_PACK_LIMIT (UINT64_C(1) << 30)   /* bytes of a decoded record */
+
+/* Makes a context of the codec, for one thread. Null: fine; otherwise what is wrong. */
+static const char *shardio_p_pack_codec_begin(const shardio_codec *codec, const shardio_allocator *allocator,
+                                              void **instance, shardio_status *status)
+{
+    shardio_json configuration = {NULL, 0};
+    const char *reason = "the codec refuses its configuration";
+    *status = SHARDIO_OK;
+    if (codec == NULL) return NULL;
+    *instance = codec->context;
+    if (codec->begin == NULL) return NULL;
+    if (codec->configuration != NULL) {
+        configuration.text = codec->configuration;
+        configuration.size = shardio_p_length(codec->configuration);
+#if !SHARDIO_NO_ZARR
+        *status = shardio_json_parse(configuration.text, configuration.size, &configuration, NULL);
+        if (*status != SHARDIO_OK) return "the codec's configuration is no JSON";
+#endif
+    }
+    *status = codec->begin(codec->context, configuration, 1, allocator, instance, &reason);
+    return *status == SHARDIO_OK ? NULL : reason;
+}
+
+static void shardio_p_pack_codec_end(const shardio_codec *codec, void *instance)
+{
+    if (codec != NULL && codec->end != NULL) codec->end(instance);
+}
+
+/* -- writing */
+
+static shardio_status shardio_p_pack_fail(shardio_pack_writer *writer, shardio_status status, const char *operation,
+                                          const char *reason)
+{
+    return shardio_p_slot_fail(&writer->slot, status, operation, shardio_slot_size(&writer->slot), 0, reason);
+}
+
+static void shardio_p_pack_memory(shardio_pack_writer *writer, const shardio_allocator *allocator)
+{
+    writer->allocator = allocator;
+    writer->index.allocator = writer->record.allocator = allocator;
+    writer->encoded.allocator = writer->sizes.allocator = allocator;
+}
+
+/* What a writer has besides its slot. */
+static shardio_status shardio_p_pack_start(shardio_pack_writer *writer, const shardio_pack_options *options,
+                                           const shardio_slot_options *slot_options)
+{
+    shardio_status status;
+    if (options != NULL) writer->options = *options;
+    shardio_pack_options *o = &writer->options;
+    if (o->items_per_record == 0) o->items_per_record = 128;
+    shardio_p_pack_memory(writer, slot_options != NULL ? slot_options->allocator : NULL);
+    if (o->extract != NULL && !o->content_hash)
+        return shardio_p_pack_fail(writer, SHARDIO_ERR_ARGUMENT, "begin", "the option extract needs content_hash");
+    if (slot_options != NULL && slot_options->start > 0)
+        return shardio_p_pack_fail(writer, SHARDIO_ERR_ARGUMENT, "begin", "a packfile is not continued: the option start");
+    const char *wrong = shardio_p_pack_codec_begin(o->codec, writer->allocator, &writer->codec_context, &status);
+    if (wrong != NULL) return shardio_p_pack_fail(writer, status, "begin", wrong);
+    if (o->content_hash) {
+        shardio_sha256_begin(&writer->content_hash);
+        writer->record_hash = writer->content_hash;
+    }
+    writer->begun = true;
+    return SHARDIO_OK;
+}
+
+SHARDIO_API shardio_status shardio_pack_begin(shardio_pack_writer *writer, shardio_file file, void *buffer, size_t size,
+                                              const shardio_pack_options *options,
+                                              const shardio_slot_options *slot_options)
+{
+    if (writer == NULL) return SHARDIO_ERR_ARGUMENT;
+    memset(writer, 0, sizeof *writer);
+    shardio_status status = shardio_slot_begin(&writer->slot, file, buffer, size, slot_options);
+    return status == SHARDIO_OK ? shardio_p_pack_start(writer, options, slot_options) : status;
+}
+
+#if !SHARDIO_NO_OS
+SHARDIO_API shardio_status shardio_pack_create(shardio_pack_writer *writer, const char *path,
+                                               const shardio_pack_options *options,
+                                               const shardio_slot_options *slot_options)
+{
+    if (writer == NULL) return SHARDIO_ERR_ARGUMENT;
+    memset(writer, 0, sizeof *writer);
+    shardio_status status = shardio_slot_create(&writer->slot, path, slot_options);
+    if (status == SHARDIO_OK) status = shardio_p_pack_start(writer, options, slot_options);
+    if (status != SHARDIO_OK) shardio_pack_abort(writer);
+    return status;
+}
+#endif
+
+/* Packs the sizes of the newest records into the index. */
+static shardio_status shardio_p_pack_flush_group(shardio_pack_writer *writer)
+{
+    size_t count = (writer->records - 1) % SHARDIO_P_PACK_GROUP + 1;
+    shardio_p_for group = shardio_p_for_measure(writer->group, count);
+    uint64_t size = writer->index.size + shardio_p_for_residual_bytes(count, group.width) + SHARDIO_P_FOR_END;
+    if (size > UINT32_MAX - 4) return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "its index would be larger than 4 GiB");
+    if (!shardio_p_memory_reserve(&writer->index, size))
+        return shardio_p_pack_fail(writer, SHARDIO_ERR_MEMORY, "append", "no memory for the sizes of the records");
+    uint8_t *at = writer->index.data + writer->index.size;
+    shardio_p_for_end(at + shardio_p_for_pack(at, &group, writer->group, count), &group);
+    writer->index.size = (size_t)size;
+    return SHARDIO_OK;
+}
+
+/* Appends the packed lengths of the record's items and their checksum; *size is what they take. */
+static shardio_status shardio_p_pack_append_sizes(shardio_pack_writer *writer, uint64_t *size)
+{
+    const uint32_t *sizes = (const uint32_t *)(const void *)writer->sizes.data;
+    shardio_p_for group = shardio_p_for_measure(sizes, writer->held);
+    shardio_status status = SHARDIO_OK;
+    uint8_t piece[4 * 64 + SHARDIO_P_FOR_END + 4];
+    uint64_t begin = shardio_slot_size(&writer->slot);
+    uint32_t crc = 0;
+    for (size_t done = 0; done < writer->held && status == SHARDIO_OK;) {
+        size_t count = (size_t)shardio_p_min(64, writer->held - done);   /* 64 values fill whole bytes */
+        size_t bytes = shardio_p_for_pack(piece, &group, sizes + done, count);
+        done += count;
+        if (done == writer->held) {
+            shardio_p_for_end(piece + bytes, &group);
+            bytes += SHARDIO_P_FOR_END;
+        }
+        crc = shardio_crc32c(crc, piece, bytes);
+        if (done == writer->held) {
+            shardio_p_store32_little(piece + bytes, crc);
+            bytes += 4;
+        }
+        status = shardio_slot_append(&writer->slot, piece, bytes);
+    }
+    *size = shardio_slot_size(&writer->slot) - begin;
+    return status;
+}
+
+/* Encodes the record that was gathered; an empty one stays empty. */
+static shardio_status shardio_p_pack_encode(shardio_pack_writer *writer)
+{
+    const shardio_codec *codec = writer->options.codec;
+    shardio_memory *out = &writer->encoded;
+    size_t size = writer->record.size;
+    out->size = 0;
+    if (size == 0) return SHARDIO_OK;
+    size_t bound = codec->bound(writer->codec_context, size);
+    bool known = bound != SIZE_MAX;
+    for (size_t room = known ? bound : 2 * size + 4096;; room *= 2) {
+        size_t done = 0;
+        if (!shardio_p_memory_reserve(out, room))
+            return shardio_p_pack_fail(writer, SHARDIO_ERR_MEMORY, "encode", "no memory for the encoded record");
+        shardio_status status = codec->encode(writer->codec_context, writer->record.data, size, out->data, out->capacity, &done);
+        if (status == SHARDIO_OK && done > out->capacity) status = SHARDIO_ERR_CORRUPT;
+        if (status == SHARDIO_OK) {
+            out->size = done;
+            return SHARDIO_OK;
+        }
+        if (known || status != SHARDIO_ERR_LIMIT || room > UINT32_MAX)
+            return shardio_p_pack_fail(writer, status, "encode", codec->name);
+    }
+}
+
+/* Completes the record that is being filled. */
+static shardio_status shardio_p_pack_end_record(shardio_pack_writer *writer)
+{
+    uint64_t stored = writer->payload, sizes = 0;
+    uint8_t digest[32];
+    shardio_status status = SHARDIO_OK;
+    if (writer->options.codec != NULL) {
+        status = shardio_p_pack_encode(writer);
+        if (status == SHARDIO_OK) status = shardio_slot_append(&writer->slot, writer->encoded.data, writer->encoded.size);
+        stored = writer->encoded.size;
+    }
+    if (status == SHARDIO_OK && writer->options.items_per_record > 1) status = shardio_p_pack_append_sizes(writer, &sizes);
+    if (status != SHARDIO_OK) return status;
+    if (stored + sizes > UINT32_MAX) return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "a record of 4 GiB or more");
+    if (writer->options.content_hash) {
+        shardio_sha256_end(&writer->record_hash, digest);
+        shardio_sha256_add(&writer->content_hash, digest, sizeof digest);
+    }
+    writer->group[writer->records % SHARDIO_P_PACK_GROUP] = (uint32_t)(stored + sizes);
+    writer->records++;
+    writer->held = 0;
+    writer->payload = 0;
+    writer->record.size = writer->sizes.size = 0;
+    return writer->records % SHARDIO_P_PACK_GROUP == 0 ? shardio_p_pack_flush_group(writer) : SHARDIO_OK;
+}
+
+/* Refuses what the format cannot say, before anything of the item is written. */
+static shardio_status shardio_p_pack_check_item(shardio_pack_writer *writer, const shardio_bytes *parts, size_t count,
+                                                uint64_t *size)
+{
+    *size = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].data == NULL && parts[i].size > 0)
+            return shardio_p_pack_fail(writer, SHARDIO_ERR_ARGUMENT, "append", "an item without memory");
+        if (!shardio_p_add(*size, parts[i].size, size)) *size = UINT64_MAX;
+        if (*size > UINT32_MAX) return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "an item of 4 GiB or more");
+    }
+    if (writer->items == UINT32_MAX) return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "more than 2^32-1 items");
+    if (writer->payload + *size > UINT32_MAX) return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "a record of 4 GiB or more");
+    return SHARDIO_OK;
+}
+
+static bool shardio_p_pack_gather(shardio_memory *memory, const void *data, size_t size)
+{
+    if (!shardio_p_memory_reserve(memory, (uint64_t)memory->size + size)) return false;
+    if (size > 0) memcpy(memory->data + memory->size, data, size);
+    memory->size += size;
+    return true;
+}
+
+/* Adds an item to the hash of its record: its length, and what lies in one piece at `item`. */
+static shardio_status shardio_p_pack_hash(const shardio_pack_options *o, shardio_sha256 *hash, const uint8_t *item, size_t size)
+{
+    uint8_t length[4];
+    if (o->extract != NULL) {
+        const uint8_t *part = item;
+        size_t part_size = size;
+        shardio_status status = o->extract(o->extract_context, item, size, &part, &part_size);
+        if (status != SHARDIO_OK) return status;
+        item = part;
+        size = part_size;
+    }
+    if (size > UINT32_MAX) return SHARDIO_ERR_LIMIT;
+    shardio_p_store32_little(length, (uint32_t)size);
+    shardio_sha256_add(hash, length, sizeof length);
+    shardio_sha256_add(hash, item, size);
+    return SHARDIO_OK;
+}
+
+/* An item that goes straight to the file, part by part. */
+static shardio_status shardio_p_pack_append_straight(shardio_pack_writer *writer, const shardio_bytes *parts, size_t count,
+                                                     uint64_t size)
+{
+    uint8_t length[4];
+    shardio_status status = SHARDIO_OK;
+    shardio_p_store32_little(length, (uint32_t)size);
+    if (writer->options.content_hash) shardio_sha256_add(&writer->record_hash, length, sizeof length);
+    for (size_t i = 0; i < count && status == SHARDIO_OK; i++) {
+        if (writer->options.content_hash) shardio_sha256_add(&writer->record_hash, parts[i].data, parts[i].size);
+        status = shardio_slot_append(&writer->slot, parts[i].data, parts[i].size);
+    }
+    return status;
+}
+
+/* An item that the codec or extract wants in one piece. */
+static shardio_status shardio_p_pack_append_gathered(shardio_pack_writer *writer, const shardio_bytes *parts, size_t count)
+{
+    const shardio_pack_options *o = &writer->options;
+    shardio_status status = SHARDIO_OK;
+    size_t begin = writer->record.size;
+    for (size_t i = 0; i < count; i++)
+        if (!shardio_p_pack_gather(&writer->record, parts[i].data, parts[i].size))
+            return shardio_p_pack_fail(writer, SHARDIO_ERR_MEMORY, "append", "no memory for the record");
+    const uint8_t *item = writer->record.data + begin;
+    size_t size = writer->record.size - begin;
+    if (o->content_hash) status = shardio_p_pack_hash(o, &writer->record_hash, item, size);
+    if (status != SHARDIO_OK) return shardio_p_pack_fail(writer, status, "append", "the extract callback failed");
+    if (o->codec != NULL) return SHARDIO_OK;
+    writer->record.size = begin;
+    return shardio_slot_append(&writer->slot, item, size);
+}
+
+SHARDIO_API shardio_status shardio_pack_append_parts(shardio_pack_writer *writer, const shardio_bytes *parts, size_t count)
+{
+    uint64_t size;
+    if (writer == NULL) return SHARDIO_ERR_ARGUMENT;
+    const shardio_pack_options *o = &writer->options;
+    shardio_status status = shardio_p_slot_enter(&writer->slot, "append");
+    if (status != SHARDIO_OK || count == 0) return status;
+    status = shardio_p_pack_check_item(writer, parts, count, &size);
+    if (status != SHARDIO_OK) return status;
+    uint32_t item_size = (uint32_t)size;
+    if (o->items_per_record > 1 && !shardio_p_pack_gather(&writer->sizes, &item_size, sizeof item_size))
+        return shardio_p_pack_fail(writer, SHARDIO_ERR_MEMORY, "append", "no memory for the sizes of a record's items");
+    if (o->codec != NULL || o->extract != NULL) status = shardio_p_pack_append_gathered(writer, parts, count);
+    else status = shardio_p_pack_append_straight(writer, parts, count, size);
+    if (status != SHARDIO_OK) return status;
+    writer->payload += size;
+    writer->items++;
+    return ++writer->held == o->items_per_record ? shardio_p_pack_end_record(writer) : SHARDIO_OK;
+}
+
+SHARDIO_API shardio_status shardio_pack_append(shardio_pack_writer *writer, const void *item, size_t size)
+{
+    const shardio_bytes part = {item, size};
+    return shardio_pack_append_parts(writer, &part, 1);
+}
+
+static void shardio_p_pack_trailer(shardio_pack_writer *writer, uint32_t app_data, uint8_t *trailer)
+{
+    memset(trailer, 0, SHARDIO_P_PACK_TRAILER);
+    shardio_p_store32_little(trailer, SHARDIO_P_PACK_MAGIC);
+    trailer[4] = 1;
+    trailer[5] = writer->options.content_hash ? 1 : 0;
+    shardio_p_store32_little(trailer + 8, writer->options.format);
+    shardio_p_store32_little(trailer + 12, writer->records);
+    shardio_p_store32_little(trailer + 16, (uint32_t)writer->items);
+    shardio_p_store32_little(trailer + 20, writer->options.items_per_record);
+    trailer[24] = SHARDIO_P_PACK_GROUP;
+    shardio_p_store32_little(trailer + 28, (uint32_t)writer->index.size + 4);
+    shardio_p_store32_little(trailer + 32, app_data);
+    if (writer->options.content_hash) shardio_sha256_end(&writer->content_hash, trailer + 36);
+    shardio_p_store32_little(trailer + 72, shardio_crc32c(0, trailer, 72));
+}
+
+/* Everything behind the records. */
+static shardio_status shardio_p_pack_write_end(shardio_pack_writer *writer, const void *app_data, size_t size)
+{
+    uint8_t trailer[SHARDIO_P_PACK_TRAILER], crc[4];
+    shardio_status status = SHARDIO_OK;
+    if (size > UINT32_MAX) return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "finish", "app data of 4 GiB or more");
+    if (app_data == NULL && size > 0) return shardio_p_pack_fail(writer, SHARDIO_ERR_ARGUMENT, "finish", "app data without memory");
+    if (writer->held > 0) status = shardio_p_pack_end_record(writer);
+    if (status == SHARDIO_OK && writer->records % SHARDIO_P_PACK_GROUP != 0) status = shardio_p_pack_flush_group(writer);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_store32_little(crc, shardio_crc32c(0, writer->index.data, writer->index.size));
+    status = shardio_slot_append(&writer->slot, writer->index.data, writer->index.size);
+    if (status == SHARDIO_OK) status = shardio_slot_append(&writer->slot, crc, sizeof crc);
+    if (status == SHARDIO_OK) status = shardio_slot_append(&writer->slot, app_data, size);
+    shardio_p_pack_trailer(writer, (uint32_t)size, trailer);
+    return status == SHARDIO_OK ? shardio_slot_append(&writer->slot, trailer, sizeof trailer) : status;
+}
+
+static void shardio_p_pack_end(shardio_pack_writer *writer)
+{
+    if (writer->begun) shardio_p_pack_codec_end(writer->options.codec, writer->codec_context);
+    writer->begun = false;
+    shardio_memory_free(&writer->index);
+    shardio_memory_free(&writer->record);
+    shardio_memory_free(&writer->encoded);
+    shardio_memory_free(&writer->sizes);
+}
+
+SHARDIO_API shardio_status shardio_pack_finish(shardio_pack_writer *writer, const void *app_data, size_t size,
+                                               shardio_error *error)
+{
+    if (writer == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "finish", NULL, "no packfile");
+    shardio_status status = shardio_p_slot_enter(&writer->slot, "finish");
+    if (status == SHARDIO_OK) status = shardio_p_pack_write_end(writer, app_data, size);
+    if (status == SHARDIO_OK) status = shardio_slot_finish(&writer->slot);
+    else shardio_slot_abort(&writer->slot);
+    shardio_p_pack_end(writer);
+    if (error != NULL) *error = writer->slot.error;
+    return status;
+}
+
+SHARDIO_API void shardio_pack_abort(shardio_pack_writer *writer)
+{
+    if (writer == NULL) return;
+    shardio_slot_abort(&writer->slot);
+    shardio_p_pack_end(writer);
+}
+
+SHARDIO_API shardio_accounting shardio_pack_accounting(const shardio_pack_writer *writer)
+{
+    shardio_accounting accounting = writer->slot.accounting;
+    accounting.logical_bytes = shardio_slot_size(&writer->slot);
+    return accounting;
+}
+
+/* -- opening */
+
+struct shardio_pack_group {
+    uint64_t offset;   /* in the file, of its first record */
+    uint32_t end;      /* in the index, of its packed sizes */
+};
+
+/* What the trailer says; null: fine, otherwise what is wrong with it, and *status. */
+static const char *shardio_p_pack_read_trailer(const uint8_t *t, uint64_t file_size, shardio_pack_facts *f,
+                                               shardio_status *status)
+{
+    *status = SHARDIO_ERR_CORRUPT;
+    if (shardio_p_load32_little(t) != SHARDIO_P_PACK_MAGIC) return "it does not end as a packfile does";
+    *status = SHARDIO_ERR_CHECKSUM;
+    if (shardio_p_load32_little(t + 72) != shardio_crc32c(0, t, 72)) return "its trailer is damaged";
+    *status = SHARDIO_ERR_UNSUPPORTED;
+    if (t[4] != 1) return "a packfile of another version than 1";
+    if ((t[5] & ~1) != 0) return "its trailer has flags that version 1 does not know";
+    if (t[24] != SHARDIO_P_PACK_GROUP || t[25] != 0) return "its index has groups of another size than 128";
+    *status = SHARDIO_ERR_CORRUPT;
+    f->file_bytes = file_size;
+    f->has_content_hash = t[5] != 0;
+    f->format = shardio_p_load32_little(t + 8);
+    f->records = shardio_p_load32_little(t + 12);
+    f->items = shardio_p_load32_little(t + 16);
+    f->items_per_record = shardio_p_load32_little(t + 20);
+    f->index_bytes = shardio_p_load32_little(t + 28);
+    f->app_data_bytes = shardio_p_load32_little(t + 32);
+    memcpy(f->content_hash, t + 36, sizeof f->content_hash);
+    if (f->items_per_record == 0 && f->items > 0) return "its trailer says that records have no items";
+    uint64_t each = shardio_p_max(1, f->items_per_record);   /* without items it may say what it likes */
+    if (f->records != (f->items + each - 1) / each)
+        return "its trailer contradicts itself about the number of records";
+    uint64_t behind = (uint64_t)f->index_bytes + f->app_data_bytes + SHARDIO_P_PACK_TRAILER;
+    if (f->index_bytes < 4 || behind > file_size) return "its trailer says that it is longer than it is";
+    if (f->records > SHARDIO_P_PACK_GROUP * (((uint64_t)f->index_bytes - 4) / (SHARDIO_P_FOR_END + 1)))
+        return "its index is too short for its records";
+    f->index_offset = file_size - behind;
+    return NULL;
+}
+
+static uint64_t shardio_p_pack_group_count(const shardio_pack_facts *facts)
+{
+    return (facts->records + SHARDIO_P_PACK_GROUP - 1) / SHARDIO_P_PACK_GROUP;
+}
+
+/* Number of records in a group, and of items in a record: the last ones may have fewer. */
+static uint64_t shardio_p_pack_part(uint64_t total, uint64_t each, uint64_t number)
+{
+    return shardio_p_min(each, total - number * each);
+}
+
+/* Finds the groups from the last to the first, then where their records begin. Null: fine. */
+static const char *shardio_p_pack_find_groups(shardio_pack_reader *reader)
+{
+    const shardio_pack_facts *f = &reader->facts;
+    size_t end = f->index_bytes - 4, size;
+    uint64_t sum = 0, count = shardio_p_pack_group_count(f);
+    shardio_p_for group;
+    for (uint64_t i = count; i-- > 0;) {
+        uint64_t records = shardio_p_pack_part(f->records, SHARDIO_P_PACK_GROUP, i);
+        const char *wrong = shardio_p_for_open(&group, reader->index, end, records, &size);
+        if (wrong != NULL) return wrong;
+        reader->groups[i].end = (uint32_t)end;
+        reader->groups[i].offset = shardio_p_for_sum(&group, records);   /* for now: their bytes */
+        end -= size;
+    }
+    if (end != 0) return "its index is longer than its records need";
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t bytes = reader->groups[i].offset;
+        reader->groups[i].offset = sum;
+        if (!shardio_p_add(sum, bytes, &sum) || sum > f->index_offset) break;
+    }
+    return sum == f->index_offset ? NULL : "its records do not end where its index begins";
+}
+
+static shardio_status shardio_p_pack_read(const shardio_pack_reader *reader, uint64_t offset, uint8_t *to, size_t size,
+                                          shardio_error *error)
+{
+    return shardio_file_read(&reader->file, offset, to, size, error);
+}
+
+/* Reads bytes of the file into memory that the file justifies. */
+static shardio_status shardio_p_pack_load(shardio_pack_reader *reader, uint64_t offset, size_t size, shardio_error *error)
+{
+    shardio_p_release(reader->options.allocator, reader->memory, reader->memory_size, 16);
+    reader->memory_size = size;
+    reader->memory_offset = offset;
+    reader->memory = (uint8_t *)shardio_p_allocate(reader->options.allocator, size, 16);
+    if (reader->memory == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", reader->file.name, "no memory for the index");
+    reader->reads++;
+    return shardio_p_pack_read(reader, offset, reader->memory, size, error);
+}
+
+static shardio_status shardio_p_pack_open_index(shardio_pack_reader *reader, shardio_error *error)
+{
+    const shardio_pack_facts *f = &reader->facts;
+    const char *name = reader->file.name;
+    if (f->index_offset < reader->memory_offset) {
+        shardio_status status = shardio_p_pack_load(reader, f->index_offset, f->index_bytes, error);
+        if (status != SHARDIO_OK) return status;
+    }
+    reader->index = reader->memory + (size_t)(f->index_offset - reader->memory_offset);
+    size_t size = f->index_bytes - 4;
+    if (shardio_p_load32_little(reader->index + size) != shardio_crc32c(0, reader->index, size))
+        return shardio_p_fail_at(error, SHARDIO_ERR_CHECKSUM, "open", name, f->index_offset, 0, "its index is damaged");
+    uint64_t bytes = shardio_p_pack_group_count(f) * sizeof *reader->groups;
+    if (bytes > SIZE_MAX / 2) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", name, "no memory for the index");
+    if (bytes > 0) {
+        reader->groups = (struct shardio_pack_group *)shardio_p_allocate(reader->options.allocator, (size_t)bytes, 16);
+        if (reader->groups == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", name, "no memory for the index");
+    }
+    const char *wrong = shardio_p_pack_find_groups(reader);
+    return wrong == NULL ? SHARDIO_OK : shardio_p_fail_at(error, SHARDIO_ERR_CORRUPT, "open", name, f->index_offset, 0, wrong);
+}
+
+static shardio_status shardio_p_pack_open_tail(shardio_pack_reader *reader, shardio_error *error)
+{
+    shardio_file_facts facts;
+    const char *name = reader->file.name;
+    shardio_status status = shardio_p_file_facts(&reader->file, &facts, error);
+    if (status != SHARDIO_OK) return status;
+    if (facts.size < SHARDIO_P_PACK_TRAILER + 4)
+        return shardio_p_fail_at(error, SHARDIO_ERR_TRUNCATED, "open", name, facts.size, 0, "no packfile is that short");
+    size_t tail = (size_t)shardio_p_min(facts.size, shardio_p_max(reader->options.tail, SHARDIO_P_PACK_TRAILER));
+    status = shardio_p_pack_load(reader, facts.size - tail, tail, error);
+    if (status != SHARDIO_OK) return status;
+    const char *wrong = shardio_p_pack_read_trailer(reader->memory + tail - SHARDIO_P_PACK_TRAILER, facts.size, &reader->facts, &status);
+    if (wrong == NULL) return shardio_p_pack_open_index(reader, error);
+    return shardio_p_fail_at(error, status, "open", name, facts.size - SHARDIO_P_PACK_TRAILER, 0, wrong);
+}
+
+SHARDIO_API shardio_status shardio_pack_open_file(shardio_pack_reader *reader, shardio_file file,
+                                                  const shardio_pack_reading *options, shardio_error *error)
+{
+    shardio_p_no_error(error);
+    if (reader == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no reader");
+    memset(reader, 0, sizeof *reader);
+    reader->file = file;
+    if (options != NULL) reader->options = *options;
+    if (reader->options.tail == 0) reader->options.tail = SHARDIO_P_PACK_TAIL;
+    if (reader->options.size_cache == 0) reader->options.size_cache = SHARDIO_P_PACK_SIZES;
+    if (reader->options.decoded_limit == 0) reader->options.decoded_limit = SHARDIO_P_PACK_LIMIT;
+    shardio_status status = file.functions == NULL ? shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no file")
+                                                   : shardio_p_pack_open_tail(reader, error);
+    if (status != SHARDIO_OK) shardio_pack_close(reader);
+    return status;
+}
+
+#if !SHARDIO_NO_OS
+SHARDIO_API shardio_status shardio_pack_open(shardio_pack_reader *reader, const char *path,
+                                             const shardio_pack_reading *options, shardio_error *error)
+{
+    shardio_file file;
+    shardio_open_options how;
+    if (reader != NULL) memset(reader, 0, sizeof *reader);
+    memset(&how, 0, sizeof how);
+    if (options != NULL) how.allocator = options->allocator;
+    shardio_status status = shardio_file_open(&file, path, SHARDIO_OPEN_READ, &how, error);
+    return status == SHARDIO_OK ? shardio_pack_open_file(reader, file, options, error) : status;
+}
+#endif
+
+SHARDIO_API void shardio_pack_close(shardio_pack_reader *reader)
+{
+    if (reader == NULL) return;
+    const shardio_allocator *allocator = reader->options.allocator;
+    shardio_pack_scratch_end(&reader->own);
+    if (reader->groups != NULL)
+        shardio_p_release(allocator, reader->groups, (size_t)shardio_p_pack_group_count(&reader->facts) * sizeof *reader->groups, 16);
+    shardio_p_release(allocator, reader->memory, reader->memory_size, 16);
+    if (reader->file.functions != NULL) (void)shardio_p_file_close(&reader->file, SHARDIO_CLOSE_KEEP, false, NULL);
+    memset(reader, 0, sizeof *reader);
+}
+
+SHARDIO_API bool shardio_pack_is_one(const shardio_file *file)
+{
+    shardio_file_facts facts;
+    uint8_t magic[4];
+    if (shardio_p_file_facts(file, &facts, NULL) != SHARDIO_OK || facts.size < SHARDIO_P_PACK_TRAILER + 4) return false;
+    return shardio_file_read(file, facts.size - SHARDIO_P_PACK_TRAILER, magic, sizeof magic, NULL) == SHARDIO_OK &&
+           shardio_p_load32_little(magic) == SHARDIO_P_PACK_MAGIC;
+}
+
+SHARDIO_API shardio_status shardio_pack_scratch_begin(shardio_pack_scratch *scratch, const shardio_pack_reader *reader,
+                                                      shardio_error *error)
+{
+    shardio_status status;
+    shardio_p_no_error(error);
+    if (scratch == NULL || reader == NULL || reader->file.functions == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", NULL, "no open packfile");
+    memset(scratch, 0, sizeof *scratch);
+    scratch->reader = reader;
+    scratch->stored.allocator = scratch->decoded.allocator = reader->options.allocator;
+    const char *wrong = shardio_p_pack_codec_begin(reader->options.codec, reader->options.allocator, &scratch->codec_context, &status);
+    if (wrong != NULL) return shardio_p_fail(error, status, "read", reader->file.name, wrong);
+    scratch->begun = true;
+    return SHARDIO_OK;
+}
+
+SHARDIO_API void shardio_pack_scratch_end(shardio_pack_scratch *scratch)
+{
+    if (scratch == NULL || !scratch->begun) return;
+    const shardio_pack_reading *o = &scratch->reader->options;
+    shardio_p_pack_codec_end(o->codec, scratch->codec_context);
+    shardio_p_release(o->allocator, scratch->sizes, scratch->size_slots * scratch->size_slot, 16);
+    shardio_memory_free(&scratch->stored);
+    shardio_memory_free(&scratch->decoded);
+    memset(scratch, 0, sizeof *scratch);
+}
+
+/* -- reading */
+
+/* Where a record lies; the group of the index is kept, so that walking on costs one look. */
+typedef struct shardio_p_pack_place {
+    uint64_t record, offset, size;
+    shardio_p_for group;
+    bool found;
+} shardio_p_pack_place;
+
+static void shardio_p_pack_find(const shardio_pack_reader *reader, shardio_p_pack_place *place, uint64_t record)
+{
+    uint64_t within = record % SHARDIO_P_PACK_GROUP, number = record / SHARDIO_P_PACK_GROUP;
+    if (place->found && place->record == record) return;
+    if (place->found && record == place->record + 1 && within != 0) {
+        place->offset += place->size;
+    } else {
+        const struct shardio_pack_group *g = &reader->groups[number];
+        size_t size;
+        (void)shardio_p_for_open(&place->group, reader->index, g->end,
+                                 shardio_p_pack_part(reader->facts.records, SHARDIO_P_PACK_GROUP, number), &size);
+        place->offset = g->offset + shardio_p_for_sum(&place->group, within);
+    }
+    place->size = shardio_p_for_value(&place->group, within);
+    place->record = record;
+    place->found = true;
+}
+
+/* A record in memory: its items one after the other, and their lengths where there are several in a record. */
+typedef struct shardio_p_pack_record {
+    const uint8_t *items;
+    uint64_t size, count;
+    shardio_p_for sizes;
+    bool packed;
+} shardio_p_pack_record;
+
+/* "record 17 of NAME" */
+static shardio_status shardio_p_pack_record_fail(const shardio_pack_reader *reader, const shardio_p_pack_place *place,
+                                                 shardio_status status, const char *operation, const char *reason,
+                                                 shardio_error *error)
+{
+    shardio_p_part_name name;
+    return shardio_p_fail_at(error, status, operation, shardio_p_name_part(&name, "record", place->record, reader->file.name),
+                             place->offset, 0, reason);
+}
+
+/* Room for decoding, which grows with what the decoder really gives, up to what it may. */
+static shardio_status shardio_p_pack_decode(shardio_pack_scratch *scratch, const uint8_t *from, size_t size, uint64_t most,
+                                            const char **reason)
+{
+    const shardio_codec *codec = scratch->reader->options.codec;
+    shardio_memory *out = &scratch->decoded;
+    out->size = 0;
+    for (uint64_t room = shardio_p_min(most, (uint64_t)size * 8 + 4096);; room = shardio_p_min(most, room * 4)) {
+        size_t done = 0;
+        *reason = "no memory for the decoded record";
+        if (!shardio_p_memory_reserve(out, room)) return SHARDIO_ERR_MEMORY;
+        *reason = codec->name;
+        shardio_status status = codec->decode(scratch->codec_context, from, size, out->data, (size_t)room, &done);
+        if (status == SHARDIO_OK && done > room) status = SHARDIO_ERR_CORRUPT;
+        if (status == SHARDIO_OK) out->size = done;
+        if (status != SHARDIO_ERR_LIMIT || room == most) return status;
+    }
+}
+
+/* Takes a stored record apart, down to its lengths. Null: fine. */
+static const char *shardio_p_pack_split(const shardio_pack_reader *reader, const shardio_p_pack_place *place, const uint8_t *stored,
+                                        shardio_p_pack_record *r, shardio_status *status)
+{
+    const shardio_pack_facts *f = &reader->facts;
+    size_t size;
+    *status = SHARDIO_ERR_CORRUPT;
+    r->items = stored;
+    r->size = place->size;
+    r->count = shardio_p_pack_part(f->items, f->items_per_record, place->record);
+    r->packed = f->items_per_record > 1;
+    if (!r->packed) return NULL;
+    if (place->size < SHARDIO_P_FOR_END + 4) return "it is too short for the lengths of its items";
+    const char *wrong = shardio_p_for_open(&r->sizes, stored, (size_t)place->size - 4, r->count, &size);
+    if (wrong != NULL) return wrong;
+    r->size -= size + 4;
+    *status = SHARDIO_ERR_CHECKSUM;
+    const uint8_t *end = stored + r->size + size;
+    return shardio_p_load32_little(end) == shardio_crc32c(0, stored + r->size, size) ? NULL : "the lengths of its items are damaged";
+}
+
+/* Decodes the items, and holds them against their lengths. */
+static shardio_status shardio_p_pack_unfold(shardio_pack_scratch *scratch, const shardio_p_pack_place *place,
+                                            shardio_p_pack_record *r, shardio_error *error)
+{
+    const shardio_pack_reader *reader = scratch->reader;
+    const char *reason;
+    shardio_status status;
+    uint64_t expected = r->packed ? shardio_p_for_sum(&r->sizes, r->count) : r->size;
+    if (reader->options.codec != NULL && r->size > 0) {
+        uint64_t most = shardio_p_min(r->packed ? expected : UINT32_MAX, reader->options.decoded_limit);
+        status = shardio_p_pack_decode(scratch, r->items, (size_t)r->size, most, &reason);
+        if (status == SHARDIO_ERR_LIMIT && r->packed && most == expected) status = SHARDIO_ERR_CORRUPT;
+        if (status != SHARDIO_OK) return shardio_p_pack_record_fail(reader, place, status, "decode", reason, error);
+        r->items = scratch->decoded.data;
+        r->size = scratch->decoded.size;
+    }
+    if (!r->packed || r->size == expected) return SHARDIO_OK;
+    return shardio_p_pack_record_fail(reader, place, SHARDIO_ERR_CORRUPT, "read", reader->options.codec != NULL ?
+                                      "its items have other lengths than it says" :
+                                      "its items have other lengths than it says: is it encoded?", error);
+}
+
+/* Opens a record that lies at `stored`. */
+static shardio_status shardio_p_pack_open_record(shardio_pack_scratch *scratch, const shardio_p_pack_place *place,
+                                                 const uint8_t *stored, shardio_p_pack_record *r, shardio_error *error)
+{
+    shardio_status status;
+    const char *wrong = shardio_p_pack_split(scratch->reader, place, stored, r, &status);
+    if (wrong != NULL) return shardio_p_pack_record_fail(scratch->reader, place, status, "read", wrong, error);
+    return shardio_p_pack_unfold(scratch, place, r, error);
+}
+
+/* One read, to `to` or, where that is null, to the scratch. Three bytes behind it can be touched. */
+static shardio_status shardio_p_pack_fetch(shardio_pack_scratch *scratch, uint64_t offset, uint64_t size, uint8_t *to,
+                                           shardio_error *error)
+{
+    if (to == NULL && (size > SIZE_MAX / 2 || !shardio_p_memory_reserve(&scratch->stored, size + 8)))
+        return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "read", scratch->reader->file.name, "no memory for a record");
+    if (size == 0) return SHARDIO_OK;
+    scratch->reads++;
+    scratch->read_bytes += size;
+    return shardio_p_pack_read(scratch->reader, offset, to != NULL ? to : scratch->stored.data, (size_t)size, error);
+}
+
+/* -- one item
+
+   Lengths of the items of a record that was seen: its number plus 1, then the packed group. A place holds a group whose
+   items differ by less than 64 KiB; every record has one place, which it shares with others if there are too many. */
+
+static uint8_t *shardio_p_pack_seen_place(shardio_pack_scratch *scratch, uint64_t record)
+{
+    const shardio_pack_reader *reader = scratch->reader;
+    const shardio_pack_facts *f = &reader->facts;
+    if (scratch->sizes == NULL && !scratch->uncached) {
+        uint64_t slot = shardio_p_ceil(8 + 2 * (uint64_t)f->items_per_record + SHARDIO_P_FOR_END + 3, 8);
+        uint64_t slots = shardio_p_min(f->records, reader->options.size_cache / slot);
+        scratch->size_slot = (size_t)slot;
+        scratch->size_slots = (size_t)slots;
+        if (slots > 0) scratch->sizes = (uint8_t *)shardio_p_allocate(reader->options.allocator, (size_t)(slots * slot), 16);
+        if (scratch->sizes != NULL) memset(scratch->sizes, 0, (size_t)(slots * slot));
+        scratch->uncached = scratch->sizes == NULL;
+    }
+    return scratch->sizes != NULL ? scratch->sizes + (size_t)(record % scratch->size_slots) * scratch->size_slot : NULL;
+}
+
+static bool shardio_p_pack_seen(shardio_pack_scratch *scratch, uint64_t record, shardio_p_pack_record *r)
+{
+    const shardio_pack_facts *f = &scratch->reader->facts;
+    uint64_t number;
+    const uint8_t *at = shardio_p_pack_seen_place(scratch, record);
+    if (at == NULL) return false;
+    memcpy(&number, at, 8);
+    if (number != record + 1) return false;
+    r->count = shardio_p_pack_part(f->items, f->items_per_record, record);
+    r->sizes.width = at[8];
+    r->sizes.smallest = shardio_p_load32_little(at + 9);
+    r->sizes.residuals = at + 8 + SHARDIO_P_FOR_END;
+    r->packed = true;
+    return true;
+}
+
+static void shardio_p_pack_remember(shardio_pack_scratch *scratch, uint64_t record, const shardio_p_pack_record *r)
+{
+    uint8_t *at = shardio_p_pack_seen_place(scratch, record);
+    uint64_t number = record + 1;
+    if (at == NULL || r->sizes.width > 16) return;
+    memcpy(at, &number, 8);
+    shardio_p_for_end(at + 8, &r->sizes);
+    memcpy(at + 8 + SHARDIO_P_FOR_END, r->sizes.residuals, shardio_p_for_residual_bytes(r->count, r->sizes.width));
+}
+
+/* Whether the items are there and can be read. */
+static shardio_status shardio_p_pack_check_wanted(const shardio_pack_reader *reader, uint64_t first, uint64_t count,
+                                                  shardio_error *error)
+{
+    if (first > reader->facts.items || count > reader->facts.items - first) {
+        shardio_p_part_name name;
+        uint64_t missing = shardio_p_max(first, reader->facts.items);
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", shardio_p_name_part(&name, "item", missing, reader->file.name),
+                              "there are fewer items");
+    }
+    if (!reader->options.opaque) return SHARDIO_OK;
+    return shardio_p_fail(error, SHARDIO_ERR_STATE, "read", reader->file.name, "items need the codec, which was not given");
+}
+
+/* The scratch to use. */
+static shardio_status shardio_p_pack_enter(shardio_pack_reader *reader, shardio_pack_scratch **scratch, shardio_error *error)
+{
+    shardio_p_no_error(error);
+    if (reader == NULL || reader->file.functions == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_STATE, "read", NULL, "the packfile is not open");
+    if (*scratch != NULL) return SHARDIO_OK;
+    *scratch = &reader->own;
+    return reader->own.begun ? SHARDIO_OK : shardio_pack_scratch_begin(&reader->own, reader, error);
+}
+
+/* Finds an item: in memory at *data, or, *data null, as bytes of the file that are the item and nothing else. */
+static shardio_status shardio_p_pack_look_up(shardio_pack_scratch *scratch, uint64_t item, const uint8_t **data,
+                                             uint64_t *offset, uint64_t *size, shardio_error *error)
+{
+    const shardio_pack_reader *reader = scratch->reader;
+    const shardio_pack_facts *f = &reader->facts;
+    uint64_t record = item / f->items_per_record, within = item % f->items_per_record;
+    bool plain = reader->options.codec == NULL;
+    shardio_p_pack_place place;
+    shardio_p_pack_record r;
+    place.found = false;
+    *data = NULL;
+    shardio_p_pack_find(reader, &place, record);
+    *offset = place.offset;
+    *size = place.size;
+    if (plain && f->items_per_record == 1) return SHARDIO_OK;
+    bool seen = plain && shardio_p_pack_seen(scratch, record, &r);
+    if (!seen) {
+        shardio_status status = shardio_p_pack_fetch(scratch, place.offset, place.size, NULL, error);
+        if (status == SHARDIO_OK) status = shardio_p_pack_open_record(scratch, &place, scratch->stored.data, &r, error);
+        if (status != SHARDIO_OK) return status;
+        if (plain) shardio_p_pack_remember(scratch, record, &r);
+    }
+    uint64_t begin = r.packed ? shardio_p_for_sum(&r.sizes, within) : 0;
+    *offset = place.offset + begin;
+    *size = r.packed ? shardio_p_for_value(&r.sizes, within) : r.size;
+    if (!seen) *data = r.items + begin;
+    return SHARDIO_OK;
+}
+
+SHARDIO_API shardio_status shardio_pack_item(shardio_pack_reader *reader, shardio_pack_scratch *scratch, uint64_t item,
+                                             const uint8_t **data, size_t *size, shardio_error *error)
+{
+    uint64_t offset, bytes;
+    shardio_status status = shardio_p_pack_enter(reader, &scratch, error);
+    if (status == SHARDIO_OK) status = shardio_p_pack_check_wanted(reader, item, 1, error);
+    if (status == SHARDIO_OK) status = shardio_p_pack_look_up(scratch, item, data, &offset, &bytes, error);
+    if (status != SHARDIO_OK) return status;
+    *size = (size_t)bytes;
+    if (*data != NULL) return SHARDIO_OK;
+    status = shardio_p_pack_fetch(scratch, offset, bytes, NULL, error);
+    *data = scratch->stored.data;
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_pack_item_into(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
+                                                  uint64_t item, void *memory, size_t capacity, size_t *size,
+                                                  shardio_error *error)
+{
+    uint64_t offset, bytes;
+    const uint8_t *data;
+    shardio_p_part_name name;
+    shardio_status status = shardio_p_pack_enter(reader, &scratch, error);
+    if (status == SHARDIO_OK) status = shardio_p_pack_check_wanted(reader, item, 1, error);
+    if (status == SHARDIO_OK) status = shardio_p_pack_look_up(scratch, item, &data, &offset, &bytes, error);
+    if (status != SHARDIO_OK) return status;
+    *size = (size_t)bytes;
+    if (bytes > capacity)
+        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", shardio_p_name_part(&name, "item", item, reader->file.name),
+                              "it is larger than the memory for it");
+    if (data == NULL) return shardio_p_pack_fetch(scratch, offset, bytes, (uint8_t *)memory, error);
+    if (bytes > 0) memcpy(memory, data, (size_t)bytes);
+    return SHARDIO_OK;
+}
+
+/* -- many items */
+
+/* Items that are wanted, ascending: a list, or `count` from `first` on. */
+typedef struct shardio_p_pack_wanted {
+    const uint64_t *list;
+    uint64_t first, count;
+} shardio_p_pack_wanted;
+
+/* One read: wanted items number first .. end-1 are in it. */
+typedef struct shardio_p_pack_piece {
+    uint64_t offset, size, first, end;
+} shardio_p_pack_piece;
+
+static uint64_t shardio_p_pack_wanted_item(const shardio_p_pack_wanted *wanted, uint64_t number)
+{
+    return wanted->list != NULL ? wanted->list[number] : wanted->first + number;
+}
+
+/* Number of the first wanted item behind this record. */
+static uint64_t shardio_p_pack_skip_record(const shardio_p_pack_wanted *wanted, uint64_t number, uint64_t record, uint64_t each)
+{
+    uint64_t end = (record + 1) * each;
+    if (wanted->list == NULL) return shardio_p_min(wanted->count, end - wanted->first);
+    while (number < wanted->count && wanted->list[number] < end) number++;
+    return number;
+}
+
+/* The read that begins with wanted item number `first`: its record, and those right behind that are wanted as well. */
+static void shardio_p_pack_next_piece(const shardio_pack_reader *reader, const shardio_p_pack_wanted *wanted,
+                                      shardio_p_pack_place *place, uint64_t first, shardio_p_pack_piece *piece)
+{
+    uint64_t each = reader->facts.items_per_record;
+    piece->first = piece->end = first;
+    piece->offset = piece->size = 0;
+    while (piece->end < wanted->count) {
+        shardio_p_pack_find(reader, place, shardio_p_pack_wanted_item(wanted, piece->end) / each);
+        if (piece->end == first) piece->offset = place->offset;
+        else if (place->offset != piece->offset + piece->size || piece->size + place->size > SHARDIO_P_PACK_PIECE) break;
+        piece->size += place->size;
+        piece->end = shardio_p_pack_skip_record(wanted, piece->end, place->record, each);
+    }
+}
+
+/* Tells the system what comes, so far ahead of `number`. */
+typedef struct shardio_p_pack_teller {
+    shardio_p_pack_place place;
+    uint64_t told, ahead;    /* items; bytes */
+} shardio_p_pack_teller;
+
+static void shardio_p_pack_tell(const shardio_pack_reader *reader, const shardio_p_pack_wanted *wanted,
+                                const shardio_p_pack_piece *now, shardio_p_pack_teller *t)
+{
+    void (*hint)(void *, shardio_hint, uint64_t, uint64_t) = reader->file.functions->hint;
+    shardio_p_pack_piece piece;
+    if (hint == NULL || now->end == wanted->count) return;
+    if (t->told < now->end) t->told = now->end;
+    else t->ahead -= shardio_p_min(t->ahead, now->size);
+    while (t->told < wanted->count && t->ahead < SHARDIO_P_PACK_AHEAD) {
+        shardio_p_pack_next_piece(reader, wanted, &t->place, t->told, &piece);
+        if (piece.size > 0) hint(reader->file.context, SHARDIO_HINT_WILL_NEED, piece.offset, piece.size);
+        t->ahead += piece.size;
+        t->told = piece.end;
+    }
+}
+
+/* Gets a stored record and the wanted items in it, number first .. end-1. */
+typedef shardio_status (*shardio_p_pack_visit)(void *context, const shardio_p_pack_place *place, const uint8_t *stored,
+                                               uint64_t first, uint64_t end, shardio_error *error);
+
+static shardio_status shardio_p_pack_each_record(shardio_pack_scratch *scratch, const shardio_p_pack_wanted *wanted,
+                                                 shardio_p_pack_visit visit, void *context, shardio_error *error)
+{
+    const shardio_pack_reader *reader = scratch->reader;
+    uint64_t each = reader->facts.items_per_record;
+    shardio_p_pack_place ahead, place;
+    shardio_p_pack_teller teller;
+    shardio_p_pack_piece piece;
+    shardio_status status = SHARDIO_OK;
+    ahead.found = place.found = teller.place.found = false;
+    teller.told = teller.ahead = 0;
+    for (uint64_t at = 0; at < wanted->count && status == SHARDIO_OK;) {
+        shardio_p_pack_next_piece(reader, wanted, &ahead, at, &piece);
+        shardio_p_pack_tell(reader, wanted, &piece, &teller);
+        status = shardio_p_pack_fetch(scratch, piece.offset, piece.size, NULL, error);
+        while (at < piece.end && status == SHARDIO_OK) {
+            uint64_t record = shardio_p_pack_wanted_item(wanted, at) / each;
+            uint64_t end = shardio_p_pack_skip_record(wanted, at, record, each);
+            shardio_p_pack_find(reader, &place, record);
+            status = visit(context, &place, scratch->stored.data + (size_t)(place.offset - piece.offset), at, end, error);
+            at = end;
+        }
+    }
+    return status;
+}
+
+typedef struct shardio_p_pack_taking {
+    shardio_pack_scratch *scratch;
+    const shardio_p_pack_wanted *wanted;
+    shardio_item_taker take;
+    void *context;
+} shardio_p_pack_taking;
+
+/* Hands over the wanted items of a record. */
+static shardio_status shardio_p_pack_take_record(void *context, const shardio_p_pack_place *place, const uint8_t *stored,
+                                                 uint64_t first, uint64_t end, shardio_error *error)
+{
+    const shardio_p_pack_taking *t = (const shardio_p_pack_taking *)context;
+    uint64_t item = place->record * t->scratch->reader->facts.items_per_record, at = 0;
+    shardio_p_pack_record r;
+    shardio_status status = shardio_p_pack_open_record(t->scratch, place, stored, &r, error);
+    for (uint64_t within = 0; first < end && status == SHARDIO_OK; within++) {
+        uint64_t size = r.packed ? shardio_p_for_value(&r.sizes, within) : r.size;
+        if (item + within == shardio_p_pack_wanted_item(t->wanted, first)) {
+            status = t->take(t->context, item + within, r.items + at, (size_t)size, error);
+            first++;
+        }
+        at += size;
+    }
+    return status;
+}
+
+static shardio_status shardio_p_pack_take(shardio_pack_scratch *scratch, const shardio_p_pack_wanted *wanted,
+                                          shardio_item_taker take, void *context, shardio_error *error)
+{
+    shardio_p_pack_taking taking = {scratch, wanted, take, context};
+    return shardio_p_pack_each_record(scratch, wanted, shardio_p_pack_take_record, &taking, error);
+}
+
+SHARDIO_API shardio_status shardio_pack_range(shardio_pack_reader *reader, shardio_pack_scratch *scratch, uint64_t first,
+                                              uint64_t count, shardio_item_taker take, void *context, shardio_error *error)
+{
+    const shardio_p_pack_wanted wanted = {NULL, first, count};
+    shardio_status status = shardio_p_pack_enter(reader, &scratch, error);
+    if (status == SHARDIO_OK) status = shardio_p_pack_check_wanted(reader, first, count, error);
+    return status == SHARDIO_OK ? shardio_p_pack_take(scratch, &wanted, take, context, error) : status;
+}
+
+SHARDIO_API shardio_status shardio_pack_list(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
+                                             const uint64_t *items, size_t count, shardio_item_taker take, void *context,
+                                             shardio_error *error)
+{
+    const shardio_p_pack_wanted wanted = {items, 0, count};
+    shardio_p_part_name name;
+    shardio_status status = shardio_p_pack_enter(reader, &scratch, error);
+    for (size_t i = 0; i < count && status == SHARDIO_OK; i++) {
+        status = shardio_p_pack_check_wanted(reader, items[i], 1, error);
+        if (status == SHARDIO_OK && i > 0 && items[i] <= items[i - 1])
+            status = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read",
+                                    shardio_p_name_part(&name, "item", items[i], reader->file.name), "the list does not ascend");
+    }
+    return status == SHARDIO_OK && count > 0 ? shardio_p_pack_take(scratch, &wanted, take, context, error) : status;
+}
+
+SHARDIO_API shardio_status shardio_pack_app_data(shardio_pack_reader *reader, void *memory, size_t capacity,
+                                                 shardio_error *error)
+{
+    shardio_p_no_error(error);
+    if (reader == NULL || reader->file.functions == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_STATE, "read", NULL, "the packfile is not open");
+    const shardio_pack_facts *f = &reader->facts;
+    uint64_t offset = f->index_offset + f->index_bytes;
+    if (f->app_data_bytes > capacity)
+        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", reader->file.name, "its app data is larger than the memory for it");
+    if (f->app_data_bytes == 0) return SHARDIO_OK;
+    if (offset - reader->memory_offset + f->app_data_bytes > reader->memory_size) {
+        reader->reads++;
+        return shardio_p_pack_read(reader, offset, (uint8_t *)memory, f->app_data_bytes, error);
+    }
+    memcpy(memory, reader->memory + (size_t)(offset - reader->memory_offset), f->app_data_bytes);
+    return SHARDIO_OK;
+}
+
+/* -- verifying */
+
+typedef struct shardio_p_pack_check {
+    shardio_pack_scratch *scratch;
+    shardio_pack_options hashing;      /* extract and its context */
+    shardio_sha256 record_hash, content_hash;
+    shardio_pack_summary *summary;
+    shardio_finding finding;
+    shardio_progress progress;
+    void *context;
+    shardio_error first;               /* fault */
+    uint64_t done;                     /* bytes */
+    bool readable;                     /* so far all items were */
+} shardio_p_pack_check;
+
+static void shardio_p_pack_found(shardio_p_pack_check *c, const shardio_error *fault)
+{
+    if (c->summary->faults++ == 0) c->first = *fault;
+    c->readable = false;
+    if (c->finding != NULL) c->finding(c->context, fault);
+}
+
+/* The items of a record, one by one. */
+static shardio_status shardio_p_pack_check_items(shardio_p_pack_check *c, const shardio_p_pack_record *r)
+{
+    shardio_pack_summary *s = c->summary;
+    uint8_t digest[32];
+    const uint8_t *at = r->items;
+    for (uint64_t i = 0; i < r->count; i++) {
+        uint64_t size = r->packed ? shardio_p_for_value(&r->sizes, i) : r->size;
+        s->item_bytes += size;
+        s->largest_item = shardio_p_max(s->largest_item, size);
+        if (c->scratch->reader->facts.has_content_hash) {
+            shardio_status status = shardio_p_pack_hash(&c->hashing, &c->record_hash, at, (size_t)size);
+            if (status != SHARDIO_OK) return status;
+        }
+        at += size;
+    }
+    s->items += r->count;
+    shardio_sha256_end(&c->record_hash, digest);
+    shardio_sha256_add(&c->content_hash, digest, sizeof digest);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_pack_check_record(void *context, const shardio_p_pack_place *place, const uint8_t *stored,
+                                                  uint64_t first, uint64_t end, shardio_error *error)
+{
+    shardio_p_pack_check *c = (shardio_p_pack_check *)context;
+    const shardio_pack_reader *reader = c->scratch->reader;
+    shardio_pack_summary *s = c->summary;
+    shardio_p_pack_record r;
+    shardio_error fault;
+    shardio_status status;
+    (void)first, (void)end;
+    const char *wrong = shardio_p_pack_split(reader, place, stored, &r, &status);
+    if (wrong != NULL) {
+        shardio_p_pack_record_fail(reader, place, status, "verify", wrong, &fault);
+        shardio_p_pack_found(c, &fault);
+    } else if (reader->options.opaque) {
+        if (r.packed && shardio_p_for_sum(&r.sizes, r.count) != r.size) c->readable = false;   /* it is encoded */
+        else if (c->readable && shardio_p_pack_check_items(c, &r) != SHARDIO_OK) c->readable = false;
+    } else {
+        status = shardio_p_pack_unfold(c->scratch, place, &r, &fault);
+        if (status == SHARDIO_ERR_MEMORY) {
+            if (error != NULL) *error = fault;
+            return status;
+        }
+        if (status != SHARDIO_OK) shardio_p_pack_found(c, &fault);
+        else if (shardio_p_pack_check_items(c, &r) != SHARDIO_OK)
+            return shardio_p_pack_record_fail(reader, place, SHARDIO_ERR_ARGUMENT, "verify", "the extract callback failed", error);
+    }
+    if (wrong == NULL) s->records++;
+    s->largest_record = shardio_p_max(s->largest_record, place->size);
+    c->done += place->size;
+    if (c->progress == NULL || c->progress(c->context, c->done, reader->facts.file_bytes) == 0) return SHARDIO_OK;
+    return shardio_p_fail(error, SHARDIO_ERR_CANCELLED, "verify", reader->file.name, NULL);
+}
+
+/* What the content hash says, after all items were seen. */
+static void shardio_p_pack_check_hash(shardio_p_pack_check *c)
+{
+    const shardio_pack_reader *reader = c->scratch->reader;
+    const shardio_pack_facts *f = &reader->facts;
+    shardio_error fault;
+    uint8_t digest[32];
+    if (c->readable && f->has_content_hash) {
+        shardio_sha256_end(&c->content_hash, digest);
+        c->summary->hash_checked = memcmp(digest, f->content_hash, sizeof digest) == 0;
+        if (!c->summary->hash_checked && !reader->options.opaque) {
+            shardio_p_fail_at(&fault, SHARDIO_ERR_CHECKSUM, "verify", reader->file.name, SHARDIO_NO_OFFSET, 0,
+                              "its items are not those that the content hash was made of");
+            shardio_p_pack_found(c, &fault);
+        }
+    }
+    c->summary->contents_checked = c->summary->items == f->items;
+    if (!reader->options.opaque) return;
+    /* records that hold one item are as good as any that are encoded, unless the hash says more */
+    bool sure = c->readable && (f->has_content_hash ? c->summary->hash_checked : f->items_per_record > 1 || f->items == 0);
+    c->summary->contents_checked = sure;
+    if (!sure) c->summary->items = c->summary->item_bytes = c->summary->largest_item = 0;
+}
+
+SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
+                                               shardio_pack_extract extract, void *extract_context,
+                                               shardio_pack_summary *summary, shardio_finding finding,
+                                               shardio_progress progress, void *context, shardio_error *error)
+{
+    shardio_pack_summary own;
+    shardio_p_pack_check c;
+    shardio_status status = shardio_p_pack_enter(reader, &scratch, error);
+    if (status != SHARDIO_OK) return status;
+    const shardio_p_pack_wanted wanted = {NULL, 0, reader->facts.items};
+    memset(&c, 0, sizeof c);
+    c.scratch = scratch;
+    c.summary = summary != NULL ? summary : &own;
+    memset(c.summary, 0, sizeof *c.summary);
+    c.hashing.extract = extract;
+    c.hashing.extract_context = extract_context;
+    c.finding = finding;
+    c.progress = progress;
+    c.context = context;
+    c.readable = true;
+    shardio_sha256_begin(&c.content_hash);
+    c.record_hash = c.content_hash;
+    status = shardio_p_pack_each_record(scratch, &wanted, shardio_p_pack_check_record, &c, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_pack_check_hash(&c);
+    if (c.summary->faults == 0) return SHARDIO_OK;
+    if (error != NULL) *error = c.first;
+    return c.first.status;
+}
+
+#endif /* !SHARDIO_NO_PACK */
+
+#if !SHARDIO_NO_ZARR
 /* >>zarr ------------------------------------------------------------------------------------------------------ */
 
 /* -- element types */

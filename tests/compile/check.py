@@ -16,7 +16,7 @@ BUILD = os.environ.get("BUILD") or "build"
 WARNINGS = ("-Werror -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wcast-align -Wundef -Wcast-qual "
             "-Wwrite-strings -Wpointer-arith -Wvla").split()
 C_WARNINGS = WARNINGS + ["-Wstrict-prototypes", "-Wmissing-prototypes"]
-OPTIONS = ["SHARDIO_NO_OS", "SHARDIO_NO_SHARD", "SHARDIO_NO_ZARR", "SHARDIO_NO_STORE", "SHARDIO_NO_CRC_HARDWARE",
+OPTIONS = ["SHARDIO_NO_OS", "SHARDIO_NO_SHARD", "SHARDIO_NO_ZARR", "SHARDIO_NO_STORE", "SHARDIO_NO_PACK", "SHARDIO_NO_HARDWARE",
            "SHARDIO_SMALL"]
 OPTION_SETS = [[o] for o in OPTIONS] + [["SHARDIO_NO_OS", "SHARDIO_NO_SHARD"], ["SHARDIO_NO_OS", "SHARDIO_NO_STORE"],
                                         OPTIONS]
