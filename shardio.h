@@ -111,6 +111,8 @@
 #define SHARDIO_VERSION_NUMBER (SHARDIO_VERSION_MAJOR * 10000 + SHARDIO_VERSION_MINOR * 100 + SHARDIO_VERSION_PATCH)
 #define SHARDIO_VERSION_STRING "0.1.0"
 
+#define SHARDIO_MAX_DIMS 32      /* of an array */
+
 /* Options. Define them before the include; "all files" means alike in every file that includes the header.
 
    SHARDIO_IMPLEMENTATION   one file     emit the code there
@@ -520,17 +522,27 @@ SHARDIO_API void shardio_slot_abort(shardio_slot *slot);
 
 #define SHARDIO_MISSING UINT64_MAX   /* offset and length of a missing chunk */
 
+/* The order of an index that a transpose codec put into another one. Its numbers are an array with the dimensions of the
+   shard's chunk grid and a last one of 2, offset and length; step[i] numbers lie from one to the next along dimension i. */
+typedef struct shardio_index_order {
+    uint32_t ndim;           /* of the grid */
+    uint64_t chunks[SHARDIO_MAX_DIMS];
+    uint64_t step[SHARDIO_MAX_DIMS + 1];
+} shardio_index_order;
+
 /* How the index of a shard is stored. All-zero: at the end, little-endian, with CRC32C. */
 typedef struct shardio_index_layout {
     uint64_t chunks;         /* number of chunks in the shard, at least 1 */
     bool at_start, big_endian, no_checksum;
+    uint8_t more_checksums;  /* CRC32Cs behind the first, each of all before it */
+    const shardio_index_order *order;   /* borrowed; null: offset and length of one chunk after the other */
 } shardio_index_layout;
 
-/* Bytes of an encoded index: 16 per chunk and 4 for the checksum; 0 if that exceeds size_t. */
+/* Bytes of an encoded index: 16 per chunk and 4 for each checksum; 0 if that exceeds size_t. */
 SHARDIO_API size_t shardio_index_size(const shardio_index_layout *layout);
 
 /* An index is handled as its encoded bytes, shardio_index_size() of them. clear: all chunks missing. seal: put the
-   checksum. set and get: the entry of one chunk, `chunk` below layout->chunks. Any alignment. */
+   checksums. set and get: the entry of one chunk, `chunk` below layout->chunks. Any alignment. */
 SHARDIO_API void shardio_index_clear(const shardio_index_layout *layout, uint8_t *index);
 SHARDIO_API void shardio_index_set(const shardio_index_layout *layout, uint8_t *index, uint64_t chunk,
                                    uint64_t offset, uint64_t length);
@@ -538,7 +550,7 @@ SHARDIO_API void shardio_index_get(const shardio_index_layout *layout, const uin
                                    uint64_t *offset, uint64_t *length);
 SHARDIO_API void shardio_index_seal(const shardio_index_layout *layout, uint8_t *index);
 
-/* Whether the checksum is right: SHARDIO_ERR_CHECKSUM if not. */
+/* Whether the checksums are right: SHARDIO_ERR_CHECKSUM if not. */
 SHARDIO_API shardio_status shardio_index_check(const shardio_index_layout *layout, const uint8_t *index);
 
 /* Whether entry `chunk` is missing (SHARDIO_OK, *length SHARDIO_MISSING) or lies inside a file of `file_size` bytes
@@ -1051,7 +1063,6 @@ SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shar
 #if !SHARDIO_NO_ZARR
 /* >>zarr-api -------------------------------------------------------------------------------------------------- */
 
-#define SHARDIO_MAX_DIMS 32
 #define SHARDIO_MAX_CODECS 8
 #define SHARDIO_UNLIMITED 0      /* shape[0]: as many as are appended */
 
@@ -4350,10 +4361,15 @@ static inline shardio_status shardio_p_slot_append_from(shardio_slot *slot, cons
 
 enum { SHARDIO_P_ENTRY = 16, SHARDIO_P_CRC = 4 };
 
+static size_t shardio_p_index_checksums(const shardio_index_layout *layout)
+{
+    return layout->no_checksum ? 0 : 1 + (size_t)layout->more_checksums;
+}
+
 SHARDIO_API size_t shardio_index_size(const shardio_index_layout *layout)
 {
-    size_t crc = layout->no_checksum ? 0 : SHARDIO_P_CRC;
-    if (layout->chunks > (SIZE_MAX - SHARDIO_P_CRC) / SHARDIO_P_ENTRY) return 0;
+    size_t crc = SHARDIO_P_CRC * shardio_p_index_checksums(layout);
+    if (layout->chunks > (SIZE_MAX - crc) / SHARDIO_P_ENTRY) return 0;
     return (size_t)layout->chunks * SHARDIO_P_ENTRY + crc;
 }
 
@@ -4362,44 +4378,48 @@ SHARDIO_API void shardio_index_clear(const shardio_index_layout *layout, uint8_t
     memset(index, 0xFF, (size_t)layout->chunks * SHARDIO_P_ENTRY);
 }
 
+/* Where the offset of a chunk lies in an index, in bytes; *length_at is that of its length. */
+static size_t shardio_p_entry_place(const shardio_index_layout *layout, uint64_t chunk, size_t *length_at)
+{
+    const shardio_index_order *order = layout->order;
+    uint64_t at = 0;
+    *length_at = (size_t)chunk * SHARDIO_P_ENTRY + 8;
+    if (order == NULL) return (size_t)chunk * SHARDIO_P_ENTRY;
+    for (uint32_t i = order->ndim; i-- > 0; chunk /= order->chunks[i]) at += chunk % order->chunks[i] * order->step[i];
+    *length_at = (size_t)(at + order->step[order->ndim]) * 8;
+    return (size_t)at * 8;
+}
+
 SHARDIO_API void shardio_index_set(const shardio_index_layout *layout, uint8_t *index, uint64_t chunk, uint64_t offset,
                                    uint64_t length)
 {
-    uint8_t *entry = index + (size_t)chunk * SHARDIO_P_ENTRY;
-    shardio_p_store64(entry, offset, layout->big_endian);
-    shardio_p_store64(entry + 8, length, layout->big_endian);
+    size_t length_at, offset_at = shardio_p_entry_place(layout, chunk, &length_at);
+    shardio_p_store64(index + offset_at, offset, layout->big_endian);
+    shardio_p_store64(index + length_at, length, layout->big_endian);
 }
 
 SHARDIO_API void shardio_index_get(const shardio_index_layout *layout, const uint8_t *index, uint64_t chunk,
                                    uint64_t *offset, uint64_t *length)
 {
-    const uint8_t *entry = index + (size_t)chunk * SHARDIO_P_ENTRY;
-    *offset = shardio_p_load64(entry, layout->big_endian);
-    *length = shardio_p_load64(entry + 8, layout->big_endian);
+    size_t length_at, offset_at = shardio_p_entry_place(layout, chunk, &length_at);
+    *offset = shardio_p_load64(index + offset_at, layout->big_endian);
+    *length = shardio_p_load64(index + length_at, layout->big_endian);
 }
 
-static uint8_t *shardio_p_index_checksum(const shardio_index_layout *layout, const uint8_t *index, uint32_t *crc)
-{
-    size_t entries = (size_t)layout->chunks * SHARDIO_P_ENTRY;
-    *crc = shardio_crc32c(0, index, entries);
-    return (uint8_t *)(uintptr_t)(index + entries);
-}
-
-/* The checksum is little-endian, whatever the entries are (Zarr v3 codec specification "crc32c"). */
+/* Checksums are little-endian, whatever the entries are (Zarr v3 codec specification "crc32c"). */
 SHARDIO_API void shardio_index_seal(const shardio_index_layout *layout, uint8_t *index)
 {
-    uint32_t crc;
-    if (layout->no_checksum) return;
-    uint8_t *at = shardio_p_index_checksum(layout, index, &crc);
-    shardio_p_store32_little(at, crc);
+    size_t size = (size_t)layout->chunks * SHARDIO_P_ENTRY;
+    for (size_t i = shardio_p_index_checksums(layout); i > 0; i--, size += SHARDIO_P_CRC)
+        shardio_p_store32_little(index + size, shardio_crc32c(0, index, size));
 }
 
 SHARDIO_API shardio_status shardio_index_check(const shardio_index_layout *layout, const uint8_t *index)
 {
-    uint32_t crc;
-    if (layout->no_checksum) return SHARDIO_OK;
-    const uint8_t *at = shardio_p_index_checksum(layout, index, &crc);
-    return shardio_p_load32_little(at) == crc ? SHARDIO_OK : SHARDIO_ERR_CHECKSUM;
+    size_t size = (size_t)layout->chunks * SHARDIO_P_ENTRY;
+    for (size_t i = shardio_p_index_checksums(layout); i > 0; i--, size += SHARDIO_P_CRC)
+        if (shardio_p_load32_little(index + size) != shardio_crc32c(0, index, size)) return SHARDIO_ERR_CHECKSUM;
+    return SHARDIO_OK;
 }
 
 SHARDIO_API shardio_status shardio_index_entry(const shardio_index_layout *layout, const uint8_t *index, uint64_t chunk,
@@ -8671,7 +8691,10 @@ typedef struct shardio_p_level {
     uint8_t order[SHARDIO_MAX_DIMS];           /* dimension i as stored is dimension order[i] of the array */
     uint64_t extent[SHARDIO_MAX_DIMS];         /* elements */
     uint64_t per[SHARDIO_MAX_DIMS];            /* shard: chunks of the next level along each dimension */
-    shardio_index_layout index;                /* shard */
+    shardio_index_layout index;                /* shard; index.order is that of the next member, if there is one */
+    shardio_index_order index_order;
+    uint8_t index_axis[SHARDIO_MAX_DIMS];      /* dimension i of the index as stored is dimension index_axis[i] of it */
+    bool index_transposed;
     size_t bytes;                              /* of the elements in memory */
     shardio_p_chain chain;
 } shardio_p_level;
@@ -8713,6 +8736,28 @@ static uint64_t shardio_p_divide_up(uint64_t a, uint64_t b)
     return a / b + (a % b != 0);
 }
 
+/* The steps between the numbers of an index, from the order of its dimensions. */
+static void shardio_p_order_index(shardio_p_level *level, uint32_t ndim)
+{
+    shardio_index_order *order = &level->index_order;
+    uint64_t step = 1;
+    order->ndim = ndim;
+    for (uint32_t i = 0; i < ndim; i++) order->chunks[i] = level->per[level->order[i]];
+    for (uint32_t i = ndim + 1; i-- > 0;) {
+        uint32_t axis = level->index_axis[i];
+        order->step[axis] = step;
+        step *= axis == ndim ? 2 : order->chunks[axis];
+    }
+}
+
+/* After the metadata came to lie where it stays. */
+static void shardio_p_link_index_orders(shardio_p_meta *m)
+{
+    for (uint32_t k = 0; k < m->level_count; k++)
+        m->levels[k].index.order = m->levels[k].index_transposed ? &m->levels[k].index_order : NULL;
+    m->index.order = m->sharded ? m->levels[0].index.order : NULL;
+}
+
 /* Everything that follows from the extents and packing of a level. Null: fine; otherwise what is wrong. */
 static const char *shardio_p_level_derive(const shardio_p_meta *m, uint32_t k, shardio_p_level *level)
 {
@@ -8732,6 +8777,7 @@ static const char *shardio_p_level_derive(const shardio_p_meta *m, uint32_t k, s
     if (level->packing == SHARDIO_P_SHARD && (chunks > (uint64_t)INT64_MAX / 64 || chunks > SIZE_MAX / 64))
         return "a shard whose index no memory holds";
     level->index.chunks = chunks;
+    if (level->index_transposed) shardio_p_order_index(level, m->ndim);
     bool held = level->packing != SHARDIO_P_SHARD || k > 0 || level->chain.count > 0;   /* as a whole, at times */
     if (held && (bytes > SIZE_MAX / 4 || bytes > (uint64_t)INT64_MAX / 4)) return "a chunk that no memory holds";
     level->bytes = (size_t)bytes;
@@ -8754,7 +8800,10 @@ static const char *shardio_p_meta_derive(shardio_p_meta *m, bool open_ended)
     memcpy(m->chunk, shardio_p_chunk_level(m)->extent, sizeof m->chunk);
     m->chunk_bytes = shardio_p_chunk_level(m)->bytes;
     m->index = m->levels[0].index;
-    if (!m->sharded) m->index.chunks = 1;
+    if (!m->sharded) {
+        m->index.chunks = 1;
+        m->index.order = NULL;
+    }
     for (uint32_t i = 0; i < m->ndim; i++) {
         bool endless = i == 0 && open_ended && m->shape[0] == SHARDIO_UNLIMITED;
         if (!shardio_p_multiply(elements, shardio_p_max(1, m->shape[i]), &elements)) return "more than 2^64 elements";
@@ -9050,12 +9099,12 @@ static const char *shardio_p_codec_trouble(shardio_p_trouble *trouble, const cha
 }
 
 /* A transposition behind those before: `order` says how the dimensions are stored so far (codec "transpose"). */
-static const char *shardio_p_read_transpose(const shardio_p_meta *m, shardio_json configuration, uint8_t *order)
+static const char *shardio_p_read_transpose(uint32_t dims, shardio_json configuration, uint8_t *order)
 {
     uint64_t wanted[SHARDIO_MAX_DIMS];
     uint8_t before[SHARDIO_MAX_DIMS];
     uint32_t ndim = 0, seen = 0;
-    if (shardio_p_read_extents_json(shardio_json_member(configuration, "order"), wanted, &ndim) != NULL || ndim != m->ndim)
+    if (shardio_p_read_extents_json(shardio_json_member(configuration, "order"), wanted, &ndim) != NULL || ndim != dims)
         return "the order of a transpose codec is no list of all dimensions";
     memcpy(before, order, sizeof before);
     for (uint32_t i = 0; i < ndim; i++) {
@@ -9092,27 +9141,44 @@ static const char *shardio_p_read_packing(shardio_p_meta *m, shardio_p_level *le
     return shardio_p_read_endian(configuration, shardio_p_type_of(m->dtype).unit, &m->big_endian);
 }
 
-/* The codecs of an index keep its size: bytes, and crc32c or nothing (codec specification "sharding_indexed"). */
-static const char *shardio_p_read_index_codecs(shardio_index_layout *layout, shardio_json list, shardio_p_trouble *trouble)
+/* One codec of an index. Those that keep its size to the byte are transpose, bytes and crc32c; of all others a reader
+   could not find it (codec specification "sharding_indexed"). */
+static const char *shardio_p_read_index_codec(shardio_p_level *level, uint32_t ndim, const char *name, shardio_json configuration,
+                                              bool *packed, shardio_p_trouble *trouble)
+{
+    shardio_index_layout *layout = &level->index;
+    if (!*packed && shardio_p_same(name, "transpose")) {
+        if (ndim + 1 > SHARDIO_MAX_DIMS) return "an index of more than 32 dimensions that is transposed";
+        level->index_transposed = true;
+        return shardio_p_read_transpose(ndim + 1, configuration, level->index_axis);
+    }
+    if (!*packed && shardio_p_same(name, "bytes")) {
+        *packed = true;
+        return shardio_p_read_endian(configuration, 8, &layout->big_endian);
+    }
+    if (!*packed || !shardio_p_same(name, "crc32c"))
+        return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "not supported for the index of a shard");
+    if (layout->more_checksums + 1 == SHARDIO_MAX_CODECS) return "more than 8 codecs";
+    if (layout->no_checksum) layout->no_checksum = false;
+    else layout->more_checksums++;
+    return NULL;
+}
+
+static const char *shardio_p_read_index_codecs(shardio_p_level *level, uint32_t ndim, shardio_json list, shardio_p_trouble *trouble)
 {
     char name[64];
     shardio_json value, configuration;
     size_t at = 0;
-    int i = 0;
+    bool packed = false;
     if (shardio_json_kind(list) != '[') return "the list of index_codecs is missing";
-    layout->no_checksum = true;
-    for (; shardio_json_next(list, &at, NULL, &value); i++) {
+    level->index.no_checksum = true;
+    for (uint32_t i = 0; i <= ndim && i < SHARDIO_MAX_DIMS; i++) level->index_axis[i] = (uint8_t)i;
+    while (shardio_json_next(list, &at, NULL, &value)) {
         const char *wrong = shardio_p_read_named(value, name, sizeof name, &configuration);
-        if (wrong == NULL && i == 0 && shardio_p_same(name, "bytes")) {
-            wrong = shardio_p_read_endian(configuration, 8, &layout->big_endian);
-        } else if (wrong == NULL && i == 1 && shardio_p_same(name, "crc32c")) {
-            layout->no_checksum = false;
-        } else if (wrong == NULL) {
-            return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "not supported for the index of a shard");
-        }
+        if (wrong == NULL) wrong = shardio_p_read_index_codec(level, ndim, name, configuration, &packed, trouble);
         if (wrong != NULL) return wrong;
     }
-    return i > 0 ? NULL : "the list of index_codecs is empty";
+    return packed ? NULL : "the list of index_codecs has none that makes bytes";
 }
 
 /* A shard: the extents of its chunks are those of the next level. *inner is the list of their codecs. */
@@ -9138,7 +9204,7 @@ static const char *shardio_p_read_sharding(shardio_p_meta *m, uint32_t k, shardi
         return "index_location is neither start nor end";
     *inner = shardio_json_member(configuration, "codecs");
     if (shardio_json_kind(*inner) != '[') return "the list of codecs is missing";
-    return shardio_p_read_index_codecs(&level->index, shardio_json_member(configuration, "index_codecs"), trouble);
+    return shardio_p_read_index_codecs(level, m->ndim, shardio_json_member(configuration, "index_codecs"), trouble);
 }
 
 /* The codecs of one level: transpositions, one that makes bytes, then bytes to bytes. *inner: the list of the next level,
@@ -9157,7 +9223,7 @@ static const char *shardio_p_read_level(shardio_p_meta *m, uint32_t k, shardio_j
         const char *wrong = shardio_p_read_named(value, name, sizeof name, &configuration);
         if (wrong != NULL) return wrong;
         if (packed) wrong = shardio_p_read_chain_codec(&level->chain, name, configuration, options, trouble);
-        else if (shardio_p_same(name, "transpose")) wrong = shardio_p_read_transpose(m, configuration, level->order);
+        else if (shardio_p_same(name, "transpose")) wrong = shardio_p_read_transpose(m->ndim, configuration, level->order);
         else if (shardio_p_same(name, "sharding_indexed")) wrong = shardio_p_read_sharding(m, k, configuration, inner, trouble);
         else wrong = shardio_p_read_packing(m, level, name, configuration, trouble);
         if (wrong != NULL) return wrong;
@@ -10176,6 +10242,7 @@ static shardio_array *shardio_p_place_writer(shardio_array *draft, const shardio
     shardio_array *array = (shardio_array *)(void *)memory;
     *array = *draft;
     if (draft->allocator != NULL) array->allocator = &array->own_allocator;
+    shardio_p_link_index_orders(&array->meta);
     array->memory_size = (size_t)sum.total;
     array->memory_alignment = alignment;
     (void)shardio_p_carve_writer(&draft->plan, draft->meta.sharded, length, memory, array);
@@ -11558,6 +11625,7 @@ static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio
     shardio_array *array = (shardio_array *)(void *)memory;
     *array = *draft;
     if (draft->allocator != NULL) array->allocator = &array->own_allocator;
+    shardio_p_link_index_orders(&array->meta);
     array->memory_size = size;
     array->memory_alignment = 64;
     (void)shardio_p_carve_reader(&draft->plan, length, draft->max_open, memory, array);
@@ -12300,7 +12368,7 @@ static shardio_p_reading shardio_p_reading_of(shardio_array *array, const uint64
                                               const ptrdiff_t *stride)
 {
     shardio_p_reading r = {array, start, count, to, stride, array->meta.fill, array->meta.unit,
-                           shardio_p_product(count, 0, array->meta.ndim) > SHARDIO_P_BEYOND_CACHE / array->meta.element};
+                           count != NULL && shardio_p_product(count, 0, array->meta.ndim) > SHARDIO_P_BEYOND_CACHE / array->meta.element};
     return r;
 }
 

@@ -2,8 +2,8 @@
 #include "test.h"
 
 static const shardio_index_layout layouts[] = {   /* chunks, at_start, big_endian, no_checksum */
-    {1, false, false, false}, {1, true, true, true},   {2, false, true, false}, {3, false, false, true},
-    {7, true, false, false},  {64, false, true, true}, {64, true, true, false}, {1000, true, false, true},
+    {1, false, false, false, 0, NULL}, {1, true, true, true, 0, NULL},   {2, false, true, false, 0, NULL}, {3, false, false, true, 0, NULL},
+    {7, true, false, false, 0, NULL},  {64, false, true, true, 0, NULL}, {64, true, true, false, 0, NULL}, {1000, true, false, true, 0, NULL},
 };
 enum { LAYOUTS = sizeof layouts / sizeof layouts[0] };
 
@@ -27,7 +27,7 @@ TEST(sizes)
         {UINT64_MAX, false, 0}, {UINT64_MAX / 16 + 1, false, 0}, {UINT64_MAX / 16 + 1, true, 0}, {UINT64_MAX / 8, false, 0},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        shardio_index_layout layout = {0, false, false, false};
+        shardio_index_layout layout = {0, false, false, false, 0, NULL};
         layout.chunks = table[i].chunks;
         layout.no_checksum = table[i].no_checksum;
         CHECK_U64(shardio_index_size(&layout), table[i].size);
@@ -35,7 +35,7 @@ TEST(sizes)
         CHECK_U64(shardio_index_size(&layout), table[i].size);
     }
     {
-        shardio_index_layout largest = {SIZE_MAX / 16, false, false, false};   /* still fits, and not one more */
+        shardio_index_layout largest = {SIZE_MAX / 16, false, false, false, 0, NULL};   /* still fits, and not one more */
         CHECK_U64(shardio_index_size(&largest), SIZE_MAX / 16 * 16 + 4);
         largest.chunks++;
         CHECK_U64(shardio_index_size(&largest), 0);
@@ -155,7 +155,7 @@ TEST(entries)
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         for (int big = 0; big < 2; big++) {
-            shardio_index_layout l = {10, false, false, false};
+            shardio_index_layout l = {10, false, false, false, 0, NULL};
             uint64_t offset = 7, length = 7, at;
             const char *reason = NULL;
             uint8_t index[164];

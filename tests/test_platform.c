@@ -978,7 +978,7 @@ TEST(everything_in_memory_of_the_caller)
     static const bool real[] = {false, true};
     for (int i = 0; i < 2; i++) {
         for (unsigned bits = 0; bits < 8; bits++) {
-            shardio_index_layout layout = {50, (bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0};
+            shardio_index_layout layout = {50, (bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, 0, NULL};
             shardio_allocator allocator;
             shardio_arena arena;
             shardio_open_options options;
@@ -1021,7 +1021,7 @@ TEST(everything_in_memory_of_the_caller)
 /* Slots and shards by name take their memory from the allocator they are given. */
 TEST(one_allocator_for_all)
 {
-    shardio_index_layout layout = {50, false, false, false};
+    shardio_index_layout layout = {50, false, false, false, 0, NULL};
     for (uint64_t limit = 0; limit < 10; limit++) {
         counting count;
         shardio_allocator allocator = counting_allocator(&count);

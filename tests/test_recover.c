@@ -11,7 +11,7 @@ static uint8_t head[1 << 14] __attribute__((aligned(4096)));        /* of the in
 
 static shardio_index_layout make_layout(uint64_t chunks, bool at_start, bool big)
 {
-    shardio_index_layout l = {0, false, false, false};
+    shardio_index_layout l = {0, false, false, false, 0, NULL};
     if (source[0] == 0) test_fill(source, sizeof source, 5);
     source[0] |= 1;
     l.chunks = chunks;

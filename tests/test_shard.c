@@ -29,7 +29,7 @@ enum { WAYS = sizeof ways / sizeof ways[0] };
 /* All four layouts, with and without checksum. */
 static shardio_index_layout layout_number(unsigned bits, uint64_t chunks)
 {
-    shardio_index_layout l = {0, false, false, false};
+    shardio_index_layout l = {0, false, false, false, 0, NULL};
     if (source[0] == 0) test_fill(source, sizeof source, 99);
     source[0] |= 1;
     l.chunks = chunks;

@@ -540,8 +540,10 @@ TEST(lists_that_are_wrong)
         {"[{\"name\":\"sharding_indexed\",\"configuration\":{\"chunk_shape\":[4,4],\"index_codecs\":[],\"codecs\":[" LITTLE "]}}]", SHARDIO_INT32, SHARDIO_ERR_ARGUMENT, NULL},
         {"[{\"name\":\"sharding_indexed\",\"configuration\":{\"chunk_shape\":[4,4],\"index_codecs\":[\"bytes\"],\"codecs\":[" LITTLE "]}}]", SHARDIO_INT32, SHARDIO_ERR_ARGUMENT, NULL},
         {"[{\"name\":\"sharding_indexed\",\"configuration\":{\"chunk_shape\":[4,4],\"index_codecs\":[\"crc32c\"],\"codecs\":[" LITTLE "]}}]", SHARDIO_INT32, SHARDIO_ERR_UNSUPPORTED, "crc32c"},
-        {"[{\"name\":\"sharding_indexed\",\"configuration\":{\"chunk_shape\":[4,4],\"index_codecs\":[" LITTLE ",\"crc32c\",\"crc32c\"],\"codecs\":[" LITTLE "]}}]", SHARDIO_INT32,
-         SHARDIO_ERR_UNSUPPORTED, "crc32c"},
+        {"[{\"name\":\"sharding_indexed\",\"configuration\":{\"chunk_shape\":[4,4],\"index_codecs\":[" LITTLE "," TURN("[1,0,2]") "],\"codecs\":[" LITTLE "]}}]", SHARDIO_INT32,
+         SHARDIO_ERR_UNSUPPORTED, "transpose"},
+        {"[{\"name\":\"sharding_indexed\",\"configuration\":{\"chunk_shape\":[4,4],\"index_codecs\":[" TURN("[1,0]") "," LITTLE "],\"codecs\":[" LITTLE "]}}]", SHARDIO_INT32,
+         SHARDIO_ERR_ARGUMENT, NULL},
         {"[{\"name\":\"sharding_indexed\",\"configuration\":{\"chunk_shape\":[4,4],\"index_codecs\":[" LITTLE "," MIX("1") "],\"codecs\":[" LITTLE "]}}]", SHARDIO_INT32,
          SHARDIO_ERR_UNSUPPORTED, "test.mix"},
         {"[" SHARD("[4,4]", LITTLE ",\"nobody\"") "]", SHARDIO_INT32, SHARDIO_ERR_UNSUPPORTED, "nobody"},
@@ -552,7 +554,9 @@ TEST(lists_that_are_wrong)
     };
     static const char *const fine[] = {
         "[" LITTLE "]", "  [" LITTLE "]\n", "[" LITTLE ",\"crc32c\"]", "[" LITTLE ",\"crc32c\",\"crc32c\",\"crc32c\",\"crc32c\",\"crc32c\",\"crc32c\",\"crc32c\",\"crc32c\"]",
-        "[" TURN("[1,0]") "," TURN("[1,0]") "," LITTLE "]", "[" SHARD("[8,8]", LITTLE) "]", "[" SHARD("[1,1]", LITTLE) "]", "[" SHARD("[4,4]", LITTLE) "," MIX("3") "]",
+        "[" TURN("[1,0]") "," TURN("[1,0]") "," LITTLE "]",
+        "[{\"name\":\"sharding_indexed\",\"configuration\":{\"chunk_shape\":[4,2],\"index_codecs\":[" TURN("[2,1,0]") "," TURN("[0,2,1]") "," LITTLE ",\"crc32c\",\"crc32c\"],"
+        "\"codecs\":[" LITTLE "]}}]", "[" SHARD("[8,8]", LITTLE) "]", "[" SHARD("[1,1]", LITTLE) "]", "[" SHARD("[4,4]", LITTLE) "," MIX("3") "]",
         "[" TURN("[1,0]") "," SHARD("[4,2]", TURN("[1,0]") "," LITTLE "," MIX("3")) ",\"crc32c\"]",
         "[" SHARD("[8,8]", SHARD("[8,8]", SHARD("[4,8]", SHARD("[4,4]", SHARD("[2,4]", SHARD("[2,2]", SHARD("[1,2]", LITTLE))))))) "]",
     };
@@ -780,7 +784,7 @@ TEST(texts_that_lie)
             uint8_t *file = (uint8_t *)malloc(table[i].size + 20);      /* to the byte, for the sanitizer */
             memcpy(file, table[i].bytes, table[i].size);
             if (k == 2) {
-                shardio_index_layout layout = {1, false, false, false};
+                shardio_index_layout layout = {1, false, false, false, 0, NULL};
                 shardio_index_set(&layout, file + table[i].size, 0, 0, table[i].size);
                 shardio_index_seal(&layout, file + table[i].size);
             }
@@ -976,7 +980,7 @@ static shardio_array *define_nest(const shardio_store *store, uint8_t *data, boo
 /* Where inner shard number `i` lies in the file of the outer one. */
 static uint8_t *inner_shard(uint8_t *file, size_t size, uint64_t i, uint64_t *length)
 {
-    shardio_index_layout layout = {4, false, false, false};
+    shardio_index_layout layout = {4, false, false, false, 0, NULL};
     uint64_t offset = 0;
     CHECK_OK(shardio_index_check(&layout, file + size - OUTER_INDEX));
     shardio_index_get(&layout, file + size - OUTER_INDEX, i, &offset, length);
@@ -996,7 +1000,7 @@ TEST(damaged_inner_shards)
             uint8_t data[64], got[64];
             size_t size;
             uint64_t length, start, count;
-            shardio_index_layout layout = {4, false, false, false};
+            shardio_index_layout layout = {4, false, false, false, 0, NULL};
             for (int i = 0; i < 64; i++) data[i] = (uint8_t)(i + 1);
             shardio_array_close(define_nest(&store, data, false, &e));
             uint8_t *file = store_get(&store, "c/0", &size), *outer = file + size - OUTER_INDEX, *inner = inner_shard(file, size, 2, &length);
@@ -1062,7 +1066,7 @@ TEST(fill_values_inside)
             static const uint64_t present[4] = {2, 0, 4, 4};
             for (uint64_t i = 0; i < 4; i++) {
                 uint64_t length = 0, offset, n = 0, size_of_one;
-                shardio_index_layout layout = {4, false, false, false};
+                shardio_index_layout layout = {4, false, false, false, 0, NULL};
                 uint8_t *inner = inner_shard(file, size, i, &length);
                 CHECK(skip == 0 || i != 1 ? inner != NULL : inner == NULL);
                 if (inner == NULL) continue;

@@ -744,7 +744,7 @@ TEST(decoded_limit)
         memcpy(file, &size, 8);
         file[8] = strings ? 0 : 7;
         if (sharded) {
-            shardio_index_layout layout = {1, false, false, false};
+            shardio_index_layout layout = {1, false, false, false, 0, NULL};
             shardio_index_set(&layout, file + 9, 0, 0, 9);
             shardio_index_seal(&layout, file + 9);
         }

@@ -71,7 +71,7 @@ static void add_list(shardio_text *text, const uint64_t *numbers, uint32_t ndim)
 
 static void add_transpose(shardio_text *text, uint64_t *r, uint32_t ndim)
 {
-    uint64_t order[4] = {0, 1, 2, 3};
+    uint64_t order[SHARDIO_MAX_DIMS] = {0, 1, 2, 3, 4};
     if (ndim == 0 || test_random(r) % 3) return;
     for (uint32_t i = ndim - 1; i > 0; i--) {
         uint64_t k = test_random(r) % (i + 1), t = order[i];
@@ -98,9 +98,11 @@ static void random_list(model *m, uint64_t *r, uint64_t outer)
         add_transpose(&text, r, m->o.ndim);
         shardio_text_add(&text, "{\"name\":\"sharding_indexed\",\"configuration\":{\"index_location\":");
         shardio_text_add(&text, test_random(r) % 2 ? "\"end\"" : "\"start\"");
-        shardio_text_add(&text, ",\"index_codecs\":[{\"name\":\"bytes\",\"configuration\":{\"endian\":");
+        shardio_text_add(&text, ",\"index_codecs\":[");
+        add_transpose(&text, r, m->o.ndim + 1);
+        shardio_text_add(&text, "{\"name\":\"bytes\",\"configuration\":{\"endian\":");
         shardio_text_add(&text, test_random(r) % 3 ? "\"little\"}}" : "\"big\"}}");
-        shardio_text_add(&text, test_random(r) % 3 ? ",\"crc32c\"]" : "]");
+        shardio_text_add(&text, test_random(r) % 4 == 0 ? ",\"crc32c\",\"crc32c\"]" : test_random(r) % 3 ? ",\"crc32c\"]" : "]");
         shardio_text_add(&text, ",\"chunk_shape\":");
         add_list(&text, extents, m->o.ndim);
         shardio_text_add(&text, ",\"codecs\":[");
