@@ -202,6 +202,33 @@ TEST(bytes_are_those_of_the_specification)
     }
 }
 
+/* Checkpoints of a shard so small that chunks, copies of the index and the index itself share a block: unbuffered, where
+   whole blocks are written again, the file has the same bytes as buffered. */
+TEST(checkpoints_within_a_block)
+{
+    static uint8_t expected[20000];
+    for (unsigned bits = 0; bits < 4; bits++) {
+        size_t expected_size = 0;
+        for (size_t way = 0; way < WAYS; way++) {
+            shardio_index_layout layout = layout_number(bits, 5);
+            shardio_shard_writer w;
+            rig g;
+            size_t size = 0;
+            rig_begin(&g, ways[way].real, NULL, 0);
+            CHECK_OK(begin(&w, &g, way, &layout));
+            for (uint64_t i = 0; i < 5; i++) {
+                CHECK_OK(shardio_shard_put(&w, 4 - i, source + i, (size_t)(40 + 300 * i)));
+                CHECK_OK(shardio_shard_checkpoint(&w));
+            }
+            CHECK_OK(shardio_shard_finish(&w, NULL));
+            const uint8_t *data = rig_contents(&g, &size);
+            if (way == 0) memcpy(expected, data, expected_size = size);
+            else rig_check(&g, expected, expected_size);
+            rig_end(&g);
+        }
+    }
+}
+
 TEST(empty_shards)
 {
     for (unsigned bits = 0; bits < 8; bits++) {
@@ -1516,6 +1543,7 @@ TEST_MAIN(TEST_CASE(written_in_one_go_is_packed)
           TEST_CASE(update_by_appending)
           TEST_CASE(update_without_changes)
           TEST_CASE(update_by_name)
+          TEST_CASE(checkpoints_within_a_block)
           TEST_CASE(updates_of_what_is_no_shard)
           TEST_CASE(updates_of_damaged_shards)
           TEST_CASE(sync_every_is_a_checkpoint)
