@@ -1697,7 +1697,7 @@ static void shardio_p_no_error(shardio_error *error)
 enum {
     SHARDIO_P_BEYOND_CACHE = 8 << 20,   /* bytes: what is written to more memory than this is in no cache when it is read */
     SHARDIO_P_LINE = 64,                /* bytes of a line of the CPU's cache */
-    SHARDIO_P_LONG_ROW = 4 * SHARDIO_P_LINE   /* shorter rows have too many lines that they fill only in part */
+    SHARDIO_P_LONG_ROW = 2 * SHARDIO_P_LINE   /* shorter rows have too many lines that they fill only in part */
 };
 
 #if (defined(__SSE2__) || defined(_M_X64)) && !defined(__TINYC__)
@@ -5118,9 +5118,13 @@ static shardio_status shardio_p_read_blocks(shardio_shard_reader *reader, uint64
     return shardio_file_read(&reader->file, offset, memory, size, error);
 }
 
+/* Takes chunks that came with one read; `data` is where the first begins, null: one chunk that is missing. */
+typedef shardio_status (*shardio_p_piece_taker)(void *context, const shardio_p_extent *extents, size_t count,
+                                                const uint8_t *data, shardio_error *error);
+
 /* Reads the extents of a window, neighbours together, and hands them on. */
 static shardio_status shardio_p_read_extents(shardio_shard_reader *reader, const shardio_p_extent *extents, size_t count,
-                                             uint8_t *memory, size_t size, shardio_chunk_taker take, void *context,
+                                             uint8_t *memory, size_t size, shardio_p_piece_taker take, void *context,
                                              shardio_error *error)
 {
     shardio_status status = SHARDIO_OK;
@@ -5140,9 +5144,7 @@ static shardio_status shardio_p_read_extents(shardio_shard_reader *reader, const
         if (n < count) shardio_p_tell_ahead(reader, extents, count, room, &told, &ahead);
         ahead -= shardio_p_min(ahead, bytes);
         if (bytes > 0) status = shardio_p_read_blocks(reader, extents[at].offset, bytes, memory, &data, error);
-        for (size_t i = 0; i < n && status == SHARDIO_OK; i++)
-            status = take(context, extents[at + i].chunk, data + (extents[at + i].offset - extents[at].offset),
-                          (size_t)extents[at + i].length, error);
+        if (status == SHARDIO_OK) status = take(context, extents + at, n, data, error);
     }
     return status;
 }
@@ -5161,9 +5163,9 @@ SHARDIO_API bool shardio_shard_read_unbuffered(shardio_shard_reader *reader)
     return true;
 }
 
-SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader, const uint64_t *chunks, size_t count,
-                                                   void *memory, size_t size, shardio_chunk_taker take, void *context,
-                                                   shardio_error *error)
+static shardio_status shardio_p_read_pieces(shardio_shard_reader *reader, const uint64_t *chunks, size_t count,
+                                            void *memory, size_t size, shardio_p_piece_taker take, void *context,
+                                            shardio_error *error)
 {
     shardio_p_extent window[SHARDIO_P_WINDOW];
     shardio_status status = SHARDIO_OK;
@@ -5175,7 +5177,7 @@ SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader,
             e->chunk = chunks[done];
             status = shardio_shard_locate(reader, e->chunk, &e->offset, &e->length, error);
             if (status != SHARDIO_OK) break;
-            if (e->length == SHARDIO_MISSING) status = take(context, e->chunk, NULL, 0, error);
+            if (e->length == SHARDIO_MISSING) status = take(context, e, 1, NULL, error);
             else held++;
         }
         if (status != SHARDIO_OK) break;
@@ -5183,6 +5185,32 @@ SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader,
         status = shardio_p_read_extents(reader, window, held, (uint8_t *)memory, size, take, context, error);
     }
     return status;
+}
+
+typedef struct shardio_p_taking_chunks {
+    shardio_chunk_taker take;
+    void *context;
+} shardio_p_taking_chunks;
+
+/* Hands the chunks of a piece on one by one. */
+static shardio_status shardio_p_take_chunks(void *context, const shardio_p_extent *extents, size_t count, const uint8_t *data,
+                                            shardio_error *error)
+{
+    const shardio_p_taking_chunks *t = (const shardio_p_taking_chunks *)context;
+    shardio_status status = SHARDIO_OK;
+    if (data == NULL) return t->take(t->context, extents->chunk, NULL, 0, error);
+    for (size_t i = 0; i < count && status == SHARDIO_OK; i++)
+        status = t->take(t->context, extents[i].chunk, data + (extents[i].offset - extents[0].offset),
+                         (size_t)extents[i].length, error);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader, const uint64_t *chunks, size_t count,
+                                                   void *memory, size_t size, shardio_chunk_taker take, void *context,
+                                                   shardio_error *error)
+{
+    shardio_p_taking_chunks taking = {take, context};
+    return shardio_p_read_pieces(reader, chunks, count, memory, size, shardio_p_take_chunks, &taking, error);
 }
 
 SHARDIO_API shardio_status shardio_shard_unchanged(const shardio_shard_reader *reader, shardio_error *error)
@@ -12110,6 +12138,85 @@ static shardio_status shardio_p_take_chunk(void *context, uint64_t number, const
     return shardio_p_decode_chunk(s->reading, s->level + 1, chunk, data, size, error);
 }
 
+/* Where the chunk that begins at `origin` goes if the region covers all of it; otherwise null. */
+static uint8_t *shardio_p_whole_place(const shardio_p_reading *r, const uint64_t *origin, const uint64_t *extent)
+{
+    uint8_t *to = r->to;
+    for (uint32_t i = 0; i < r->array->meta.ndim; i++) {
+        if (origin[i] < r->start[i] || r->count[i] < extent[i] || origin[i] - r->start[i] > r->count[i] - extent[i]) return NULL;
+        to += (ptrdiff_t)(origin[i] - r->start[i]) * r->stride[i];
+    }
+    return to;
+}
+
+/* How many of the chunks of a piece, from the first, lie side by side along the last dimension as they do in the piece,
+   are stored as they are, and are covered whole by the region. The first begins at element `chunk`. */
+static size_t shardio_p_strip(const shardio_p_shard_reading *s, const shardio_p_extent *extents, size_t count,
+                              const uint64_t *chunk)
+{
+    const shardio_p_meta *m = &s->reading->array->meta;
+    const shardio_p_level *level = &m->levels[s->level + 1];
+    uint64_t next[SHARDIO_MAX_DIMS];
+    uint32_t last = m->ndim - 1;
+    size_t n = 0;
+    if (m->ndim == 0 || s->reading->to == NULL) return 1;
+    if (level->packing != SHARDIO_P_PLAIN || !level->in_order || level->chain.count > 0) return 1;
+    memcpy(next, chunk, m->ndim * sizeof *next);
+    for (; n < count; n++) {
+        uint64_t origin[SHARDIO_MAX_DIMS];
+        if (extents[n].length != level->bytes || extents[n].offset != extents[0].offset + (uint64_t)n * level->bytes) break;
+        shardio_p_chunk_origin(m, s->level, s->origin, extents[n].chunk, origin);
+        if (memcmp(origin, next, m->ndim * sizeof *next) != 0) break;
+        if (shardio_p_whole_place(s->reading, origin, level->extent) == NULL) break;
+        next[last] += level->extent[last];
+    }
+    return n > 0 ? n : 1;
+}
+
+/* Scatters chunks that lie side by side row by row, through all of them, so that the destination is written in order. */
+static void shardio_p_scatter_strip(const shardio_p_shard_reading *s, const uint64_t *chunk, size_t count, const uint8_t *from)
+{
+    const shardio_p_reading *r = s->reading;
+    const shardio_p_meta *m = &r->array->meta;
+    const shardio_p_level *level = &m->levels[s->level + 1];
+    ptrdiff_t to[SHARDIO_MAX_DIMS + 1], stride[SHARDIO_MAX_DIMS + 1];
+    uint64_t extent[SHARDIO_MAX_DIMS + 1];
+    uint32_t last = m->ndim - 1;
+    shardio_p_order_strides(m, level->extent, NULL, stride);
+    memcpy(to, r->stride, m->ndim * sizeof *to);
+    memcpy(extent, level->extent, m->ndim * sizeof *extent);
+    to[m->ndim] = to[last];
+    stride[m->ndim] = stride[last];
+    extent[m->ndim] = extent[last];
+    to[last] = (ptrdiff_t)extent[last] * to[last];
+    stride[last] = (ptrdiff_t)level->bytes;
+    extent[last] = count;
+    shardio_p_copy_box(shardio_p_whole_place(r, chunk, level->extent), to, from, stride, extent, m->ndim + 1, m->element,
+                       r->unit, r->past_cache);
+}
+
+static shardio_status shardio_p_take_piece(void *context, const shardio_p_extent *extents, size_t count, const uint8_t *data,
+                                           shardio_error *error)
+{
+    const shardio_p_shard_reading *s = (const shardio_p_shard_reading *)context;
+    const shardio_p_meta *m = &s->reading->array->meta;
+    shardio_status status = SHARDIO_OK;
+    if (data == NULL) return shardio_p_take_chunk(context, extents->chunk, NULL, 0, error);
+    for (size_t at = 0, n; at < count && status == SHARDIO_OK; at += n) {
+        const uint8_t *from = data + (extents[at].offset - extents[0].offset);
+        uint64_t chunk[SHARDIO_MAX_DIMS];
+        shardio_p_chunk_origin(m, s->level, s->origin, extents[at].chunk, chunk);
+        n = shardio_p_strip(s, extents + at, count - at, chunk);
+        if (n == 1) {
+            status = shardio_p_take_chunk(context, extents[at].chunk, from, (size_t)extents[at].length, error);
+        } else {
+            shardio_p_scatter_strip(s, chunk, n, from);
+            s->reading->array->accounting.device_bytes += (uint64_t)n * extents[at].length;
+        }
+    }
+    return status;
+}
+
 /* Memory for reading these chunks: what they take together, within the option, and the largest in any case. */
 static shardio_status shardio_p_need_for(const shardio_p_shard_reading *s, const shardio_shard_reader *shard,
                                          const uint64_t *numbers, size_t count, shardio_error *error)
@@ -12149,17 +12256,6 @@ static bool shardio_p_lies_alike(const shardio_p_shard_reading *s, const shardio
     for (uint32_t i = 0; i < m->ndim; i++)
         if (stride[i] != s->reading->stride[i] && level->extent[i] > 1) return false;
     return true;
-}
-
-/* Where the chunk that begins at `origin` goes if the region covers all of it; otherwise null. */
-static uint8_t *shardio_p_whole_place(const shardio_p_reading *r, const uint64_t *origin, const uint64_t *extent)
-{
-    uint8_t *to = r->to;
-    for (uint32_t i = 0; i < r->array->meta.ndim; i++) {
-        if (origin[i] < r->start[i] || r->count[i] < extent[i] || origin[i] - r->start[i] > r->count[i] - extent[i]) return NULL;
-        to += (ptrdiff_t)(origin[i] - r->start[i]) * r->stride[i];
-    }
-    return to;
 }
 
 static shardio_status shardio_p_read_runs(shardio_array *array, shardio_shard_reader *shard, const shardio_p_run *runs, size_t count,
@@ -12217,7 +12313,7 @@ static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_
     if (shardio_p_lies_alike(s, shard)) status = shardio_p_read_straight(s, shard, numbers, &count, error);
     if (status == SHARDIO_OK && count > 0) status = shardio_p_need_for(s, shard, numbers, count, error);
     if (status != SHARDIO_OK || count == 0) return status;
-    return shardio_shard_read_many(shard, numbers, count, room->memory, room->size, shardio_p_take_chunk, s, error);
+    return shardio_p_read_pieces(shard, numbers, count, room->memory, room->size, shardio_p_take_piece, s, error);
 }
 
 /* A chunk that is a shard itself and is stored as it is: only what the region covers of it is read. */

@@ -785,7 +785,33 @@ TEST(decoded_limit)
     }
 }
 
-TEST_MAIN(TEST_CASE(opening_is_one_read) TEST_CASE(no_chunk_is_read_twice) TEST_CASE(neighbours_are_one_read) TEST_CASE(writes_read_what_they_must)
+/* Regions and batches of more than 8 MiB are copied another way: long rows and short ones, at any address, whole chunks
+   and parts of them. */
+TEST(more_than_caches_hold)
+{
+    static const uint64_t chunks[][3] = {{3, 40, 301}, {12, 40, 64}, {1, 16, 130}, {12, 320, 1203}, {5, 7, 33}};
+    static const uint64_t shards[][3] = {{6, 160, 1204}, {12, 320, 1216}, {3, 32, 1300}, {12, 320, 1203}, {0, 0, 0}};
+    static const uint64_t shape[3] = {24, 320, 1203};
+    for (size_t k = 0; k < sizeof chunks / sizeof chunks[0]; k++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_error e;
+        grid g;
+        grid_begin(&g, 3, shape, chunks[k], shards[k][0] != 0 ? shards[k] : NULL);
+        g.o.memory = 12 << 20;
+        grid_write(&g, &store);
+        shardio_array *a = shardio_array_open_in(&store, NULL, &e);
+        for (uint64_t i = 0; i < 3; i++) {
+            uint64_t start[3] = {i, 7 * i, 5 * i}, count[3] = {24 - 2 * i, 320 - 13 * i, 1203 - 9 * i};
+            CHECK_OK(grid_read(&g, a, start, count, &e));
+        }
+        shardio_array_close(a);
+        shardio_store_memory_free(&memory);
+        grid_end(&g);
+    }
+}
+
+TEST_MAIN(TEST_CASE(more_than_caches_hold) TEST_CASE(opening_is_one_read) TEST_CASE(no_chunk_is_read_twice) TEST_CASE(neighbours_are_one_read) TEST_CASE(writes_read_what_they_must)
           TEST_CASE(what_comes_is_announced) TEST_CASE(index_memory_is_kept_to) TEST_CASE(files_open_at_once) TEST_CASE(memory_of_a_read)
           TEST_CASE(nested_shards_are_not_read_whole) TEST_CASE(unbuffered_reads_keep_to_blocks) TEST_CASE(unbuffered_reads_of_short_files)
           TEST_CASE(unbuffered_reads_leave_the_page_cache_alone) TEST_CASE(large_metadata_is_not_read) TEST_CASE(metadata_limit_to_the_byte)
