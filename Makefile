@@ -22,7 +22,7 @@ VERSION := $(shell sed -n 's/^.define SHARDIO_VERSION_STRING "\(.*\)"/\1/p' shar
 WARN    := -Wall -Wextra -Wpedantic -Wshadow $(if $(filter true,$(CI)),-Werror)
 OWN     := -I. $(WARN) -Wconversion -Wsign-conversion
 TESTING := -I. $(WARN) -Wno-unused-function
-SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+SANITIZE := -O0 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
 TOOL     := $(BUILD)/shardio
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(filter-out examples/shardio.c,$(wildcard examples/*.c)))
@@ -74,9 +74,9 @@ tool       = $(CC) -std=c99 $(OWN) $(CFLAGS)
 c          = $(CC) -std=c99 $(TESTING) $(CFLAGS)
 asan-gcc   = $(GCC) -std=c99 $(TESTING) $(SANITIZE)
 asan-clang = $(CLANG) -std=c99 $(TESTING) $(SANITIZE)
-cxx        = $(CXX) -x c++ -std=c++11 $(TESTING) $(CFLAGS)
-m32        = $(CC) $(M32) -std=c99 $(TESTING) $(CFLAGS)
-s390x      = $(S390X_CC) -static -std=c99 $(TESTING) -O2 -g
+cxx        = $(CXX) -x c++ -std=c++11 $(TESTING) -O0 -g
+m32        = $(CC) $(M32) -std=c99 $(TESTING) -O1 -g
+s390x      = $(S390X_CC) -static -std=c99 $(TESTING) -O1 -g
 
 VARIANTS := c asan-gcc asan-clang cxx m32 s390x
 $(foreach v,$(VARIANTS),$(eval $(call compile,$(BUILD)/$(v),$(v)))$(eval $(call from,$(BUILD)/$(v),tests,$(v))))
