@@ -423,12 +423,12 @@ typedef enum shardio_durability {
     SHARDIO_DURABLE_NONE      /* the system writes back when it likes; explicit syncs still work */
 } shardio_durability;
 
-/* What a writer has done so far. */
+/* What a writer has done so far; of an array that is read: device_bytes, device_calls and direct. */
 typedef struct shardio_accounting {
     uint64_t logical_bytes;      /* size of the file (of all files) as a reader sees it */
     uint64_t dead_bytes;         /* of these, bytes that no index points to */
-    uint64_t device_bytes;       /* handed to write calls */
-    uint64_t device_calls;       /* number of write calls */
+    uint64_t device_bytes;       /* handed to write calls, or read */
+    uint64_t device_calls;       /* number of these calls */
     uint64_t copied_bytes;       /* copied once more on their way to the device */
     uint64_t syncs;              /* calls to sync contents */
     uint64_t files;              /* files begun */
@@ -12020,6 +12020,13 @@ static shardio_p_kept *shardio_p_find_kept(shardio_array *array, uint64_t number
     return NULL;
 }
 
+/* Past the page cache from here on, if the system takes it; the accounting says which. */
+static void shardio_p_go_unbuffered(shardio_array *array, shardio_shard_reader *shard)
+{
+    array->accounting.direct = shardio_shard_read_unbuffered(shard);
+    array->accounting.direct_reason = array->accounting.direct ? NULL : "the file system has no unbuffered I/O, or refused it";
+}
+
 /* The reader of a shard, kept open from last time if its file is still the same. SHARDIO_ERR_NOT_FOUND: no such shard. */
 static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *position, shardio_shard_reader **reader,
                                           shardio_error *error)
@@ -12040,7 +12047,7 @@ static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *
         if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
         status = shardio_shard_open_file(&kept->reader, file, &array->meta.index, array->allocator, error);
         if (status != SHARDIO_OK) return status;
-        if (array->unbuffered) shardio_shard_read_unbuffered(&kept->reader);
+        if (array->unbuffered) shardio_p_go_unbuffered(array, &kept->reader);
         array->accounting.files++;
         kept->shard = number;
     }
