@@ -7926,10 +7926,12 @@ static void shardio_p_pack_next_piece(const shardio_pack_reader *reader, const s
     }
 }
 
-/* Tells the system what comes, so far ahead of `number`. */
+/* Tells the system what comes. What follows without a gap is not told: the system sees that by itself, and reads ahead
+   in larger steps than when it is told. */
 typedef struct shardio_p_pack_teller {
     shardio_p_pack_place place;
     uint64_t told, ahead;    /* items; bytes */
+    uint64_t end;            /* of the last of them in the file */
 } shardio_p_pack_teller;
 
 static void shardio_p_pack_tell(const shardio_pack_reader *reader, const shardio_p_pack_wanted *wanted,
@@ -7937,14 +7939,20 @@ static void shardio_p_pack_tell(const shardio_pack_reader *reader, const shardio
 {
     void (*hint)(void *, shardio_hint, uint64_t, uint64_t) = reader->file.functions->hint;
     shardio_p_pack_piece piece;
-    if (hint == NULL || now->end == wanted->count) return;
-    if (t->told < now->end) t->told = now->end;
-    else t->ahead -= shardio_p_min(t->ahead, now->size);
+    if (hint == NULL || wanted->list == NULL || now->end == wanted->count) return;
+    if (t->told < now->end) {
+        t->told = now->end;
+        t->end = now->offset + now->size;
+    } else {
+        t->ahead -= shardio_p_min(t->ahead, now->size);
+    }
     while (t->told < wanted->count && t->ahead < SHARDIO_P_PACK_AHEAD) {
         shardio_p_pack_next_piece(reader, wanted, &t->place, t->told, &piece);
-        if (piece.size > 0) hint(reader->file.context, SHARDIO_HINT_WILL_NEED, piece.offset, piece.size);
+        if (piece.size > 0 && piece.offset != t->end)
+            hint(reader->file.context, SHARDIO_HINT_WILL_NEED, piece.offset, piece.size);
         t->ahead += piece.size;
         t->told = piece.end;
+        t->end = piece.offset + piece.size;
     }
 }
 
@@ -7962,7 +7970,7 @@ static shardio_status shardio_p_pack_each_record(shardio_pack_scratch *scratch, 
     shardio_p_pack_piece piece;
     shardio_status status = SHARDIO_OK;
     ahead.found = place.found = teller.place.found = false;
-    teller.told = teller.ahead = 0;
+    teller.told = teller.ahead = teller.end = 0;
     for (uint64_t at = 0; at < wanted->count && status == SHARDIO_OK;) {
         shardio_p_pack_next_piece(reader, wanted, &ahead, at, &piece);
         shardio_p_pack_tell(reader, wanted, &piece, &teller);

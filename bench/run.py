@@ -617,7 +617,7 @@ def packing_table(found, quick=False):
                          f"{statistics.median(shares):.2f}" if shares else "1.00",
                          f"{min(shares):.2f} to {max(shares):.2f}" if shares else "", turns.reads(contender),
                          pack_verdict(turns, contender, shares, wanted, quick), go])
-    header = ["work", "items", "contender", "rate", "share", "range", "reads", "wanted", "the Go implementation's share"]
+    header = ["work", "items", "contender", "rate", "share", "range", "reads", "wanted", "share of the Go one"]
     return table(header, rows + hash_rows(found["hash"], quick))
 
 
