@@ -953,7 +953,8 @@ typedef struct shardio_pack_facts {
     uint8_t content_hash[32];
 } shardio_pack_facts;
 
-/* What one thread reads with: memory that grows to the largest record, a cache of lengths, a context of the codec. */
+/* What one thread reads with: memory that grows to the largest read and a page, a cache of lengths, a context of the
+   codec. */
 typedef struct shardio_pack_scratch {
     const struct shardio_pack_reader *reader;
     shardio_memory stored, decoded;
@@ -7043,6 +7044,7 @@ enum {
     SHARDIO_P_PACK_GROUP = 128,           /* records of a group of the index */
     SHARDIO_P_PACK_TAIL = 256 << 10,
     SHARDIO_P_PACK_PIECE = 1 << 20,       /* bytes of a read of several records */
+    SHARDIO_P_PACK_PAGE = 4096,           /* of the page cache, on most systems; nowhere less */
     SHARDIO_P_PACK_AHEAD = 8 << 20,       /* bytes that the system is told of before they are read */
     SHARDIO_P_PACK_SIZES = 4 << 20        /* bytes for lengths seen, in each scratch */
 };
@@ -7734,16 +7736,27 @@ static shardio_status shardio_p_pack_open_record(shardio_pack_scratch *scratch, 
     return shardio_p_pack_unfold(scratch, place, r, error);
 }
 
-/* One read, to `to` or, where that is null, to the scratch. Three bytes behind it can be touched. */
-static shardio_status shardio_p_pack_fetch(shardio_pack_scratch *scratch, uint64_t offset, uint64_t size, uint8_t *to,
-                                           shardio_error *error)
+/* One read, to the caller's memory. */
+static shardio_status shardio_p_pack_fetch_to(shardio_pack_scratch *scratch, uint64_t offset, uint64_t size, uint8_t *to,
+                                              shardio_error *error)
 {
-    if (to == NULL && (size > SIZE_MAX / 2 || !shardio_p_memory_reserve(&scratch->stored, size + 8)))
-        return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "read", scratch->reader->file.name, "no memory for a record");
     if (size == 0) return SHARDIO_OK;
     scratch->reads++;
     scratch->read_bytes += size;
-    return shardio_p_pack_read(scratch->reader, offset, to != NULL ? to : scratch->stored.data, (size_t)size, error);
+    return shardio_p_pack_read(scratch->reader, offset, to, (size_t)size, error);
+}
+
+/* One read, to the scratch: it lies there as it does in the pages of the file, because the system copies whole pages
+   several times as fast then. Three bytes behind it can be touched. */
+static shardio_status shardio_p_pack_fetch(shardio_pack_scratch *scratch, uint64_t offset, uint64_t size,
+                                           const uint8_t **data, shardio_error *error)
+{
+    if (size > SIZE_MAX / 2 || !shardio_p_memory_reserve(&scratch->stored, size + SHARDIO_P_PACK_PAGE + 3))
+        return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "read", scratch->reader->file.name, "no memory for a record");
+    uint8_t *to = scratch->stored.data;
+    to += (size_t)(offset - (uintptr_t)to) % SHARDIO_P_PACK_PAGE;
+    *data = to;
+    return shardio_p_pack_fetch_to(scratch, offset, size, to, error);
 }
 
 /* -- one item
@@ -7836,8 +7849,9 @@ static shardio_status shardio_p_pack_look_up(shardio_pack_scratch *scratch, uint
     if (plain && f->items_per_record == 1) return SHARDIO_OK;
     bool seen = plain && shardio_p_pack_seen(scratch, record, &r);
     if (!seen) {
-        shardio_status status = shardio_p_pack_fetch(scratch, place.offset, place.size, NULL, error);
-        if (status == SHARDIO_OK) status = shardio_p_pack_open_record(scratch, &place, scratch->stored.data, &r, error);
+        const uint8_t *stored;
+        shardio_status status = shardio_p_pack_fetch(scratch, place.offset, place.size, &stored, error);
+        if (status == SHARDIO_OK) status = shardio_p_pack_open_record(scratch, &place, stored, &r, error);
         if (status != SHARDIO_OK) return status;
         if (plain) shardio_p_pack_remember(scratch, record, &r);
     }
@@ -7857,10 +7871,7 @@ SHARDIO_API shardio_status shardio_pack_item(shardio_pack_reader *reader, shardi
     if (status == SHARDIO_OK) status = shardio_p_pack_look_up(scratch, item, data, &offset, &bytes, error);
     if (status != SHARDIO_OK) return status;
     *size = (size_t)bytes;
-    if (*data != NULL) return SHARDIO_OK;
-    status = shardio_p_pack_fetch(scratch, offset, bytes, NULL, error);
-    *data = scratch->stored.data;
-    return status;
+    return *data != NULL ? SHARDIO_OK : shardio_p_pack_fetch(scratch, offset, bytes, data, error);
 }
 
 SHARDIO_API shardio_status shardio_pack_item_into(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
@@ -7878,7 +7889,7 @@ SHARDIO_API shardio_status shardio_pack_item_into(shardio_pack_reader *reader, s
     if (bytes > capacity)
         return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", shardio_p_name_part(&name, "item", item, reader->file.name),
                               "it is larger than the memory for it");
-    if (data == NULL) return shardio_p_pack_fetch(scratch, offset, bytes, (uint8_t *)memory, error);
+    if (data == NULL) return shardio_p_pack_fetch_to(scratch, offset, bytes, (uint8_t *)memory, error);
     if (bytes > 0) memcpy(memory, data, (size_t)bytes);
     return SHARDIO_OK;
 }
@@ -7968,18 +7979,19 @@ static shardio_status shardio_p_pack_each_record(shardio_pack_scratch *scratch, 
     shardio_p_pack_place ahead, place;
     shardio_p_pack_teller teller;
     shardio_p_pack_piece piece;
+    const uint8_t *stored;
     shardio_status status = SHARDIO_OK;
     ahead.found = place.found = teller.place.found = false;
     teller.told = teller.ahead = teller.end = 0;
     for (uint64_t at = 0; at < wanted->count && status == SHARDIO_OK;) {
         shardio_p_pack_next_piece(reader, wanted, &ahead, at, &piece);
         shardio_p_pack_tell(reader, wanted, &piece, &teller);
-        status = shardio_p_pack_fetch(scratch, piece.offset, piece.size, NULL, error);
+        status = shardio_p_pack_fetch(scratch, piece.offset, piece.size, &stored, error);
         while (at < piece.end && status == SHARDIO_OK) {
             uint64_t record = shardio_p_pack_wanted_item(wanted, at) / each;
             uint64_t end = shardio_p_pack_skip_record(wanted, at, record, each);
             shardio_p_pack_find(reader, &place, record);
-            status = visit(context, &place, scratch->stored.data + (size_t)(place.offset - piece.offset), at, end, error);
+            status = visit(context, &place, stored + (size_t)(place.offset - piece.offset), at, end, error);
             at = end;
         }
     }
