@@ -3657,27 +3657,33 @@ static inline uint32_t shardio_p_load32_big(const uint8_t *from)
     return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
 }
 
+/* The words after the first 16 of a block. */
+static inline void shardio_p_sha256_expand(uint32_t *w)
+{
+    for (int i = 16; i < 64; i++) {
+        uint32_t a = w[i - 15], b = w[i - 2];
+        w[i] = w[i - 16] + w[i - 7] + (shardio_p_rotate(a, 7) ^ shardio_p_rotate(a, 18) ^ a >> 3) +
+               (shardio_p_rotate(b, 17) ^ shardio_p_rotate(b, 19) ^ b >> 10);
+    }
+}
+
 static void shardio_p_sha256_plain(uint32_t *state, const uint8_t *data, size_t blocks)
 {
     for (; blocks > 0; blocks--, data += 64) {
-        uint32_t w[64], v[8];
+        uint32_t a = state[0], b = state[1], c = state[2], d = state[3];   /* variables stay in registers */
+        uint32_t e = state[4], f = state[5], g = state[6], h = state[7], w[64];
         for (int i = 0; i < 16; i++) w[i] = shardio_p_load32_big(data + 4 * i);
-        for (int i = 16; i < 64; i++) {
-            uint32_t a = w[i - 15], b = w[i - 2];
-            w[i] = w[i - 16] + w[i - 7] + (shardio_p_rotate(a, 7) ^ shardio_p_rotate(a, 18) ^ a >> 3) +
-                   (shardio_p_rotate(b, 17) ^ shardio_p_rotate(b, 19) ^ b >> 10);
-        }
-        memcpy(v, state, sizeof v);
+        shardio_p_sha256_expand(w);
         for (int i = 0; i < 64; i++) {
-            uint32_t s = shardio_p_rotate(v[4], 6) ^ shardio_p_rotate(v[4], 11) ^ shardio_p_rotate(v[4], 25);
-            uint32_t one = v[7] + s + ((v[4] & v[5]) ^ (~v[4] & v[6])) + shardio_p_sha256_keys[i] + w[i];
-            uint32_t r = shardio_p_rotate(v[0], 2) ^ shardio_p_rotate(v[0], 13) ^ shardio_p_rotate(v[0], 22);
-            uint32_t two = r + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
-            memmove(v + 1, v, 7 * sizeof *v);
-            v[4] += one;
-            v[0] = one + two;
+            uint32_t s = shardio_p_rotate(e, 6) ^ shardio_p_rotate(e, 11) ^ shardio_p_rotate(e, 25);
+            uint32_t one = h + s + ((e & f) ^ (~e & g)) + shardio_p_sha256_keys[i] + w[i];
+            uint32_t r = shardio_p_rotate(a, 2) ^ shardio_p_rotate(a, 13) ^ shardio_p_rotate(a, 22);
+            uint32_t two = r + ((a & b) ^ (a & c) ^ (b & c));
+            h = g, g = f, f = e, e = d + one;
+            d = c, c = b, b = a, a = one + two;
         }
-        for (int i = 0; i < 8; i++) state[i] += v[i];
+        state[0] += a, state[1] += b, state[2] += c, state[3] += d;
+        state[4] += e, state[5] += f, state[6] += g, state[7] += h;
     }
 }
 
