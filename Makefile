@@ -51,7 +51,7 @@ FOUND := $(shell CC='$(CC)' sh tests/have $(BUILD)/have $(LIBRARIES))
 endif
 ADAPTERS := $(foreach l,$(FOUND),$(WITH_$(l)))
 with :=
-$(BUILD)/examples/shardio $(foreach v,c asan-gcc asan-clang cxx interop,$(BUILD)/$(v)/%): with := $(ADAPTERS)
+$(BUILD)/examples/shardio $(BUILD)/bench/pack $(foreach v,c asan-gcc asan-clang cxx interop,$(BUILD)/$(v)/%): with := $(ADAPTERS)
 
 # ---- compiling ------------------------------------------------------------------------------------------------
 # $(eval $(call compile,DIR,COMMAND)) builds programs in DIR with the command in the variable COMMAND, which is

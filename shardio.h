@@ -965,7 +965,8 @@ typedef struct shardio_pack_facts {
     uint8_t content_hash[32];
 } shardio_pack_facts;
 
-/* What one thread reads with: memory that grows to the largest record, a cache of lengths, a context of the codec. */
+/* What one thread reads with: memory that grows to the largest read and a page, a cache of lengths, a context of the
+   codec. */
 typedef struct shardio_pack_scratch {
     const struct shardio_pack_reader *reader;
     shardio_memory stored, decoded;
@@ -3667,27 +3668,33 @@ static inline uint32_t shardio_p_load32_big(const uint8_t *from)
     return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
 }
 
+/* The words after the first 16 of a block. */
+static inline void shardio_p_sha256_expand(uint32_t *w)
+{
+    for (int i = 16; i < 64; i++) {
+        uint32_t a = w[i - 15], b = w[i - 2];
+        w[i] = w[i - 16] + w[i - 7] + (shardio_p_rotate(a, 7) ^ shardio_p_rotate(a, 18) ^ a >> 3) +
+               (shardio_p_rotate(b, 17) ^ shardio_p_rotate(b, 19) ^ b >> 10);
+    }
+}
+
 static void shardio_p_sha256_plain(uint32_t *state, const uint8_t *data, size_t blocks)
 {
     for (; blocks > 0; blocks--, data += 64) {
-        uint32_t w[64], v[8];
+        uint32_t a = state[0], b = state[1], c = state[2], d = state[3];   /* variables stay in registers */
+        uint32_t e = state[4], f = state[5], g = state[6], h = state[7], w[64];
         for (int i = 0; i < 16; i++) w[i] = shardio_p_load32_big(data + 4 * i);
-        for (int i = 16; i < 64; i++) {
-            uint32_t a = w[i - 15], b = w[i - 2];
-            w[i] = w[i - 16] + w[i - 7] + (shardio_p_rotate(a, 7) ^ shardio_p_rotate(a, 18) ^ a >> 3) +
-                   (shardio_p_rotate(b, 17) ^ shardio_p_rotate(b, 19) ^ b >> 10);
-        }
-        memcpy(v, state, sizeof v);
+        shardio_p_sha256_expand(w);
         for (int i = 0; i < 64; i++) {
-            uint32_t s = shardio_p_rotate(v[4], 6) ^ shardio_p_rotate(v[4], 11) ^ shardio_p_rotate(v[4], 25);
-            uint32_t one = v[7] + s + ((v[4] & v[5]) ^ (~v[4] & v[6])) + shardio_p_sha256_keys[i] + w[i];
-            uint32_t r = shardio_p_rotate(v[0], 2) ^ shardio_p_rotate(v[0], 13) ^ shardio_p_rotate(v[0], 22);
-            uint32_t two = r + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
-            memmove(v + 1, v, 7 * sizeof *v);
-            v[4] += one;
-            v[0] = one + two;
+            uint32_t s = shardio_p_rotate(e, 6) ^ shardio_p_rotate(e, 11) ^ shardio_p_rotate(e, 25);
+            uint32_t one = h + s + ((e & f) ^ (~e & g)) + shardio_p_sha256_keys[i] + w[i];
+            uint32_t r = shardio_p_rotate(a, 2) ^ shardio_p_rotate(a, 13) ^ shardio_p_rotate(a, 22);
+            uint32_t two = r + ((a & b) ^ (a & c) ^ (b & c));
+            h = g, g = f, f = e, e = d + one;
+            d = c, c = b, b = a, a = one + two;
         }
-        for (int i = 0; i < 8; i++) state[i] += v[i];
+        state[0] += a, state[1] += b, state[2] += c, state[3] += d;
+        state[4] += e, state[5] += f, state[6] += g, state[7] += h;
     }
 }
 
@@ -7091,6 +7098,7 @@ enum {
     SHARDIO_P_PACK_GROUP = 128,           /* records of a group of the index */
     SHARDIO_P_PACK_TAIL = 256 << 10,
     SHARDIO_P_PACK_PIECE = 1 << 20,       /* bytes of a read of several records */
+    SHARDIO_P_PACK_PAGE = 4096,           /* of the page cache, on most systems; nowhere less */
     SHARDIO_P_PACK_AHEAD = 8 << 20,       /* bytes that the system is told of before they are read */
     SHARDIO_P_PACK_SIZES = 4 << 20        /* bytes for lengths seen, in each scratch */
 };
@@ -7782,16 +7790,27 @@ static shardio_status shardio_p_pack_open_record(shardio_pack_scratch *scratch, 
     return shardio_p_pack_unfold(scratch, place, r, error);
 }
 
-/* One read, to `to` or, where that is null, to the scratch. Three bytes behind it can be touched. */
-static shardio_status shardio_p_pack_fetch(shardio_pack_scratch *scratch, uint64_t offset, uint64_t size, uint8_t *to,
-                                           shardio_error *error)
+/* One read, to the caller's memory. */
+static shardio_status shardio_p_pack_fetch_to(shardio_pack_scratch *scratch, uint64_t offset, uint64_t size, uint8_t *to,
+                                              shardio_error *error)
 {
-    if (to == NULL && (size > SIZE_MAX / 2 || !shardio_p_memory_reserve(&scratch->stored, size + 8)))
-        return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "read", scratch->reader->file.name, "no memory for a record");
     if (size == 0) return SHARDIO_OK;
     scratch->reads++;
     scratch->read_bytes += size;
-    return shardio_p_pack_read(scratch->reader, offset, to != NULL ? to : scratch->stored.data, (size_t)size, error);
+    return shardio_p_pack_read(scratch->reader, offset, to, (size_t)size, error);
+}
+
+/* One read, to the scratch: it lies there as it does in the pages of the file, because the system copies whole pages
+   several times as fast then. Three bytes behind it can be touched. */
+static shardio_status shardio_p_pack_fetch(shardio_pack_scratch *scratch, uint64_t offset, uint64_t size,
+                                           const uint8_t **data, shardio_error *error)
+{
+    if (size > SIZE_MAX / 2 || !shardio_p_memory_reserve(&scratch->stored, size + SHARDIO_P_PACK_PAGE + 3))
+        return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "read", scratch->reader->file.name, "no memory for a record");
+    uint8_t *to = scratch->stored.data;
+    to += (size_t)(offset - (uintptr_t)to) % SHARDIO_P_PACK_PAGE;
+    *data = to;
+    return shardio_p_pack_fetch_to(scratch, offset, size, to, error);
 }
 
 /* -- one item
@@ -7884,8 +7903,9 @@ static shardio_status shardio_p_pack_look_up(shardio_pack_scratch *scratch, uint
     if (plain && f->items_per_record == 1) return SHARDIO_OK;
     bool seen = plain && shardio_p_pack_seen(scratch, record, &r);
     if (!seen) {
-        shardio_status status = shardio_p_pack_fetch(scratch, place.offset, place.size, NULL, error);
-        if (status == SHARDIO_OK) status = shardio_p_pack_open_record(scratch, &place, scratch->stored.data, &r, error);
+        const uint8_t *stored;
+        shardio_status status = shardio_p_pack_fetch(scratch, place.offset, place.size, &stored, error);
+        if (status == SHARDIO_OK) status = shardio_p_pack_open_record(scratch, &place, stored, &r, error);
         if (status != SHARDIO_OK) return status;
         if (plain) shardio_p_pack_remember(scratch, record, &r);
     }
@@ -7905,10 +7925,7 @@ SHARDIO_API shardio_status shardio_pack_item(shardio_pack_reader *reader, shardi
     if (status == SHARDIO_OK) status = shardio_p_pack_look_up(scratch, item, data, &offset, &bytes, error);
     if (status != SHARDIO_OK) return status;
     *size = (size_t)bytes;
-    if (*data != NULL) return SHARDIO_OK;
-    status = shardio_p_pack_fetch(scratch, offset, bytes, NULL, error);
-    *data = scratch->stored.data;
-    return status;
+    return *data != NULL ? SHARDIO_OK : shardio_p_pack_fetch(scratch, offset, bytes, data, error);
 }
 
 SHARDIO_API shardio_status shardio_pack_item_into(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
@@ -7926,7 +7943,7 @@ SHARDIO_API shardio_status shardio_pack_item_into(shardio_pack_reader *reader, s
     if (bytes > capacity)
         return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", shardio_p_name_part(&name, "item", item, reader->file.name),
                               "it is larger than the memory for it");
-    if (data == NULL) return shardio_p_pack_fetch(scratch, offset, bytes, (uint8_t *)memory, error);
+    if (data == NULL) return shardio_p_pack_fetch_to(scratch, offset, bytes, (uint8_t *)memory, error);
     if (bytes > 0) memcpy(memory, data, (size_t)bytes);
     return SHARDIO_OK;
 }
@@ -7974,10 +7991,12 @@ static void shardio_p_pack_next_piece(const shardio_pack_reader *reader, const s
     }
 }
 
-/* Tells the system what comes, so far ahead of `number`. */
+/* Tells the system what comes. What follows without a gap is not told: the system sees that by itself, and reads ahead
+   in larger steps than when it is told. */
 typedef struct shardio_p_pack_teller {
     shardio_p_pack_place place;
     uint64_t told, ahead;    /* items; bytes */
+    uint64_t end;            /* of the last of them in the file */
 } shardio_p_pack_teller;
 
 static void shardio_p_pack_tell(const shardio_pack_reader *reader, const shardio_p_pack_wanted *wanted,
@@ -7985,14 +8004,20 @@ static void shardio_p_pack_tell(const shardio_pack_reader *reader, const shardio
 {
     void (*hint)(void *, shardio_hint, uint64_t, uint64_t) = reader->file.functions->hint;
     shardio_p_pack_piece piece;
-    if (hint == NULL || now->end == wanted->count) return;
-    if (t->told < now->end) t->told = now->end;
-    else t->ahead -= shardio_p_min(t->ahead, now->size);
+    if (hint == NULL || wanted->list == NULL || now->end == wanted->count) return;
+    if (t->told < now->end) {
+        t->told = now->end;
+        t->end = now->offset + now->size;
+    } else {
+        t->ahead -= shardio_p_min(t->ahead, now->size);
+    }
     while (t->told < wanted->count && t->ahead < SHARDIO_P_PACK_AHEAD) {
         shardio_p_pack_next_piece(reader, wanted, &t->place, t->told, &piece);
-        if (piece.size > 0) hint(reader->file.context, SHARDIO_HINT_WILL_NEED, piece.offset, piece.size);
+        if (piece.size > 0 && piece.offset != t->end)
+            hint(reader->file.context, SHARDIO_HINT_WILL_NEED, piece.offset, piece.size);
         t->ahead += piece.size;
         t->told = piece.end;
+        t->end = piece.offset + piece.size;
     }
 }
 
@@ -8008,18 +8033,19 @@ static shardio_status shardio_p_pack_each_record(shardio_pack_scratch *scratch, 
     shardio_p_pack_place ahead, place;
     shardio_p_pack_teller teller;
     shardio_p_pack_piece piece;
+    const uint8_t *stored;
     shardio_status status = SHARDIO_OK;
     ahead.found = place.found = teller.place.found = false;
-    teller.told = teller.ahead = 0;
+    teller.told = teller.ahead = teller.end = 0;
     for (uint64_t at = 0; at < wanted->count && status == SHARDIO_OK;) {
         shardio_p_pack_next_piece(reader, wanted, &ahead, at, &piece);
         shardio_p_pack_tell(reader, wanted, &piece, &teller);
-        status = shardio_p_pack_fetch(scratch, piece.offset, piece.size, NULL, error);
+        status = shardio_p_pack_fetch(scratch, piece.offset, piece.size, &stored, error);
         while (at < piece.end && status == SHARDIO_OK) {
             uint64_t record = shardio_p_pack_wanted_item(wanted, at) / each;
             uint64_t end = shardio_p_pack_skip_record(wanted, at, record, each);
             shardio_p_pack_find(reader, &place, record);
-            status = visit(context, &place, scratch->stored.data + (size_t)(place.offset - piece.offset), at, end, error);
+            status = visit(context, &place, stored + (size_t)(place.offset - piece.offset), at, end, error);
             at = end;
         }
     }

@@ -109,6 +109,71 @@ static inline uint64_t bench_resident_pages(const char *path)
     return resident;
 }
 
+/* Makes a file cold. Pages that are being written, or that another CPU still holds in a batch, stay: a moment later
+   they go. False: they stay all the same. */
+static inline bool bench_drop(const char *path)
+{
+    bool gone = false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    for (int tries = 0; fd >= 0 && !gone && tries < 50; tries++) {
+        struct timespec moment = {0, 2000000};
+        if (fsync(fd) != 0 || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0) break;
+        gone = bench_resident_pages(path) == 0;
+        if (!gone) nanosleep(&moment, NULL);
+    }
+    if (fd >= 0) close(fd);
+    return gone;
+}
+
+/* Reads all of it; the number of calls. */
+static inline uint64_t bench_read_fully(int fd, uint8_t *to, size_t size, uint64_t offset)
+{
+    uint64_t calls = 0;
+    while (size > 0) {
+        ssize_t n = pread(fd, to, size, (off_t)offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) bench_die_system("read", "the file");
+        calls++;
+        to += n;
+        offset += (uint64_t)n;
+        size -= (size_t)n;
+    }
+    return calls;
+}
+
+/* A file written by hand. */
+static inline int bench_create(const char *path, int flags)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | flags, 0666);
+    if (fd < 0) bench_die_system("create", path);
+    return fd;
+}
+
+static inline void bench_write(int fd, const void *data, size_t size)
+{
+    const uint8_t *p = (const uint8_t *)data;
+    while (size > 0) {
+        ssize_t n = write(fd, p, size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) bench_die_system("write", "the file");
+        p += n;
+        size -= (size_t)n;
+    }
+}
+
+static inline void bench_close(int fd, bool durable)
+{
+    if (durable && fsync(fd) != 0) bench_die_system("sync", "the file");
+    if (close(fd) != 0) bench_die_system("close", "the file");
+}
+
+/* fsync of the directory as well: a new name is a part of what has to survive, and shardio.h syncs it too. */
+static inline void bench_sync_directory(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0 || close(fd) != 0) bench_die_system("sync", dir);
+}
+
 static inline struct rusage bench_usage(void)
 {
     struct rusage usage;

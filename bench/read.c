@@ -131,20 +131,8 @@ static void prepare_positions(const job *j)
 static int drop_file(const char *path, const struct stat *facts, int kind, struct FTW *where)
 {
     (void)where;
-    if (kind != FTW_F || facts->st_size == 0) return 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    /* pages that are being written, or that another CPU still holds in a batch, stay: a moment later they go */
-    for (int tries = 0; fd >= 0 && tries < 50; tries++) {
-        struct timespec moment = {0, 2000000};
-        if (fsync(fd) != 0 || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0) break;
-        if (bench_resident_pages(path) == 0) {
-            close(fd);
-            return 0;
-        }
-        nanosleep(&moment, NULL);
-    }
-    bench_die("%s stays in the page cache", path);
-    return 1;
+    if (kind == FTW_F && facts->st_size > 0 && !bench_drop(path)) bench_die("%s stays in the page cache", path);
+    return 0;
 }
 
 static void drop(const job *j)
@@ -155,15 +143,7 @@ static void drop(const job *j)
 static void read_fully(int fd, uint8_t *to, size_t size, uint64_t offset, result *r)
 {
     r->read_bytes += size;
-    while (size > 0) {
-        ssize_t n = pread(fd, to, size, (off_t)offset);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) bench_die_system("read", "a shard");
-        r->reads++;
-        to += n;
-        offset += (uint64_t)n;
-        size -= (size_t)n;
-    }
+    r->reads += bench_read_fully(fd, to, size, offset);
 }
 
 /* ---- Plain reads of the same bytes ---- */

@@ -7,8 +7,8 @@ Each contender of bench/write.c runs once a round, in an order that changes with
 directory of its own on one file system; in between files are removed and the system is told to sync. The limit (raw
 unbuffered writes) runs several times a round, between the others. A share is the limit's time over the contender's,
 both of one round; the report gives the median of the shares. A round before the first is thrown away; it reads
-reads back and compares what was written. bench/read.c lets its contenders take turns in one process. Needs the standard
-library only; programs: build/bench_write, build/bench_read, build/bench_crc.
+reads back and compares what was written. bench/read.c and bench/pack.c let their contenders take turns in one process.
+Needs the standard library only; programs: build/bench_write, build/bench_read, build/bench_pack, build/bench_crc.
 """
 import argparse
 import csv
@@ -472,6 +472,155 @@ def reading_table(found, quick=False):
     return table(header, rows)
 
 
+# ---- packfiles ----
+
+PACKS = [("128", ["--items-per-record", "128"]), ("1", ["--items-per-record", "1"]), ("zstd", ["--codec", "zstd"])]
+PACK_NAMES = {"128": "128 to a record", "1": "1 to a record", "zstd": "128 to a record, zstd"}
+# contender, who it is, beside whom (together), wanted share, share of the Go implementation
+RANDOM_ROWS = [("raw-buffered", "raw pread of the whole record", [], None, ""),
+               ("shardio-unseen", "shardio, size_cache 1", ["raw-buffered"], 0.9, "0.63"),
+               ("shardio", "shardio", ["raw-buffered"], None, "")]
+SCAN_ROWS = [("raw-buffered", "raw pread of 1 MiB, page cache", [], None, ""),
+             ("shardio", "shardio", ["raw-buffered"], 0.9, "")]
+OPEN_ROWS = [("raw-buffered", "raw open and pread of 256 KiB", [], None, ""),
+             ("shardio", "shardio", ["raw-buffered"], None, "")]
+
+
+def without_wish(rows):
+    return [(contender, who, beside, None, "") for contender, who, beside, *_ in rows]
+
+
+def with_share(rows, wanted, go):
+    """The last row wants another share."""
+    return rows[:-1] + [rows[-1][:3] + (wanted, go)]
+
+
+# work and pack of bench_pack, cold; what it is; rows
+PACK_WORKS = [
+    ("write", "128", 0, "writing, durable", [
+        ("raw-direct", "raw, O_DIRECT, 8 MiB a call", [], None, ""),
+        ("sha256", "SHA-256 alone", ["raw-direct"], None, ""),
+        ("shardio", "shardio", ["raw-direct"], 0.75, "0.32"),
+        ("shardio-hash", "shardio, content hash", ["raw-direct"], None, "0.21"),
+        ("shardio-hash", "the same, beside SHA-256 alone", ["sha256"], None, ""),
+        ("shardio-hash", "the same, beside raw and SHA-256 one after the other", ["raw-direct", "sha256"], None, "")]),
+    ("random", "128", 0, "items in any order, warm", with_share(RANDOM_ROWS, 1, "")),
+    ("random", "1", 0, "items in any order, warm", with_share(RANDOM_ROWS, 0.9, "")),
+    ("random", "zstd", 0, "items in any order, warm", without_wish(RANDOM_ROWS)),
+    ("scan", "128", 0, "all items, warm", SCAN_ROWS),
+    ("scan", "128", 1, "all items, cold", with_share(SCAN_ROWS, 0.9, "0.3 to 0.55")),
+    ("scan", "1", 0, "all items, warm", SCAN_ROWS),
+    ("scan", "1", 1, "all items, cold", SCAN_ROWS),
+    ("scan", "zstd", 0, "all items, warm", without_wish(SCAN_ROWS)),
+    ("open", "128", 0, "open and close, warm", OPEN_ROWS),
+    ("open", "1", 0, "open and close, warm", OPEN_ROWS),
+]
+
+
+class Turns:
+    """The rows of bench_pack about one work."""
+
+    def __init__(self, rows):
+        self.rounds = {}                              # by contender, then by round
+        for row in rows:
+            self.rounds.setdefault(row["contender"], {})[row["round"]] = row
+
+    def first(self, contender):
+        return next(iter(self.rounds[contender].values()))
+
+    def seconds(self, contender):
+        return statistics.median(float(row["seconds"]) for row in self.rounds[contender].values())
+
+    def speed(self, contender):
+        return float(self.first(contender)["bytes"]) / self.seconds(contender) / 1e9
+
+    def shares(self, contender, beside):
+        return [sum(float(self.rounds[other][number]["seconds"]) for other in beside) / float(row["seconds"])
+                for number, row in self.rounds[contender].items()]
+
+    def rate(self, contender):
+        row, seconds = self.first(contender), self.seconds(contender)
+        if row["work"] == "open":
+            return f"{1e6 * seconds:.0f} us"
+        if row["work"] == "random":
+            return f"{int(row['items']) / seconds:,.0f} items/s"
+        return f"{self.speed(contender):.2f} GB/s"
+
+    def reads(self, contender):
+        row = self.first(contender)
+        reads, size, items = (int(row[column]) for column in ("reads", "read_bytes", "items"))
+        if row["work"] == "random":
+            return f"{reads / items:.3f} an item, {size / items:.0f} bytes"
+        return str(reads) if reads else "-"
+
+
+def pack_items(bench):
+    return 100_000 if bench.quick else 1_000_000
+
+
+def prepare_packs(bench, program, common):
+    """Packs of a codec that this build lacks are left out."""
+    packs = {}
+    for pack, arguments in PACKS:
+        argv = [program, "--work", "prepare", "--pack", pack] + common + arguments
+        if subprocess.run(argv, check=pack != "zstd").returncode == 0:
+            packs[pack] = arguments
+    return packs
+
+
+def packing(bench):
+    """By work, pack and temperature; and SHA-256 alone."""
+    directory = os.path.join(bench.build, "tmp", "bench-pack")
+    shutil.rmtree(directory, ignore_errors=True)
+    os.makedirs(directory)
+    program, found = bench.program("bench_pack"), {}
+    common = ["--dir", directory, "--items", str(pack_items(bench))]
+    rounds = ["--rounds", str(bench.rounds), "--settle", str(int(1000 * bench.settle))]
+    try:
+        packs = prepare_packs(bench, program, common)
+        cold_ones = (0, 1) if can_be_cold(bench, directory) else (0,)
+        for work, pack, cold, *_ in PACK_WORKS:
+            if pack not in packs or cold not in cold_ones:
+                continue
+            progress(f"packs: {work}, {pack}, {'cold' if cold else 'warm'}")
+            name = ["--pack", "written" if work == "write" else pack]
+            count = ["--count", "10000"] if bench.quick or pack == "zstd" else []
+            this = ["--work", work, "--cold", str(cold)] + name + common + packs[pack] + rounds + count
+            found[work, pack, cold] = Turns(bench.run_csv([program] + this))
+        found["hash"] = Turns(bench.run_csv([program, "--work", "hash"] + common + rounds))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    return found
+
+
+def hash_rows(turns, quick):
+    kind, speed = turns.first("cpu")["kind"], turns.speed("cpu")
+    wanted = f"1.5 GB/s{verdict(speed, 1.5, quick)[4:]}" if kind == "sha" else ""
+    return [["SHA-256 alone, CPU time", "", f"shardio, by {kind}", f"{speed:.2f} GB/s", "", "", "-", wanted, ""],
+            ["", "", "plain C", f"{turns.speed('plain'):.2f} GB/s", "", "", "-", "", ""]]
+
+
+def pack_verdict(turns, contender, shares, wanted, quick):
+    row = turns.first(contender)
+    if row["work"] == "open" and row["pack"] == "128" and contender == "shardio":
+        return "1 read: " + ("met" if row["reads"] == "1" else "**missed**")
+    return verdict(statistics.median(shares), wanted, quick) if shares else ""
+
+
+def packing_table(found, quick=False):
+    rows = []
+    for work, pack, cold, what, contenders in PACK_WORKS:
+        turns = found.get((work, pack, cold))
+        for i, (contender, who, beside, wanted, go) in enumerate(contenders if turns else []):
+            shares = turns.shares(contender, beside) if beside else []
+            rows.append([what if i == 0 else "", PACK_NAMES[pack] if i == 0 else "", who, turns.rate(contender),
+                         f"{statistics.median(shares):.2f}" if shares else "1.00",
+                         f"{min(shares):.2f} to {max(shares):.2f}" if shares else "", turns.reads(contender),
+                         pack_verdict(turns, contender, shares, wanted, quick), go])
+    header = ["work", "items", "contender", "rate", "share", "range", "reads", "wanted", "share of the Go one"]
+    return table(header, rows + hash_rows(found["hash"], quick))
+
+
 # ---- CRC32C ----
 
 def checksum(bench):
@@ -605,7 +754,7 @@ def machine(bench, version, compiler):
             f"{datetime.date.today().isoformat()}, {bench.rounds} rounds, load averages at the end {load}.")
 
 
-def report(bench, found, size, latencies, reads, crc, whole):
+def report(bench, found, size, latencies, reads, packs, crc, whole):
     row = found[("durable", LIMIT)].rows[0]
     kind = crc[0]["kind"]
     frame = "512x512" if bench.quick else "1024x1024"
@@ -653,6 +802,17 @@ unless the table says 1, in {PEER_ROUNDS} rounds; HDF5 has a file of its own, ch
 shardio_shard_read_many in one call.
 
 {reading_table(reads, bench.quick)}
+## Packfiles
+
+{pack_items(bench):,} items of 200 to 400 bytes, half of whose bits are random; all in one process, in turns. Share: the
+time of the raw writes or reads of the same bytes over the contender's, of one round, then the median. Writing is until
+durable; raw writes are of the items as they lie in memory. Raw random reads fetch the whole record, as does shardio where
+it keeps no lengths of items (size_cache 1); where it has seen them it reads the item alone. Files are open and their
+indexes in memory but for "open". GB/s are of items, also where they are stored encoded. The Go implementation (packfile
+in stellar-rpc) is internal to its module, so nothing else can be built with it; the table has what it says of itself,
+measured elsewhere: 158,000 random items a second where a raw loop makes 250,000.
+
+{packing_table(packs, bench.quick)}
 ## CRC32C
 
 Computed with: {kind}. The limit is three interleaved streams of the CPU's instruction that are never combined, measured
@@ -673,7 +833,7 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: does it run at all?")
     parser.add_argument("--rounds", type=int, help="default 5, quick 1")
     parser.add_argument("--python", help="with zarr, zarrs, tensorstore, acquire-zarr, h5py; BUILD/venv/bin/python")
-    parser.add_argument("--only", choices=["throughput", "latency", "reading", "crc", "commands"],
+    parser.add_argument("--only", choices=["throughput", "latency", "reading", "pack", "crc", "commands"],
                         help="one part, raw tables")
     options = parser.parse_args()
     options.python = options.python or os.path.join(options.build, "venv", "bin", "python")
@@ -688,6 +848,8 @@ def only(bench, part):
         return latency_table(latency(bench)[1])
     if part == "reading":
         return reading_table(reading(bench), bench.quick)
+    if part == "pack":
+        return packing_table(packing(bench), bench.quick)
     return checksum_table(checksum(bench)) if part == "crc" else commands(bench)
 
 
@@ -701,7 +863,7 @@ def main():
         else:
             found = throughput(bench)
             size, runs = latency(bench)
-            text = report(bench, found, size, runs, reading(bench), checksum(bench), commands(bench))
+            text = report(bench, found, size, runs, reading(bench), packing(bench), checksum(bench), commands(bench))
     finally:
         shutil.rmtree(bench.work_dir, ignore_errors=True)
         bench.log.close()

@@ -67,38 +67,6 @@ static void timed(job *j, double begin)
     j->times[j->calls++] = bench_now() - begin;
 }
 
-/* fsync of the directory as well: a new name is a part of what has to survive, and shardio.h syncs it too. */
-static void sync_directory(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0 || close(fd) != 0) bench_die_system("sync", dir);
-}
-
-static int raw_open(const char *path, int flags)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | flags, 0666);
-    if (fd < 0) bench_die_system("create", path);
-    return fd;
-}
-
-static void raw_write(int fd, const void *data, size_t size)
-{
-    const uint8_t *p = (const uint8_t *)data;
-    while (size > 0) {
-        ssize_t n = write(fd, p, size);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) bench_die_system("write", "the file");
-        p += n;
-        size -= (size_t)n;
-    }
-}
-
-static void raw_close(const job *j, int fd)
-{
-    if (j->durable && fsync(fd) != 0) bench_die_system("sync", "the file");
-    if (close(fd) != 0) bench_die_system("close", "the file");
-}
-
 /* ---- Raw writers: the limit, and the page cache ---- */
 
 static void write_raw(job *j, result *r)
@@ -107,15 +75,15 @@ static void write_raw(job *j, result *r)
     double finish;
     int fd;
     output_path(j, 0, path, sizeof path);
-    fd = raw_open(path, j->writer == RAW_DIRECT ? O_DIRECT : 0);
+    fd = bench_create(path, j->writer == RAW_DIRECT ? O_DIRECT : 0);
     for (uint64_t offset = 0; offset < j->bytes; offset += j->block) {
         double begin = bench_now();
-        raw_write(fd, input_at(j, offset), j->block);
+        bench_write(fd, input_at(j, offset), j->block);
         timed(j, begin);
     }
     finish = bench_now();
-    raw_close(j, fd);
-    if (j->durable) sync_directory(j->dir);
+    bench_close(fd, j->durable);
+    if (j->durable) bench_sync_directory(j->dir);
     r->finish_seconds = bench_now() - finish;
     r->files = 1;
 }
@@ -133,14 +101,14 @@ static void plain_begin(const job *j, plain *p)
 {
     char path[512];
     output_path(j, p->file++, path, sizeof path);
-    p->fd = raw_open(path, 0);
+    p->fd = bench_create(path, 0);
     p->offset = p->next = 0;
     shardio_index_clear(&p->layout, p->index);
 }
 
 static void plain_chunks(plain *p, const void *data, uint64_t count, uint64_t size)
 {
-    raw_write(p->fd, data, count * size);
+    bench_write(p->fd, data, count * size);
     for (uint64_t i = 0; i < count; i++, p->offset += size)
         shardio_index_set(&p->layout, p->index, p->next++, p->offset, size);
 }
@@ -148,8 +116,8 @@ static void plain_chunks(plain *p, const void *data, uint64_t count, uint64_t si
 static void plain_end(const job *j, plain *p)
 {
     shardio_index_seal(&p->layout, p->index);
-    raw_write(p->fd, p->index, shardio_index_size(&p->layout));
-    raw_close(j, p->fd);
+    bench_write(p->fd, p->index, shardio_index_size(&p->layout));
+    bench_close(p->fd, j->durable);
 }
 
 static plain plain_start(uint64_t chunks, size_t rows)
@@ -165,7 +133,7 @@ static plain plain_start(uint64_t chunks, size_t rows)
 
 static void plain_stop(const job *j, plain *p, result *r)
 {
-    if (j->durable) sync_directory(j->dir);
+    if (j->durable) bench_sync_directory(j->dir);
     r->files = p->file;
     free(p->index);
     free(p->rows);
