@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Golden files: arrays written by other libraries are read by us, damaged ones are refused, and arrays that a streaming
-writer wrote come out of our tool byte for byte. Some are in tests/data; the whole collection is looked for in
+writer wrote come out of our tool byte for byte, as packfiles do. Some are in tests/data; the whole collection is looked for in
 ../shared/golden. Needs Python's standard library only. A word as argument: only the cases whose names contain it.
 """
 import hashlib
