@@ -1,7 +1,7 @@
 /* Several threads encode the records of a packfile ahead, one writes it. Which items make a record is known beforehand:
-   every ITEMS_PER_RECORD of them. So the main thread hands each record to the workers as soon as its items are there, and
-   appends the items when the result is. The writer's codec does not encode: it hands out that result. The order is that
-   of the items, and the file the same byte for byte, whatever the number of threads.
+   every ITEMS_PER_RECORD of them. So the main thread hands each record to the workers as soon as its items are there,
+   and appends the items when the result is. The writer's codec does not encode: it hands out that result. The order is
+   that of the items, and the file the same byte for byte, whatever the number of threads.
 
        pack_threads [FILE [THREADS]]       writes FILE (default threads.pack), which must not exist, with 4 threads
 
@@ -44,10 +44,10 @@ typedef struct crew {
 static shardio_status begin_codec(const shardio_codec *codec, void **instance)
 {
     shardio_json configuration = {NULL, 0};
-    const char *reason;
+    const char *text = codec->configuration, *reason;
     *instance = codec->context;
     if (codec->begin == NULL) return SHARDIO_OK;
-    shardio_status status = shardio_json_parse(codec->configuration, strlen(codec->configuration), &configuration, NULL);
+    shardio_status status = shardio_json_parse(text, strlen(text), &configuration, NULL);
     return status == SHARDIO_OK ? codec->begin(codec->context, configuration, 1, NULL, instance, &reason) : status;
 }
 
@@ -176,11 +176,11 @@ int main(int count, char **arguments)
 {
     static crew c;
     const char *path = count > 1 ? arguments[1] : "threads.pack";
-    const int wanted = count > 2 ? atoi(arguments[2]) : 4;
+    int wanted = count > 2 ? atoi(arguments[2]) : 4, running = 0;
     pthread_t threads[MOST_THREADS];
-    int running = 0;
+    if (wanted > MOST_THREADS) wanted = MOST_THREADS;
     if (!prepare(&c)) return 1;
-    while (running < wanted && running < MOST_THREADS && pthread_create(&threads[running], NULL, work, &c) == 0) running++;
+    while (running < wanted && pthread_create(&threads[running], NULL, work, &c) == 0) running++;
     if (running == 0) {
         fprintf(stderr, "pack_threads: no thread could be started\n");
         return 1;

@@ -412,10 +412,11 @@ static const option compact_options[] = {
 };
 
 static const option pack_create_options[] = {
-    {"--items-per-record", "N", "items that are stored, and encoded, together (128)", OPTION_COUNT, AT(items_per_record)},
+    {"--items-per-record", "N", "items that are stored, and encoded, together (128)", OPTION_COUNT,
+     AT(items_per_record)},
     {"--format", "N", "a number of yours, kept in the file (0)", OPTION_U32, AT(format_number)},
-    {"--codec", "NAME", "of records: zstd:3, gzip:6, blosc:lz4:5, lz4:1 (with their defaults), crc32c or none (default);\n"
-                        "the file does not say which", OPTION_TEXT, AT(codec)},
+    {"--codec", "NAME", "of records: zstd:3, gzip:6, blosc:lz4:5, lz4:1 (with their defaults), crc32c or none\n"
+                        "(default); the file does not say which", OPTION_TEXT, AT(codec)},
     {"--content-hash", NULL, "keep a SHA-256 of all items", OPTION_FLAG, AT(content_hash)},
     {"--app-data", "FILE", "bytes of yours, kept behind the items", OPTION_TEXT, AT(app_data)},
     {"--lines", NULL, "each line of text is an item, without its end", OPTION_FLAG, AT(lines)},
@@ -462,7 +463,8 @@ static const command commands[] = {
     {"rm", "PATH", "removes a group or an array; first says what it would remove", 1, 1, OPTIONS_OF(rm)},
     {"pack create", "OUTPUT", "writes items of standard input (u32 little-endian length, bytes) into a packfile", 1, 1,
      OPTIONS_OF(pack_create)},
-    {"pack cat", "INPUT", "writes the items of a packfile to standard output, in the same form", 1, 1, OPTIONS_OF(pack_cat)},
+    {"pack cat", "INPUT", "writes the items of a packfile to standard output, in the same form", 1, 1,
+     OPTIONS_OF(pack_cat)},
     {"pack info", "INPUT", "says what a packfile is and takes", 1, 1, OPTIONS_OF(pack_info)},
     {"pack verify", "INPUT", "looks for damage in a packfile; exit status 0: sound, 1: damaged", 1, 1,
      OPTIONS_OF(pack_verify)}
@@ -2834,8 +2836,8 @@ static int run_export(const settings *s)
 
 /* >>pack ------------------------------------------------------------------------------------------------------ */
 
-/* Packfiles: many small items in one file. Outside of it items are a stream, each its length (u32, little-endian) and its
-   bytes; or, with --lines, lines of text. What records were encoded with is not in the file, so it is never guessed. */
+/* Packfiles: many small items in one file. Outside of it items are a stream, each its length (u32, little-endian) and
+   its bytes; or, with --lines, lines of text. What records were encoded with is not in the file: it is never guessed. */
 
 enum { LENGTH = 4 };                           /* bytes of the length of an item */
 
@@ -2855,8 +2857,8 @@ static int try_pack_codec(const settings *s, const shardio_codec *c)
     if (c->begin == NULL) return EXIT_GOOD;
     shardio_status status = shardio_json_parse(c->configuration, strlen(c->configuration), &configuration, NULL);
     if (status == SHARDIO_OK) status = c->begin(c->context, configuration, 1, NULL, &instance, &reason);
-    if (status != SHARDIO_OK)
-        return complain(s, status == SHARDIO_ERR_MEMORY ? EXIT_TROUBLE : EXIT_USAGE, "--codec %s: %s", s->codec, reason);
+    if (status == SHARDIO_ERR_MEMORY) return out_of_memory(s);
+    if (status != SHARDIO_OK) return complain(s, EXIT_USAGE, "--codec %s: %s", s->codec, reason);
     c->end(instance);
     return EXIT_GOOD;
 }
@@ -2941,8 +2943,8 @@ static int take_sized_item(const settings *s, feed *f, uint64_t item, const uint
     status = fill_feed(s, f, *size);
     if (status != EXIT_GOOD) return status;
     if (f->end - f->begin < *size)
-        return complain(s, EXIT_TROUBLE, "%s ends within item %" PRIu64 ", after %zu of its %zu bytes", f->in.name, item,
-                        f->end - f->begin, *size);
+        return complain(s, EXIT_TROUBLE, "%s ends within item %" PRIu64 ", after %zu of its %zu bytes", f->in.name,
+                        item, f->end - f->begin, *size);
     *data = take_from_feed(f, *size);
     return EXIT_GOOD;
 }
@@ -2972,7 +2974,8 @@ static int take_line_item(const settings *s, feed *f, uint64_t item, const uint8
 
 /* ---- pack create: standard output as a file ---- */
 
-static shardio_status write_standard(void *file, uint64_t offset, const void *data, size_t size, size_t *done, int *code)
+static shardio_status write_standard(void *file, uint64_t offset, const void *data, size_t size, size_t *done,
+                                     int *code)
 {
     (void)file, (void)offset;
     *done = fwrite(data, 1, size, stdout);
@@ -3027,7 +3030,8 @@ static int check_pack_options(pack_job *job)
     job->standard = strcmp(s->input, "-") == 0;
     job->items_per_record = s->items_per_record > 0 ? s->items_per_record : 128;
     if (s->items_per_record > UINT32_MAX)
-        return complain(s, EXIT_USAGE, "--items-per-record %" PRIu64 ": at most %" PRIu32, s->items_per_record, UINT32_MAX);
+        return complain(s, EXIT_USAGE, "--items-per-record %" PRIu64 ": at most %" PRIu32, s->items_per_record,
+                        UINT32_MAX);
     if (job->standard && s->json) return complain(s, EXIT_USAGE, "--json: standard output is the packfile");
     int status = choose_pack_codec(s, &job->codec);
     if (status != EXIT_GOOD || s->app_data == NULL) return status;
@@ -3068,7 +3072,8 @@ static int complain_item(const pack_job *job)
     const shardio_error *error = &job->writer.slot.error;
     char text[512];
     if (error->status != SHARDIO_ERR_LIMIT) return complain_error(job->s, error);
-    return complain(job->s, EXIT_TROUBLE, "item %" PRIu64 ": %s", job->items, shardio_error_text(error, text, sizeof text));
+    return complain(job->s, EXIT_TROUBLE, "item %" PRIu64 ": %s", job->items,
+                    shardio_error_text(error, text, sizeof text));
 }
 
 static int copy_items(pack_job *job)
@@ -3113,8 +3118,8 @@ static void print_packed(const pack_job *job)
     char bytes[32], rate[32], file[32];
     human(job->seconds > 0 ? (uint64_t)((double)job->bytes / job->seconds) : 0, rate);
     printf("%s: %" PRIu64 " item%s in %" PRIu64 " record%s, %s in %.2f s (%s/s)\n", job->s->input, job->items,
-           plural(job->items), records_written(job), plural(records_written(job)), human(job->bytes, bytes), job->seconds,
-           rate);
+           plural(job->items), records_written(job), plural(records_written(job)), human(job->bytes, bytes),
+           job->seconds, rate);
     printf("  file    %s", human(a.logical_bytes, file));
     print_how_written(&a);
 }
@@ -3180,8 +3185,8 @@ static int write_line_item(cat_job *job, uint64_t item, const uint8_t *data, siz
 {
     const settings *s = job->s;
     if (size > 0 && memchr(data, '\n', size) != NULL)
-        return complain(s, EXIT_TROUBLE, "item %" PRIu64 " of %s has more than one line: it cannot be written with --lines",
-                        item, s->input);
+        return complain(s, EXIT_TROUBLE, "item %" PRIu64 " of %s has more than one line: it cannot be written with "
+                        "--lines", item, s->input);
     int status = write_sink(s, &job->out, data, size);
     return status == EXIT_GOOD ? write_sink(s, &job->out, "\n", 1) : status;
 }
@@ -3229,8 +3234,8 @@ static int cat_range(cat_job *job)
     uint64_t first, count;
     shardio_error error;
     if (!parse_part(&text, items, &first, &count) || *text != 0)
-        return complain(s, EXIT_USAGE, "--range %s: is not begin:end within the %" PRIu64 " item%s of %s", s->range, items,
-                        plural(items), s->input);
+        return complain(s, EXIT_USAGE, "--range %s: is not begin:end within the %" PRIu64 " item%s of %s", s->range,
+                        items, plural(items), s->input);
     shardio_status status = shardio_pack_range(&job->reader, NULL, first, count, write_item, job, &error);
     return conclude_cat(job, status, &error);
 }
@@ -4162,8 +4167,8 @@ static void print_pack(const shardio_pack_facts *f)
     char size[32], hash[65];
     const char *text = hash_text(f, hash);
     printf("%-11s packfile\n", "kind");
-    printf("%-11s %" PRIu64 " in %" PRIu64 " record%s of %" PRIu32 "\n", "items", f->items, f->records, plural(f->records),
-           f->items_per_record);
+    printf("%-11s %" PRIu64 " in %" PRIu64 " record%s of %" PRIu32 "\n", "items", f->items, f->records,
+           plural(f->records), f->items_per_record);
     printf("%-11s %" PRIu32 "\n", "format", f->format);
     print_line("hash", text != NULL ? text : "none");
     printf("%-11s %s: %" PRIu64 " bytes records, %" PRIu32 " index, %" PRIu32 " app data\n", "file",
@@ -4499,9 +4504,9 @@ static void print_sound_pack(const verification *job)
                f->records, plural(f->records), f->has_content_hash ? "content hash agrees" : "no content hash");
         return;
     }
-    printf("%s: nothing wrong with index and %" PRIu64 " record%s; not checked: items%s, as it is not known how they are\n"
-           "  encoded: shardio pack verify --codec NAME, or --codec none, checks that as well\n", job->s->input, f->records,
-           plural(f->records), f->has_content_hash ? " and content hash" : "");
+    printf("%s: nothing wrong with index and %" PRIu64 " record%s; not checked: items%s, as it is not known how they\n"
+           "  are encoded: shardio pack verify --codec NAME, or --codec none, checks that as well\n", job->s->input,
+           f->records, plural(f->records), f->has_content_hash ? " and content hash" : "");
 }
 
 /* Says how it ended. */
@@ -4533,7 +4538,8 @@ static int verify_input(const settings *s, bool pack)
     job.findings.s = s;
     job.findings.name = "findings";
     job.progress = bar_begin(s);
-    int status = conclude(&job, pack ? verify_pack(&job) : s->shard_chunks > 0 ? verify_shard(&job) : verify_nodes(&job));
+    int status = pack ? verify_pack(&job) : s->shard_chunks > 0 ? verify_shard(&job) : verify_nodes(&job);
+    status = conclude(&job, status);
     free_nodes(&job.all);
     return status;
 }
