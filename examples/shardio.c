@@ -2837,7 +2837,7 @@ static int run_export(const settings *s)
 /* >>pack ------------------------------------------------------------------------------------------------------ */
 
 /* Packfiles: many small items in one file. Outside of it items are a stream, each its length (u32, little-endian) and
-   its bytes; or, with --lines, lines of text. What records were encoded with is not in the file: it is never guessed. */
+   its bytes; or, with --lines, lines of text. What records are encoded with is not in the file: it is never guessed. */
 
 enum { LENGTH = 4 };                           /* bytes of the length of an item */
 
