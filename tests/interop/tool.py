@@ -1078,7 +1078,7 @@ def pack_app_data():
 
 def pack_through_pipes():
     """A packfile can be standard output; items can be larger than what a pipe hands over at once."""
-    items = [os.urandom(5000000), b"", b"x"]
+    items = [os.urandom(5000000), b"", b"x"] + [os.urandom(900000) for _ in range(9)]
     path = pack("pipe.pack", items)
     with open(path, "rb") as file:
         wanted = file.read()
