@@ -52,6 +52,7 @@ endif
 ADAPTERS := $(foreach l,$(FOUND),$(WITH_$(l)))
 with :=
 $(BUILD)/examples/shardio $(BUILD)/bench/pack $(foreach v,c asan-gcc asan-clang cxx interop,$(BUILD)/$(v)/%): with := $(ADAPTERS)
+$(BUILD)/examples/pack_threads: with := $(if $(filter zstd,$(FOUND)),$(WITH_zstd)) -pthread
 
 # ---- compiling ------------------------------------------------------------------------------------------------
 # $(eval $(call compile,DIR,COMMAND)) builds programs in DIR with the command in the variable COMMAND, which is
@@ -67,7 +68,7 @@ endef
 define from
 $(1)/%: $(2)/%.c $(1)/.flags
 	$$(if $$(Q),@echo "  build $$@")
-	$$(Q)$$($(3)) $$(filter -D%,$$(with)) $$(CPPFLAGS) -MMD -MP -MF $$@.d $$(LDFLAGS) -o $$@ $$< $$(filter -l%,$$(with)) $$(LDLIBS)
+	$$(Q)$$($(3)) $$(filter -D%,$$(with)) $$(CPPFLAGS) -MMD -MP -MF $$@.d $$(LDFLAGS) -o $$@ $$< $$(filter -l% -pthread,$$(with)) $$(LDLIBS)
 endef
 
 tool       = $(CC) -std=c99 $(OWN) $(CFLAGS)
@@ -128,7 +129,8 @@ PART_INTEROP = '=interop' '$(PYTHON) tests/interop/tool.py' '$(PYTHON) tests/int
                '$(PYTHON) tests/interop/peers.py' '$(PYTHON) tests/interop/nodes.py' \
                '$(PYTHON) tests/interop/tool_peers.py'
 NEED_SANITIZE = $(call needs,asan-gcc,asan-gcc) $(call needs,asan-clang,asan-clang)
-NEED_INTEROP = $(TOOL) $(BUILD)/interop/driver $(BUILD)/interop/nodes_driver \
+NEED_INTEROP = $(TOOL) $(addprefix $(BUILD)/examples/,pack pack_threads) \
+               $(BUILD)/interop/driver $(BUILD)/interop/nodes_driver \
                $(if $(call have,asan-gcc),$(addprefix $(BUILD)/asan-gcc/,shardio driver))
 
 export BUILD VENV CC GCC CLANG CXX CLANGXX M32 CI

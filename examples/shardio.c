@@ -1,4 +1,5 @@
-/* shardio - the command-line tool: Zarr v3 arrays and groups in and out, inspected, changed, verified, recovered.
+/* shardio - the command-line tool: Zarr v3 arrays and groups in and out, inspected, changed, verified, recovered;
+   packfiles.
    SPDX-License-Identifier: MIT OR Unlicense
 
    shardio help lists the commands, shardio help import the options of one. Exit status: 0 all is well, 1 trouble with
@@ -11,6 +12,7 @@
        system options commands messages progress elements json     what everything uses
        source npy texts codecs import fortran                      elements come in
        sink open region export                                     and go out
+       pack                                                        items into a packfile and out of it
        listing nodes ls info verify layout                         what there is
        recover compact changes write                               and how it is changed
        main */
@@ -212,11 +214,12 @@ typedef struct settings {
     char **more;                           /* those behind the first */
     int more_count;
     extents shape, chunks, shards, subchunks;
-    const char *dtype, *fill, *names, *attributes, *path, *sync, *region, *svg, *codec, *outer_codec, *transpose;
-    uint64_t buffer, memory, checkpoint, shard_chunks;
+    const char *dtype, *fill, *names, *attributes, *path, *sync, *region, *svg, *codec, *outer_codec, *transpose,
+               *range, *items, *app_data;
+    uint64_t buffer, memory, checkpoint, shard_chunks, items_per_record, format_number;
     int direct, index, index_endian, format;
     bool skip_fill, append, force, quiet, json, no_checksum, all, help, chunk_crc, consolidated, remove, yes, apply,
-         remove_temporary, keep_edge;
+         remove_temporary, keep_edge, content_hash, lines;
 } settings;
 
 enum {
@@ -228,6 +231,7 @@ typedef enum option_kind {
     OPTION_FLAG,       /* bool */
     OPTION_TEXT,       /* const char * */
     OPTION_COUNT,      /* uint64_t, at least 1 */
+    OPTION_U32,        /* uint64_t, from 0 to 2^32-1 */
     OPTION_SIZE,       /* uint64_t, at least 1; 64K, 8M, 1G */
     OPTION_WORD,       /* int: which of the words a|b|c that `value` lists */
     OPTION_EXTENTS     /* extents: 16,256,256 */
@@ -265,6 +269,10 @@ static int run_consolidate(const settings *s);
 static int run_rm(const settings *s);
 static int run_recover(const settings *s);
 static int run_compact(const settings *s);
+static int run_pack_create(const settings *s);
+static int run_pack_cat(const settings *s);
+static int run_pack_info(const settings *s);
+static int run_pack_verify(const settings *s);
 
 #define AT(member) offsetof(settings, member)
 
@@ -276,6 +284,12 @@ static int run_compact(const settings *s);
 #define OPTION_APPLY {"--apply", NULL, "do it; without, it is only said what would be done", OPTION_FLAG, AT(apply)}
 #define OPTION_REGION                                                                                            \
     {"--region", "0:16,:,5", "a part of each dimension: begin:end, one index, or all", OPTION_TEXT, AT(region)}
+#define OPTION_SYNC                                                                                              \
+    {"--sync", "none|finish|BYTES", "durable never, at the end (default), or after every so many bytes as well", \
+     OPTION_TEXT, AT(sync)}
+#define OPTION_CODEC_OF_RECORDS                                                                                  \
+    {"--codec", "NAME", "of records: zstd, gzip, blosc, lz4 or crc32c; none: they are not encoded", OPTION_TEXT, \
+     AT(codec)}
 #define OPTION_TEXT_FORMAT                                                                                       \
     {"--format", "json|lines", "of input of the types string and bytes; json: nested lists, bytes as Base64",    \
      OPTION_WORD, AT(format)}
@@ -313,8 +327,7 @@ static const option import_options[] = {
                         "lines of text, or INPUT.json", OPTION_TEXT, AT(dtype)},
     OPTION_TEXT_FORMAT, OPTIONS_OF_A_NEW_ARRAY, OPTION_NEW_PATH,
     {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it", OPTION_WORD, AT(direct)},
-    {"--sync", "none|finish|BYTES", "durable never, at the end (default), or after every so many bytes as well",
-     OPTION_TEXT, AT(sync)},
+    OPTION_SYNC,
     {"--buffer", "BYTES", "staging buffer (4M; K, M and G are powers of 1024)", OPTION_SIZE, AT(buffer)},
     {"--memory", "BYTES", "for gathering rows of chunks, and for transposing Fortran order (256M)",
      OPTION_SIZE, AT(memory)},
@@ -398,6 +411,31 @@ static const option compact_options[] = {
     OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
 
+static const option pack_create_options[] = {
+    {"--items-per-record", "N", "items that are stored, and encoded, together (128)", OPTION_COUNT,
+     AT(items_per_record)},
+    {"--format", "N", "a number of yours, kept in the file (0)", OPTION_U32, AT(format_number)},
+    {"--codec", "NAME", "of records: zstd:3, gzip:6, blosc:lz4:5, lz4:1 (with their defaults), crc32c or none\n"
+                        "(default); the file does not say which", OPTION_TEXT, AT(codec)},
+    {"--content-hash", NULL, "keep a SHA-256 of all items", OPTION_FLAG, AT(content_hash)},
+    {"--app-data", "FILE", "bytes of yours, kept behind the items", OPTION_TEXT, AT(app_data)},
+    {"--lines", NULL, "each line of text is an item, without its end", OPTION_FLAG, AT(lines)},
+    {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it", OPTION_WORD, AT(direct)},
+    OPTION_SYNC, OPTION_FORCE, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
+static const option pack_cat_options[] = {
+    {"--range", "A:B", "items A to B-1; one number, A: and :B as well", OPTION_TEXT, AT(range)},
+    {"--items", "3,17,90", "these, ascending", OPTION_TEXT, AT(items)},
+    {"--lines", NULL, "items as lines of text", OPTION_FLAG, AT(lines)},
+    {"--app-data", "FILE", "write what was kept behind the items into FILE", OPTION_TEXT, AT(app_data)},
+    OPTION_CODEC_OF_RECORDS, OPTION_FORCE, OPTION_QUIET, OPTION_HELP
+};
+
+static const option pack_info_options[] = {OPTION_JSON, OPTION_HELP};
+
+static const option pack_verify_options[] = {OPTION_CODEC_OF_RECORDS, OPTION_QUIET, OPTION_JSON, OPTION_HELP};
+
 #define OPTIONS_OF(name) run_##name, name##_options, sizeof name##_options / sizeof name##_options[0]
 
 static const command commands[] = {
@@ -410,7 +448,7 @@ static const command commands[] = {
      OPTIONS_OF(write)},
     {"resize", "ARRAY.zarr SHAPE", "gives an array another shape: 200,1024,1024", 2, 2, OPTIONS_OF(resize)},
     {"ls", "PATH", "lists groups and arrays, one a line", 1, 1, OPTIONS_OF(ls)},
-    {"info", "PATH", "says what a group, an array or a shard file is and takes", 1, 1, OPTIONS_OF(info)},
+    {"info", "PATH", "says what a group, an array, a shard file or a packfile is and takes", 1, 1, OPTIONS_OF(info)},
     {"layout", "PATH", "draws where chunks, index and dead bytes lie in shard files", 1, 1, OPTIONS_OF(layout)},
     {"verify", "PATH", "looks for damage in all there is; exit status 0: sound, 1: damaged", 1, 1, OPTIONS_OF(verify)},
     {"recover", "PATH", "brings back shards that a lost writer left torn; first says what it would do", 1, 1,
@@ -422,7 +460,14 @@ static const command commands[] = {
      OPTIONS_OF(group_create)},
     {"consolidate", "PATH", "writes the metadata of all nodes below into that of the group", 1, 1,
      OPTIONS_OF(consolidate)},
-    {"rm", "PATH", "removes a group or an array; first says what it would remove", 1, 1, OPTIONS_OF(rm)}
+    {"rm", "PATH", "removes a group or an array; first says what it would remove", 1, 1, OPTIONS_OF(rm)},
+    {"pack create", "OUTPUT", "writes items of standard input (u32 little-endian length, bytes) into a packfile", 1, 1,
+     OPTIONS_OF(pack_create)},
+    {"pack cat", "INPUT", "writes the items of a packfile to standard output, in the same form", 1, 1,
+     OPTIONS_OF(pack_cat)},
+    {"pack info", "INPUT", "says what a packfile is and takes", 1, 1, OPTIONS_OF(pack_info)},
+    {"pack verify", "INPUT", "looks for damage in a packfile; exit status 0: sound, 1: damaged", 1, 1,
+     OPTIONS_OF(pack_verify)}
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -582,6 +627,7 @@ static bool set_option(settings *s, const option *o, const char *text)
     case OPTION_FLAG: *(bool *)where = true; return true;
     case OPTION_TEXT: *(const char **)where = text; return true;
     case OPTION_COUNT: return parse_uint64(&text, (uint64_t *)where) && *text == 0 && *(uint64_t *)where > 0;
+    case OPTION_U32: return parse_uint64(&text, (uint64_t *)where) && *text == 0 && *(uint64_t *)where <= UINT32_MAX;
     case OPTION_SIZE: return parse_size(text, (uint64_t *)where);
     case OPTION_WORD: return (*(int *)where = find_word(o->value, text)) != 0;
     case OPTION_EXTENTS: return parse_extents(text, (extents *)where);
@@ -604,7 +650,7 @@ static const option *find_option(const command *c, const char *argument, const c
 static const char *form_of(const option *o)
 {
     return o->kind == OPTION_SIZE ? "a size such as 4096, 64K, 8M or 1G" : o->kind == OPTION_COUNT ? "a number from 1"
-         : o->value;
+         : o->kind == OPTION_U32 ? "a number from 0 to 4294967295" : o->value;
 }
 
 /* Takes the option at arguments[*at], with its value; moves *at on to the last argument used. */
@@ -1305,6 +1351,20 @@ static int read_whole(const settings *s, source *in, size_t most, char **text, s
     return EXIT_GOOD;
 }
 
+/* A file besides INPUT that an option names, as read_whole reads it. */
+static int read_named_file(const settings *s, const char *path, size_t most, char **text, size_t *size)
+{
+    source in;
+    memset(&in, 0, sizeof in);
+    in.name = path;
+    in.file = open_file(path);
+    if (in.file < 0) return complain(s, EXIT_TROUBLE, "%s: cannot open: %s", path, strerror(errno));
+    in.size = size_of_file(in.file);
+    int status = read_whole(s, &in, most, text, size);
+    close_file(in.file);
+    return status;
+}
+
 /* >>texts ----------------------------------------------------------------------------------------------------- */
 
 /* Elements of the types string and bytes come as lines of text, or as JSON: a list of strings, or lists of such lists,
@@ -1526,9 +1586,9 @@ static int describe_raw(const settings *s, source *in, const shardio_array_facts
 
 /* A codec as --codec names it, with up to three words behind it: "blosc:zstd:5:shuffle". */
 typedef struct codec_word {
-    const char *name;
     char of[3][24];            /* "": not given */
     size_t element;            /* bytes of an element */
+    bool checksum;             /* if the codec can: nothing else guards what it encodes */
 } codec_word;
 
 static const char *or_else(const char *word, const char *usual)
@@ -1548,7 +1608,7 @@ static void add_zstd(shardio_text *t, const codec_word *word)
 {
     shardio_text_add(t, "\"level\": ");
     add_level(t, word->of[0], "3");
-    add_truth(t, "checksum", false);
+    add_truth(t, "checksum", word->checksum);
 }
 
 static void add_gzip(shardio_text *t, const codec_word *word)
@@ -1580,16 +1640,37 @@ typedef struct codec {
     const char *word, *name;           /* on the command line, in zarr.json */
     int words;                         /* that may follow the name */
     const char *library, *macro;       /* what it needs */
-    bool here;                         /* compiled in */
+    const shardio_codec *(*table)(void);       /* null: not compiled in */
     void (*add)(shardio_text *t, const codec_word *word);
 } codec;
 
+#if SHARDIO_WITH_ZSTD
+#define TABLE_ZSTD shardio_codec_zstd
+#else
+#define TABLE_ZSTD NULL
+#endif
+#if SHARDIO_WITH_ZLIB
+#define TABLE_GZIP shardio_codec_gzip
+#else
+#define TABLE_GZIP NULL
+#endif
+#if SHARDIO_WITH_BLOSC
+#define TABLE_BLOSC shardio_codec_blosc
+#else
+#define TABLE_BLOSC NULL
+#endif
+#if SHARDIO_WITH_LZ4
+#define TABLE_LZ4 shardio_codec_lz4
+#else
+#define TABLE_LZ4 NULL
+#endif
+
 static const codec codecs[] = {
-    {"zstd", "zstd", 1, "libzstd", "SHARDIO_WITH_ZSTD", SHARDIO_WITH_ZSTD, add_zstd},
-    {"gzip", "gzip", 1, "zlib", "SHARDIO_WITH_ZLIB", SHARDIO_WITH_ZLIB, add_gzip},
-    {"blosc", "blosc", 3, "libblosc", "SHARDIO_WITH_BLOSC", SHARDIO_WITH_BLOSC, add_blosc},
-    {"lz4", "numcodecs.lz4", 1, "liblz4", "SHARDIO_WITH_LZ4", SHARDIO_WITH_LZ4, add_lz4},
-    {"crc32c", "crc32c", 0, NULL, NULL, true, NULL}
+    {"zstd", "zstd", 1, "libzstd", "SHARDIO_WITH_ZSTD", TABLE_ZSTD, add_zstd},
+    {"gzip", "gzip", 1, "zlib", "SHARDIO_WITH_ZLIB", TABLE_GZIP, add_gzip},
+    {"blosc", "blosc", 3, "libblosc", "SHARDIO_WITH_BLOSC", TABLE_BLOSC, add_blosc},
+    {"lz4", "numcodecs.lz4", 1, "liblz4", "SHARDIO_WITH_LZ4", TABLE_LZ4, add_lz4},
+    {"crc32c", "crc32c", 0, NULL, NULL, shardio_codec_crc32c, NULL}
 };
 
 /* "zstd, gzip" of those that are compiled in, or are not; false: none. */
@@ -1598,18 +1679,17 @@ static bool list_codecs(bool here, char text[128])
     shardio_text t = {text, 128, 0};
     shardio_text_add(&t, "");
     for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++) {
-        if (codecs[i].here != here) continue;
+        if ((codecs[i].table != NULL) != here) continue;
         shardio_text_add(&t, t.size > 0 ? ", " : "");
         shardio_text_add(&t, codecs[i].word);
     }
     return t.size > 0;
 }
 
-/* Adds ", {...}" for one item of the option, `size` bytes at `item`. */
-static int add_codec(const settings *s, const char *named, const char *item, size_t size, size_t element,
-                     shardio_text *t)
+/* Takes one item of the option, `size` bytes at `item`: the codec, and the words behind it. */
+static int take_codec(const settings *s, const char *named, const char *item, size_t size, const codec **found,
+                      codec_word *word)
 {
-    codec_word word = {NULL, {"", "", ""}, element};
     const codec *c = codecs, *end = codecs + sizeof codecs / sizeof codecs[0];
     size_t length = strcspn(item, ":,");
     int words = 0;
@@ -1617,17 +1697,29 @@ static int add_codec(const settings *s, const char *named, const char *item, siz
     if (c == end)
         return complain(s, EXIT_USAGE, "%s %.*s: has to be zstd, gzip, blosc, lz4, crc32c or none", named, (int)size,
                         item);
-    if (!c->here)
+    if (c->table == NULL)
         return complain(s, EXIT_USAGE, "%s %s: this tool was built without it: install %s (make deps), then build with "
                         "%s (make examples)", named, c->word, c->library, c->macro);
     while (length < size) {
         const char *from = item + length + 1;
         size_t n = strcspn(from, ":,");
-        if (words == c->words || n >= sizeof word.of[0])
+        if (words == c->words || n >= sizeof word->of[0])
             return complain(s, EXIT_USAGE, "%s %.*s: too much behind %s", named, (int)size, item, c->word);
-        memcpy(word.of[words++], from, n);
+        memcpy(word->of[words++], from, n);
         length += 1 + n;
     }
+    *found = c;
+    return EXIT_GOOD;
+}
+
+/* Adds ", {...}" for one item of the option, `size` bytes at `item`. */
+static int add_codec(const settings *s, const char *named, const char *item, size_t size, size_t element,
+                     shardio_text *t)
+{
+    codec_word word = {{"", "", ""}, element, false};
+    const codec *c;
+    int status = take_codec(s, named, item, size, &c, &word);
+    if (status != EXIT_GOOD) return status;
     shardio_text_add(t, ", {\"name\": ");
     shardio_text_add_string(t, c->name);
     shardio_text_add(t, c->add != NULL ? ", \"configuration\": {" : "}");
@@ -1781,14 +1873,7 @@ static int read_attributes(import_job *job)
     size_t size = 0;
     shardio_json value;
     shardio_error error;
-    source in;
-    memset(&in, 0, sizeof in);
-    in.name = s->attributes;
-    in.file = open_file(s->attributes);
-    if (in.file < 0) return complain(s, EXIT_TROUBLE, "%s: cannot open: %s", s->attributes, strerror(errno));
-    in.size = size_of_file(in.file);
-    int status = read_whole(s, &in, 64 * (size_t)MIB, &job->attributes, &size);
-    close_file(in.file);
+    int status = read_named_file(s, s->attributes, 64 * (size_t)MIB, &job->attributes, &size);
     if (status != EXIT_GOOD) return status;
     if (shardio_json_parse(job->attributes, size, &value, &error) != SHARDIO_OK)
         return complain(s, EXIT_TROUBLE, "--attrs %s: %s", s->attributes,
@@ -1806,6 +1891,16 @@ static shardio_direct direct_wish(const settings *s)
     return wishes[s->direct];
 }
 
+/* What --sync says; *every (0: not at all) is a number of bytes. */
+static int choose_durability(const settings *s, shardio_durability *durability, uint64_t *every)
+{
+    if (s->sync == NULL || strcmp(s->sync, "finish") == 0) return EXIT_GOOD;
+    if (strcmp(s->sync, "none") == 0) *durability = SHARDIO_DURABLE_NONE;
+    else if (!parse_size(s->sync, every))
+        return complain(s, EXIT_USAGE, "--sync %s: has to be none, finish or a size such as 64M", s->sync);
+    return EXIT_GOOD;
+}
+
 /* How the array is written; the same for a new one and one that is continued. */
 static int set_writing(import_job *job)
 {
@@ -1821,12 +1916,9 @@ static int set_writing(import_job *job)
     o->skip_fill = s->skip_fill;
     o->overwrite = s->force;
     o->accounting = &job->accounting;
-    if (s->sync != NULL && strcmp(s->sync, "none") == 0) o->durability = SHARDIO_DURABLE_NONE;
-    else if (s->sync != NULL && strcmp(s->sync, "finish") != 0 && !parse_size(s->sync, &o->checkpoint_every))
-        return complain(s, EXIT_USAGE, "--sync %s: has to be none, finish or a size such as 64M", s->sync);
     if (!multiply(s->checkpoint, job->in.frame_elements, &job->checkpoint_elements))
         job->checkpoint_elements = 0;              /* more than will ever come */
-    return EXIT_GOOD;
+    return choose_durability(s, &o->durability, &o->checkpoint_every);
 }
 
 static int check_extents(const import_job *job, const char *name, const extents *list)
@@ -1937,7 +2029,7 @@ static bool is_given(const settings *s, const option *o)
     switch (o->kind) {
     case OPTION_FLAG: return *(const bool *)where;
     case OPTION_TEXT: return *(const char *const *)where != NULL;
-    case OPTION_COUNT: case OPTION_SIZE: return *(const uint64_t *)where > 0;
+    case OPTION_COUNT: case OPTION_U32: case OPTION_SIZE: return *(const uint64_t *)where > 0;
     case OPTION_WORD: return *(const int *)where != 0;
     case OPTION_EXTENTS: return ((const extents *)where)->count > 0;
     }
@@ -2209,6 +2301,23 @@ static void warn_of_ending(const import_job *job)
         complain(job->s, EXIT_GOOD, "%s goes on behind the last frame: that was left out", in->name);
 }
 
+static void add_how_written(shardio_text *t, const shardio_accounting *a)
+{
+    add_number(t, "device_calls", a->device_calls);
+    add_number(t, "device_bytes", a->device_bytes);
+    add_number(t, "copied_bytes", a->copied_bytes);
+    add_truth(t, "direct", a->direct);
+    add_string(t, "direct_reason", a->direct_reason);
+}
+
+static void add_seconds(shardio_text *t, double seconds)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.6f", seconds);
+    add_name(t, "seconds");
+    shardio_text_add(t, text);
+}
+
 static void build_import_json(shardio_text *t, const void *context)
 {
     const import_job *job = (const import_job *)context;
@@ -2228,18 +2337,19 @@ static void build_import_json(shardio_text *t, const void *context)
     add_number(t, "logical_bytes", imported_bytes(job));
     add_number(t, "file_bytes", a->logical_bytes);
     add_number(t, "files", a->files);
-    add_number(t, "device_calls", a->device_calls);
-    add_number(t, "device_bytes", a->device_bytes);
-    add_number(t, "copied_bytes", a->copied_bytes);
-    add_truth(t, "direct", a->direct);
-    add_string(t, "direct_reason", a->direct_reason);
+    add_how_written(t, a);
     add_number(t, "dead_bytes", a->dead_bytes);
     add_number(t, "passes", job->passes);
     add_number(t, "memory_planned", job->plan.total > 0 ? job->plan.total : f->memory);
-    snprintf(text, sizeof text, "%.6f", job->seconds);
-    add_name(t, "seconds");
-    shardio_text_add(t, text);
+    add_seconds(t, job->seconds);
     shardio_text_add(t, "}");
+}
+
+/* The end of a line. */
+static void print_how_written(const shardio_accounting *a)
+{
+    if (a->direct || a->direct_reason == NULL) printf(", written unbuffered\n");
+    else printf(", written through the page cache (%s)\n", a->direct_reason);
 }
 
 static void print_import_summary(const import_job *job)
@@ -2257,8 +2367,7 @@ static void print_import_summary(const import_job *job)
     if (f->sharded) printf("  shards  %s\n", list_text(f->shard, f->ndim, ",", list));
     printf("  files   %" PRIu64 ", %s", a->files, human(a->logical_bytes, files));
     if (a->dead_bytes > 0) printf(", %s of it dead", human(a->dead_bytes, files));
-    if (a->direct || a->direct_reason == NULL) printf(", written unbuffered\n");
-    else printf(", written through the page cache (%s)\n", a->direct_reason);
+    print_how_written(a);
 }
 
 static int finish_import(import_job *job)
@@ -2349,7 +2458,9 @@ static int refuse_file(const settings *s)
 {
     if (!is_regular_file(s->input)) return EXIT_GOOD;
     const bool shards_too = strcmp(s->command, "export") != 0;
-    return complain(s, EXIT_USAGE, "%s is a file, not an array%s", s->input,
+    const bool packs_too = strcmp(s->command, "info") == 0 || strcmp(s->command, "verify") == 0;
+    return complain(s, EXIT_USAGE, "%s is a file, not an array%s%s", s->input,
+                    packs_too ? ", and does not end as a packfile" : "",
                     shards_too ? "; if it is a shard, --chunks N says what it holds" : "");
 }
 
@@ -2720,6 +2831,487 @@ static int run_export(const settings *s)
     shardio_array_describe(job.array, &job.facts);
     status = export_array(&job);
     shardio_array_close(job.array);
+    return status;
+}
+
+/* >>pack ------------------------------------------------------------------------------------------------------ */
+
+/* Packfiles: many small items in one file. Outside of it items are a stream, each its length (u32, little-endian) and
+   its bytes; or, with --lines, lines of text. What records are encoded with is not in the file: it is never guessed. */
+
+enum { LENGTH = 4 };                           /* bytes of the length of an item */
+
+/* What --codec names. Stays where it is: `used` points into it. */
+typedef struct pack_codec {
+    const shardio_codec *used;                 /* null: records are not encoded */
+    shardio_codec table;
+    char configuration[640];
+} pack_codec;
+
+/* Whether the codec takes what its words say: found out before there is a file. */
+static int try_pack_codec(const settings *s, const shardio_codec *c)
+{
+    shardio_json configuration = {NULL, 0};
+    const char *reason = "the codec refuses it";
+    void *instance = NULL;
+    if (c->begin == NULL) return EXIT_GOOD;
+    shardio_status status = shardio_json_parse(c->configuration, strlen(c->configuration), &configuration, NULL);
+    if (status == SHARDIO_OK) status = c->begin(c->context, configuration, 1, NULL, &instance, &reason);
+    if (status == SHARDIO_ERR_MEMORY) return out_of_memory(s);
+    if (status != SHARDIO_OK) return complain(s, EXIT_USAGE, "--codec %s: %s", s->codec, reason);
+    c->end(instance);
+    return EXIT_GOOD;
+}
+
+static int choose_pack_codec(const settings *s, pack_codec *chosen)
+{
+    codec_word word = {{"", "", ""}, 0, true};
+    shardio_text t = {chosen->configuration, sizeof chosen->configuration, 0};
+    const codec *c;
+    chosen->used = NULL;
+    if (s->codec == NULL || strcmp(s->codec, "none") == 0) return EXIT_GOOD;
+    if (strchr(s->codec, ',') != NULL) return complain(s, EXIT_USAGE, "--codec %s: records have one codec", s->codec);
+    int status = take_codec(s, "--codec", s->codec, strlen(s->codec), &c, &word);
+    if (status != EXIT_GOOD) return status;
+    chosen->table = *c->table();
+    chosen->used = &chosen->table;
+    if (c->add == NULL) return EXIT_GOOD;
+    shardio_text_add(&t, "{");
+    c->add(&t, &word);
+    shardio_text_add(&t, "}");
+    chosen->table.configuration = chosen->configuration;
+    return try_pack_codec(s, chosen->used);
+}
+
+/* ---- pack: items of standard input ---- */
+
+/* A source, and what of it was read and not yet taken: bytes begin .. end-1 of the memory, which grows to the largest
+   item. */
+typedef struct feed {
+    source in;
+    uint8_t *memory;
+    size_t room, begin, end;
+    bool ended;
+} feed;
+
+static int make_feed_room(const settings *s, feed *f)
+{
+    if (f->begin > 0) {
+        memmove(f->memory, f->memory + f->begin, f->end - f->begin);
+        f->end -= f->begin;
+        f->begin = 0;
+        return EXIT_GOOD;
+    }
+    const size_t room = f->room > 0 ? 2 * f->room : (size_t)MIB;
+    uint8_t *larger = room > f->room ? (uint8_t *)realloc(f->memory, room) : NULL;
+    if (larger == NULL) return out_of_memory(s);
+    f->memory = larger;
+    f->room = room;
+    return EXIT_GOOD;
+}
+
+/* Reads until `size` bytes are held, fewer only at the end. Memory grows with what comes, not with what lengths say. */
+static int fill_feed(const settings *s, feed *f, size_t size)
+{
+    while (f->end - f->begin < size && !f->ended) {
+        size_t got;
+        int status = f->end == f->room ? make_feed_room(s, f) : EXIT_GOOD;
+        if (status != EXIT_GOOD) return status;
+        if (!read_some(&f->in, f->memory + f->end, f->room - f->end, &got)) return complain_read(s, &f->in);
+        f->ended = got == 0;
+        f->end += got;
+    }
+    return EXIT_GOOD;
+}
+
+/* Takes `size` bytes that are held. */
+static const uint8_t *take_from_feed(feed *f, size_t size)
+{
+    f->begin += size;
+    return f->memory + f->begin - size;
+}
+
+/* The next item, of number `item`; *data stays null at the end. */
+static int take_sized_item(const settings *s, feed *f, uint64_t item, const uint8_t **data, size_t *size)
+{
+    int status = fill_feed(s, f, LENGTH);
+    if (status != EXIT_GOOD || f->end == f->begin) return status;
+    if (f->end - f->begin < LENGTH)
+        return complain(s, EXIT_TROUBLE, "%s ends within the length of item %" PRIu64, f->in.name, item);
+    const uint8_t *length = take_from_feed(f, LENGTH);
+    *size = (size_t)length[0] | (size_t)length[1] << 8 | (size_t)length[2] << 16 | (size_t)length[3] << 24;
+    status = fill_feed(s, f, *size);
+    if (status != EXIT_GOOD) return status;
+    if (f->end - f->begin < *size)
+        return complain(s, EXIT_TROUBLE, "%s ends within item %" PRIu64 ", after %zu of its %zu bytes", f->in.name,
+                        item, f->end - f->begin, *size);
+    *data = take_from_feed(f, *size);
+    return EXIT_GOOD;
+}
+
+/* The next line, without its end; the last one counts without an end, too, if there is something in it. */
+static int take_line_item(const settings *s, feed *f, uint64_t item, const uint8_t **data, size_t *size)
+{
+    (void)item;
+    for (size_t seen = 0;;) {
+        const size_t held = f->end - f->begin;
+        const void *stop = held > seen ? memchr(f->memory + f->begin + seen, '\n', held - seen) : NULL;
+        if (stop != NULL) {
+            *size = (size_t)((const uint8_t *)stop - f->memory) - f->begin;
+            *data = take_from_feed(f, *size + 1);
+            return EXIT_GOOD;
+        }
+        if (f->ended) {
+            *size = held;
+            if (held > 0) *data = take_from_feed(f, held);
+            return EXIT_GOOD;
+        }
+        seen = held;
+        int status = fill_feed(s, f, held + 1);
+        if (status != EXIT_GOOD) return status;
+    }
+}
+
+/* ---- pack create: standard output as a file ---- */
+
+static shardio_status write_standard(void *file, uint64_t offset, const void *data, size_t size, size_t *done,
+                                     int *code)
+{
+    (void)file, (void)offset;
+    *done = fwrite(data, 1, size, stdout);
+    *code = *done < size ? errno : 0;
+    return *done == size ? SHARDIO_OK : SHARDIO_ERR_IO;
+}
+
+static shardio_status describe_standard(void *file, shardio_file_facts *facts, int *code)
+{
+    (void)file, (void)code;
+    memset(facts, 0, sizeof *facts);
+    facts->stream = facts->special = true;
+    return SHARDIO_OK;
+}
+
+static shardio_status close_standard(void *file, shardio_close how, bool durable, int *code)
+{
+    (void)file, (void)how, (void)durable;
+    const bool good = fflush(stdout) == 0;
+    if (!good) *code = errno;
+    return good ? SHARDIO_OK : SHARDIO_ERR_IO;
+}
+
+static shardio_file standard_output(void)
+{
+    static const shardio_file_functions functions = {
+        NULL, write_standard, NULL, describe_standard, NULL, NULL, NULL, NULL, NULL, NULL, close_standard, NULL, NULL
+    };
+    const shardio_file file = {&functions, NULL, "standard output"};
+    return file;
+}
+
+/* ---- pack create ---- */
+
+typedef struct pack_job {
+    const settings *s;
+    feed in;
+    pack_codec codec;
+    shardio_pack_writer writer;
+    bool begun, standard;                      /* standard: the packfile is standard output */
+    void *buffer;                              /* for it */
+    char *app_data;
+    size_t app_data_size;
+    uint64_t items_per_record, items, bytes;
+    double seconds;
+    bar progress;
+} pack_job;
+
+static int check_pack_options(pack_job *job)
+{
+    const settings *s = job->s;
+    job->standard = strcmp(s->input, "-") == 0;
+    job->items_per_record = s->items_per_record > 0 ? s->items_per_record : 128;
+    if (s->items_per_record > UINT32_MAX)
+        return complain(s, EXIT_USAGE, "--items-per-record %" PRIu64 ": at most %" PRIu32, s->items_per_record,
+                        UINT32_MAX);
+    if (job->standard && s->json) return complain(s, EXIT_USAGE, "--json: standard output is the packfile");
+    int status = choose_pack_codec(s, &job->codec);
+    if (status != EXIT_GOOD || s->app_data == NULL) return status;
+    return read_named_file(s, s->app_data, UINT32_MAX < SIZE_MAX ? UINT32_MAX : SIZE_MAX / 4, &job->app_data,
+                           &job->app_data_size);
+}
+
+enum { BUFFER_FOR_STANDARD = 1 << 16 };
+
+static shardio_status create_pack(pack_job *job, const shardio_pack_options *o, const shardio_slot_options *slot)
+{
+    if (!job->standard) return shardio_pack_create(&job->writer, job->s->input, o, slot);
+    make_binary(stdout);
+    return shardio_pack_begin(&job->writer, standard_output(), job->buffer, BUFFER_FOR_STANDARD, o, slot);
+}
+
+static int begin_pack(pack_job *job)
+{
+    const settings *s = job->s;
+    shardio_pack_options o = {0};
+    shardio_slot_options slot = {0};
+    o.items_per_record = (uint32_t)s->items_per_record;
+    o.format = (uint32_t)s->format_number;
+    o.codec = job->codec.used;
+    o.content_hash = s->content_hash;
+    slot.direct = direct_wish(s);
+    slot.overwrite = s->force;
+    int status = choose_durability(s, &slot.durability, &slot.sync_every);
+    if (status != EXIT_GOOD) return status;
+    if (job->standard && (job->buffer = malloc(BUFFER_FOR_STANDARD)) == NULL) return out_of_memory(s);
+    job->begun = true;
+    return create_pack(job, &o, &slot) == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &job->writer.slot.error);
+}
+
+/* What the format cannot say is the fault of an item; everything else that of the file. */
+static int complain_item(const pack_job *job)
+{
+    const shardio_error *error = &job->writer.slot.error;
+    char text[512];
+    if (error->status != SHARDIO_ERR_LIMIT) return complain_error(job->s, error);
+    return complain(job->s, EXIT_TROUBLE, "item %" PRIu64 ": %s", job->items,
+                    shardio_error_text(error, text, sizeof text));
+}
+
+static int copy_items(pack_job *job)
+{
+    const settings *s = job->s;
+    for (;;) {
+        const uint8_t *item = NULL;
+        size_t size = 0;
+        int status = (s->lines ? take_line_item : take_sized_item)(s, &job->in, job->items, &item, &size);
+        if (status != EXIT_GOOD || item == NULL) return status;
+        if (shardio_pack_append(&job->writer, item, size) != SHARDIO_OK) return complain_item(job);
+        job->items++;
+        job->bytes += size;
+        bar_show(&job->progress, job->bytes, UNKNOWN);
+    }
+}
+
+static uint64_t records_written(const pack_job *job)
+{
+    return job->items / job->items_per_record + (job->items % job->items_per_record != 0);
+}
+
+static void build_packed_json(shardio_text *t, const void *context)
+{
+    const pack_job *job = (const pack_job *)context;
+    const shardio_accounting a = shardio_pack_accounting(&job->writer);
+    shardio_text_add(t, "{\"output\": ");
+    shardio_text_add_string(t, job->s->input);
+    add_number(t, "items", job->items);
+    add_number(t, "records", records_written(job));
+    add_number(t, "items_per_record", job->items_per_record);
+    add_number(t, "logical_bytes", job->bytes);
+    add_number(t, "file_bytes", a.logical_bytes);
+    add_how_written(t, &a);
+    add_seconds(t, job->seconds);
+    shardio_text_add(t, "}");
+}
+
+static void print_packed(const pack_job *job)
+{
+    const shardio_accounting a = shardio_pack_accounting(&job->writer);
+    char bytes[32], rate[32], file[32];
+    human(job->seconds > 0 ? (uint64_t)((double)job->bytes / job->seconds) : 0, rate);
+    printf("%s: %" PRIu64 " item%s in %" PRIu64 " record%s, %s in %.2f s (%s/s)\n", job->s->input, job->items,
+           plural(job->items), records_written(job), plural(records_written(job)), human(job->bytes, bytes),
+           job->seconds, rate);
+    printf("  file    %s", human(a.logical_bytes, file));
+    print_how_written(&a);
+}
+
+static int finish_pack(pack_job *job)
+{
+    shardio_error error;
+    shardio_status status = shardio_pack_finish(&job->writer, job->app_data, job->app_data_size, &error);
+    job->begun = false;
+    job->seconds = now() - job->progress.begun;
+    bar_end(&job->progress);
+    if (status != SHARDIO_OK) return complain_error(job->s, &error);
+    if (job->s->json) return print_json(job->s, build_packed_json, job);
+    if (!job->s->quiet && !job->standard) print_packed(job);
+    return EXIT_GOOD;
+}
+
+static int run_pack_create(const settings *s)
+{
+    pack_job job;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.in.in.name = "standard input";         /* descriptor 0 */
+    job.progress = bar_begin(s);
+    make_binary(stdin);
+    int status = check_pack_options(&job);
+    if (status == EXIT_GOOD) status = begin_pack(&job);
+    if (status == EXIT_GOOD) status = copy_items(&job);
+    bar_end(&job.progress);
+    if (status == EXIT_GOOD) status = finish_pack(&job);
+    if (job.begun) shardio_pack_abort(&job.writer);
+    free(job.in.memory);
+    free(job.app_data);
+    free(job.buffer);
+    return status;
+}
+
+/* ---- pack cat ---- */
+
+typedef struct cat_job {
+    const settings *s;
+    pack_codec codec;
+    shardio_pack_reader reader;
+    sink out;
+    uint64_t bytes;                            /* of items written */
+    int status;                                /* of writing */
+    bar progress;
+} cat_job;
+
+/* Opens INPUT; on trouble there is nothing to close. Items are as large as the memory allows. `opaque`: what they are
+   encoded with is not known. */
+static shardio_status open_pack(const settings *s, const shardio_codec *records, bool opaque,
+                                shardio_pack_reader *reader, shardio_error *error)
+{
+    shardio_pack_reading reading = {0};
+    reading.codec = records;
+    reading.opaque = opaque;
+    reading.decoded_limit = UINT32_MAX;
+    return shardio_pack_open(reader, s->input, &reading, error);
+}
+
+static int write_line_item(cat_job *job, uint64_t item, const uint8_t *data, size_t size)
+{
+    const settings *s = job->s;
+    if (size > 0 && memchr(data, '\n', size) != NULL)
+        return complain(s, EXIT_TROUBLE, "item %" PRIu64 " of %s has more than one line: it cannot be written with "
+                        "--lines", item, s->input);
+    int status = write_sink(s, &job->out, data, size);
+    return status == EXIT_GOOD ? write_sink(s, &job->out, "\n", 1) : status;
+}
+
+static int write_sized_item(cat_job *job, const uint8_t *data, size_t size)
+{
+    uint8_t length[LENGTH];
+    for (int i = 0; i < LENGTH; i++) length[i] = (uint8_t)(size >> 8 * i);
+    int status = write_sink(job->s, &job->out, length, sizeof length);
+    return status == EXIT_GOOD ? write_sink(job->s, &job->out, data, size) : status;
+}
+
+static shardio_status write_item(void *context, uint64_t item, const uint8_t *data, size_t size, shardio_error *error)
+{
+    cat_job *job = (cat_job *)context;
+    (void)error;
+    if (interrupted) job->status = complain(job->s, EXIT_TROUBLE, "interrupted");
+    else if (job->s->lines) job->status = write_line_item(job, item, data, size);
+    else job->status = write_sized_item(job, data, size);
+    job->bytes += size;
+    bar_show(&job->progress, job->bytes, UNKNOWN);
+    return job->status == EXIT_GOOD ? SHARDIO_OK : SHARDIO_ERR_CANCELLED;
+}
+
+/* What reading came to. Where --codec may be wrong, or missing, that is said. */
+static int conclude_cat(const cat_job *job, shardio_status status, const shardio_error *error)
+{
+    const settings *s = job->s;
+    char text[512];
+    if (status == SHARDIO_OK || job->status != EXIT_GOOD) return job->status;
+    shardio_error_text(error, text, sizeof text);
+    if (status == SHARDIO_ERR_ARGUMENT) return complain(s, EXIT_USAGE, "--items: %s", text);
+    if (job->codec.used != NULL && strcmp(error->operation, "decode") == 0)
+        return complain(s, EXIT_TROUBLE, "%s (--codec %s: were records encoded with it?)", text, s->codec);
+    if (job->codec.used == NULL && status == SHARDIO_ERR_CORRUPT)
+        return complain(s, EXIT_TROUBLE, "%s (--codec NAME says with what)", text);
+    return complain_error(s, error);
+}
+
+static int cat_range(cat_job *job)
+{
+    const settings *s = job->s;
+    const char *text = s->range != NULL ? s->range : ":";
+    const uint64_t items = job->reader.facts.items;
+    uint64_t first, count;
+    shardio_error error;
+    if (!parse_part(&text, items, &first, &count) || *text != 0)
+        return complain(s, EXIT_USAGE, "--range %s: is not begin:end within the %" PRIu64 " item%s of %s", s->range,
+                        items, plural(items), s->input);
+    shardio_status status = shardio_pack_range(&job->reader, NULL, first, count, write_item, job, &error);
+    return conclude_cat(job, status, &error);
+}
+
+/* Numbers with commas between them; free *list, whatever is returned. */
+static int parse_items(const settings *s, uint64_t **list, size_t *count)
+{
+    const char *text = s->items;
+    size_t room = 1;
+    for (const char *c = text; *c != 0; c++) room += *c == ',';
+    *list = room < SIZE_MAX / sizeof **list ? (uint64_t *)malloc(room * sizeof **list) : NULL;
+    *count = 0;
+    if (*list == NULL) return out_of_memory(s);
+    for (bool more = true; more; text += more) {
+        if (!parse_uint64(&text, &(*list)[(*count)++]) || (*text != ',' && *text != 0))
+            return complain(s, EXIT_USAGE, "--items %s: has to be numbers such as 3,17,90", s->items);
+        more = *text == ',';
+    }
+    return EXIT_GOOD;
+}
+
+static int cat_list(cat_job *job)
+{
+    shardio_error error;
+    uint64_t *list = NULL;
+    size_t count = 0;
+    int status = parse_items(job->s, &list, &count);
+    if (status == EXIT_GOOD)
+        status = conclude_cat(job, shardio_pack_list(&job->reader, NULL, list, count, write_item, job, &error), &error);
+    free(list);
+    return status;
+}
+
+/* Writes the app data into the file that --app-data names. */
+static int write_app_data(cat_job *job)
+{
+    const settings *s = job->s;
+    const size_t size = job->reader.facts.app_data_bytes;
+    shardio_error error;
+    sink out;
+    void *data = malloc(size + 1);
+    int status = data != NULL ? EXIT_GOOD : out_of_memory(s);
+    if (status == EXIT_GOOD && shardio_pack_app_data(&job->reader, data, size, &error) != SHARDIO_OK)
+        status = complain_error(s, &error);
+    if (status == EXIT_GOOD) status = open_sink(s, &out, s->app_data);
+    if (status == EXIT_GOOD) status = close_sink(s, &out, write_sink(s, &out, data, size));
+    free(data);
+    return status;
+}
+
+static int cat_pack(cat_job *job)
+{
+    const settings *s = job->s;
+    int status = s->app_data != NULL ? write_app_data(job) : EXIT_GOOD;
+    if (status == EXIT_GOOD) status = open_sink(s, &job->out, "-");
+    if (status != EXIT_GOOD) return status;
+    job->progress = bar_begin(s);
+    status = s->items != NULL ? cat_list(job) : cat_range(job);
+    bar_end(&job->progress);
+    return close_sink(s, &job->out, status);
+}
+
+static int run_pack_cat(const settings *s)
+{
+    cat_job job;
+    shardio_error error;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    if (s->range != NULL && s->items != NULL) return complain(s, EXIT_USAGE, "--range and --items: one of them");
+    if (s->app_data != NULL && strcmp(s->app_data, "-") == 0)
+        return complain(s, EXIT_USAGE, "--app-data -: standard output is for the items");
+    int status = choose_pack_codec(s, &job.codec);
+    if (status != EXIT_GOOD) return status;
+    if (open_pack(s, job.codec.used, false, &job.reader, &error) != SHARDIO_OK) return complain_error(s, &error);
+    status = cat_pack(&job);
+    shardio_pack_close(&job.reader);
     return status;
 }
 
@@ -3524,9 +4116,82 @@ static int run_info_shard(const settings *s)
     return status;
 }
 
+/* ---- info: a packfile ---- */
+
+/* Whether INPUT is a file that ends as packfiles do, and the options do not say that it is something else. */
+static bool looks_like_pack(const settings *s)
+{
+    shardio_file file;
+    int code = 0;
+    if (s->shard_chunks > 0 || s->path != NULL || !is_regular_file(s->input)) return false;
+    if (shardio_file_open(&file, s->input, SHARDIO_OPEN_READ, NULL, NULL) != SHARDIO_OK) return false;
+    const bool pack = shardio_pack_is_one(&file);
+    file.functions->close(file.context, SHARDIO_CLOSE_KEEP, false, &code);
+    return pack;
+}
+
+typedef struct pack_info {
+    const settings *s;
+    shardio_pack_facts facts;
+} pack_info;
+
+/* The content hash in hexadecimal; null: there is none. */
+static const char *hash_text(const shardio_pack_facts *f, char text[65])
+{
+    if (!f->has_content_hash) return NULL;
+    for (int i = 0; i < 32; i++) snprintf(text + 2 * i, 3, "%02x", f->content_hash[i]);
+    return text;
+}
+
+static void build_pack_json(shardio_text *t, const void *context)
+{
+    const pack_info *job = (const pack_info *)context;
+    const shardio_pack_facts *f = &job->facts;
+    char hash[65];
+    shardio_text_add(t, "{\"kind\": \"pack\"");
+    add_string(t, "name", job->s->input);
+    add_number(t, "items", f->items);
+    add_number(t, "records", f->records);
+    add_number(t, "items_per_record", f->items_per_record);
+    add_number(t, "format", f->format);
+    add_string(t, "content_hash", hash_text(f, hash));
+    add_number(t, "file_bytes", f->file_bytes);
+    add_number(t, "record_bytes", f->index_offset);
+    add_number(t, "index_bytes", f->index_bytes);
+    add_number(t, "app_data_bytes", f->app_data_bytes);
+    shardio_text_add(t, "}");
+}
+
+static void print_pack(const shardio_pack_facts *f)
+{
+    char size[32], hash[65];
+    const char *text = hash_text(f, hash);
+    printf("%-11s packfile\n", "kind");
+    printf("%-11s %" PRIu64 " in %" PRIu64 " record%s of %" PRIu32 "\n", "items", f->items, f->records,
+           plural(f->records), f->items_per_record);
+    printf("%-11s %" PRIu32 "\n", "format", f->format);
+    print_line("hash", text != NULL ? text : "none");
+    printf("%-11s %s: %" PRIu64 " bytes records, %" PRIu32 " index, %" PRIu32 " app data\n", "file",
+           human(f->file_bytes, size), f->index_offset, f->index_bytes, f->app_data_bytes);
+}
+
+static int run_pack_info(const settings *s)
+{
+    pack_info job;
+    shardio_pack_reader reader;
+    shardio_error error;
+    if (open_pack(s, NULL, true, &reader, &error) != SHARDIO_OK) return complain_error(s, &error);
+    job.s = s;
+    job.facts = reader.facts;
+    shardio_pack_close(&reader);
+    if (s->json) return print_json(s, build_pack_json, &job);
+    print_pack(&job.facts);
+    return EXIT_GOOD;
+}
+
 static int run_info(const settings *s)
 {
-    return s->shard_chunks > 0 ? run_info_shard(s) : run_info_node(s);
+    return s->shard_chunks > 0 ? run_info_shard(s) : looks_like_pack(s) ? run_pack_info(s) : run_info_node(s);
 }
 
 /* >>verify ---------------------------------------------------------------------------------------------------- */
@@ -3535,8 +4200,10 @@ typedef struct verification {
     const settings *s;
     listing findings;
     uint64_t faults;
-    hierarchy all;                 /* nodes; none for a single shard file */
-    bool sound;
+    hierarchy all;                 /* nodes; none for a single file */
+    bool sound, pack;              /* pack: the file is a packfile, */
+    shardio_pack_facts facts;      /* which says this of itself */
+    shardio_pack_summary seen;
     bar progress;
 } verification;
 
@@ -3770,6 +4437,16 @@ static int verify_nodes(verification *job)
     return status;
 }
 
+/* What opening and verifying a single file came to: damage is a finding, all else is trouble. */
+static int judge_file(verification *job, const shardio_error *error)
+{
+    const bool damage = error->status == SHARDIO_ERR_CORRUPT || error->status == SHARDIO_ERR_CHECKSUM ||
+                        error->status == SHARDIO_ERR_TRUNCATED;
+    if (error->status != SHARDIO_OK && !damage) return complain_error(job->s, error);
+    if (damage && job->faults == 0) print_finding(job, error);
+    return EXIT_GOOD;
+}
+
 static int verify_shard(verification *job)
 {
     shardio_shard_reader reader;
@@ -3777,21 +4454,59 @@ static int verify_shard(verification *job)
     if (open_shard(job->s, &reader, &error) == SHARDIO_OK)
         shardio_shard_verify(&reader, NULL, print_finding, job, &error);
     shardio_shard_close(&reader);
-    const bool damage = error.status == SHARDIO_ERR_CORRUPT || error.status == SHARDIO_ERR_CHECKSUM ||
-                        error.status == SHARDIO_ERR_TRUNCATED;
-    if (error.status != SHARDIO_OK && !damage) return complain_error(job->s, &error);
-    if (damage && job->faults == 0) print_finding(job, &error);
-    return EXIT_GOOD;
+    return judge_file(job, &error);
+}
+
+static int verification_progress(void *context, uint64_t done, uint64_t total)
+{
+    return bar_progress(&((verification *)context)->progress, done, total);
+}
+
+static int verify_pack(verification *job)
+{
+    const settings *s = job->s;
+    pack_codec records;
+    shardio_pack_reader reader;
+    shardio_error error;
+    int status = choose_pack_codec(s, &records);
+    if (status != EXIT_GOOD) return status;
+    if (open_pack(s, records.used, s->codec == NULL, &reader, &error) == SHARDIO_OK) {
+        job->facts = reader.facts;
+        shardio_pack_verify(&reader, NULL, NULL, NULL, &job->seen, print_finding, verification_progress, job, &error);
+        shardio_pack_close(&reader);
+    }
+    bar_end(&job->progress);
+    return judge_file(job, &error);
 }
 
 static void build_verdict_json(shardio_text *t, const void *context)
 {
     const verification *job = (const verification *)context;
-    if (job->s->shard_chunks == 0) {
+    if (job->pack) {
+        add_number(t, "records", job->seen.records);
+        add_number(t, "items", job->seen.items);
+        add_number(t, "item_bytes", job->seen.item_bytes);
+        add_truth(t, "contents_checked", job->seen.contents_checked);
+        add_truth(t, "hash_checked", job->seen.hash_checked);
+    } else if (job->s->shard_chunks == 0) {
         add_number(t, "groups", job->all.groups);
         add_number(t, "arrays", job->all.arrays);
     }
     add_truth(t, "sound", job->sound);
+}
+
+/* A packfile without faults, as far as they could be looked for. */
+static void print_sound_pack(const verification *job)
+{
+    const shardio_pack_facts *f = &job->facts;
+    if (job->seen.contents_checked) {
+        printf("%s: sound, %" PRIu64 " item%s in %" PRIu64 " record%s, %s\n", job->s->input, f->items, plural(f->items),
+               f->records, plural(f->records), f->has_content_hash ? "content hash agrees" : "no content hash");
+        return;
+    }
+    printf("%s: nothing wrong with index and %" PRIu64 " record%s; not checked: items%s, as it is not known how they\n"
+           "  are encoded: shardio pack verify --codec NAME, or --codec none, checks that as well\n", job->s->input,
+           f->records, plural(f->records), f->has_content_hash ? " and content hash" : "");
 }
 
 /* Says how it ended. */
@@ -3806,24 +4521,37 @@ static int conclude(verification *job, int status)
         return complain(s, EXIT_TROUBLE, "%s: not sound, %" PRIu64 " finding%s", s->input, job->faults,
                         plural(job->faults));
     if (s->json || s->quiet) return EXIT_GOOD;
-    if (all->count > 1)
+    if (job->pack) print_sound_pack(job);
+    else if (all->count > 1)
         printf("%s: sound, %zu group%s and %zu array%s\n", s->input, all->groups, plural(all->groups), all->arrays,
                plural(all->arrays));
     else printf("%s: sound\n", s->input);
     return EXIT_GOOD;
 }
 
-static int run_verify(const settings *s)
+static int verify_input(const settings *s, bool pack)
 {
     verification job;
     memset(&job, 0, sizeof job);
     job.s = s;
+    job.pack = pack;
     job.findings.s = s;
     job.findings.name = "findings";
     job.progress = bar_begin(s);
-    int status = conclude(&job, s->shard_chunks > 0 ? verify_shard(&job) : verify_nodes(&job));
+    int status = pack ? verify_pack(&job) : s->shard_chunks > 0 ? verify_shard(&job) : verify_nodes(&job);
+    status = conclude(&job, status);
     free_nodes(&job.all);
     return status;
+}
+
+static int run_verify(const settings *s)
+{
+    return verify_input(s, looks_like_pack(s));
+}
+
+static int run_pack_verify(const settings *s)
+{
+    return verify_input(s, true);
 }
 
 /* >>layout ---------------------------------------------------------------------------------------------------- */

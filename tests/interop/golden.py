@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Golden files: arrays written by other libraries are read by us, damaged ones are refused, and arrays that a streaming
-writer wrote come out of our tool byte for byte. Some are in tests/data; the whole collection is looked for in
+writer wrote come out of our tool byte for byte, as packfiles do. Some are in tests/data; the whole collection is looked for in
 ../shared/golden. Needs Python's standard library only. A word as argument: only the cases whose names contain it.
 """
 import hashlib
@@ -253,6 +253,87 @@ def exact(case, direct):
     shutil.rmtree(store)
 
 
+# ---- packfiles -----------------------------------------------------------------------------------------------
+
+def pack_path(case, folder):
+    """The file of a case; one that is too large to keep is made of zeros and its end."""
+    if "file" in case:
+        return os.path.join(folder, case["file"])
+    path, tail = os.path.join(TMP, "sparse.pack"), bytes.fromhex(case["tail_hex"])
+    with open(path, "wb") as file:
+        file.truncate(case["file_size"] - len(tail))
+        file.seek(0, os.SEEK_END)
+        file.write(tail)
+    return path
+
+
+def pack_facts(case, path, program):
+    """What the file says of itself."""
+    facts = json.loads(good(tool("info", "--json", path, program=program)).out.decode())
+    trailer = case["trailer"]
+    wanted = {"kind": "pack", "items": trailer["total_items"], "records": trailer["record_count"], "format": trailer["format"],
+              "items_per_record": trailer["items_per_record"], "index_bytes": trailer["index_size"],
+              "app_data_bytes": trailer["app_data_size"], "file_bytes": case["file_size"],
+              "content_hash": trailer["content_hash"] if trailer["has_content_hash"] else None}
+    for key, value in wanted.items():
+        check(facts.get(key) == value, "%s is %s, not %s", key, facts.get(key), value)
+
+
+def golden_pack(case, folder, program, codecs):
+    """Its items come out, and from the items the same file comes back, where no compressor has a say."""
+    path, options = pack_path(case, folder), case["options"]
+    pack_facts(case, path, program)
+    if "file" not in case:
+        check(good(tool("pack", "cat", "--items", "0", path, program=program)).out[4:] == bytes(case["sizes"][0]), "item 0")
+        return
+    good(tool("verify", path, program=program))
+    if codecs.missing([case["codec"]] if case["codec"] != "none" else [], case["id"]):
+        return
+    how = ["--codec", case["codec"]]
+    app_data = output()
+    items = good(tool("pack", "cat", *how, "--app-data", app_data, path, program=program)).out
+    check(sha256(items) == case["item_stream_sha256"], "other items")
+    with open(app_data, "rb") as file:
+        check(sha256(file.read()) == case["app_data_sha256"], "other app data")
+    verdict = json.loads(good(tool("pack", "verify", "--json", *how, path, program=program)).out.decode())
+    check(verdict["sound"] and verdict["contents_checked"] and verdict["hash_checked"] == case["trailer"]["has_content_hash"],
+          "%s", verdict)
+    each = ["--items-per-record", str(options["items_per_record"])] if options["items_per_record"] > 0 else []
+    made = os.path.join(TMP, "made.pack")
+    good(tool("pack", "create", "--force", *how, *each, "--format", str(options["format"]), "--app-data", app_data,
+              *(["--content-hash"] if options["content_hash"] else []), made, data=items, program=program))
+    with open(made, "rb") as file, open(path, "rb") as theirs:
+        data = file.read()
+        check(case["codec"] != "none" or data == theirs.read(), "not byte for byte")
+    check(good(tool("pack", "cat", *how, made, program=program)).out == items, "other items in ours")
+
+
+def malformed_pack(case, folder, program, codecs):
+    if codecs.missing([case["codec"]] if case["codec"] != "none" else [], case["id"]):
+        return
+    path, expect, how = os.path.join(folder, case["file"]), case["expect"], ["--codec", case["codec"]]
+    info = tool("pack", "info", path, program=program)
+    items = tool("pack", "cat", *how, path, program=program)
+    verdict = tool("pack", "verify", *how, path, program=program)
+    tool("pack", "verify", path, program=program)
+    tool("verify", path, program=program)
+    check(items.code == 0 or refused(items), "")
+    if expect != "either":
+        wanted = {"open-error": (1, 1, 1), "read-error": (0, 1, 1), "verify-error": (0, 0, 1), "value": (0, 0, 0)}[expect]
+        check((info.code, items.code, verdict.code) == wanted, "%s: info, cat, verify give %d, %d, %d: %s", expect, info.code,
+              items.code, verdict.code, verdict.describe())
+
+
+def packs(counter, programs, codecs, folder):
+    with open(os.path.join(folder, "manifest.json")) as file:
+        manifest = json.load(file)
+    for word, program in programs:
+        for case in manifest["cases"]:
+            counter.test(word + "pack " + case["id"], golden_pack, case, folder, program, codecs)
+        for case in manifest["malformed"]:
+            counter.test(word + "malformed pack " + case["id"], malformed_pack, case, folder, program, codecs)
+
+
 def main():
     os.makedirs(TMP, exist_ok=True)
     counter, codecs = common.Counter(), common.Codecs()
@@ -292,6 +373,8 @@ def main():
                 if case.get("truncate_every_byte"):
                     counter.test(word + "malformed %s, cut" % case["id"], truncated, case, damaged, program,
                                  1 if program == TOOL else 7)
+    if os.path.exists(os.path.join(large, "packfile", "manifest.json")):
+        packs(counter, programs, codecs, os.path.join(large, "packfile"))
     codecs.report("golden files")
     return counter.end()
 

@@ -2,8 +2,10 @@
 """The command-line tool from the outside: what it writes, says and returns. Python's standard library only. A word as
 argument: only the tests whose names contain it."""
 import base64
+import hashlib
 import json
 import os
+import random
 import shlex
 import shutil
 import stat
@@ -13,7 +15,7 @@ import sys
 import threading
 
 import common
-from common import TMP, TOOL, check, good, refused, tool
+from common import TMP, TOOL, check, good, refused, run, tool
 
 FRAME = 6 * 8    # elements
 
@@ -277,6 +279,7 @@ def without_libraries():
             result = refused(tool("export", path, "-", program=bare))
             check(codec in result.err and "SHARDIO_WITH_" + macro in result.err, "the codec is not named: %s", result.describe())
             check(codec in good(tool("ls", path, program=bare)).out.decode(), "ls needs no codec")
+            refused(tool("pack", "cat", "--codec", codec, pack("compressed.pack", [b"x"], "--codec", codec), program=bare), 2)
 
 
 def raw_bytes():
@@ -820,14 +823,319 @@ def version():
     check("shardio" in text and "crc32c" in text and "uint16" in text, "version: %s", text)
     commands = [line.split("  ")[1] for line in good(tool("--help")).out.decode().splitlines() if line.startswith("  ")]
     names = [name.split(" PATH")[0].split(" ")[:2] for name in commands if not name.startswith("shardio")]
-    check(["group", "create"] in names and len(names) == 15, "commands: %s", names)
+    check(["group", "create"] in names and ["pack", "verify"] in names and len(names) == 19, "commands: %s", names)
     for name in names:
-        name = name if name == ["group", "create"] else name[:1]
+        name = name if name[0] in ("group", "pack") else name[:1]
         text = good(tool("help", *name)).out.decode()
         check("--help" in text and text == good(tool(*name, "--help")).out.decode(), "help %s", name)
         check(all(len(line) <= 130 for line in text.splitlines()), "long lines in help %s", name)
     refused(tool("help", "nonsense"), 2)
     refused(tool("help", "group"), 2)
+
+
+# ---- packfiles -----------------------------------------------------------------------------------------------
+
+PACK_CODECS = ["zstd", "zstd:19", "gzip", "blosc", "blosc:zstd:5:bitshuffle", "lz4:3", "crc32c", "none"]
+
+
+def stream(items):
+    return b"".join(struct.pack("<I", len(item)) + item for item in items)
+
+
+def pack(name, items, *more, program=TOOL):
+    path = fresh(name)
+    good(tool("pack", "create", *more, path, data=stream(items), program=program))
+    return path
+
+
+def cat(path, *more, program=TOOL):
+    return good(tool("pack", "cat", *more, path, program=program)).out
+
+
+def as_json(*arguments):
+    return json.loads(good(tool(*arguments, "--json")).out.decode())
+
+
+def random_items(count, largest):
+    random.seed(count)
+    return [random.randbytes(random.choice((0, 1, 7, largest // 3, largest))) for _ in range(count)]
+
+
+def pack_round_trips():
+    """Both builds of the tool: what goes in comes out, whatever the options."""
+    sets = ([], [b""], [b"one item"], [b""] * 300, [b"x" * 3000001, b"", b"y"], random_items(5000, 200), random_items(129, 9))
+    for program in [p for p in (TOOL, common.TOOL_SANITIZED) if os.path.exists(p)]:
+        for number, items in enumerate(sets):
+            for each in (1, 2, 128, 100000):
+                more = [["--content-hash"], ["--sync", "none"], ["--direct", "off"], ["--sync", "64K"]][(number + each) % 4]
+                path = pack("round.pack", items, "--items-per-record", str(each), *more, program=program)
+                check(cat(path, program=program) == stream(items), "other items: set %d, %d in a record", number, each)
+                good(tool("pack", "verify", "--codec", "none", path, program=program))
+                facts = as_json("pack", "info", path)
+                check((facts["items"], facts["records"]) == (len(items), -(-len(items) // each)), "%s", facts)
+
+
+def pack_codecs():
+    for codec in filter(built_in, PACK_CODECS):
+        for each in (1, 3):
+            items = random_items(50, 99) + [b"again and " * 500]
+            path = pack("codec.pack", items, "--codec", codec, "--items-per-record", str(each))
+            for word in (codec, codec.split(":")[0]):    # a level does not matter for reading
+                check(cat(path, "--codec", word) == stream(items), "other items with %s", word)
+                good(tool("pack", "verify", "--codec", word, path))
+    if built_in("zstd"):      # as other writers of packfiles do: the frame guards what is in it
+        path = pack("codec.pack", [bytes(1000)], "--codec", "zstd:1", "--items-per-record", "1")
+        with open(path, "rb") as file:
+            check(file.read(5)[4] & 4 != 0, "a frame without a checksum")
+
+
+def pack_lines():
+    for text, wanted in ((b"", b""), (b"a", b"a\n"), (b"a\nb\n", b"a\nb\n"), (b"\n\na\n\n", b"\n\na\n\n"), (b"a\r\nb", b"a\r\nb\n"),
+                         (b"x" * 3000000 + b"\ny\n" * 3, None), (b"".join(b"line %d\n" % i for i in range(300000)), None)):
+        path = fresh("lines.pack")
+        good(tool("pack", "create", "--lines", path, data=text))
+        wanted = text if wanted is None else wanted
+        check(cat(path, "--lines") == wanted, "other lines: %r", wanted[:40])
+        check(cat(path) == stream(wanted.split(b"\n")[:-1]), "other items: %r", wanted[:40])
+    path = pack("lines.pack", [b"fine", b"two\nlines"])
+    result = refused(tool("pack", "cat", "--lines", path))
+    check("item 1" in result.err and "--lines" in result.err and path in result.err, "what is wrong? %s", result.describe())
+    check(cat(path, "--lines", "--range", "0") == b"fine\n", "the items before it")
+
+
+def pack_ranges_and_lists():
+    items = random_items(1000, 50)
+    for codec in filter(built_in, ("none", "zstd")):
+        path = pack("choice.pack", items, "--items-per-record", "7", "--codec", codec)
+        for word, wanted in (("0:1000", items), (":", items), ("", items), ("5", items[5:6]), ("998:", items[998:]), (":3", items[:3]),
+                             ("6:8", items[6:8]), ("500:500", []), ("1000:1000", [])):
+            check(cat(path, "--codec", codec, "--range", word) == stream(wanted), "--range %s", word)
+        for numbers in ([0], [999], [3, 17, 90], [6, 7, 13, 14, 999], list(range(0, 1000, 3))):
+            check(cat(path, "--codec", codec, "--items", ",".join(map(str, numbers))) == stream([items[i] for i in numbers]),
+                  "--items %s", numbers[:9])
+    for word in ("0:1001", "5:3", "1000", "a", "1:2:3", "-1:2", "0:99999999999999999999", "1,2"):
+        check("--range" in refused(tool("pack", "cat", "--range", word, path), 2).err, "--range %s", word)
+    for word in ("", "3,", ",3", "3,x", "3;4", "-1", "99999999999999999999", "17,3", "3,3", "1000", "5,1000"):
+        check("--items" in refused(tool("pack", "cat", "--items", word, path), 2).err, "--items %s", word)
+    check("item 1000" in refused(tool("pack", "cat", "--items", "5,1000", path), 2).err, "which item?")
+    refused(tool("pack", "cat", "--items", "1", "--range", "2", path), 2)
+
+
+def pack_command_lines():
+    for arguments in (["pack", "create"], ["pack", "create", at("x.pack"), "y"], ["pack", "cat"], ["pack", "nonsense"], ["pack"],
+                      ["pack", "create", "--items-per-record", "0", at("x.pack")],
+                      ["pack", "create", "--items-per-record", "4294967296", at("x.pack")],
+                      ["pack", "create", "--format", "4294967296", at("x.pack")], ["pack", "create", "--format", "", at("x.pack")],
+                      ["pack", "create", "--codec", "zlib", at("x.pack")], ["pack", "create", "--codec", "crc32c:1", at("x.pack")],
+                      ["pack", "create", "--codec", "crc32c,crc32c", at("x.pack")],
+                      ["pack", "create", "--sync", "never", at("x.pack")], ["pack", "create", "--direct", "maybe", at("x.pack")],
+                      ["pack", "create", "--json", "-"], ["pack", "cat", "--app-data", "-", at("x.pack")],
+                      ["pack", "info", "--lines", at("x.pack")], ["pack", "verify", "--range", "1", at("x.pack")]):
+        refused(tool(*arguments), 2)
+        check(not os.path.exists(at("x.pack")), "something was left behind: %s", arguments)
+    for codec in filter(built_in, ("zstd:99", "zstd:x", "gzip:10", "blosc:what", "blosc:lz4:10")):
+        check("--codec" in refused(tool("pack", "create", "--codec", codec, at("x.pack")), 2).err, "%s", codec)
+        check("--codec" in refused(tool("pack", "verify", "--codec", codec, at("x.pack")), 2).err, "%s", codec)
+        check(not os.path.exists(at("x.pack")), "something was left behind: %s", codec)
+    for command in ("cat", "info", "verify"):
+        for path in (at("nothing"), TMP):
+            check(path in tool("pack", command, path).err, "which file?")
+            check(tool("pack", command, path).code in (1, 2), "%s %s", command, path)
+    refused(tool("pack", "create", "--app-data", at("nothing"), at("x.pack")))
+    check(not os.path.exists(at("x.pack")), "app data that is missing left something behind")
+    path = pack("mine.pack", [b"mine"])
+    check("--force" in refused(tool("pack", "create", path, data=stream([b"yours"]))).err, "no advice")
+    check(cat(path) == stream([b"mine"]), "replaced")
+    good(tool("pack", "create", "--force", path, data=stream([b"yours"])))
+    check(cat(path) == stream([b"yours"]), "not replaced")
+
+
+def pack_input_that_ends_early():
+    items = [b"first", b"", b"the second"]
+    whole, folder = stream(items), fresh("early")
+    ends = [0, 9, 13, 27]
+    os.mkdir(folder)
+    for cut in range(len(whole)):
+        path = os.path.join(folder, "cut.pack")
+        result = tool("pack", "create", path, data=whole[:cut])
+        if cut in ends:
+            good(result)
+            os.remove(path)
+            continue
+        refused(result)
+        check("item %d" % sum(cut > end for end in ends[1:]) in result.err and "standard input" in result.err, "%d: %s", cut,
+              result.describe())
+        check(os.listdir(folder) == [], "left behind: %s", os.listdir(folder))
+    # a length that nothing stands behind takes no memory
+    refused(tool("pack", "create", path, data=b"\xff\xff\xff\xff" + bytes(100)))
+    check(os.listdir(folder) == [], "left behind: %s", os.listdir(folder))
+
+
+def pack_reports():
+    data = at("app.bin")
+    with open(data, "wb") as file:
+        file.write(b"app data")
+    path, items = fresh("report.pack"), [b"a" * 10] * 10
+    create = ["pack", "create", "--json", "--items-per-record", "4", "--format", "7", "--content-hash", "--app-data", data, path]
+    object_ = json.loads(good(tool(*create, data=stream(items))).out.decode())
+    wanted = {"output": path, "items": 10, "records": 3, "items_per_record": 4, "logical_bytes": 100,
+              "file_bytes": os.path.getsize(path)}
+    for key, value in wanted.items():
+        check(object_.get(key) == value, "create: %s is %s, not %s", key, object_.get(key), value)
+    check(object_["direct"] is True or object_["direct_reason"], "no reason why not direct: %s", object_)
+    digests = [hashlib.sha256(stream(items[i:i + 4])).digest() for i in (0, 4, 8)]
+    wanted = {"kind": "pack", "name": path, "items": 10, "records": 3, "items_per_record": 4, "format": 7, "app_data_bytes": 8,
+              "file_bytes": os.path.getsize(path), "content_hash": hashlib.sha256(b"".join(digests)).hexdigest()}
+    for command in (["pack", "info"], ["info"]):
+        object_ = as_json(*command, path)
+        for key, value in wanted.items():
+            check(object_.get(key) == value, "info: %s is %s, not %s", key, object_.get(key), value)
+        check(object_["record_bytes"] + object_["index_bytes"] + 8 + 76 == object_["file_bytes"], "%s", object_)
+        text = good(tool(*command, path)).out.decode()
+        check("packfile" in text and wanted["content_hash"] in text, "info: %s", text)
+    object_ = as_json("pack", "verify", "--codec", "none", path)
+    check(object_ == {"findings": [], "records": 3, "items": 10, "item_bytes": 100, "contents_checked": True, "hash_checked": True,
+                      "sound": True}, "verify: %s", object_)
+    check(as_json("info", pack("plain.pack", items))["content_hash"] is None, "a hash out of nothing")
+    check(good(tool("pack", "create", "--quiet", "--force", path)).out == b"", "not quiet")
+    check(good(tool("pack", "verify", "--quiet", path)).out == b"", "not quiet")
+
+
+def pack_is_recognised():
+    items = random_items(300, 30)
+    path = pack("known.pack", items, "--content-hash")
+    text = good(tool("verify", path)).out.decode()
+    check("sound" in text and "300 items" in text and "hash agrees" in text, "verify: %s", text)
+    check(as_json("verify", path)["contents_checked"] is True, "verify --json")
+    path = pack("known.pack", items, "--content-hash", "--codec", "crc32c")
+    for command in (["verify"], ["pack", "verify"]):
+        text = good(tool(*command, path)).out.decode()
+        check("not checked" in text and "content hash" in text and "--codec" in text, "what was not checked? %s", text)
+        check("sound" not in text, "nobody knows: %s", text)
+        object_ = as_json(*command, path)
+        check(object_["contents_checked"] is False and object_["hash_checked"] is False, "%s", object_)
+    for command in ("info", "verify"):
+        refused(tool(command, "--path", "x", path), 2)
+        check(tool(command, "--chunks", "1", path).code == 1, "%s: --chunks says that it is a shard", command)
+        with open(path, "rb") as file:
+            data = file.read()
+        with open(at("torn.pack"), "wb") as file:
+            file.write(data[:-1])
+        check("packfile" in refused(tool(command, at("torn.pack")), 2).err, "%s: no hint", command)
+
+
+def pack_damage():
+    """A file that is cut, or in which a bit is wrong, is an error or reads as before."""
+    items = random_items(20, 9)
+    path = pack("whole.pack", items, "--items-per-record", "6", "--content-hash")
+    with open(path, "rb") as file:
+        data = file.read()
+    torn = at("torn.pack")
+    for cut in range(0, len(data), 5):
+        with open(torn, "wb") as file:
+            file.write(data[:cut])
+        refused(tool("pack", "info", torn))
+        refused(tool("pack", "cat", torn))
+        result = tool("pack", "verify", torn)
+        check(result.code == 1 and torn in result.out.decode(), "%d: %s", cut, result.describe())
+        result = tool("pack", "verify", "--json", torn)
+        check(result.code == 1 and json.loads(result.out.decode())["sound"] is False, "%d: %s", cut, result.describe())
+    for at_byte in range(0, len(data), 3):
+        with open(torn, "wb") as file:
+            file.write(data[:at_byte] + bytes([data[at_byte] ^ 16]) + data[at_byte + 1:])
+        check(tool("pack", "verify", "--codec", "none", torn).code == 1, "byte %d is not found", at_byte)
+
+
+def pack_wrong_codec():
+    items = random_items(300, 30)
+    for codec in filter(built_in, ("zstd", "gzip", "lz4", "crc32c")):
+        path = pack("encoded.pack", items, "--codec", codec)
+        result = refused(tool("pack", "cat", path))
+        check("--codec" in result.err and "record 0" in result.err and path in result.err, "%s: %s", codec, result.describe())
+        refused(tool("pack", "cat", "--codec", "none", path))
+        check(tool("pack", "verify", "--codec", "none", path).code == 1, "%s is taken for none", codec)
+        other = "gzip" if codec != "gzip" and built_in("gzip") else "crc32c"
+        if codec != other:
+            result = refused(tool("pack", "cat", "--codec", other, path))
+            check("--codec " + other in result.err, "%s: %s", codec, result.describe())
+            check(tool("pack", "verify", "--codec", other, path).code == 1, "%s is taken for %s", codec, other)
+        refused(tool("pack", "cat", "--codec", codec, pack("plain.pack", items)))
+
+
+def pack_app_data():
+    data, out = at("app.bin"), at("out.bin")
+    for content_ in (b"", b"x", bytes(range(256)) * 2000):
+        with open(data, "wb") as file:
+            file.write(content_)
+        path = pack("app.pack", [b"item"], "--app-data", data)
+        check(cat(path, "--app-data", fresh("out.bin")) == stream([b"item"]), "items")
+        with open(out, "rb") as file:
+            check(file.read() == content_, "other app data of %d bytes", len(content_))
+        check("--force" in refused(tool("pack", "cat", "--app-data", out, path)).err, "replaced")
+        good(tool("pack", "cat", "--force", "--app-data", out, "--range", "0:0", path))
+        check(as_json("info", path)["app_data_bytes"] == len(content_), "info")
+
+
+def pack_through_pipes():
+    """A packfile can be standard output; items can be larger than what a pipe hands over at once."""
+    items = [os.urandom(5000000), b"", b"x"] + [os.urandom(900000) for _ in range(9)]
+    path = pack("pipe.pack", items)
+    with open(path, "rb") as file:
+        wanted = file.read()
+    for codec in filter(built_in, ("none", "zstd")):
+        got = good(tool("pack", "create", "--codec", codec, "-", data=stream(items))).out
+        check(codec != "none" or got == wanted, "other bytes on standard output")
+        with open(path, "wb") as file:
+            file.write(got)
+        check(cat(path, "--codec", codec) == stream(items), "other items")
+    check(good(tool("pack", "create", "-")).out[-76:-72] == b"SLCH", "no items on standard output")
+    if not os.path.exists("/dev/full"):
+        print("left out: full disk: no /dev/full")
+        return
+    for arguments, data in ((["pack", "create", "-"], stream(items)), (["pack", "cat", "--codec", codec, path], b"")):
+        with open("/dev/full", "wb") as full:
+            process = subprocess.run([TOOL] + arguments, input=data, stdout=full, stderr=subprocess.PIPE)
+        check(process.returncode == 1 and process.stderr.count(b"\n") == 1, "standard output full: %d %s", process.returncode,
+              process.stderr)
+    refused(tool("pack", "create", "--force", "/dev/full", data=stream(items)))
+
+
+def pack_interrupted():
+    folder = fresh("interrupted")
+    os.mkdir(folder)
+    process = subprocess.Popen([TOOL, "pack", "create", os.path.join(folder, "x.pack")], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    timer = threading.Timer(common.SECONDS, process.kill)
+    timer.start()
+    process.stdin.write(stream([b"item"] * 100000))
+    process.stdin.flush()
+    process.send_signal(2)
+    error = process.stderr.read()
+    code = process.wait()
+    timer.cancel()
+    check(code in (1, -2) and b"interrupted" in error, "exit code %d: %s", code, error)
+    check(os.listdir(folder) == [], "left behind: %s", os.listdir(folder))
+
+
+def pack_examples():
+    """However many threads encode, the file is that of the tool, which encodes by itself."""
+    folder = os.path.join(common.BUILD, "examples")
+    files_ = []
+    for threads in ("1", "2", "8"):
+        path = fresh("threads-%s.pack" % threads)
+        said = good(run(os.path.join(folder, "pack_threads"), path, threads)).out.decode()
+        with open(path, "rb") as file:
+            files_.append(file.read())
+    check(files_[0] == files_[1] == files_[2], "the file depends on the number of threads")
+    codec = said.split("encoded with ")[1].split()[0]
+    good(tool("pack", "verify", "--codec", codec, path))
+    serial = fresh("serial.pack")
+    good(tool("pack", "create", "--codec", codec, serial, data=cat(path, "--codec", codec)))
+    with open(serial, "rb") as file:
+        check(file.read() == files_[0], "not the file that one thread writes")
+    check(run(os.path.join(folder, "pack_threads"), path, "2").code == 1, "an existing file was replaced")
+    path = fresh("words.pack")
+    check(good(run(os.path.join(folder, "pack"), path)).out == b"item number 617\n", "examples/pack.c")
+    check(cat(path, "--lines").split(b"\n")[999] == b"item number 999", "its last item")
 
 
 # ---- trouble -------------------------------------------------------------------------------------------------
@@ -982,7 +1290,9 @@ def main():
                  codecs, codec_configurations, nested_and_outer, wrong_codecs, without_libraries, raw_bytes, strings,
                  bytes_of_any_length, numbers_as_json, direct_reading, create_and_write, fortran_regions, resize, groups, ls,
                  info_on_groups, attributes, consolidated, verify_groups, remove, names_that_steer_terminals, recover,
-                 recover_heads, recover_one_shard, temporary_files, compact,
+                 recover_heads, recover_one_shard, temporary_files, compact, pack_round_trips, pack_codecs, pack_lines,
+                 pack_ranges_and_lists, pack_command_lines, pack_input_that_ends_early, pack_reports, pack_is_recognised,
+                 pack_damage, pack_wrong_codec, pack_app_data, pack_through_pipes, pack_interrupted, pack_examples,
                  report, quiet, info, layout, version, verify, nothing_is_overwritten, usage, missing_and_forbidden, full_disk,
                  grows_while_it_is_read, interrupted):
         counter.test(test.__name__, test)
