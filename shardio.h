@@ -7720,8 +7720,8 @@ static shardio_status shardio_p_pack_unfold(shardio_pack_scratch *scratch, const
         status = shardio_p_pack_decode(scratch, r->items, (size_t)r->size, most, &reason);
         if (status == SHARDIO_ERR_LIMIT && r->packed && most == expected) status = SHARDIO_ERR_CORRUPT;
         if (status != SHARDIO_OK) return shardio_p_pack_record_fail(reader, place, status, "decode", reason, error);
-        r->items = scratch->decoded.data;
         r->size = scratch->decoded.size;
+        if (r->size > 0) r->items = scratch->decoded.data;   /* there may be no memory for nothing */
     }
     if (!r->packed || r->size == expected) return SHARDIO_OK;
     return shardio_p_pack_record_fail(reader, place, SHARDIO_ERR_CORRUPT, "read", reader->options.codec != NULL ?
