@@ -21,15 +21,16 @@ Q       := $(if $(filter 1,$(V)),,@)
 VERSION := $(shell sed -n 's/^.define SHARDIO_VERSION_STRING "\(.*\)"/\1/p' shardio.h)
 WARN    := -Wall -Wextra -Wpedantic -Wshadow $(if $(filter true,$(CI)),-Werror)
 OWN     := -I. $(WARN) -Wconversion -Wsign-conversion
-TESTING := -I. $(WARN) -Wno-unused-function
+TESTING := -I. $(WARN) -Wno-unused-function -pthread
 SANITIZE := -O0 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
 TOOL     := $(BUILD)/shardio
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(filter-out examples/shardio.c,$(wildcard examples/*.c)))
 TESTS    := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+THREADED := $(filter %_threads,$(TESTS))
 BENCHES  := $(patsubst bench/%.c,$(BUILD)/bench_%,$(wildcard bench/*.c))
 
-.PHONY: help examples demo test test-c test-sanitize test-cxx test-compile test-valgrind test-m32 test-s390x \
+.PHONY: help examples demo test test-c test-sanitize test-tsan test-cxx test-compile test-valgrind test-m32 test-s390x \
         interop bench deps install clean FORCE
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
@@ -51,7 +52,7 @@ FOUND := $(shell CC='$(CC)' sh tests/have $(BUILD)/have $(LIBRARIES))
 endif
 ADAPTERS := $(foreach l,$(FOUND),$(WITH_$(l)))
 with :=
-$(BUILD)/examples/shardio $(BUILD)/bench/pack $(foreach v,c asan-gcc asan-clang cxx interop,$(BUILD)/$(v)/%): with := $(ADAPTERS)
+$(BUILD)/examples/shardio $(BUILD)/bench/pack $(foreach v,c asan-gcc asan-clang tsan cxx interop,$(BUILD)/$(v)/%): with := $(ADAPTERS)
 $(BUILD)/examples/pack_threads: with := $(if $(filter zstd,$(FOUND)),$(WITH_zstd)) -pthread
 
 # ---- compiling ------------------------------------------------------------------------------------------------
@@ -75,11 +76,12 @@ tool       = $(CC) -std=c99 $(OWN) $(CFLAGS)
 c          = $(CC) -std=c99 $(TESTING) $(CFLAGS)
 asan-gcc   = $(GCC) -std=c99 $(TESTING) $(SANITIZE)
 asan-clang = $(CLANG) -std=c99 $(TESTING) $(SANITIZE)
+tsan       = $(GCC) -std=c99 $(TESTING) -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 cxx        = $(CXX) -x c++ -std=c++11 $(TESTING) -O0 -g
 m32        = $(CC) $(M32) -std=c99 $(TESTING) -O1 -g
 s390x      = $(S390X_CC) -static -std=c99 $(TESTING) -O1 -g
 
-VARIANTS := c asan-gcc asan-clang cxx m32 s390x
+VARIANTS := c asan-gcc asan-clang tsan cxx m32 s390x
 $(foreach v,$(VARIANTS),$(eval $(call compile,$(BUILD)/$(v),$(v)))$(eval $(call from,$(BUILD)/$(v),tests,$(v))))
 $(foreach d,examples tests/interop,$(eval $(call from,$(BUILD)/asan-gcc,$(d),asan-gcc)))
 $(foreach d,examples bench,$(eval $(call compile,$(BUILD)/$(d),tool))$(eval $(call from,$(BUILD)/$(d),$(d),tool)))
@@ -123,20 +125,22 @@ PART_C       = '=C tests' $(call programs,c) \
                $(foreach l,$(filter-out $(FOUND),$(LIBRARIES)),'!codec on $(l): library not installed: make deps')
 PART_GCC     = $(call part,asan-gcc,asan-gcc,sanitized gcc,no gcc with the address sanitizer: make deps)
 PART_CLANG   = $(call part,asan-clang,asan-clang,sanitized clang,no clang with the address sanitizer: make deps)
+PART_TSAN    = $(if $(call have,tsan),'=threads' $(THREADED:%=$(BUILD)/tsan/%),'!threads: no gcc with the thread sanitizer: make deps')
 PART_CXX     = $(call part,cxx,cxx,as C++11,no C++ compiler: make deps)
 PART_COMPILE = '=compile' '$(PYTHON) tests/compile/check.py'
 PART_INTEROP = '=interop' '$(PYTHON) tests/interop/tool.py' '$(PYTHON) tests/interop/golden.py' \
                '$(PYTHON) tests/interop/peers.py' '$(PYTHON) tests/interop/nodes.py' \
-               '$(PYTHON) tests/interop/tool_peers.py'
+               '$(PYTHON) tests/interop/tool_peers.py' '$(PYTHON) tests/interop/packs.py'
 NEED_SANITIZE = $(call needs,asan-gcc,asan-gcc) $(call needs,asan-clang,asan-clang)
+NEED_TSAN = $(if $(call have,tsan),$(THREADED:%=$(BUILD)/tsan/%))
 NEED_INTEROP = $(TOOL) $(addprefix $(BUILD)/examples/,pack pack_threads) \
-               $(BUILD)/interop/driver $(BUILD)/interop/nodes_driver \
-               $(if $(call have,asan-gcc),$(addprefix $(BUILD)/asan-gcc/,shardio driver))
+               $(addprefix $(BUILD)/interop/,driver nodes_driver pack_driver) \
+               $(if $(call have,asan-gcc),$(addprefix $(BUILD)/asan-gcc/,shardio driver pack_driver))
 
 export BUILD VENV CC GCC CLANG CXX CLANGXX M32 CI
 
-test: $(call programs,c) $(NEED_SANITIZE) $(call needs,cxx,cxx) $(NEED_INTEROP) ## C tests, plain, sanitized and as C++11; compile checks; interoperability
-	$(run) $(PART_C) $(PART_GCC) $(PART_CLANG) $(PART_CXX) $(PART_COMPILE) $(PART_INTEROP)
+test: $(call programs,c) $(NEED_SANITIZE) $(NEED_TSAN) $(call needs,cxx,cxx) $(NEED_INTEROP) ## C tests, plain, sanitized and as C++11; compile checks; interoperability
+	$(run) $(PART_C) $(PART_GCC) $(PART_CLANG) $(PART_TSAN) $(PART_CXX) $(PART_COMPILE) $(PART_INTEROP)
 
 test-valgrind: $(call programs,c) ## the C tests under valgrind
 	@$(PYTHON) tests/run --tmp $(BUILD)/tmp --wrap '$(VALGRIND)' \
@@ -154,6 +158,9 @@ test-c: $(call programs,c) ## of `make test`: the C tests
 
 test-sanitize: $(NEED_SANITIZE) ## of `make test`: the C tests under address and undefined-behaviour sanitizers
 	$(run) $(PART_GCC) $(PART_CLANG)
+
+test-tsan: $(NEED_TSAN) ## of `make test`: the C tests with threads under the thread sanitizer
+	$(run) $(PART_TSAN)
 
 test-cxx: $(call needs,cxx,cxx) ## of `make test`: the C tests compiled as C++11
 	$(run) $(PART_CXX)

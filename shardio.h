@@ -4310,6 +4310,7 @@ SHARDIO_API shardio_status shardio_slot_suspend(shardio_slot *slot)
 static void shardio_p_slot_end(shardio_slot *slot)
 {
     slot->open = false;
+    slot->file.name = NULL;   /* went with the file */
     slot->accounting.logical_bytes = shardio_slot_size(slot);
     if (slot->own_buffer == NULL) return;
     shardio_p_release(slot->allocator, slot->own_buffer, slot->own_size, slot->own_alignment);
@@ -7302,7 +7303,7 @@ static shardio_status shardio_p_pack_check_item(shardio_pack_writer *writer, con
 {
     *size = 0;
     for (size_t i = 0; i < count; i++) {
-        if (parts[i].data == NULL && parts[i].size > 0)
+        if (parts == NULL || (parts[i].data == NULL && parts[i].size > 0))
             return shardio_p_pack_fail(writer, SHARDIO_ERR_ARGUMENT, "append", "an item without memory");
         if (!shardio_p_add(*size, parts[i].size, size)) *size = UINT64_MAX;
         if (*size > UINT32_MAX) return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "an item of 4 GiB or more");
@@ -7363,8 +7364,8 @@ static shardio_status shardio_p_pack_append_gathered(shardio_pack_writer *writer
     for (size_t i = 0; i < count; i++)
         if (!shardio_p_pack_gather(&writer->record, parts[i].data, parts[i].size))
             return shardio_p_pack_fail(writer, SHARDIO_ERR_MEMORY, "append", "no memory for the record");
-    const uint8_t *item = writer->record.data + begin;
     size_t size = writer->record.size - begin;
+    const uint8_t *item = size > 0 ? writer->record.data + begin : NULL;
     if (o->content_hash) status = shardio_p_pack_hash(o, &writer->record_hash, item, size);
     if (status != SHARDIO_OK) return shardio_p_pack_fail(writer, status, "append", "the extract callback failed");
     if (o->codec != NULL) return SHARDIO_OK;
@@ -7606,7 +7607,11 @@ SHARDIO_API shardio_status shardio_pack_open_file(shardio_pack_reader *reader, s
                                                   const shardio_pack_reading *options, shardio_error *error)
 {
     shardio_p_no_error(error);
-    if (reader == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no reader");
+    if (reader == NULL) {
+        shardio_status status = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no reader");
+        if (file.functions != NULL) (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
+        return status;
+    }
     memset(reader, 0, sizeof *reader);
     reader->file = file;
     if (options != NULL) reader->options = *options;
@@ -7779,8 +7784,8 @@ static shardio_status shardio_p_pack_unfold(shardio_pack_scratch *scratch, const
         status = shardio_p_pack_decode(scratch, r->items, (size_t)r->size, most, &reason);
         if (status == SHARDIO_ERR_LIMIT && r->packed && most == expected) status = SHARDIO_ERR_CORRUPT;
         if (status != SHARDIO_OK) return shardio_p_pack_record_fail(reader, place, status, "decode", reason, error);
-        r->items = scratch->decoded.data;
         r->size = scratch->decoded.size;
+        if (r->size > 0) r->items = scratch->decoded.data;   /* there may be no memory for nothing */
     }
     if (!r->packed || r->size == expected) return SHARDIO_OK;
     return shardio_p_pack_record_fail(reader, place, SHARDIO_ERR_CORRUPT, "read", reader->options.codec != NULL ?
@@ -7831,8 +7836,10 @@ static uint8_t *shardio_p_pack_seen_place(shardio_pack_scratch *scratch, uint64_
     const shardio_pack_reader *reader = scratch->reader;
     const shardio_pack_facts *f = &reader->facts;
     if (scratch->sizes == NULL && !scratch->uncached) {
-        uint64_t slot = shardio_p_ceil(8 + 2 * (uint64_t)f->items_per_record + SHARDIO_P_FOR_END + 3, 8);
-        uint64_t slots = shardio_p_min(f->records, reader->options.size_cache / slot);
+        uint64_t items = shardio_p_min(f->items_per_record, f->items);
+        uint64_t slot = shardio_p_ceil(8 + 2 * items + SHARDIO_P_FOR_END + 3, 8);
+        uint64_t most = shardio_p_min(reader->options.size_cache, 32 * f->file_bytes);   /* a length takes a bit or more */
+        uint64_t slots = shardio_p_min(f->records, most / slot);
         scratch->size_slot = (size_t)slot;
         scratch->size_slots = (size_t)slots;
         if (slots > 0) scratch->sizes = (uint8_t *)shardio_p_allocate(reader->options.allocator, (size_t)(slots * slot), 16);
@@ -8079,6 +8086,8 @@ static shardio_status shardio_p_pack_take_record(void *context, const shardio_p_
         uint64_t size = r.packed ? shardio_p_for_value(&r.sizes, within) : r.size;
         if (item + within == shardio_p_pack_wanted_item(t->wanted, first)) {
             status = t->take(t->context, item + within, r.items + at, (size_t)size, error);
+            if (status != SHARDIO_OK && error != NULL && error->status == SHARDIO_OK)
+                shardio_p_pack_record_fail(t->scratch->reader, place, status, "read", "who takes the items stopped", error);
             first++;
         }
         at += size;
@@ -8205,8 +8214,8 @@ static shardio_status shardio_p_pack_check_record(void *context, const shardio_p
             return status;
         }
         if (status != SHARDIO_OK) shardio_p_pack_found(c, &fault);
-        else if (shardio_p_pack_check_items(c, &r) != SHARDIO_OK)
-            return shardio_p_pack_record_fail(reader, place, SHARDIO_ERR_ARGUMENT, "verify", "the extract callback failed", error);
+        else if ((status = shardio_p_pack_check_items(c, &r)) != SHARDIO_OK)
+            return shardio_p_pack_record_fail(reader, place, status, "verify", "the extract callback failed", error);
     }
     if (wrong == NULL) s->records++;
     s->largest_record = shardio_p_max(s->largest_record, place->size);

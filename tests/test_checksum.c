@@ -1,4 +1,4 @@
-/* CRC32C: known answers, and every way of computing it against a bitwise one. */
+/* CRC32C: known answers, and every way of computing it against a bitwise one. SHA-256: known answers. */
 #include "test.h"
 
 /* One bit at a time, as RFC 3720 defines it. */
@@ -310,6 +310,124 @@ TEST(the_kind_is_known)
 #endif
 }
 
+/* ---- SHA-256 ----------------------------------------------------------------------------------------------------- */
+
+static const char *sha256_text(const uint8_t *digest)
+{
+    static char hex[65];
+    for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    return hex;
+}
+
+/* With the CPU's instructions where they are there, or without. */
+static void sha256_begin(shardio_sha256 *hash, bool plain)
+{
+    shardio_sha256_begin(hash);
+    if (plain) hash->hardware = false;
+}
+
+/* FIPS 180-4 has the first ones with their digests; the others are common test vectors. */
+TEST(sha256_known_answers)
+{
+    static const struct {
+        const char *text;
+        int times;
+        const char *digest;
+    } table[] = {
+        {"", 1, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc", 1, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 1,
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+        {"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrlmnopqrsmnopqrstnopqrstu", 1,
+         "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"},
+        {"a", 1000000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"},
+    };
+    for (int plain = 0; plain < 2; plain++) {
+        shardio_sha256 hash;
+        uint8_t digest[32];
+        sha256_begin(&hash, plain != 0);
+        for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {   /* the end of one begins the next */
+            for (int n = 0; n < table[i].times; n++) shardio_sha256_add(&hash, table[i].text, strlen(table[i].text));
+            CHECK_U64(hash.size, (uint64_t)table[i].times * strlen(table[i].text));
+            shardio_sha256_end(&hash, digest);
+            CHECK_TEXT(sha256_text(digest), table[i].digest);
+        }
+    }
+}
+
+/* All lengths around the blocks of 64: the digest of the digests of the first 0, 1, ... 700 bytes of the text. */
+TEST(sha256_lengths)
+{
+    fill_text();
+    for (int round = 0; round < 6; round++) {
+        shardio_sha256 hash, all;
+        uint8_t digest[32];
+        uint64_t seed = (uint64_t)round;
+        sha256_begin(&hash, round % 2 != 0);
+        shardio_sha256_begin(&all);
+        for (size_t size = 0; size <= 700; size++) {
+            for (size_t at = 0, n; at < size; at += n) {   /* in one piece, or in many */
+                n = round < 2 ? size : 1 + (size_t)(test_random(&seed) % (round < 4 ? 10 : 150));
+                if (n > size - at) n = size - at;
+                shardio_sha256_add(&hash, text + at, n);
+                if (round == 5) shardio_sha256_add(&hash, NULL, 0);
+            }
+            shardio_sha256_end(&hash, digest);
+            shardio_sha256_add(&all, digest, 32);
+        }
+        shardio_sha256_end(&all, digest);
+        CHECK_TEXT(sha256_text(digest), "25cc79516cf14e6b86b6433f617902cc9a68c6ed3f6974dac6b5355ba9675de8");
+    }
+}
+
+TEST(sha256_large)
+{
+    fill_text();
+    for (int round = 0; round < 4; round++) {
+        shardio_sha256 hash;
+        uint8_t digest[32];
+        uint64_t seed = (uint64_t)round;
+        sha256_begin(&hash, round % 2 != 0);
+        for (size_t at = 0, n; at < sizeof text; at += n) {
+            n = round < 2 ? sizeof text : (size_t)(test_random(&seed) % 100000);
+            if (n > sizeof text - at) n = sizeof text - at;
+            shardio_sha256_add(&hash, text + at, n);
+        }
+        shardio_sha256_end(&hash, digest);
+        CHECK_TEXT(sha256_text(digest), "99664d5162d19fef2f1cef1e84a27fe94b6cedd4d3c88c08790082e05597e1bc");
+    }
+}
+
+/* Memory that ends exactly where the data does, at all alignments. */
+TEST(sha256_reads_only_its_bytes)
+{
+    for (size_t size = 1; size < 300; size += 3) {
+        uint8_t *exact = (uint8_t *)malloc(size), one[32], other[32];
+        shardio_sha256 a, b;
+        if (!CHECK(exact != NULL)) return;
+        memset(exact, (int)size, size);
+        sha256_begin(&a, false);
+        sha256_begin(&b, true);
+        shardio_sha256_add(&a, exact, size);
+        shardio_sha256_add(&b, exact, size / 3);
+        shardio_sha256_add(&b, exact + size / 3, size - size / 3);
+        shardio_sha256_end(&a, one);
+        shardio_sha256_end(&b, other);
+        CHECK_BYTES(one, other, 32);
+        free(exact);
+    }
+}
+
+TEST(sha256_kind_is_known)
+{
+    shardio_sha256 hash;
+    shardio_sha256_begin(&hash);
+    CHECK_TEXT(shardio_sha256_kind(), hash.hardware ? "sha" : "plain");
+#ifdef SHARDIO_NO_HARDWARE
+    CHECK_TEXT(shardio_sha256_kind(), "plain");
+#endif
+}
+
 TEST_MAIN(TEST_CASE(known_answers)
           TEST_CASE(all_lengths_at_all_alignments)
           TEST_CASE(large_lengths)
@@ -320,4 +438,9 @@ TEST_MAIN(TEST_CASE(known_answers)
           TEST_CASE(windows_move_one_byte_at_a_time)
           TEST_CASE(windows_in_large_pieces)
           TEST_CASE(windows_of_zeros)
-          TEST_CASE(the_kind_is_known))
+          TEST_CASE(the_kind_is_known)
+          TEST_CASE(sha256_known_answers)
+          TEST_CASE(sha256_lengths)
+          TEST_CASE(sha256_large)
+          TEST_CASE(sha256_reads_only_its_bytes)
+          TEST_CASE(sha256_kind_is_known))

@@ -1,4 +1,4 @@
-/* The index of a shard: its bytes in all layouts, its checksum, and entries that lie. */
+/* The index of a shard: its bytes in all layouts, its checksum, and entries that lie. Groups of packed integers. */
 #include "test.h"
 
 static const shardio_index_layout layouts[] = {   /* chunks, at_start, big_endian, no_checksum */
@@ -178,7 +178,126 @@ TEST(entries)
     }
 }
 
+/* ---- packed integers --------------------------------------------------------------------------------------------- */
+
+/* Bit i of all bits, counted from the lowest of the first byte. */
+static uint32_t bits_at(const uint8_t *bytes, size_t bit, uint32_t width)
+{
+    uint32_t value = 0;
+    for (uint32_t i = 0; i < width; i++) value |= (uint32_t)(bytes[(bit + i) / 8] >> (bit + i) % 8 & 1) << i;
+    return value;
+}
+
+static const size_t for_counts[] = {1, 2, 3, 7, 8, 9, 31, 63, 64, 65, 127, 128, 129, 200, 1000};
+enum { FOR_COUNTS = sizeof for_counts / sizeof for_counts[0] };
+
+/* `count` values whose largest distance needs `width` bits (0: all are equal), the smallest where it still fits. */
+static void for_values(uint32_t *values, size_t count, uint32_t width, uint64_t seed)
+{
+    uint32_t most = width == 0 ? 0 : UINT32_MAX >> (32 - width), smallest = (uint32_t)test_random(&seed);
+    if (smallest > UINT32_MAX - most) smallest = UINT32_MAX - most;
+    for (size_t i = 0; i < count; i++) values[i] = smallest + (most == 0 ? 0 : (uint32_t)(test_random(&seed) & most));
+    values[(size_t)(test_random(&seed) % count)] = smallest + most;
+    if (count > 1) values[count - 1] = values[count - 1] == smallest + most ? values[count - 1] : smallest;
+    if (count > 1 && values[count - 1] != smallest) values[0] = smallest;
+}
+
+/* Every width and many counts: the bits are where they have to be, and come back, from memory that ends right behind. */
+TEST(packed_integers)
+{
+    static uint32_t values[1000];
+    for (uint32_t round = 0; round < 33 * FOR_COUNTS; round++) {
+        uint32_t asked = round % 33, width = asked == 0 ? 1 : asked;
+        size_t count = for_counts[round / 33], size = (count * width + 7) / 8, found = 0;
+        for_values(values, count, asked, round);
+        if (count == 1) width = 1, size = 1;
+        shardio_p_for group = shardio_p_for_measure(values, count), open;
+        CHECK_U64(group.width, width);
+        CHECK_U64(shardio_p_for_residual_bytes(count, width), size);
+        uint8_t *packed = (uint8_t *)malloc(7 + size + 5 + 3);   /* something before it, and three bytes that are read */
+        if (!CHECK(packed != NULL)) return;
+        memset(packed, 0xEE, 7 + size + 5 + 3);
+        CHECK_U64(shardio_p_for_pack(packed + 7, &group, values, count), size);
+        shardio_p_for_end(packed + 7 + size, &group);
+        CHECK_U64(packed[6], 0xEE);
+        CHECK_U64(packed[7 + size + 5], 0xEE);
+        CHECK_U64(packed[7 + size], width);
+        CHECK_U64(shardio_p_load32_little(packed + 7 + size + 1), group.smallest);
+        CHECK(shardio_p_for_open(&open, packed, 7 + size + 5, count, &found) == NULL);
+        CHECK_U64(found, size + 5);
+        uint64_t sum = 0;
+        for (size_t i = 0; i < count; i++) {
+            CHECK_U64(bits_at(packed + 7, i * width, width), values[i] - group.smallest);
+            CHECK_U64(shardio_p_for_value(&open, i), values[i]);
+            CHECK_U64(shardio_p_for_sum(&open, i), sum);
+            sum += values[i];
+        }
+        CHECK_U64(shardio_p_for_sum(&open, count), sum);
+        if (count * width % 8 != 0) CHECK_U64(packed[7 + size - 1] >> count * width % 8, 0);   /* filled up with zeros */
+        free(packed);
+        if (test_failures > 5) return;
+    }
+}
+
+/* 64 values fill whole bytes whatever their width, so a long group can be packed piece by piece. */
+TEST(packed_integers_in_pieces)
+{
+    static uint32_t values[1000];
+    static uint8_t whole[4001], pieces[4001];
+    for (uint32_t width = 1; width <= 32; width++) {
+        for_values(values, 1000, width, width);
+        shardio_p_for group = shardio_p_for_measure(values, 1000);
+        size_t size = shardio_p_for_pack(whole, &group, values, 1000), at = 0;
+        for (size_t i = 0; i < 1000; i += 64) at += shardio_p_for_pack(pieces + at, &group, values + i, 1000 - i < 64 ? 1000 - i : 64);
+        CHECK_U64(at, size);
+        CHECK_BYTES(pieces, whole, size);
+    }
+}
+
+/* Every end of a group that lies about what is before it is refused. */
+TEST(packed_integers_cut_short)
+{
+    for (size_t end = 0; end < 40; end++) {
+        for (uint32_t width = 0; width < 256; width++) {
+            uint8_t *packed = (uint8_t *)calloc(end + 3, 1);
+            if (!CHECK(packed != NULL)) return;
+            if (end >= 5) packed[end - 5] = (uint8_t)width;
+            for (uint64_t count = 0; count < 300; count += count < 20 ? 1 : 13) {
+                shardio_p_for group;
+                size_t size = 0;
+                bool fits = end >= 5 && width >= 1 && width <= 32 && count * width <= 8 * (end - 5);
+                const char *wrong = shardio_p_for_open(&group, packed, end, count, &size);
+                CHECK((wrong == NULL) == fits);
+                if (fits) CHECK(size <= end && group.residuals == packed + end - size && group.width == width);
+                if (fits) CHECK_U64(shardio_p_for_sum(&group, count), 0);
+            }
+            if (end >= 5 && width > 1 && width <= 32) {   /* a number of values whose bits overflow */
+                shardio_p_for group;
+                size_t size;
+                CHECK(shardio_p_for_open(&group, packed, end, UINT64_MAX / width + 1, &size) != NULL);
+                CHECK(shardio_p_for_open(&group, packed, end, UINT64_MAX, &size) != NULL);
+            }
+            free(packed);
+        }
+    }
+}
+
+/* Smallest and distance may add up to more than 32 bits in a damaged file: the sum is exact, so that it shows. */
+TEST(packed_integers_that_add_up_to_more)
+{
+    static const uint8_t packed[8 + 5 + 3] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 32, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0};
+    shardio_p_for group;
+    size_t size;
+    CHECK(shardio_p_for_open(&group, packed, 13, 2, &size) == NULL);
+    CHECK_U64(shardio_p_for_value(&group, 1), 2 * (uint64_t)UINT32_MAX);
+    CHECK_U64(shardio_p_for_sum(&group, 2), 4 * (uint64_t)UINT32_MAX);
+}
+
 TEST_MAIN(TEST_CASE(sizes)
           TEST_CASE(bytes_are_those_of_the_specification)
           TEST_CASE(every_flipped_bit_is_found)
-          TEST_CASE(entries))
+          TEST_CASE(entries)
+          TEST_CASE(packed_integers)
+          TEST_CASE(packed_integers_in_pieces)
+          TEST_CASE(packed_integers_cut_short)
+          TEST_CASE(packed_integers_that_add_up_to_more))
