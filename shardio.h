@@ -991,7 +991,7 @@ typedef struct shardio_pack_reader {
     uint64_t reads;                /* calls to read index, trailer and app data */
 } shardio_pack_reader;
 
-/* Opens a packfile with one read, of the last bytes, unless its index is larger. Takes that much memory, and 16 bytes
+/* Opens a packfile with one read, of the last bytes, unless its index is larger. Takes that much memory, and 88 bytes
    for 128 records. Not a packfile, or damaged in index or trailer: SHARDIO_ERR_TRUNCATED, _CHECKSUM, _CORRUPT or
    _UNSUPPORTED. The file belongs to the reader, even if this fails. */
 SHARDIO_API shardio_status shardio_pack_open_file(shardio_pack_reader *reader, shardio_file file,
@@ -4514,11 +4514,11 @@ static inline uint64_t shardio_p_for_value(const shardio_p_for *group, uint64_t 
     return group->smallest + (word & ((UINT64_C(1) << group->width) - 1));
 }
 
-/* The sum of the first `count` values. */
-static uint64_t shardio_p_for_sum(const shardio_p_for *group, uint64_t count)
+/* The sum of `count` values from number `first` on. */
+static uint64_t shardio_p_for_sum(const shardio_p_for *group, uint64_t first, uint64_t count)
 {
     uint64_t sum = 0;
-    for (uint64_t i = 0; i < count; i++) sum += shardio_p_for_value(group, i);
+    for (uint64_t i = first; i < first + count; i++) sum += shardio_p_for_value(group, i);
     return sum;
 }
 #endif
@@ -7105,6 +7105,7 @@ static shardio_status shardio_p_chain_run(const shardio_p_chain *chain, bool enc
 enum {
     SHARDIO_P_PACK_TRAILER = 76,
     SHARDIO_P_PACK_GROUP = 128,           /* records of a group of the index */
+    SHARDIO_P_PACK_STEP = 16,             /* of these, one whose place is at hand */
     SHARDIO_P_PACK_TAIL = 256 << 10,
     SHARDIO_P_PACK_PIECE = 1 << 20,       /* bytes of a read of several records */
     SHARDIO_P_PACK_PAGE = 4096,           /* of the page cache, on most systems; nowhere less */
@@ -7473,9 +7474,10 @@ SHARDIO_API shardio_accounting shardio_pack_accounting(const shardio_pack_writer
 
 /* -- opening */
 
+/* A group of the index, with the places of some records in it, so that finding one sums up a few sizes only. */
 struct shardio_pack_group {
-    uint64_t offset;   /* in the file, of its first record */
-    uint32_t end;      /* in the index, of its packed sizes */
+    shardio_p_for sizes;
+    uint64_t offset[SHARDIO_P_PACK_GROUP / SHARDIO_P_PACK_STEP];   /* in the file, of every so manyth record */
 };
 
 /* What the trailer says; null: fine, otherwise what is wrong with it, and *status. */
@@ -7523,28 +7525,36 @@ static uint64_t shardio_p_pack_part(uint64_t total, uint64_t each, uint64_t numb
     return shardio_p_min(each, total - number * each);
 }
 
+/* Adds up where the records of a group begin, from *offset on, which then is where they end. False: beyond the records. */
+static bool shardio_p_pack_place_group(const shardio_pack_facts *f, struct shardio_pack_group *group, uint64_t records,
+                                       uint64_t *offset)
+{
+    for (uint64_t first = 0; first < records; first += SHARDIO_P_PACK_STEP) {
+        uint64_t step = shardio_p_min(SHARDIO_P_PACK_STEP, records - first);
+        group->offset[first / SHARDIO_P_PACK_STEP] = *offset;
+        if (!shardio_p_add(*offset, shardio_p_for_sum(&group->sizes, first, step), offset)) return false;
+        if (*offset > f->index_offset) return false;
+    }
+    return true;
+}
+
 /* Finds the groups from the last to the first, then where their records begin. Null: fine. */
 static const char *shardio_p_pack_find_groups(shardio_pack_reader *reader)
 {
     const shardio_pack_facts *f = &reader->facts;
     size_t end = f->index_bytes - 4, size;
-    uint64_t sum = 0, count = shardio_p_pack_group_count(f);
-    shardio_p_for group;
-    for (uint64_t i = count; i-- > 0;) {
+    uint64_t offset = 0, count = shardio_p_pack_group_count(f);
+    for (uint64_t i = count; i-- > 0; end -= size) {
         uint64_t records = shardio_p_pack_part(f->records, SHARDIO_P_PACK_GROUP, i);
-        const char *wrong = shardio_p_for_open(&group, reader->index, end, records, &size);
+        const char *wrong = shardio_p_for_open(&reader->groups[i].sizes, reader->index, end, records, &size);
         if (wrong != NULL) return wrong;
-        reader->groups[i].end = (uint32_t)end;
-        reader->groups[i].offset = shardio_p_for_sum(&group, records);   /* for now: their bytes */
-        end -= size;
     }
     if (end != 0) return "its index is longer than its records need";
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t bytes = reader->groups[i].offset;
-        reader->groups[i].offset = sum;
-        if (!shardio_p_add(sum, bytes, &sum) || sum > f->index_offset) break;
-    }
-    return sum == f->index_offset ? NULL : "its records do not end where its index begins";
+    bool inside = true;
+    for (uint64_t i = 0; i < count && inside; i++)
+        inside = shardio_p_pack_place_group(f, &reader->groups[i], shardio_p_pack_part(f->records, SHARDIO_P_PACK_GROUP, i),
+                                            &offset);
+    return inside && offset == f->index_offset ? NULL : "its records do not end where its index begins";
 }
 
 static shardio_status shardio_p_pack_read(const shardio_pack_reader *reader, uint64_t offset, uint8_t *to, size_t size,
@@ -7702,11 +7712,10 @@ static void shardio_p_pack_find(const shardio_pack_reader *reader, shardio_p_pac
     if (place->found && record == place->record + 1 && within != 0) {
         place->offset += place->size;
     } else {
-        const struct shardio_pack_group *g = &reader->groups[number];
-        size_t size;
-        (void)shardio_p_for_open(&place->group, reader->index, g->end,
-                                 shardio_p_pack_part(reader->facts.records, SHARDIO_P_PACK_GROUP, number), &size);
-        place->offset = g->offset + shardio_p_for_sum(&place->group, within);
+        const struct shardio_pack_group *group = &reader->groups[number];
+        uint64_t near = within / SHARDIO_P_PACK_STEP * SHARDIO_P_PACK_STEP;
+        place->group = group->sizes;
+        place->offset = group->offset[near / SHARDIO_P_PACK_STEP] + shardio_p_for_sum(&place->group, near, within - near);
     }
     place->size = shardio_p_for_value(&place->group, within);
     place->record = record;
@@ -7778,7 +7787,7 @@ static shardio_status shardio_p_pack_unfold(shardio_pack_scratch *scratch, const
     const shardio_pack_reader *reader = scratch->reader;
     const char *reason;
     shardio_status status;
-    uint64_t expected = r->packed ? shardio_p_for_sum(&r->sizes, r->count) : r->size;
+    uint64_t expected = r->packed ? shardio_p_for_sum(&r->sizes, 0, r->count) : r->size;
     if (reader->options.codec != NULL && r->size > 0) {
         uint64_t most = shardio_p_min(r->packed ? expected : UINT32_MAX, reader->options.decoded_limit);
         status = shardio_p_pack_decode(scratch, r->items, (size_t)r->size, most, &reason);
@@ -7924,7 +7933,7 @@ static shardio_status shardio_p_pack_look_up(shardio_pack_scratch *scratch, uint
         if (status != SHARDIO_OK) return status;
         if (plain) shardio_p_pack_remember(scratch, record, &r);
     }
-    uint64_t begin = r.packed ? shardio_p_for_sum(&r.sizes, within) : 0;
+    uint64_t begin = r.packed ? shardio_p_for_sum(&r.sizes, 0, within) : 0;
     *offset = place.offset + begin;
     *size = r.packed ? shardio_p_for_value(&r.sizes, within) : r.size;
     if (!seen) *data = r.items + begin;
@@ -8205,7 +8214,7 @@ static shardio_status shardio_p_pack_check_record(void *context, const shardio_p
         shardio_p_pack_record_fail(reader, place, status, "verify", wrong, &fault);
         shardio_p_pack_found(c, &fault);
     } else if (reader->options.opaque) {
-        if (r.packed && shardio_p_for_sum(&r.sizes, r.count) != r.size) c->readable = false;   /* it is encoded */
+        if (r.packed && shardio_p_for_sum(&r.sizes, 0, r.count) != r.size) c->readable = false;   /* it is encoded */
         else if (c->readable && shardio_p_pack_check_items(c, &r) != SHARDIO_OK) c->readable = false;
     } else {
         status = shardio_p_pack_unfold(c->scratch, place, &r, &fault);

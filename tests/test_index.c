@@ -229,10 +229,10 @@ TEST(packed_integers)
         for (size_t i = 0; i < count; i++) {
             CHECK_U64(bits_at(packed + 7, i * width, width), values[i] - group.smallest);
             CHECK_U64(shardio_p_for_value(&open, i), values[i]);
-            CHECK_U64(shardio_p_for_sum(&open, i), sum);
+            CHECK_U64(shardio_p_for_sum(&open, 0, i), sum);
             sum += values[i];
         }
-        CHECK_U64(shardio_p_for_sum(&open, count), sum);
+        CHECK_U64(shardio_p_for_sum(&open, 0, count), sum);
         if (count * width % 8 != 0) CHECK_U64(packed[7 + size - 1] >> count * width % 8, 0);   /* filled up with zeros */
         free(packed);
         if (test_failures > 5) return;
@@ -269,7 +269,7 @@ TEST(packed_integers_cut_short)
                 const char *wrong = shardio_p_for_open(&group, packed, end, count, &size);
                 CHECK((wrong == NULL) == fits);
                 if (fits) CHECK(size <= end && group.residuals == packed + end - size && group.width == width);
-                if (fits) CHECK_U64(shardio_p_for_sum(&group, count), 0);
+                if (fits) CHECK_U64(shardio_p_for_sum(&group, 0, count), 0);
             }
             if (end >= 5 && width > 1 && width <= 32) {   /* a number of values whose bits overflow */
                 shardio_p_for group;
@@ -290,7 +290,7 @@ TEST(packed_integers_that_add_up_to_more)
     size_t size;
     CHECK(shardio_p_for_open(&group, packed, 13, 2, &size) == NULL);
     CHECK_U64(shardio_p_for_value(&group, 1), 2 * (uint64_t)UINT32_MAX);
-    CHECK_U64(shardio_p_for_sum(&group, 2), 4 * (uint64_t)UINT32_MAX);
+    CHECK_U64(shardio_p_for_sum(&group, 0, 2), 4 * (uint64_t)UINT32_MAX);
 }
 
 TEST_MAIN(TEST_CASE(sizes)
