@@ -1808,6 +1808,39 @@ TEST(hostile_trailers)
     }
 }
 
+/* Fields of which one value is right, and counts that agree with each other but not with the index. */
+TEST(trailers_that_are_refused)
+{
+    static pack_rig g;
+    static const struct {
+        size_t at;
+        uint32_t value;
+        shardio_status status;
+    } table[] = {
+        {0, 0x48434C54, SHARDIO_ERR_CORRUPT}, {4, 2, SHARDIO_ERR_UNSUPPORTED},     {4, 0, SHARDIO_ERR_UNSUPPORTED},
+        {4, 0x201, SHARDIO_ERR_UNSUPPORTED},  {4, 0x8001, SHARDIO_ERR_UNSUPPORTED}, {24, 127, SHARDIO_ERR_UNSUPPORTED},
+        {24, 384, SHARDIO_ERR_UNSUPPORTED},   {12, 9, SHARDIO_ERR_CORRUPT},         {12, 11, SHARDIO_ERR_CORRUPT},
+        {20, 2, SHARDIO_ERR_CORRUPT},         {20, 0, SHARDIO_ERR_CORRUPT},         {28, 3, SHARDIO_ERR_CORRUPT},
+    };
+    static const uint32_t records[] = {128 * 2 + 1, 1000, 100000, 0x7FFFFFFF, 0xFFFFFFFFu};
+    shardio_pack_options o = pack_options(1, false, NULL);
+    pack_items items;
+    items_make(&items, 10, SIZES_EQUAL, 1);
+    for (size_t i = 0; i < sizeof table / sizeof table[0] + sizeof records / sizeof records[0]; i++) {
+        size_t more = i - sizeof table / sizeof table[0];
+        bytes pack;
+        model_pack(&pack, &items, &o, NULL, 0);
+        uint8_t *trailer = pack.data + pack.size - 76;
+        if (i < sizeof table / sizeof table[0]) bytes_put32(trailer + table[i].at, table[i].value);
+        else bytes_put32(trailer + 12, records[more]), bytes_put32(trailer + 16, records[more]);
+        seal_trailer(&pack);
+        CHECK_STATUS(try_hostile(&g, &pack, NULL, &items),
+                     i < sizeof table / sizeof table[0] ? table[i].status : SHARDIO_ERR_CORRUPT);
+        bytes_free(&pack);
+    }
+    items_free(&items);
+}
+
 /* Index and lengths with right checksums and other contents. */
 TEST(hostile_contents)
 {
@@ -2076,6 +2109,7 @@ TEST_MAIN(TEST_CASE(small_packs) TEST_CASE(bytes_are_those_of_the_model) TEST_CA
           TEST_CASE(wide_lengths_are_not_kept) TEST_CASE(merged_reads) TEST_CASE(borrowed_memory)
           TEST_CASE(items_that_are_not_there) TEST_CASE(memory_too_small) TEST_CASE(readers_that_are_not_open)
           TEST_CASE(codecs_are_not_guessed) TEST_CASE(decoders_that_fail) TEST_CASE(takers_that_stop) TEST_CASE(it_is_one_or_not)
-          TEST_CASE(every_byte_flipped) TEST_CASE(every_length) TEST_CASE(hostile_trailers) TEST_CASE(hostile_contents)
+          TEST_CASE(every_byte_flipped) TEST_CASE(every_length) TEST_CASE(hostile_trailers) TEST_CASE(trailers_that_are_refused)
+          TEST_CASE(hostile_contents)
           TEST_CASE(records_that_claim_many_items) TEST_CASE(frames_of_nothing) TEST_CASE(failing_reads)
           TEST_CASE(failing_allocations_of_readers) TEST_CASE(verify_finds_all))
