@@ -95,7 +95,7 @@
        packed      sizes in groups of 128, lengths in one group: | each less the smallest, w bits, lowest first | u8 w |
                    u32 smallest |, the last byte filled up with zeros
        trailer     0   u32  "SLCH"             8   u32  format of the caller's     24  u16  128
-                   4   u8   1, the version     12  u32  records                    28  u32  bytes of the index and its CRC32C
+                   4   u8   1, the version     12  u32  records                    28  u32  bytes of index and CRC32C
                    5   u8   1: content hash    16  u32  items                      32  u32  bytes of app data
                    6   u16  0                  20  u32  items of a record          36  SHA-256 or 0; 68 u32 0; 72 u32 CRC32C
 */
@@ -274,7 +274,8 @@ typedef struct shardio_allocator {
     void (*release)(void *context, void *memory, size_t size, size_t alignment);
 } shardio_allocator;
 
-/* Hands out the caller's `memory` piece by piece; takes back the newest piece, and all of it when none is left. What does not fit fails with SHARDIO_ERR_MEMORY in whoever asked. One thread. */
+/* Hands out the caller's `memory` piece by piece; takes back the newest piece, and all of it when none is left. What does
+   not fit fails with SHARDIO_ERR_MEMORY in whoever asked. One thread. */
 typedef struct shardio_arena {
     uint8_t *memory;
     size_t size, used, peak;   /* bytes */
@@ -932,7 +933,8 @@ SHARDIO_API shardio_status shardio_pack_create(shardio_pack_writer *writer, cons
 SHARDIO_API shardio_status shardio_pack_append(shardio_pack_writer *writer, const void *item, size_t size);
 
 /* Appends one item that lies in `count` parts; without parts it does nothing. */
-SHARDIO_API shardio_status shardio_pack_append_parts(shardio_pack_writer *writer, const shardio_bytes *parts, size_t count);
+SHARDIO_API shardio_status shardio_pack_append_parts(shardio_pack_writer *writer, const shardio_bytes *parts,
+                                                     size_t count);
 
 /* Writes the index, `size` bytes of the caller's (null if 0), and the trailer; makes the file durable as chosen and
    publishes it. Or ends without a trace. The writer has ended in both cases; finish repeats the first error and fills
@@ -1030,7 +1032,8 @@ typedef shardio_status (*shardio_item_taker)(void *context, uint64_t item, const
 /* Items first .. first+count-1, or those of a strictly ascending list, in order. Records that lie side by side come with
    reads of up to 1 MiB, larger ones with a read each; the system is told ahead what comes. SHARDIO_ERR_ARGUMENT before
    anything is read: an item that is not there, or a list that does not ascend. */
-SHARDIO_API shardio_status shardio_pack_range(shardio_pack_reader *reader, shardio_pack_scratch *scratch, uint64_t first,
+SHARDIO_API shardio_status shardio_pack_range(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
+                                              uint64_t first,
                                               uint64_t count, shardio_item_taker take, void *context,
                                               shardio_error *error);
 SHARDIO_API shardio_status shardio_pack_list(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
@@ -1290,7 +1293,8 @@ SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64
 
 /* The same with any layout in memory: `elements` points to the first element, strides[i] bytes lead to the next one along
    dimension i; they may be negative. Elements need no alignment. */
-SHARDIO_API shardio_status shardio_array_read_strided(shardio_array *array, const uint64_t *start, const uint64_t *count,
+SHARDIO_API shardio_status shardio_array_read_strided(shardio_array *array, const uint64_t *start,
+                                                      const uint64_t *count,
                                                       void *elements, const ptrdiff_t *strides, shardio_error *error);
 
 /* Writes a region of an array opened by shardio_array_update, from `elements` of `size` bytes as in shardio_array_read;
@@ -1301,7 +1305,8 @@ SHARDIO_API shardio_status shardio_array_read_strided(shardio_array *array, cons
    writing. */
 SHARDIO_API shardio_status shardio_array_write(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                                const void *elements, size_t size, shardio_error *error);
-SHARDIO_API shardio_status shardio_array_write_strided(shardio_array *array, const uint64_t *start, const uint64_t *count,
+SHARDIO_API shardio_status shardio_array_write_strided(shardio_array *array, const uint64_t *start,
+                                                       const uint64_t *count,
                                                        const void *elements, const ptrdiff_t *strides,
                                                        shardio_error *error);
 
@@ -1323,7 +1328,8 @@ typedef void (*shardio_recovered)(void *context, const char *key, const shardio_
 
 /* Recovers every shard of an array opened by shardio_array_update, as shardio_shard_recover; a shard counts as found when
    all its chunks decode. With `apply` false nothing is changed. SHARDIO_ERR_CORRUPT if a shard could not be recovered. */
-SHARDIO_API shardio_status shardio_array_recover(shardio_array *array, bool apply, shardio_recovered report, void *context,
+SHARDIO_API shardio_status shardio_array_recover(shardio_array *array, bool apply, shardio_recovered report,
+                                                 void *context,
                                                  shardio_error *error);
 
 /* Called for each shard file that exists: its key, its place in the grid of shards, its reader (null where the array
@@ -1922,7 +1928,8 @@ typedef struct shardio_p_window_file {
     uint64_t offset, size;
 } shardio_p_window_file;
 
-static inline shardio_status shardio_p_window_read(void *file, uint64_t offset, void *data, size_t size, size_t *done, int *code)
+static inline shardio_status shardio_p_window_read(void *file, uint64_t offset, void *data, size_t size, size_t *done,
+                                                   int *code)
 {
     const shardio_p_window_file *window = (const shardio_p_window_file *)file;
     *done = 0;
@@ -1941,13 +1948,16 @@ static inline shardio_status shardio_p_window_facts(void *file, shardio_file_fac
 static inline void shardio_p_window_hint(void *file, shardio_hint hint, uint64_t offset, uint64_t size)
 {
     const shardio_p_window_file *window = (const shardio_p_window_file *)file;
-    if (window->file.functions->hint != NULL) window->file.functions->hint(window->file.context, hint, window->offset + offset, size);
+    if (window->file.functions->hint != NULL)
+        window->file.functions->hint(window->file.context, hint, window->offset + offset, size);
 }
 
-static inline shardio_file shardio_p_file_window(shardio_p_window_file *window, const shardio_file *file, uint64_t offset, uint64_t size)
+static inline shardio_file shardio_p_file_window(shardio_p_window_file *window, const shardio_file *file,
+                                                 uint64_t offset, uint64_t size)
 {
     static const shardio_file_functions functions = {
-        shardio_p_window_read, NULL, NULL, shardio_p_window_facts, NULL, NULL, NULL, NULL, NULL, shardio_p_window_hint, NULL, NULL, NULL
+        shardio_p_window_read, NULL, NULL, shardio_p_window_facts, NULL, NULL, NULL, NULL, NULL, shardio_p_window_hint,
+        NULL, NULL, NULL
     };
     shardio_file part = {&functions, window, file->name};
     window->file = *file;
@@ -2169,7 +2179,8 @@ static shardio_status shardio_p_os_resize(shardio_p_handle handle, uint64_t size
 {
     FILE_END_OF_FILE_INFO end;
     end.EndOfFile.QuadPart = (LONGLONG)size;
-    return SetFileInformationByHandle(handle, FileEndOfFileInfo, &end, sizeof end) ? SHARDIO_OK : shardio_p_os_last(code);
+    return SetFileInformationByHandle(handle, FileEndOfFileInfo, &end, sizeof end) ? SHARDIO_OK
+           : shardio_p_os_last(code);
 }
 
 static shardio_status shardio_p_os_sync(shardio_p_handle handle, int *code)
@@ -2258,7 +2269,8 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
     shardio_status status = shardio_p_os_name(from, root, true, wide_from, code);
     if (status == SHARDIO_OK) status = shardio_p_os_name(to, root, true, wide_to, code);
     if (status != SHARDIO_OK) return status;
-    return MoveFileExW(wide_from, wide_to, replace ? MOVEFILE_REPLACE_EXISTING : 0) ? SHARDIO_OK : shardio_p_os_last(code);
+    return MoveFileExW(wide_from, wide_to, replace ? MOVEFILE_REPLACE_EXISTING : 0) ? SHARDIO_OK
+           : shardio_p_os_last(code);
 }
 
 static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
@@ -2308,7 +2320,8 @@ static inline shardio_status shardio_p_os_list(const char *path, size_t root, sh
     if (search == INVALID_HANDLE_VALUE) return shardio_p_os_last(code);
     do {
         char name[1024];
-        bool dots = found.cFileName[0] == '.' && (found.cFileName[1] == 0 || (found.cFileName[1] == '.' && found.cFileName[2] == 0));
+        bool dots = found.cFileName[0] == '.' &&
+                    (found.cFileName[1] == 0 || (found.cFileName[1] == '.' && found.cFileName[2] == 0));
         bool is_directory = (found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
         shardio_p_kind kind = is_directory ? SHARDIO_P_DIRECTORY : SHARDIO_P_REGULAR;
         if (shardio_p_os_stands_for(&found)) kind = SHARDIO_P_LINK;
@@ -2680,7 +2693,8 @@ static void shardio_p_os_hint(shardio_p_handle handle, shardio_hint hint, uint64
 #if defined(__linux__)
 #if defined(SYNC_FILE_RANGE_WRITE)
     const unsigned wait = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    if (hint == SHARDIO_HINT_WRITE_BACK) (void)sync_file_range(handle, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
+    if (hint == SHARDIO_HINT_WRITE_BACK)
+        (void)sync_file_range(handle, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
     if (hint == SHARDIO_HINT_DROP) (void)sync_file_range(handle, (off_t)offset, (off_t)size, wait);
 #endif
     if (hint == SHARDIO_HINT_DROP) (void)posix_fadvise(handle, (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED);
@@ -2914,7 +2928,8 @@ static void shardio_p_temporary_name(char *out, const char *path, uint64_t tag)
     size_t longest = parent + 1 + SHARDIO_P_LONGEST_NAME - SHARDIO_P_SUFFIX;
     if (n > longest) {
         n = longest;
-        while (n > parent && ((unsigned char)path[n] & 0xC0) == 0x80) n--;   /* not in the middle of a UTF-8 character */
+        /* not in the middle of a UTF-8 character */
+        while (n > parent && ((unsigned char)path[n] & 0xC0) == 0x80) n--;
     }
     memcpy(out, path, n);
     out[n++] = '.';
@@ -3094,7 +3109,8 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
     uint64_t tag = shardio_p_os_noise() ^ (uint64_t)(uintptr_t)f;
     bool parents_made = !options->make_parents;
     if (exists && !f->overwrite) return SHARDIO_ERR_EXISTS;
-    if (shardio_p_length(f->path) - shardio_p_parent_length(f->path) > SHARDIO_P_LONGEST_NAME + 1) return SHARDIO_ERR_LIMIT;
+    if (shardio_p_length(f->path) - shardio_p_parent_length(f->path) > SHARDIO_P_LONGEST_NAME + 1)
+        return SHARDIO_ERR_LIMIT;
     for (int tries = 0; tries < 100; tries++) {
         tag = shardio_p_mix(tag + UINT64_C(0x9E3779B97F4A7C15));
         f->temporary[0] = 0;
@@ -3197,7 +3213,8 @@ SHARDIO_API shardio_status shardio_file_open(shardio_file *file, const char *pat
     memset(file, 0, sizeof *file);
     if (mode == SHARDIO_OPEN_CREATE) {   /* a new file replaces what a link leads to, not the link */
         if (!shardio_p_resolve(path, resolved, sizeof resolved))
-            return shardio_p_fail(error, SHARDIO_ERR_LIMIT, operations[mode], path, "the path or a symbolic link is too long");
+            return shardio_p_fail(error, SHARDIO_ERR_LIMIT, operations[mode], path,
+                                  "the path or a symbolic link is too long");
         name = resolved;
     }
     if (options == NULL) options = &defaults;
@@ -3273,15 +3290,23 @@ static inline void shardio_p_store32_little(uint8_t *to, uint32_t x)
 #endif
 
 static const uint32_t shardio_p_crc_tables[SHARDIO_P_CRC_TABLES][256] = {
-    SHARDIO_P_CRC_TABLE(0xF26B8303u, 0xE13B70F7u, 0xC79A971Fu, 0x8AD958CFu, 0x105EC76Fu, 0x20BD8EDEu, 0x417B1DBCu, 0x82F63B78u),
+    SHARDIO_P_CRC_TABLE(0xF26B8303u, 0xE13B70F7u, 0xC79A971Fu, 0x8AD958CFu, 0x105EC76Fu, 0x20BD8EDEu, 0x417B1DBCu,
+                        0x82F63B78u),
 #if SHARDIO_P_CRC_TABLES == 8
-    SHARDIO_P_CRC_TABLE(0x13A29877u, 0x274530EEu, 0x4E8A61DCu, 0x9D14C3B8u, 0x3FC5F181u, 0x7F8BE302u, 0xFF17C604u, 0xFBC3FAF9u),
-    SHARDIO_P_CRC_TABLE(0xA541927Eu, 0x4F6F520Du, 0x9EDEA41Au, 0x38513EC5u, 0x70A27D8Au, 0xE144FB14u, 0xC76580D9u, 0x8B277743u),
-    SHARDIO_P_CRC_TABLE(0xDD45AAB8u, 0xBF672381u, 0x7B2231F3u, 0xF64463E6u, 0xE964B13Du, 0xD725148Bu, 0xABA65FE7u, 0x52A0C93Fu),
-    SHARDIO_P_CRC_TABLE(0x38116FACu, 0x7022DF58u, 0xE045BEB0u, 0xC5670B91u, 0x8F2261D3u, 0x1BA8B557u, 0x37516AAEu, 0x6EA2D55Cu),
-    SHARDIO_P_CRC_TABLE(0xEF306B19u, 0xDB8CA0C3u, 0xB2F53777u, 0x6006181Fu, 0xC00C303Eu, 0x85F4168Du, 0x0E045BEBu, 0x1C08B7D6u),
-    SHARDIO_P_CRC_TABLE(0x68032CC8u, 0xD0065990u, 0xA5E0C5D1u, 0x4E2DFD53u, 0x9C5BFAA6u, 0x3D5B83BDu, 0x7AB7077Au, 0xF56E0EF4u),
-    SHARDIO_P_CRC_TABLE(0x493C7D27u, 0x9278FA4Eu, 0x211D826Du, 0x423B04DAu, 0x847609B4u, 0x0D006599u, 0x1A00CB32u, 0x34019664u)
+    SHARDIO_P_CRC_TABLE(0x13A29877u, 0x274530EEu, 0x4E8A61DCu, 0x9D14C3B8u, 0x3FC5F181u, 0x7F8BE302u, 0xFF17C604u,
+                        0xFBC3FAF9u),
+    SHARDIO_P_CRC_TABLE(0xA541927Eu, 0x4F6F520Du, 0x9EDEA41Au, 0x38513EC5u, 0x70A27D8Au, 0xE144FB14u, 0xC76580D9u,
+                        0x8B277743u),
+    SHARDIO_P_CRC_TABLE(0xDD45AAB8u, 0xBF672381u, 0x7B2231F3u, 0xF64463E6u, 0xE964B13Du, 0xD725148Bu, 0xABA65FE7u,
+                        0x52A0C93Fu),
+    SHARDIO_P_CRC_TABLE(0x38116FACu, 0x7022DF58u, 0xE045BEB0u, 0xC5670B91u, 0x8F2261D3u, 0x1BA8B557u, 0x37516AAEu,
+                        0x6EA2D55Cu),
+    SHARDIO_P_CRC_TABLE(0xEF306B19u, 0xDB8CA0C3u, 0xB2F53777u, 0x6006181Fu, 0xC00C303Eu, 0x85F4168Du, 0x0E045BEBu,
+                        0x1C08B7D6u),
+    SHARDIO_P_CRC_TABLE(0x68032CC8u, 0xD0065990u, 0xA5E0C5D1u, 0x4E2DFD53u, 0x9C5BFAA6u, 0x3D5B83BDu, 0x7AB7077Au,
+                        0xF56E0EF4u),
+    SHARDIO_P_CRC_TABLE(0x493C7D27u, 0x9278FA4Eu, 0x211D826Du, 0x423B04DAu, 0x847609B4u, 0x0D006599u, 0x1A00CB32u,
+                        0x34019664u)
 #endif
 };
 
@@ -3439,7 +3464,8 @@ SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_shift(uint32_t state, 
 #define SHARDIO_P_CRC_TARGET __attribute__((target("+crc")))
 #endif
 /* x^(8n) mod P, bits reversed; the product costs some hundred steps, so the streams are longer */
-static const shardio_p_crc_stream shardio_p_crc_streams[] = {{65536, 0xFE7740E6u}, {8192, 0x28461564u}, {512, 0x74C360A4u}};
+static const shardio_p_crc_stream shardio_p_crc_streams[] = {{65536, 0xFE7740E6u}, {8192, 0x28461564u},
+                                                             {512, 0x74C360A4u}};
 
 static const char *shardio_p_crc_hardware(void)
 {
@@ -3869,12 +3895,14 @@ static shardio_status shardio_p_slot_enter(shardio_slot *slot, const char *opera
     int code = 0;
     if (slot == NULL) return SHARDIO_ERR_ARGUMENT;
     if (slot->error.status != SHARDIO_OK) return slot->error.status;
-    if (!slot->open) return shardio_p_slot_fail(slot, SHARDIO_ERR_STATE, operation, SHARDIO_NO_OFFSET, 0, "it has ended");
+    if (!slot->open)
+        return shardio_p_slot_fail(slot, SHARDIO_ERR_STATE, operation, SHARDIO_NO_OFFSET, 0, "it has ended");
     if (!slot->suspended) return SHARDIO_OK;
     shardio_status status = slot->file.functions->resume(slot->file.context, &code);
     slot->suspended = status != SHARDIO_OK && status != SHARDIO_ERR_DIRECT;
     if (status == SHARDIO_ERR_DIRECT && slot->direct)
-        return shardio_p_slot_go_buffered(slot, code, "the system refused unbuffered I/O when the file was opened again");
+        return shardio_p_slot_go_buffered(slot, code,
+                                          "the system refused unbuffered I/O when the file was opened again");
     if (status != SHARDIO_OK) return shardio_p_slot_fail(slot, status, "open again", SHARDIO_NO_OFFSET, code, NULL);
     return SHARDIO_OK;
 }
@@ -3918,7 +3946,8 @@ static shardio_status shardio_p_slot_write_once(shardio_slot *slot, uint64_t off
     if (status == SHARDIO_ERR_DIRECT && slot->direct)
         return shardio_p_slot_go_buffered(slot, code, "the system refused an unbuffered write");
     if (status != SHARDIO_OK) return shardio_p_slot_fail(slot, status, "write", offset, code, NULL);
-    if (*done > ask) return shardio_p_slot_fail(slot, SHARDIO_ERR_IO, "write", offset, 0, "wrote more than it was given");
+    if (*done > ask)
+        return shardio_p_slot_fail(slot, SHARDIO_ERR_IO, "write", offset, 0, "wrote more than it was given");
     slot->accounting.device_bytes += *done;
     slot->device_end = shardio_p_max(slot->device_end, offset + *done);
     if (*done == 0) return shardio_p_slot_fail(slot, SHARDIO_ERR_IO, "write", offset, 0, "the file takes no more");
@@ -3943,7 +3972,8 @@ static shardio_status shardio_p_slot_write(shardio_slot *slot, uint64_t offset, 
         if (status == SHARDIO_OK && stuck > 2 && slot->direct && slot->wish == SHARDIO_DIRECT_AUTO)
             status = shardio_p_slot_go_buffered(slot, 0, "the system wrote less than a block");
         if (status == SHARDIO_OK && stuck > SHARDIO_P_PATIENCE)
-            status = shardio_p_slot_fail(slot, SHARDIO_ERR_NO_SPACE, "write", offset, 0, "the file takes no whole block");
+            status = shardio_p_slot_fail(slot, SHARDIO_ERR_NO_SPACE, "write", offset, 0,
+                                         "the file takes no whole block");
         if (status != SHARDIO_OK) return status;
         offset += done;
         data += done;
@@ -4073,7 +4103,8 @@ static shardio_status shardio_p_slot_read_back(shardio_slot *slot, uint64_t star
         status = slot->file.functions->read(slot->file.context, slot->base, slot->buffer, slot->block, &done, &code);
         if (status == SHARDIO_OK && done >= slot->fill) return SHARDIO_OK;
     }
-    return shardio_p_slot_fail(slot, status != SHARDIO_OK ? status : SHARDIO_ERR_TRUNCATED, "read back", slot->base, code, NULL);
+    return shardio_p_slot_fail(slot, status != SHARDIO_OK ? status : SHARDIO_ERR_TRUNCATED, "read back", slot->base,
+                               code, NULL);
 }
 
 static void shardio_p_slot_take_options(shardio_slot *slot, const shardio_slot_options *options)
@@ -4120,7 +4151,8 @@ SHARDIO_API shardio_status shardio_slot_begin(shardio_slot *slot, shardio_file f
     slot->block = slot->memory_alignment = 1;
     if (file.functions == NULL || buffer == NULL || size == 0) {
         slot->open = file.functions != NULL;
-        return shardio_p_slot_fail(slot, SHARDIO_ERR_ARGUMENT, "begin", SHARDIO_NO_OFFSET, 0, "a file and a buffer are needed");
+        return shardio_p_slot_fail(slot, SHARDIO_ERR_ARGUMENT, "begin", SHARDIO_NO_OFFSET, 0,
+                                   "a file and a buffer are needed");
     }
     if (options == NULL) options = &defaults;
     shardio_p_slot_take_options(slot, options);
@@ -4128,7 +4160,8 @@ SHARDIO_API shardio_status shardio_slot_begin(shardio_slot *slot, shardio_file f
 }
 
 #if !SHARDIO_NO_OS
-SHARDIO_API shardio_status shardio_slot_create(shardio_slot *slot, const char *path, const shardio_slot_options *options)
+SHARDIO_API shardio_status shardio_slot_create(shardio_slot *slot, const char *path,
+                                               const shardio_slot_options *options)
 {
     shardio_slot_options o;
     shardio_open_options how = {NULL, false, false, false};
@@ -4215,9 +4248,11 @@ SHARDIO_API shardio_status shardio_slot_append(shardio_slot *slot, const void *d
     const uint8_t *from = (const uint8_t *)data;
     shardio_status status = shardio_p_slot_enter(slot, "append");
     if (status != SHARDIO_OK || size == 0) return status;
-    if (data == NULL) return shardio_p_slot_fail(slot, SHARDIO_ERR_ARGUMENT, "append", shardio_slot_size(slot), 0, "no data");
+    if (data == NULL)
+        return shardio_p_slot_fail(slot, SHARDIO_ERR_ARGUMENT, "append", shardio_slot_size(slot), 0, "no data");
     if (size > UINT64_MAX / 2 - shardio_slot_size(slot))
-        return shardio_p_slot_fail(slot, SHARDIO_ERR_LIMIT, "append", shardio_slot_size(slot), 0, "no file is that long");
+        return shardio_p_slot_fail(slot, SHARDIO_ERR_LIMIT, "append", shardio_slot_size(slot), 0,
+                                   "no file is that long");
     while (size > 0 && status == SHARDIO_OK) {
         size_t taken;
         status = shardio_p_slot_take(slot, from, size, &taken);
@@ -4280,7 +4315,8 @@ SHARDIO_API shardio_status shardio_slot_set_buffer(shardio_slot *slot, void *buf
     if (slot == NULL || buffer == NULL || size == 0) return SHARDIO_ERR_ARGUMENT;
     if (slot->error.status != SHARDIO_OK) return slot->error.status;
     if (!slot->open) return shardio_p_slot_enter(slot, "change the buffer");
-    if (shardio_p_slot_misfit(slot, buffer, size) != NULL || slot->fill >= slot->block) {   /* otherwise the file is not needed, and may stay closed */
+    /* otherwise the file is not needed, and may stay closed */
+    if (shardio_p_slot_misfit(slot, buffer, size) != NULL || slot->fill >= slot->block) {
         status = shardio_p_slot_enter(slot, "change the buffer");
         if (status == SHARDIO_OK) status = shardio_p_slot_judge_buffer(slot, buffer, size);
         if (status == SHARDIO_OK) status = shardio_p_slot_drain(slot);
@@ -4296,14 +4332,16 @@ SHARDIO_API shardio_status shardio_slot_suspend(shardio_slot *slot)
     int code = 0;
     if (slot != NULL && slot->open && slot->suspended) return slot->error.status;
     shardio_status status = shardio_p_slot_enter(slot, "suspend");
-    if (status != SHARDIO_OK || slot->file.functions->suspend == NULL || slot->file.functions->resume == NULL) return status;
+    if (status != SHARDIO_OK || slot->file.functions->suspend == NULL || slot->file.functions->resume == NULL)
+        return status;
     status = shardio_p_slot_drain(slot);
     if (status == SHARDIO_OK && !slot->direct && slot->unsynced > 0 && slot->durability != SHARDIO_DURABLE_NONE)
         status = shardio_p_slot_sync_contents(slot);
     if (status != SHARDIO_OK) return status;
     slot->suspended = true;
     status = slot->file.functions->suspend(slot->file.context, &code);
-    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_slot_fail(slot, status, "close", SHARDIO_NO_OFFSET, code, NULL);
+    return status == SHARDIO_OK ? SHARDIO_OK
+           : shardio_p_slot_fail(slot, status, "close", SHARDIO_NO_OFFSET, code, NULL);
 }
 
 /* Gives back what the slot holds; the file is closed by then. */
@@ -4439,7 +4477,8 @@ SHARDIO_API shardio_status shardio_index_entry(const shardio_index_layout *layou
     *reason = NULL;
     if (*offset == SHARDIO_MISSING && *length == SHARDIO_MISSING) return SHARDIO_OK;
     if (*offset == SHARDIO_MISSING || *length == SHARDIO_MISSING) *reason = "its index entry is half missing";
-    else if (!shardio_p_add(*offset, *length, &end) || end > file_size) *reason = "its index entry points outside the file";
+    else if (!shardio_p_add(*offset, *length, &end) || end > file_size)
+        *reason = "its index entry points outside the file";
     else if (*length > 0 && *offset < index_offset + index_size && end > index_offset)
         *reason = "its index entry points into the index";
     return *reason == NULL ? SHARDIO_OK : SHARDIO_ERR_CORRUPT;
@@ -4495,7 +4534,8 @@ static void shardio_p_for_end(uint8_t *out, const shardio_p_for *group)
 
 /* Finds the group of `count` values that ends `end` bytes behind `bytes`; *size is what it takes. Three bytes behind it
    are read as well. Null: fine; otherwise what is wrong. */
-static const char *shardio_p_for_open(shardio_p_for *group, const uint8_t *bytes, size_t end, uint64_t count, size_t *size)
+static const char *shardio_p_for_open(shardio_p_for *group, const uint8_t *bytes, size_t end, uint64_t count,
+                                      size_t *size)
 {
     if (end < SHARDIO_P_FOR_END) return "packed lengths are cut short";
     group->width = bytes[end - SHARDIO_P_FOR_END];
@@ -4569,7 +4609,8 @@ static shardio_status shardio_p_shard_start(shardio_shard_writer *writer, shardi
     writer->index = (uint8_t *)memory;
     writer->index_size = shardio_index_size(layout);
     writer->head_size = layout->at_start ? shardio_shard_memory(layout, writer->slot.block) : 0;
-    if (memory_size < writer->head_size && writer->slot.direct) {   /* the file's blocks are larger than was planned for */
+    /* the file's blocks are larger than was planned for */
+    if (memory_size < writer->head_size && writer->slot.direct) {
         status = shardio_p_slot_go_buffered(&writer->slot, 0, "the memory for the index does not hold whole blocks");
         if (status != SHARDIO_OK) return status;
         writer->head_size = writer->index_size;
@@ -4588,7 +4629,8 @@ SHARDIO_API shardio_status shardio_shard_begin(shardio_shard_writer *writer, sha
     static const uint8_t zeros[64] = {0};
     if (writer == NULL) return SHARDIO_ERR_ARGUMENT;
     memset(writer, 0, sizeof *writer);
-    shardio_status status = shardio_p_shard_start(writer, file, layout, memory, memory_size, buffer, buffer_size, options, 0);
+    shardio_status status = shardio_p_shard_start(writer, file, layout, memory, memory_size, buffer, buffer_size,
+                                                  options, 0);
     /* room for the index; zeros are no valid one */
     for (size_t left = layout != NULL && layout->at_start ? writer->index_size : 0; status == SHARDIO_OK && left > 0;) {
         size_t n = left < sizeof zeros ? left : sizeof zeros;
@@ -4632,12 +4674,15 @@ static shardio_status shardio_p_read_index(const shardio_file *file, const shard
 
 /* The index of a shard that is to be continued; with the index at the start also the chunks that may share its last
    block, which are rewritten with it. All of it is read before unbuffered I/O wants whole blocks. */
-static shardio_status shardio_p_take_over_index(const shardio_file *file, const shardio_index_layout *layout, uint8_t *memory,
+static shardio_status shardio_p_take_over_index(const shardio_file *file, const shardio_index_layout *layout,
+                                                uint8_t *memory,
                                                 size_t memory_size, uint64_t *size, shardio_error *error)
 {
     shardio_file_facts facts;
-    if (file->functions == NULL || !shardio_p_layout_fits(layout) || memory == NULL || memory_size < shardio_index_size(layout))
-        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "update", file->name, "a shard needs a number of chunks and memory for its index");
+    if (file->functions == NULL || !shardio_p_layout_fits(layout) || memory == NULL ||
+        memory_size < shardio_index_size(layout))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "update", file->name,
+                              "a shard needs a number of chunks and memory for its index");
     shardio_status status = shardio_p_file_facts(file, &facts, error);
     if (status == SHARDIO_OK) status = shardio_p_read_index(file, layout, facts.size, memory, error);
     if (status == SHARDIO_OK && layout->at_start)
@@ -4652,7 +4697,8 @@ static shardio_status shardio_p_shard_extend(shardio_shard_writer *writer, shard
                                              void *buffer, size_t buffer_size, const shardio_slot_options *options)
 {
     uint64_t size = 0;
-    shardio_status status = shardio_p_take_over_index(&file, layout, (uint8_t *)memory, memory_size, &size, &writer->slot.error);
+    shardio_status status = shardio_p_take_over_index(&file, layout, (uint8_t *)memory, memory_size, &size,
+                                                      &writer->slot.error);
     if (status != SHARDIO_OK) {
         (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
         return status;
@@ -4674,7 +4720,8 @@ SHARDIO_API shardio_status shardio_shard_begin_update(shardio_shard_writer *writ
     memset(writer, 0, sizeof *writer);
     if (old == NULL)
         return shardio_p_shard_extend(writer, file, layout, memory, memory_size, buffer, buffer_size, options);
-    shardio_status status = shardio_shard_begin(writer, file, layout, memory, memory_size, buffer, buffer_size, options);
+    shardio_status status = shardio_shard_begin(writer, file, layout, memory, memory_size, buffer, buffer_size,
+                                                options);
     if (status == SHARDIO_OK && old->layout.chunks != layout->chunks)
         status = shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_ARGUMENT, "begin", SHARDIO_NO_OFFSET, 0,
                                      "the shard that is replaced has another number of chunks");
@@ -4697,12 +4744,15 @@ static shardio_status shardio_p_shard_own(shardio_shard_writer *writer, shardio_
     size = buffer_size + index_size;
     if (index_size > 0 && size > index_size) memory = (uint8_t *)shardio_p_allocate(o.allocator, size, alignment);
     if (memory == NULL) {
-        shardio_p_fail(&writer->slot.error, index_size > 0 ? SHARDIO_ERR_MEMORY : SHARDIO_ERR_ARGUMENT, "begin", file.name,
+        shardio_p_fail(&writer->slot.error, index_size > 0 ? SHARDIO_ERR_MEMORY : SHARDIO_ERR_ARGUMENT, "begin",
+                       file.name,
                        index_size > 0 ? "no memory for index and buffer" : "a shard needs a number of chunks");
         (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
         return writer->slot.error.status;
     }
-    if (update) (void)shardio_shard_begin_update(writer, file, old, layout, memory + buffer_size, index_size, memory, buffer_size, &o);
+    if (update)
+        (void)shardio_shard_begin_update(writer, file, old, layout, memory + buffer_size, index_size, memory,
+                                         buffer_size, &o);
     else (void)shardio_shard_begin(writer, file, layout, memory + buffer_size, index_size, memory, buffer_size, &o);
     writer->allocator = o.allocator;
     writer->own_memory = memory;
@@ -4713,7 +4763,8 @@ static shardio_status shardio_p_shard_own(shardio_shard_writer *writer, shardio_
     return status;
 }
 
-static shardio_status shardio_p_shard_open_output(shardio_shard_writer *writer, const char *path, shardio_open_mode mode,
+static shardio_status shardio_p_shard_open_output(shardio_shard_writer *writer, const char *path,
+                                                  shardio_open_mode mode,
                                                   const shardio_slot_options *options, bool overwrite, shardio_file *file)
 {
     shardio_open_options how = {NULL, false, false, false};
@@ -4820,14 +4871,16 @@ static shardio_status shardio_p_shard_enter(shardio_shard_writer *writer, const 
 
 static shardio_status shardio_p_shard_sync_when_due(shardio_shard_writer *writer)
 {
-    if (writer->sync_every == 0 || shardio_slot_size(&writer->slot) - writer->synced < writer->sync_every) return SHARDIO_OK;
+    if (writer->sync_every == 0 || shardio_slot_size(&writer->slot) - writer->synced < writer->sync_every)
+        return SHARDIO_OK;
     shardio_status status = shardio_shard_checkpoint(writer);
     if (status == SHARDIO_OK) status = shardio_slot_sync(&writer->slot);
     writer->synced = shardio_slot_size(&writer->slot);
     return status;
 }
 
-SHARDIO_API shardio_status shardio_shard_put(shardio_shard_writer *writer, uint64_t chunk, const void *data, size_t size)
+SHARDIO_API shardio_status shardio_shard_put(shardio_shard_writer *writer, uint64_t chunk, const void *data,
+                                             size_t size)
 {
     return shardio_shard_put_many(writer, &chunk, 1, data, size);
 }
@@ -4839,7 +4892,8 @@ SHARDIO_API shardio_status shardio_shard_put_many(shardio_shard_writer *writer, 
     if (count > 0 && (chunks == NULL || size > SIZE_MAX / count)) {
         status = shardio_p_shard_enter(writer, "put", 0);
         return status != SHARDIO_OK ? status
-                                    : shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_ARGUMENT, "put", SHARDIO_NO_OFFSET, 0,
+                                    : shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_ARGUMENT, "put", SHARDIO_NO_OFFSET,
+                                                          0,
                                                           "no chunk numbers, or more bytes than memory has");
     }
     for (size_t i = 0; i < count && status == SHARDIO_OK; i++) status = shardio_p_shard_enter(writer, "put", chunks[i]);
@@ -4864,7 +4918,8 @@ static shardio_status shardio_p_shard_write_head(shardio_shard_writer *writer)
     shardio_slot *slot = &writer->slot;
     shardio_status status = SHARDIO_OK;
     if (writer->exposed) {
-        status = shardio_p_shard_append(writer, writer->index, writer->index_size);   /* it may share blocks with the head */
+        /* it may share blocks with the head */
+        status = shardio_p_shard_append(writer, writer->index, writer->index_size);
         if (status == SHARDIO_OK) status = shardio_p_slot_settle(slot, slot->durability != SHARDIO_DURABLE_NONE);
         slot->restore = shardio_slot_size(slot);   /* should the head be torn, the copy must not be cut off */
     }
@@ -4880,10 +4935,12 @@ static shardio_status shardio_p_shard_write_index(shardio_shard_writer *writer)
     if (writer->indexed) return SHARDIO_OK;
     shardio_index_seal(&writer->layout, writer->index);
     /* in a file that others may be reading, the chunks are on the disk before an index points to them */
-    if (writer->exposed && writer->slot.durability != SHARDIO_DURABLE_NONE) status = shardio_p_slot_settle(&writer->slot, true);
+    if (writer->exposed && writer->slot.durability != SHARDIO_DURABLE_NONE)
+        status = shardio_p_slot_settle(&writer->slot, true);
     if (status == SHARDIO_OK)
         status = writer->layout.at_start ? shardio_p_shard_write_head(writer)
-                                                    : shardio_slot_append(&writer->slot, writer->index, writer->index_size);
+                                                    : shardio_slot_append(&writer->slot, writer->index,
+                                                                          writer->index_size);
     writer->indexed = status == SHARDIO_OK;
     return status;
 }
@@ -4895,7 +4952,8 @@ SHARDIO_API shardio_status shardio_shard_checkpoint(shardio_shard_writer *writer
     if (writer->old != NULL)
         return shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_STATE, "checkpoint", SHARDIO_NO_OFFSET, 0,
                                    "a shard that is rewritten appears when it is finished");
-    if (writer->layout.at_start && !writer->indexed) writer->exposed = true;   /* recoverable ever after: with the copy */
+    /* recoverable ever after: with the copy */
+    if (writer->layout.at_start && !writer->indexed) writer->exposed = true;
     status = shardio_p_shard_write_index(writer);
     if (status == SHARDIO_OK) status = shardio_slot_checkpoint(&writer->slot);
     writer->exposed = true;
@@ -4972,7 +5030,8 @@ SHARDIO_API shardio_status shardio_shard_open_file(shardio_shard_reader *reader,
     memset(reader, 0, sizeof *reader);
     reader->file = file;
     if (file.functions == NULL || !shardio_p_layout_fits(layout)) {
-        shardio_status wrong = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "a shard needs a number of chunks");
+        shardio_status wrong = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name,
+                                              "a shard needs a number of chunks");
         shardio_shard_close(reader);
         return wrong;
     }
@@ -4982,7 +5041,8 @@ SHARDIO_API shardio_status shardio_shard_open_file(shardio_shard_reader *reader,
     shardio_status status = shardio_p_file_facts(&file, &reader->facts, error);
     if (status == SHARDIO_OK && reader->facts.size >= reader->index_size) {   /* so the file justifies the memory */
         reader->index = (uint8_t *)shardio_p_allocate(allocator, reader->index_size, 16);
-        if (reader->index == NULL) status = shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", file.name, "no memory for the index");
+        if (reader->index == NULL)
+            status = shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", file.name, "no memory for the index");
         reader->index_offset = shardio_p_index_place(layout, reader->facts.size);
     }
     if (status == SHARDIO_OK) status = shardio_p_read_index(&file, layout, reader->facts.size, reader->index, error);
@@ -5019,10 +5079,12 @@ SHARDIO_API shardio_status shardio_shard_locate(const shardio_shard_reader *read
                                      offset, length, &reason);
     if (status == SHARDIO_OK) return SHARDIO_OK;
     shardio_p_part_name name;
-    return shardio_p_fail(error, status, "look up", shardio_p_name_part(&name, "chunk", chunk, reader->file.name), reason);
+    return shardio_p_fail(error, status, "look up", shardio_p_name_part(&name, "chunk", chunk, reader->file.name),
+                          reason);
 }
 
-SHARDIO_API shardio_status shardio_shard_read(shardio_shard_reader *reader, uint64_t chunk, void *memory, size_t capacity,
+SHARDIO_API shardio_status shardio_shard_read(shardio_shard_reader *reader, uint64_t chunk, void *memory,
+                                              size_t capacity,
                                               uint64_t *size, shardio_error *error)
 {
     uint64_t offset;
@@ -5030,7 +5092,8 @@ SHARDIO_API shardio_status shardio_shard_read(shardio_shard_reader *reader, uint
     if (status != SHARDIO_OK || *size == SHARDIO_MISSING || *size == 0) return status;
     if (*size > capacity) {
         shardio_p_part_name name;
-        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", shardio_p_name_part(&name, "chunk", chunk, reader->file.name),
+        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read",
+                              shardio_p_name_part(&name, "chunk", chunk, reader->file.name),
                               "it is larger than the memory for it");
     }
     reader->reads++;
@@ -5093,7 +5156,8 @@ static bool shardio_p_follows_on(const shardio_p_extent *extents, size_t number)
 }
 
 /* Tells the system what comes, up to a distance from what is read now. *told counts extents, *ahead bytes. */
-static void shardio_p_tell_ahead(const shardio_shard_reader *reader, const shardio_p_extent *extents, size_t count, size_t size,
+static void shardio_p_tell_ahead(const shardio_shard_reader *reader, const shardio_p_extent *extents, size_t count,
+                                 size_t size,
                                  size_t *told, uint64_t *ahead)
 {
     void (*hint)(void *, shardio_hint, uint64_t, uint64_t) = reader->file.functions->hint;
@@ -5122,7 +5186,8 @@ static shardio_status shardio_p_read_blocks(shardio_shard_reader *reader, uint64
         status = reader->file.functions->read(reader->file.context, begin + got, memory + got, ask, &done, &code);
         if (status == SHARDIO_OK && (done == 0 || done > ask)) status = SHARDIO_ERR_TRUNCATED;
         got += done;
-        if (got % block != 0 && got < want) status = SHARDIO_ERR_TRUNCATED;   /* the file ends here, or it may as well */
+        /* the file ends here, or it may as well */
+        if (got % block != 0 && got < want) status = SHARDIO_ERR_TRUNCATED;
     }
     if (block > 0 && status == SHARDIO_OK) return SHARDIO_OK;
     if (block > 0) {
@@ -5139,7 +5204,8 @@ typedef shardio_status (*shardio_p_piece_taker)(void *context, const shardio_p_e
                                                 const uint8_t *data, shardio_error *error);
 
 /* Reads the extents of a window, neighbours together, and hands them on. */
-static shardio_status shardio_p_read_extents(shardio_shard_reader *reader, const shardio_p_extent *extents, size_t count,
+static shardio_status shardio_p_read_extents(shardio_shard_reader *reader, const shardio_p_extent *extents,
+                                             size_t count,
                                              uint8_t *memory, size_t size, shardio_p_piece_taker take, void *context,
                                              shardio_error *error)
 {
@@ -5209,7 +5275,8 @@ typedef struct shardio_p_taking_chunks {
 } shardio_p_taking_chunks;
 
 /* Hands the chunks of a piece on one by one. */
-static shardio_status shardio_p_take_chunks(void *context, const shardio_p_extent *extents, size_t count, const uint8_t *data,
+static shardio_status shardio_p_take_chunks(void *context, const shardio_p_extent *extents, size_t count,
+                                            const uint8_t *data,
                                             shardio_error *error)
 {
     const shardio_p_taking_chunks *t = (const shardio_p_taking_chunks *)context;
@@ -5235,8 +5302,10 @@ SHARDIO_API shardio_status shardio_shard_unchanged(const shardio_shard_reader *r
     shardio_p_no_error(error);
     shardio_status status = shardio_p_file_facts(&reader->file, &now, error);
     if (status != SHARDIO_OK) return status;
-    if (now.size == reader->facts.size && memcmp(now.identity, reader->facts.identity, sizeof now.identity) == 0) return SHARDIO_OK;
-    return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "read", reader->file.name, "it was replaced or written since it was opened");
+    if (now.size == reader->facts.size && memcmp(now.identity, reader->facts.identity, sizeof now.identity) == 0)
+        return SHARDIO_OK;
+    return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "read", reader->file.name,
+                          "it was replaced or written since it was opened");
 }
 
 /* -- verifying */
@@ -5265,7 +5334,8 @@ static void shardio_p_find_overlaps(const shardio_shard_reader *reader, const sh
         if (extents[i].length > 0 && extents[i].offset < end) {
             shardio_p_part_name name;
             shardio_error fault;
-            shardio_p_fail_at(&fault, SHARDIO_ERR_CORRUPT, "verify", shardio_p_name_part(&name, "chunk", extents[i].chunk, reader->file.name),
+            shardio_p_fail_at(&fault, SHARDIO_ERR_CORRUPT, "verify",
+                              shardio_p_name_part(&name, "chunk", extents[i].chunk, reader->file.name),
                               extents[i].offset, 0, "it overlaps another chunk");
             shardio_p_found(summary, finding, context, &fault);
         }
@@ -6019,7 +6089,8 @@ static size_t shardio_p_scan_string(const char *text, size_t size)
     uint32_t code;
     if (size < 2 || text[0] != '"') return 0;
     while (at < size && text[at] != '"') {
-        size_t n = text[at] == '\\' ? shardio_p_escape(text + at, size - at, &code) : shardio_p_utf8(text + at, size - at);
+        size_t n = text[at] == '\\' ? shardio_p_escape(text + at, size - at, &code)
+                   : shardio_p_utf8(text + at, size - at);
         if (n == 0 || (uint8_t)text[at] < 0x20) return 0;
         at += n;
     }
@@ -6212,7 +6283,8 @@ SHARDIO_API bool shardio_json_next(shardio_json container, size_t *at, shardio_j
     *value = absent;
     if (kind != '{' && kind != '[') return false;
     *at = shardio_p_skip_space(container.text, container.size, *at == 0 ? 1 : *at);
-    if (*at < container.size && container.text[*at] == ',') *at = shardio_p_skip_space(container.text, container.size, *at + 1);
+    if (*at < container.size && container.text[*at] == ',')
+        *at = shardio_p_skip_space(container.text, container.size, *at + 1);
     if (*at >= container.size || container.text[*at] == '}' || container.text[*at] == ']') return false;
     if (kind == '{') {
         shardio_json member = shardio_p_json_take(container, at);
@@ -7036,7 +7108,8 @@ typedef struct shardio_p_chain {
 } shardio_p_chain;
 
 /* Makes the contexts of the codecs. On failure *failed is the codec and *reason what is wrong. */
-static shardio_status shardio_p_chain_begin(shardio_p_chain *chain, size_t element_size, const shardio_allocator *allocator,
+static shardio_status shardio_p_chain_begin(shardio_p_chain *chain, size_t element_size,
+                                            const shardio_allocator *allocator,
                                             const shardio_codec **failed, const char **reason)
 {
     for (; chain->begun < chain->count; chain->begun++) {
@@ -7087,7 +7160,8 @@ static shardio_status shardio_p_chain_run(const shardio_p_chain *chain, bool enc
         const shardio_codec *codec = chain->codecs[at];
         uint8_t *out = scratch + (i % 2) * half;
         size_t out_size = 0;
-        shardio_status status = (encode ? codec->encode : codec->decode)(chain->contexts[at], *data, *size, out, half, &out_size);
+        shardio_status status = (encode ? codec->encode : codec->decode)(chain->contexts[at], *data, *size, out, half,
+                                                                         &out_size);
         *failed = codec;
         if (status == SHARDIO_OK && out_size > half) status = SHARDIO_ERR_CORRUPT;
         if (status != SHARDIO_OK) return status;
@@ -7169,7 +7243,8 @@ static shardio_status shardio_p_pack_start(shardio_pack_writer *writer, const sh
     if (o->extract != NULL && !o->content_hash)
         return shardio_p_pack_fail(writer, SHARDIO_ERR_ARGUMENT, "begin", "the option extract needs content_hash");
     if (slot_options != NULL && slot_options->start > 0)
-        return shardio_p_pack_fail(writer, SHARDIO_ERR_ARGUMENT, "begin", "a packfile is not continued: the option start");
+        return shardio_p_pack_fail(writer, SHARDIO_ERR_ARGUMENT, "begin",
+                                   "a packfile is not continued: the option start");
     const char *wrong = shardio_p_pack_codec_begin(o->codec, writer->allocator, &writer->codec_context, &status);
     if (wrong != NULL) return shardio_p_pack_fail(writer, status, "begin", wrong);
     if (o->content_hash) {
@@ -7210,7 +7285,8 @@ static shardio_status shardio_p_pack_flush_group(shardio_pack_writer *writer)
     size_t count = (writer->records - 1) % SHARDIO_P_PACK_GROUP + 1;
     shardio_p_for group = shardio_p_for_measure(writer->group, count);
     uint64_t size = writer->index.size + shardio_p_for_residual_bytes(count, group.width) + SHARDIO_P_FOR_END;
-    if (size > UINT32_MAX - 4) return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "its index would be larger than 4 GiB");
+    if (size > UINT32_MAX - 4)
+        return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "its index would be larger than 4 GiB");
     if (!shardio_p_memory_reserve(&writer->index, size))
         return shardio_p_pack_fail(writer, SHARDIO_ERR_MEMORY, "append", "no memory for the sizes of the records");
     uint8_t *at = writer->index.data + writer->index.size;
@@ -7261,7 +7337,8 @@ static shardio_status shardio_p_pack_encode(shardio_pack_writer *writer)
         size_t done = 0;
         if (!shardio_p_memory_reserve(out, room))
             return shardio_p_pack_fail(writer, SHARDIO_ERR_MEMORY, "encode", "no memory for the encoded record");
-        shardio_status status = codec->encode(writer->codec_context, writer->record.data, size, out->data, out->capacity, &done);
+        shardio_status status = codec->encode(writer->codec_context, writer->record.data, size, out->data,
+                                              out->capacity, &done);
         if (status == SHARDIO_OK && done > out->capacity) status = SHARDIO_ERR_CORRUPT;
         if (status == SHARDIO_OK) {
             out->size = done;
@@ -7280,12 +7357,15 @@ static shardio_status shardio_p_pack_end_record(shardio_pack_writer *writer)
     shardio_status status = SHARDIO_OK;
     if (writer->options.codec != NULL) {
         status = shardio_p_pack_encode(writer);
-        if (status == SHARDIO_OK) status = shardio_slot_append(&writer->slot, writer->encoded.data, writer->encoded.size);
+        if (status == SHARDIO_OK)
+            status = shardio_slot_append(&writer->slot, writer->encoded.data, writer->encoded.size);
         stored = writer->encoded.size;
     }
-    if (status == SHARDIO_OK && writer->options.items_per_record > 1) status = shardio_p_pack_append_sizes(writer, &sizes);
+    if (status == SHARDIO_OK && writer->options.items_per_record > 1)
+        status = shardio_p_pack_append_sizes(writer, &sizes);
     if (status != SHARDIO_OK) return status;
-    if (stored + sizes > UINT32_MAX) return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "a record of 4 GiB or more");
+    if (stored + sizes > UINT32_MAX)
+        return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "a record of 4 GiB or more");
     if (writer->options.content_hash) {
         shardio_sha256_end(&writer->record_hash, digest);
         shardio_sha256_add(&writer->content_hash, digest, sizeof digest);
@@ -7307,10 +7387,13 @@ static shardio_status shardio_p_pack_check_item(shardio_pack_writer *writer, con
         if (parts == NULL || (parts[i].data == NULL && parts[i].size > 0))
             return shardio_p_pack_fail(writer, SHARDIO_ERR_ARGUMENT, "append", "an item without memory");
         if (!shardio_p_add(*size, parts[i].size, size)) *size = UINT64_MAX;
-        if (*size > UINT32_MAX) return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "an item of 4 GiB or more");
+        if (*size > UINT32_MAX)
+            return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "an item of 4 GiB or more");
     }
-    if (writer->items == UINT32_MAX) return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "more than 2^32-1 items");
-    if (writer->payload + *size > UINT32_MAX) return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "a record of 4 GiB or more");
+    if (writer->items == UINT32_MAX)
+        return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "more than 2^32-1 items");
+    if (writer->payload + *size > UINT32_MAX)
+        return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "a record of 4 GiB or more");
     return SHARDIO_OK;
 }
 
@@ -7323,7 +7406,8 @@ static bool shardio_p_pack_gather(shardio_memory *memory, const void *data, size
 }
 
 /* Adds an item to the hash of its record: its length, and what lies in one piece at `item`. */
-static shardio_status shardio_p_pack_hash(const shardio_pack_options *o, shardio_sha256 *hash, const uint8_t *item, size_t size)
+static shardio_status shardio_p_pack_hash(const shardio_pack_options *o, shardio_sha256 *hash, const uint8_t *item,
+                                          size_t size)
 {
     uint8_t length[4];
     if (o->extract != NULL) {
@@ -7342,7 +7426,8 @@ static shardio_status shardio_p_pack_hash(const shardio_pack_options *o, shardio
 }
 
 /* An item that goes straight to the file, part by part. */
-static shardio_status shardio_p_pack_append_straight(shardio_pack_writer *writer, const shardio_bytes *parts, size_t count,
+static shardio_status shardio_p_pack_append_straight(shardio_pack_writer *writer, const shardio_bytes *parts,
+                                                     size_t count,
                                                      uint64_t size)
 {
     uint8_t length[4];
@@ -7357,7 +7442,8 @@ static shardio_status shardio_p_pack_append_straight(shardio_pack_writer *writer
 }
 
 /* An item that the codec or extract wants in one piece. */
-static shardio_status shardio_p_pack_append_gathered(shardio_pack_writer *writer, const shardio_bytes *parts, size_t count)
+static shardio_status shardio_p_pack_append_gathered(shardio_pack_writer *writer, const shardio_bytes *parts,
+                                                     size_t count)
 {
     const shardio_pack_options *o = &writer->options;
     shardio_status status = SHARDIO_OK;
@@ -7374,7 +7460,8 @@ static shardio_status shardio_p_pack_append_gathered(shardio_pack_writer *writer
     return shardio_slot_append(&writer->slot, item, size);
 }
 
-SHARDIO_API shardio_status shardio_pack_append_parts(shardio_pack_writer *writer, const shardio_bytes *parts, size_t count)
+SHARDIO_API shardio_status shardio_pack_append_parts(shardio_pack_writer *writer, const shardio_bytes *parts,
+                                                     size_t count)
 {
     uint64_t size;
     if (writer == NULL) return SHARDIO_ERR_ARGUMENT;
@@ -7423,9 +7510,11 @@ static shardio_status shardio_p_pack_write_end(shardio_pack_writer *writer, cons
     uint8_t trailer[SHARDIO_P_PACK_TRAILER], crc[4];
     shardio_status status = SHARDIO_OK;
     if (size > UINT32_MAX) return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "finish", "app data of 4 GiB or more");
-    if (app_data == NULL && size > 0) return shardio_p_pack_fail(writer, SHARDIO_ERR_ARGUMENT, "finish", "app data without memory");
+    if (app_data == NULL && size > 0)
+        return shardio_p_pack_fail(writer, SHARDIO_ERR_ARGUMENT, "finish", "app data without memory");
     if (writer->held > 0) status = shardio_p_pack_end_record(writer);
-    if (status == SHARDIO_OK && writer->records % SHARDIO_P_PACK_GROUP != 0) status = shardio_p_pack_flush_group(writer);
+    if (status == SHARDIO_OK && writer->records % SHARDIO_P_PACK_GROUP != 0)
+        status = shardio_p_pack_flush_group(writer);
     if (status != SHARDIO_OK) return status;
     shardio_p_store32_little(crc, shardio_crc32c(0, writer->index.data, writer->index.size));
     status = shardio_slot_append(&writer->slot, writer->index.data, writer->index.size);
@@ -7552,7 +7641,8 @@ static const char *shardio_p_pack_find_groups(shardio_pack_reader *reader)
     if (end != 0) return "its index is longer than its records need";
     bool inside = true;
     for (uint64_t i = 0; i < count && inside; i++)
-        inside = shardio_p_pack_place_group(f, &reader->groups[i], shardio_p_pack_part(f->records, SHARDIO_P_PACK_GROUP, i),
+        inside = shardio_p_pack_place_group(f, &reader->groups[i],
+                                            shardio_p_pack_part(f->records, SHARDIO_P_PACK_GROUP, i),
                                             &offset);
     return inside && offset == f->index_offset ? NULL : "its records do not end where its index begins";
 }
@@ -7564,13 +7654,15 @@ static shardio_status shardio_p_pack_read(const shardio_pack_reader *reader, uin
 }
 
 /* Reads bytes of the file into memory that the file justifies. */
-static shardio_status shardio_p_pack_load(shardio_pack_reader *reader, uint64_t offset, size_t size, shardio_error *error)
+static shardio_status shardio_p_pack_load(shardio_pack_reader *reader, uint64_t offset, size_t size,
+                                          shardio_error *error)
 {
     shardio_p_release(reader->options.allocator, reader->memory, reader->memory_size, 16);
     reader->memory_size = size;
     reader->memory_offset = offset;
     reader->memory = (uint8_t *)shardio_p_allocate(reader->options.allocator, size, 16);
-    if (reader->memory == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", reader->file.name, "no memory for the index");
+    if (reader->memory == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", reader->file.name, "no memory for the index");
     reader->reads++;
     return shardio_p_pack_read(reader, offset, reader->memory, size, error);
 }
@@ -7591,10 +7683,12 @@ static shardio_status shardio_p_pack_open_index(shardio_pack_reader *reader, sha
     if (bytes > SIZE_MAX / 2) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", name, "no memory for the index");
     if (bytes > 0) {
         reader->groups = (struct shardio_pack_group *)shardio_p_allocate(reader->options.allocator, (size_t)bytes, 16);
-        if (reader->groups == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", name, "no memory for the index");
+        if (reader->groups == NULL)
+            return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", name, "no memory for the index");
     }
     const char *wrong = shardio_p_pack_find_groups(reader);
-    return wrong == NULL ? SHARDIO_OK : shardio_p_fail_at(error, SHARDIO_ERR_CORRUPT, "open", name, f->index_offset, 0, wrong);
+    return wrong == NULL ? SHARDIO_OK
+           : shardio_p_fail_at(error, SHARDIO_ERR_CORRUPT, "open", name, f->index_offset, 0, wrong);
 }
 
 static shardio_status shardio_p_pack_open_tail(shardio_pack_reader *reader, shardio_error *error)
@@ -7604,11 +7698,13 @@ static shardio_status shardio_p_pack_open_tail(shardio_pack_reader *reader, shar
     shardio_status status = shardio_p_file_facts(&reader->file, &facts, error);
     if (status != SHARDIO_OK) return status;
     if (facts.size < SHARDIO_P_PACK_TRAILER + 4)
-        return shardio_p_fail_at(error, SHARDIO_ERR_TRUNCATED, "open", name, facts.size, 0, "no packfile is that short");
+        return shardio_p_fail_at(error, SHARDIO_ERR_TRUNCATED, "open", name, facts.size, 0,
+                                 "no packfile is that short");
     size_t tail = (size_t)shardio_p_min(facts.size, shardio_p_max(reader->options.tail, SHARDIO_P_PACK_TRAILER));
     status = shardio_p_pack_load(reader, facts.size - tail, tail, error);
     if (status != SHARDIO_OK) return status;
-    const char *wrong = shardio_p_pack_read_trailer(reader->memory + tail - SHARDIO_P_PACK_TRAILER, facts.size, &reader->facts, &status);
+    const char *wrong = shardio_p_pack_read_trailer(reader->memory + tail - SHARDIO_P_PACK_TRAILER, facts.size,
+                                                    &reader->facts, &status);
     if (wrong == NULL) return shardio_p_pack_open_index(reader, error);
     return shardio_p_fail_at(error, status, "open", name, facts.size - SHARDIO_P_PACK_TRAILER, 0, wrong);
 }
@@ -7628,7 +7724,8 @@ SHARDIO_API shardio_status shardio_pack_open_file(shardio_pack_reader *reader, s
     if (reader->options.tail == 0) reader->options.tail = SHARDIO_P_PACK_TAIL;
     if (reader->options.size_cache == 0) reader->options.size_cache = SHARDIO_P_PACK_SIZES;
     if (reader->options.decoded_limit == 0) reader->options.decoded_limit = SHARDIO_P_PACK_LIMIT;
-    shardio_status status = file.functions == NULL ? shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no file")
+    shardio_status status = file.functions == NULL
+                            ? shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no file")
                                                    : shardio_p_pack_open_tail(reader, error);
     if (status != SHARDIO_OK) shardio_pack_close(reader);
     return status;
@@ -7654,7 +7751,8 @@ SHARDIO_API void shardio_pack_close(shardio_pack_reader *reader)
     const shardio_allocator *allocator = reader->options.allocator;
     shardio_pack_scratch_end(&reader->own);
     if (reader->groups != NULL)
-        shardio_p_release(allocator, reader->groups, (size_t)shardio_p_pack_group_count(&reader->facts) * sizeof *reader->groups, 16);
+        shardio_p_release(allocator, reader->groups,
+                          (size_t)shardio_p_pack_group_count(&reader->facts) * sizeof *reader->groups, 16);
     shardio_p_release(allocator, reader->memory, reader->memory_size, 16);
     if (reader->file.functions != NULL) (void)shardio_p_file_close(&reader->file, SHARDIO_CLOSE_KEEP, false, NULL);
     memset(reader, 0, sizeof *reader);
@@ -7679,7 +7777,8 @@ SHARDIO_API shardio_status shardio_pack_scratch_begin(shardio_pack_scratch *scra
     memset(scratch, 0, sizeof *scratch);
     scratch->reader = reader;
     scratch->stored.allocator = scratch->decoded.allocator = reader->options.allocator;
-    const char *wrong = shardio_p_pack_codec_begin(reader->options.codec, reader->options.allocator, &scratch->codec_context, &status);
+    const char *wrong = shardio_p_pack_codec_begin(reader->options.codec, reader->options.allocator,
+                                                   &scratch->codec_context, &status);
     if (wrong != NULL) return shardio_p_fail(error, status, "read", reader->file.name, wrong);
     scratch->begun = true;
     return SHARDIO_OK;
@@ -7715,7 +7814,8 @@ static void shardio_p_pack_find(const shardio_pack_reader *reader, shardio_p_pac
         const struct shardio_pack_group *group = &reader->groups[number];
         uint64_t near = within / SHARDIO_P_PACK_STEP * SHARDIO_P_PACK_STEP;
         place->group = group->sizes;
-        place->offset = group->offset[near / SHARDIO_P_PACK_STEP] + shardio_p_for_sum(&place->group, near, within - near);
+        place->offset = group->offset[near / SHARDIO_P_PACK_STEP] + shardio_p_for_sum(&place->group, near,
+                                                                                      within - near);
     }
     place->size = shardio_p_for_value(&place->group, within);
     place->record = record;
@@ -7736,12 +7836,14 @@ static shardio_status shardio_p_pack_record_fail(const shardio_pack_reader *read
                                                  shardio_error *error)
 {
     shardio_p_part_name name;
-    return shardio_p_fail_at(error, status, operation, shardio_p_name_part(&name, "record", place->record, reader->file.name),
+    return shardio_p_fail_at(error, status, operation,
+                             shardio_p_name_part(&name, "record", place->record, reader->file.name),
                              place->offset, 0, reason);
 }
 
 /* Room for decoding, which grows with what the decoder really gives, up to what it may. */
-static shardio_status shardio_p_pack_decode(shardio_pack_scratch *scratch, const uint8_t *from, size_t size, uint64_t most,
+static shardio_status shardio_p_pack_decode(shardio_pack_scratch *scratch, const uint8_t *from, size_t size,
+                                            uint64_t most,
                                             const char **reason)
 {
     const shardio_codec *codec = scratch->reader->options.codec;
@@ -7760,7 +7862,8 @@ static shardio_status shardio_p_pack_decode(shardio_pack_scratch *scratch, const
 }
 
 /* Takes a stored record apart, down to its lengths. Null: fine. */
-static const char *shardio_p_pack_split(const shardio_pack_reader *reader, const shardio_p_pack_place *place, const uint8_t *stored,
+static const char *shardio_p_pack_split(const shardio_pack_reader *reader, const shardio_p_pack_place *place,
+                                        const uint8_t *stored,
                                         shardio_p_pack_record *r, shardio_status *status)
 {
     const shardio_pack_facts *f = &reader->facts;
@@ -7777,7 +7880,8 @@ static const char *shardio_p_pack_split(const shardio_pack_reader *reader, const
     r->size -= size + 4;
     *status = SHARDIO_ERR_CHECKSUM;
     const uint8_t *end = stored + r->size + size;
-    return shardio_p_load32_little(end) == shardio_crc32c(0, stored + r->size, size) ? NULL : "the lengths of its items are damaged";
+    return shardio_p_load32_little(end) == shardio_crc32c(0, stored + r->size, size) ? NULL
+           : "the lengths of its items are damaged";
 }
 
 /* Decodes the items, and holds them against their lengths. */
@@ -7813,7 +7917,8 @@ static shardio_status shardio_p_pack_open_record(shardio_pack_scratch *scratch, 
 }
 
 /* One read, to the caller's memory. */
-static shardio_status shardio_p_pack_fetch_to(shardio_pack_scratch *scratch, uint64_t offset, uint64_t size, uint8_t *to,
+static shardio_status shardio_p_pack_fetch_to(shardio_pack_scratch *scratch, uint64_t offset, uint64_t size,
+                                              uint8_t *to,
                                               shardio_error *error)
 {
     if (size == 0) return SHARDIO_OK;
@@ -7847,11 +7952,13 @@ static uint8_t *shardio_p_pack_seen_place(shardio_pack_scratch *scratch, uint64_
     if (scratch->sizes == NULL && !scratch->uncached) {
         uint64_t items = shardio_p_min(f->items_per_record, f->items);
         uint64_t slot = shardio_p_ceil(8 + 2 * items + SHARDIO_P_FOR_END + 3, 8);
-        uint64_t most = shardio_p_min(reader->options.size_cache, 32 * f->file_bytes);   /* a length takes a bit or more */
+        /* a length takes a bit or more */
+        uint64_t most = shardio_p_min(reader->options.size_cache, 32 * f->file_bytes);
         uint64_t slots = shardio_p_min(f->records, most / slot);
         scratch->size_slot = (size_t)slot;
         scratch->size_slots = (size_t)slots;
-        if (slots > 0) scratch->sizes = (uint8_t *)shardio_p_allocate(reader->options.allocator, (size_t)(slots * slot), 16);
+        if (slots > 0)
+            scratch->sizes = (uint8_t *)shardio_p_allocate(reader->options.allocator, (size_t)(slots * slot), 16);
         if (scratch->sizes != NULL) memset(scratch->sizes, 0, (size_t)(slots * slot));
         scratch->uncached = scratch->sizes == NULL;
     }
@@ -7891,15 +7998,18 @@ static shardio_status shardio_p_pack_check_wanted(const shardio_pack_reader *rea
     if (first > reader->facts.items || count > reader->facts.items - first) {
         shardio_p_part_name name;
         uint64_t missing = shardio_p_max(first, reader->facts.items);
-        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", shardio_p_name_part(&name, "item", missing, reader->file.name),
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read",
+                              shardio_p_name_part(&name, "item", missing, reader->file.name),
                               "there are fewer items");
     }
     if (!reader->options.opaque) return SHARDIO_OK;
-    return shardio_p_fail(error, SHARDIO_ERR_STATE, "read", reader->file.name, "items need the codec, which was not given");
+    return shardio_p_fail(error, SHARDIO_ERR_STATE, "read", reader->file.name,
+                          "items need the codec, which was not given");
 }
 
 /* The scratch to use. */
-static shardio_status shardio_p_pack_enter(shardio_pack_reader *reader, shardio_pack_scratch **scratch, shardio_error *error)
+static shardio_status shardio_p_pack_enter(shardio_pack_reader *reader, shardio_pack_scratch **scratch,
+                                           shardio_error *error)
 {
     shardio_p_no_error(error);
     if (reader == NULL || reader->file.functions == NULL)
@@ -7965,7 +8075,8 @@ SHARDIO_API shardio_status shardio_pack_item_into(shardio_pack_reader *reader, s
     if (status != SHARDIO_OK) return status;
     *size = (size_t)bytes;
     if (bytes > capacity)
-        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", shardio_p_name_part(&name, "item", item, reader->file.name),
+        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read",
+                              shardio_p_name_part(&name, "item", item, reader->file.name),
                               "it is larger than the memory for it");
     if (data == NULL) return shardio_p_pack_fetch_to(scratch, offset, bytes, (uint8_t *)memory, error);
     if (bytes > 0) memcpy(memory, data, (size_t)bytes);
@@ -7991,7 +8102,8 @@ static uint64_t shardio_p_pack_wanted_item(const shardio_p_pack_wanted *wanted, 
 }
 
 /* Number of the first wanted item behind this record. */
-static uint64_t shardio_p_pack_skip_record(const shardio_p_pack_wanted *wanted, uint64_t number, uint64_t record, uint64_t each)
+static uint64_t shardio_p_pack_skip_record(const shardio_p_pack_wanted *wanted, uint64_t number, uint64_t record,
+                                           uint64_t each)
 {
     uint64_t end = (record + 1) * each;
     if (wanted->list == NULL) return shardio_p_min(wanted->count, end - wanted->first);
@@ -8009,7 +8121,8 @@ static void shardio_p_pack_next_piece(const shardio_pack_reader *reader, const s
     while (piece->end < wanted->count) {
         shardio_p_pack_find(reader, place, shardio_p_pack_wanted_item(wanted, piece->end) / each);
         if (piece->end == first) piece->offset = place->offset;
-        else if (place->offset != piece->offset + piece->size || piece->size + place->size > SHARDIO_P_PACK_PIECE) break;
+        else if (place->offset != piece->offset + piece->size || piece->size + place->size > SHARDIO_P_PACK_PIECE)
+            break;
         piece->size += place->size;
         piece->end = shardio_p_pack_skip_record(wanted, piece->end, place->record, each);
     }
@@ -8084,7 +8197,8 @@ typedef struct shardio_p_pack_taking {
 } shardio_p_pack_taking;
 
 /* Hands over the wanted items of a record. */
-static shardio_status shardio_p_pack_take_record(void *context, const shardio_p_pack_place *place, const uint8_t *stored,
+static shardio_status shardio_p_pack_take_record(void *context, const shardio_p_pack_place *place,
+                                                 const uint8_t *stored,
                                                  uint64_t first, uint64_t end, shardio_error *error)
 {
     const shardio_p_pack_taking *t = (const shardio_p_pack_taking *)context;
@@ -8096,7 +8210,8 @@ static shardio_status shardio_p_pack_take_record(void *context, const shardio_p_
         if (item + within == shardio_p_pack_wanted_item(t->wanted, first)) {
             status = t->take(t->context, item + within, r.items + at, (size_t)size, error);
             if (status != SHARDIO_OK && error != NULL && error->status == SHARDIO_OK)
-                shardio_p_pack_record_fail(t->scratch->reader, place, status, "read", "who takes the items stopped", error);
+                shardio_p_pack_record_fail(t->scratch->reader, place, status, "read", "who takes the items stopped",
+                                           error);
             first++;
         }
         at += size;
@@ -8111,7 +8226,8 @@ static shardio_status shardio_p_pack_take(shardio_pack_scratch *scratch, const s
     return shardio_p_pack_each_record(scratch, wanted, shardio_p_pack_take_record, &taking, error);
 }
 
-SHARDIO_API shardio_status shardio_pack_range(shardio_pack_reader *reader, shardio_pack_scratch *scratch, uint64_t first,
+SHARDIO_API shardio_status shardio_pack_range(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
+                                              uint64_t first,
                                               uint64_t count, shardio_item_taker take, void *context, shardio_error *error)
 {
     const shardio_p_pack_wanted wanted = {NULL, first, count};
@@ -8131,7 +8247,8 @@ SHARDIO_API shardio_status shardio_pack_list(shardio_pack_reader *reader, shardi
         status = shardio_p_pack_check_wanted(reader, items[i], 1, error);
         if (status == SHARDIO_OK && i > 0 && items[i] <= items[i - 1])
             status = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read",
-                                    shardio_p_name_part(&name, "item", items[i], reader->file.name), "the list does not ascend");
+                                    shardio_p_name_part(&name, "item", items[i],
+                                                        reader->file.name), "the list does not ascend");
     }
     return status == SHARDIO_OK && count > 0 ? shardio_p_pack_take(scratch, &wanted, take, context, error) : status;
 }
@@ -8145,7 +8262,8 @@ SHARDIO_API shardio_status shardio_pack_app_data(shardio_pack_reader *reader, vo
     const shardio_pack_facts *f = &reader->facts;
     uint64_t offset = f->index_offset + f->index_bytes;
     if (f->app_data_bytes > capacity)
-        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", reader->file.name, "its app data is larger than the memory for it");
+        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", reader->file.name,
+                              "its app data is larger than the memory for it");
     if (f->app_data_bytes == 0) return SHARDIO_OK;
     if (offset - reader->memory_offset + f->app_data_bytes > reader->memory_size) {
         reader->reads++;
@@ -8199,7 +8317,8 @@ static shardio_status shardio_p_pack_check_items(shardio_p_pack_check *c, const 
     return SHARDIO_OK;
 }
 
-static shardio_status shardio_p_pack_check_record(void *context, const shardio_p_pack_place *place, const uint8_t *stored,
+static shardio_status shardio_p_pack_check_record(void *context, const shardio_p_pack_place *place,
+                                                  const uint8_t *stored,
                                                   uint64_t first, uint64_t end, shardio_error *error)
 {
     shardio_p_pack_check *c = (shardio_p_pack_check *)context;
@@ -8252,7 +8371,8 @@ static void shardio_p_pack_check_hash(shardio_p_pack_check *c)
     c->summary->contents_checked = c->summary->items == f->items;
     if (!reader->options.opaque) return;
     /* records that hold one item are as good as any that are encoded, unless the hash says more */
-    bool sure = c->readable && (f->has_content_hash ? c->summary->hash_checked : f->items_per_record > 1 || f->items == 0);
+    bool sure = c->readable &&
+                (f->has_content_hash ? c->summary->hash_checked : f->items_per_record > 1 || f->items == 0);
     c->summary->contents_checked = sure;
     if (!sure) c->summary->items = c->summary->item_bytes = c->summary->largest_item = 0;
 }
@@ -8395,7 +8515,8 @@ static void shardio_p_fill(uint8_t *to, size_t bytes, const uint8_t *element, si
 }
 
 /* One element after the other, at steps of any length. */
-static void shardio_p_copy_spread(uint8_t *to, ptrdiff_t to_step, const uint8_t *from, ptrdiff_t from_step, uint64_t count,
+static void shardio_p_copy_spread(uint8_t *to, ptrdiff_t to_step, const uint8_t *from, ptrdiff_t from_step,
+                                  uint64_t count,
                                   size_t element, size_t unit)
 {
     if (unit == 1 && element == 1) {
@@ -8418,14 +8539,16 @@ typedef struct shardio_p_axis {
 } shardio_p_axis;
 
 /* The axes of a box, without those of one element, and with those that lie without gaps on both sides made one. */
-static uint32_t shardio_p_axes(shardio_p_axis *axes, const ptrdiff_t *to, const ptrdiff_t *from, const uint64_t *count, uint32_t ndim)
+static uint32_t shardio_p_axes(shardio_p_axis *axes, const ptrdiff_t *to, const ptrdiff_t *from, const uint64_t *count,
+                               uint32_t ndim)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < ndim; i++) {
         shardio_p_axis axis = {count[i], to[i], from[i]};
         if (axis.count == 1) continue;
         shardio_p_axis *before = n > 0 ? &axes[n - 1] : NULL;
-        if (before != NULL && before->to == axis.to * (ptrdiff_t)axis.count && before->from == axis.from * (ptrdiff_t)axis.count) {
+        if (before != NULL && before->to == axis.to * (ptrdiff_t)axis.count &&
+            before->from == axis.from * (ptrdiff_t)axis.count) {
             before->count *= axis.count;
             before->to = axis.to;
             before->from = axis.from;
@@ -8438,7 +8561,8 @@ static uint32_t shardio_p_axes(shardio_p_axis *axes, const ptrdiff_t *to, const 
 
 /* Copies a box of elements; strides in bytes, of any sign. Source strides of 0 everywhere: one element, again and again.
    The bytes of each `unit` are turned around if unit > 1. past_cache: as for copy_row. */
-static void shardio_p_copy_box(uint8_t *to, const ptrdiff_t *to_stride, const uint8_t *from, const ptrdiff_t *from_stride,
+static void shardio_p_copy_box(uint8_t *to, const ptrdiff_t *to_stride, const uint8_t *from,
+                               const ptrdiff_t *from_stride,
                                const uint64_t *count, uint32_t ndim, size_t element, size_t unit, bool past_cache)
 {
     shardio_p_axis axes[SHARDIO_MAX_DIMS + 1];
@@ -8451,8 +8575,10 @@ static void shardio_p_copy_box(uint8_t *to, const ptrdiff_t *to_stride, const ui
     }
     const shardio_p_axis inner = axes[--n];
     for (;;) {
-        if (inner.to != (ptrdiff_t)element) shardio_p_copy_spread(to, inner.to, from, inner.from, inner.count, element, unit);
-        else if (inner.from == (ptrdiff_t)element) shardio_p_copy_row(to, from, (size_t)inner.count * element, unit, past_cache);
+        if (inner.to != (ptrdiff_t)element)
+            shardio_p_copy_spread(to, inner.to, from, inner.from, inner.count, element, unit);
+        else if (inner.from == (ptrdiff_t)element)
+            shardio_p_copy_row(to, from, (size_t)inner.count * element, unit, past_cache);
         else if (inner.from == 0 && unit == 1) shardio_p_fill(to, (size_t)inner.count * element, from, element);
         else shardio_p_copy_spread(to, inner.to, from, inner.from, inner.count, element, unit);
         for (i = n; i > 0; i--) {
@@ -8612,7 +8738,8 @@ static void shardio_p_add_base64(shardio_text *text, const uint8_t *bytes, size_
     shardio_text_add(text, "\"");
     for (size_t i = 0; i < size; i += 3) {
         size_t n = size - i < 3 ? size - i : 3;
-        uint32_t group = (uint32_t)bytes[i] << 16 | (n > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) | (n > 2 ? bytes[i + 2] : 0u);
+        uint32_t group = (uint32_t)bytes[i] << 16 | (n > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) | (n > 2 ? bytes[i + 2]
+                                                                                                 : 0u);
         for (size_t k = 0; k < 4; k++)
             shardio_text_add_bytes(text, k <= n ? &shardio_p_base64_digits[group >> (18 - 6 * k) & 63] : "=", 1);
     }
@@ -8636,7 +8763,8 @@ static void shardio_p_add_fill_value(shardio_text *text, shardio_dtype dtype, co
         shardio_p_add_float(text, element + type.unit, type.unit);
         shardio_text_add(text, "]");
     } else if (shardio_p_is_float(dtype)) shardio_p_add_float(text, element, type.size);
-    else if (shardio_p_is_signed(dtype)) shardio_text_add_int64(text, (int64_t)shardio_p_integer(element, type.size, true));
+    else if (shardio_p_is_signed(dtype))
+        shardio_text_add_int64(text, (int64_t)shardio_p_integer(element, type.size, true));
     else shardio_text_add_uint64(text, shardio_p_integer(element, type.size, false));
 }
 
@@ -8663,7 +8791,8 @@ static bool shardio_p_float_from_json(shardio_json value, uint8_t *element, size
     if (shardio_json_string(value, word, sizeof word)) {
         if (shardio_p_same(word, "NaN")) shardio_p_put_float_bits(element, size, shardio_p_nan(size));
         else if (shardio_p_same(word, "Infinity")) shardio_p_put_float_bits(element, size, shardio_p_infinity(size));
-        else if (shardio_p_same(word, "-Infinity")) shardio_p_put_float_bits(element, size, shardio_p_infinity(size) | shardio_p_sign(size));
+        else if (shardio_p_same(word, "-Infinity"))
+            shardio_p_put_float_bits(element, size, shardio_p_infinity(size) | shardio_p_sign(size));
         else return shardio_p_float_from_hex(word, element, size);
         return true;
     }
@@ -8685,7 +8814,8 @@ static bool shardio_p_complex_from_json(shardio_json value, uint8_t *element, si
     size_t at = 0;
     if (shardio_json_kind(value) != '[') return false;
     for (int i = 0; i < 2; i++, element += unit)
-        if (!shardio_json_next(value, &at, NULL, &part) || !shardio_p_float_from_json(part, element, unit)) return false;
+        if (!shardio_json_next(value, &at, NULL, &part) || !shardio_p_float_from_json(part, element, unit))
+            return false;
     return !shardio_json_next(value, &at, NULL, &part);
 }
 
@@ -9057,7 +9187,8 @@ static const char *shardio_p_read_named(shardio_json value, char *name, size_t s
     if (wrong != NULL) return wrong;
     *configuration = shardio_json_member(value, "configuration");
     if (shardio_json_kind(*configuration) != 0) wrong = shardio_p_check_members(*configuration);
-    if (wrong == NULL && !shardio_json_string(shardio_json_member(value, "name"), name, size)) wrong = "it has no usable name";
+    if (wrong == NULL && !shardio_json_string(shardio_json_member(value, "name"), name, size))
+        wrong = "it has no usable name";
     return wrong;
 }
 
@@ -9097,7 +9228,8 @@ static const char *shardio_p_read_grid(shardio_p_meta *m, shardio_json root, sha
     char name[64];
     shardio_json configuration;
     uint32_t ndim = 0;
-    const char *wrong = shardio_p_read_named(shardio_json_member(root, "chunk_grid"), name, sizeof name, &configuration);
+    const char *wrong = shardio_p_read_named(shardio_json_member(root, "chunk_grid"), name, sizeof name,
+                                             &configuration);
     if (wrong != NULL) return wrong;
     if (!shardio_p_same(name, "regular")) {
         trouble->status = SHARDIO_ERR_UNSUPPORTED;
@@ -9112,7 +9244,8 @@ static const char *shardio_p_read_key_encoding(shardio_p_meta *m, shardio_json r
 {
     char name[64], separator[4];
     shardio_json configuration, value;
-    const char *wrong = shardio_p_read_named(shardio_json_member(root, "chunk_key_encoding"), name, sizeof name, &configuration);
+    const char *wrong = shardio_p_read_named(shardio_json_member(root, "chunk_key_encoding"), name, sizeof name,
+                                             &configuration);
     if (wrong != NULL) return wrong;
     m->key_v2 = shardio_p_same(name, "v2");
     if (!m->key_v2 && !shardio_p_same(name, "default")) {
@@ -9188,7 +9321,8 @@ static const char *shardio_p_read_transpose(uint32_t dims, shardio_json configur
         return "the order of a transpose codec is no list of all dimensions";
     memcpy(before, order, sizeof before);
     for (uint32_t i = 0; i < ndim; i++) {
-        if (wanted[i] >= ndim || (seen >> wanted[i] & 1) != 0) return "the order of a transpose codec is no permutation";
+        if (wanted[i] >= ndim || (seen >> wanted[i] & 1) != 0)
+            return "the order of a transpose codec is no permutation";
         seen |= (uint32_t)1 << wanted[i];
         order[i] = before[wanted[i]];
     }
@@ -9201,7 +9335,8 @@ static const char *shardio_p_read_chain_codec(shardio_p_chain *chain, const char
     const shardio_codec *codec = shardio_p_find_codec(name, options);
     const char *macro = shardio_p_codec_macro(name);
     if (codec == NULL)
-        return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, macro != NULL ? macro : "this program does not know it here");
+        return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, macro != NULL ? macro
+                                       : "this program does not know it here");
     if (chain->count == SHARDIO_MAX_CODECS) return "more than 8 codecs";
     chain->configurations[chain->count] = configuration;
     chain->codecs[chain->count++] = codec;
@@ -9213,8 +9348,10 @@ static const char *shardio_p_read_packing(shardio_p_meta *m, shardio_p_level *le
                                           shardio_json configuration, shardio_p_trouble *trouble)
 {
     const char *fits = m->dtype == SHARDIO_STRING ? "vlen-utf8" : m->dtype == SHARDIO_BYTES ? "vlen-bytes" : "bytes";
-    bool known = shardio_p_same(name, "bytes") || shardio_p_same(name, "vlen-utf8") || shardio_p_same(name, "vlen-bytes");
-    if (!known) return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "this program does not know it here");
+    bool known = shardio_p_same(name, "bytes") || shardio_p_same(name, "vlen-utf8") ||
+                 shardio_p_same(name, "vlen-bytes");
+    if (!known)
+        return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "this program does not know it here");
     if (!shardio_p_same(name, fits)) return "the codec that makes bytes of elements does not fit the data type";
     level->packing = shardio_p_is_variable(m->dtype) ? SHARDIO_P_STRINGS : SHARDIO_P_PLAIN;
     if (level->packing == SHARDIO_P_STRINGS) return NULL;
@@ -9223,7 +9360,8 @@ static const char *shardio_p_read_packing(shardio_p_meta *m, shardio_p_level *le
 
 /* One codec of an index. Those that keep its size to the byte are transpose, bytes and crc32c; of all others a reader
    could not find it (codec specification "sharding_indexed"). */
-static const char *shardio_p_read_index_codec(shardio_p_level *level, uint32_t ndim, const char *name, shardio_json configuration,
+static const char *shardio_p_read_index_codec(shardio_p_level *level, uint32_t ndim, const char *name,
+                                              shardio_json configuration,
                                               bool *packed, shardio_p_trouble *trouble)
 {
     shardio_index_layout *layout = &level->index;
@@ -9237,14 +9375,16 @@ static const char *shardio_p_read_index_codec(shardio_p_level *level, uint32_t n
         return shardio_p_read_endian(configuration, 8, &layout->big_endian);
     }
     if (!*packed || !shardio_p_same(name, "crc32c"))
-        return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED, "not supported for the index of a shard");
+        return shardio_p_codec_trouble(trouble, name, SHARDIO_ERR_UNSUPPORTED,
+                                       "not supported for the index of a shard");
     if (layout->more_checksums + 1 == SHARDIO_MAX_CODECS) return "more than 8 codecs";
     if (layout->no_checksum) layout->no_checksum = false;
     else layout->more_checksums++;
     return NULL;
 }
 
-static const char *shardio_p_read_index_codecs(shardio_p_level *level, uint32_t ndim, shardio_json list, shardio_p_trouble *trouble)
+static const char *shardio_p_read_index_codecs(shardio_p_level *level, uint32_t ndim, shardio_json list,
+                                               shardio_p_trouble *trouble)
 {
     char name[64];
     shardio_json value, configuration;
@@ -9262,7 +9402,8 @@ static const char *shardio_p_read_index_codecs(shardio_p_level *level, uint32_t 
 }
 
 /* A shard: the extents of its chunks are those of the next level. *inner is the list of their codecs. */
-static const char *shardio_p_read_sharding(shardio_p_meta *m, uint32_t k, shardio_json configuration, shardio_json *inner,
+static const char *shardio_p_read_sharding(shardio_p_meta *m, uint32_t k, shardio_json configuration,
+                                           shardio_json *inner,
                                            shardio_p_trouble *trouble)
 {
     uint64_t extents[SHARDIO_MAX_DIMS];
@@ -9303,8 +9444,10 @@ static const char *shardio_p_read_level(shardio_p_meta *m, uint32_t k, shardio_j
         const char *wrong = shardio_p_read_named(value, name, sizeof name, &configuration);
         if (wrong != NULL) return wrong;
         if (packed) wrong = shardio_p_read_chain_codec(&level->chain, name, configuration, options, trouble);
-        else if (shardio_p_same(name, "transpose")) wrong = shardio_p_read_transpose(m->ndim, configuration, level->order);
-        else if (shardio_p_same(name, "sharding_indexed")) wrong = shardio_p_read_sharding(m, k, configuration, inner, trouble);
+        else if (shardio_p_same(name, "transpose"))
+            wrong = shardio_p_read_transpose(m->ndim, configuration, level->order);
+        else if (shardio_p_same(name, "sharding_indexed"))
+            wrong = shardio_p_read_sharding(m, k, configuration, inner, trouble);
         else wrong = shardio_p_read_packing(m, level, name, configuration, trouble);
         if (wrong != NULL) return wrong;
         packed = !shardio_p_same(name, "transpose");
@@ -9346,7 +9489,8 @@ static const char *shardio_p_read_names(shardio_p_meta *m, shardio_json root)
     }
     if (shardio_json_kind(m->names) != '[') return "not a list of names";
     for (; shardio_json_next(m->names, &at, NULL, &value); n++)
-        if (shardio_json_kind(value) != '"' && shardio_json_kind(value) != 'n') return "a name that is neither text nor null";
+        if (shardio_json_kind(value) != '"' && shardio_json_kind(value) != 'n')
+            return "a name that is neither text nor null";
     return n == m->ndim ? NULL : "another number of names than dimensions";
 }
 
@@ -9370,7 +9514,8 @@ static const char *shardio_p_read_transformers(shardio_json root, shardio_p_trou
 /* Members that the specification does not name have to be understood unless they say otherwise (core, "Extensions"). */
 static bool shardio_p_may_ignore(shardio_json name, shardio_json value)
 {
-    static const char *const known[] = {"zarr_format", "node_type", "shape", "data_type", "chunk_grid", "chunk_key_encoding",
+    static const char *const known[] = {"zarr_format", "node_type", "shape", "data_type", "chunk_grid",
+                                        "chunk_key_encoding",
                                         "fill_value", "codecs", "attributes", "dimension_names", "storage_transformers",
                                         "consolidated_metadata"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
@@ -9420,7 +9565,8 @@ static shardio_status shardio_p_read_node(shardio_json root, const char *type, c
         return shardio_p_meta_fail(error, SHARDIO_ERR_UNSUPPORTED, file, "zarr_format", "not version 3");
     if (!shardio_json_is(shardio_json_member(root, "node_type"), type)) {
         bool other = shardio_json_is(shardio_json_member(root, "node_type"), type[0] == 'a' ? "group" : "array");
-        if (!other) return shardio_p_meta_fail(error, SHARDIO_ERR_CORRUPT, file, "node_type", "neither array nor group");
+        if (!other)
+            return shardio_p_meta_fail(error, SHARDIO_ERR_CORRUPT, file, "node_type", "neither array nor group");
         return shardio_p_meta_fail(error, SHARDIO_ERR_UNSUPPORTED, file, "node_type",
                                    type[0] == 'a' ? "a group, not an array" : "an array, not a group");
     }
@@ -9428,7 +9574,8 @@ static shardio_status shardio_p_read_node(shardio_json root, const char *type, c
         char unknown[64];
         if (shardio_p_may_ignore(name, value)) continue;
         if (!shardio_json_string(name, unknown, sizeof unknown)) memcpy(unknown, "a member", 9);
-        return shardio_p_meta_fail(error, SHARDIO_ERR_UNSUPPORTED, file, unknown, "an extension that has to be understood");
+        return shardio_p_meta_fail(error, SHARDIO_ERR_UNSUPPORTED, file, unknown,
+                                   "an extension that has to be understood");
     }
     return SHARDIO_OK;
 }
@@ -9451,7 +9598,8 @@ static shardio_status shardio_p_meta_parse(shardio_p_meta *m, const char *text, 
     const char *wrong = shardio_p_meta_members(m, root, options, &member, &trouble);
     if (wrong == NULL) return SHARDIO_OK;
     if (trouble.status != SHARDIO_OK)   /* a codec is named, other members are what they are */
-        return shardio_p_meta_fail(error, trouble.status, file, trouble.member[0] != 0 ? trouble.member : member, wrong);
+        return shardio_p_meta_fail(error, trouble.status, file, trouble.member[0] != 0 ? trouble.member : member,
+                                   wrong);
     return shardio_p_meta_fail(error, SHARDIO_ERR_CORRUPT, file, member, wrong);
 }
 
@@ -9655,7 +9803,8 @@ static bool shardio_p_key_is_plain(const char *key)
             continue;
         }
         size_t n = (size_t)(key - component);
-        if (n == 0 || (n == 1 && component[0] == '.') || (n == 2 && component[0] == '.' && component[1] == '.')) return false;
+        if (n == 0 || (n == 1 && component[0] == '.') || (n == 2 && component[0] == '.' && component[1] == '.'))
+            return false;
         if (*key == 0) return true;
         component = key + 1;
     }
@@ -9663,7 +9812,8 @@ static bool shardio_p_key_is_plain(const char *key)
 
 /* -- from options to metadata */
 
-static shardio_status shardio_p_option(shardio_error *error, shardio_status status, const char *option, const char *reason)
+static shardio_status shardio_p_option(shardio_error *error, shardio_status status, const char *option,
+                                       const char *reason)
 {
     return shardio_p_fail(error, status, "create", option, reason);
 }
@@ -9691,7 +9841,8 @@ static shardio_status shardio_p_check_codecs(const shardio_array_options *o, sha
         const shardio_codec *codec = o->codecs[i];
         if (codec->name == NULL || codec->bound == NULL || codec->encode == NULL || codec->decode == NULL ||
             (codec->begin == NULL) != (codec->end == NULL))
-            return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option codecs", "a codec lacks its name or a function");
+            return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option codecs",
+                                    "a codec lacks its name or a function");
         status = shardio_p_check_object(codec->configuration, "option codecs, a configuration", error);
     }
     return status;
@@ -9725,7 +9876,8 @@ static const char *shardio_p_levels_from_options(shardio_p_meta *m, const shardi
 }
 
 /* A list of codecs that the caller wrote. */
-static shardio_status shardio_p_levels_from_list(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
+static shardio_status shardio_p_levels_from_list(shardio_p_meta *m, const shardio_array_options *o,
+                                                 shardio_error *error)
 {
     shardio_p_trouble trouble;
     shardio_json list;
@@ -9742,7 +9894,8 @@ static shardio_status shardio_p_levels_from_list(shardio_p_meta *m, const shardi
                             trouble.member[0] != 0 ? trouble.member : "option codec_list", wrong);
 }
 
-static shardio_status shardio_p_keys_from_options(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
+static shardio_status shardio_p_keys_from_options(shardio_p_meta *m, const shardio_array_options *o,
+                                                  shardio_error *error)
 {
     m->key_v2 = o->key_v2;
     m->separator = o->key_separator != 0 ? o->key_separator : o->key_v2 ? '.' : '/';
@@ -9750,7 +9903,8 @@ static shardio_status shardio_p_keys_from_options(shardio_p_meta *m, const shard
     return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option key_separator", "neither / nor .");
 }
 
-static shardio_status shardio_p_type_from_options(shardio_p_meta *m, const shardio_array_options *o, shardio_error *error)
+static shardio_status shardio_p_type_from_options(shardio_p_meta *m, const shardio_array_options *o,
+                                                  shardio_error *error)
 {
     static const shardio_bytes empty = {"", 0};
     m->dtype = o->dtype;
@@ -9767,24 +9921,28 @@ static shardio_status shardio_p_type_from_options(shardio_p_meta *m, const shard
 }
 
 /* `growing`: shape[0] 0 is no end; otherwise it is zero, as any extent may be. */
-static shardio_status shardio_p_shape_from_options(shardio_p_meta *m, const shardio_array_options *o, bool growing, bool *sharded,
+static shardio_status shardio_p_shape_from_options(shardio_p_meta *m, const shardio_array_options *o, bool growing,
+                                                   bool *sharded,
                                                    shardio_error *error)
 {
     m->ndim = o->ndim;
     *sharded = false;
     if (m->ndim > SHARDIO_MAX_DIMS || (growing && m->ndim < 1))
-        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option ndim", growing ? "an array has 1 to 32 dimensions" : "more than 32 dimensions");
+        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option ndim", growing
+                                ? "an array has 1 to 32 dimensions" : "more than 32 dimensions");
     for (uint32_t i = 0; i < m->ndim; i++) {
         m->shape[i] = o->shape[i];
         *sharded = *sharded || o->shard[i] != 0;
         if (growing && i > 0 && o->shape[i] == 0)
-            return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option shape", "only the first extent may be unlimited");
+            return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option shape",
+                                    "only the first extent may be unlimited");
     }
     memcpy(m->levels[0].extent, *sharded ? o->shard : o->chunk, sizeof m->levels[0].extent);
     return SHARDIO_OK;
 }
 
-static shardio_status shardio_p_meta_from_options(shardio_p_meta *m, const shardio_array_options *o, bool growing, shardio_error *error)
+static shardio_status shardio_p_meta_from_options(shardio_p_meta *m, const shardio_array_options *o, bool growing,
+                                                  shardio_error *error)
 {
     bool sharded;
     const char *wrong = NULL;
@@ -9799,7 +9957,8 @@ static shardio_status shardio_p_meta_from_options(shardio_p_meta *m, const shard
     if (status != SHARDIO_OK) return status;
     if (o->codec_list == NULL) wrong = shardio_p_levels_from_options(m, o, sharded);
     if (wrong == NULL) wrong = shardio_p_meta_derive(m, growing);
-    return wrong == NULL ? SHARDIO_OK : shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options shape, chunk and shard", wrong);
+    return wrong == NULL ? SHARDIO_OK
+           : shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options shape, chunk and shard", wrong);
 }
 
 /* -- planning memory */
@@ -9875,7 +10034,8 @@ static bool shardio_p_plan_rooms(shardio_p_plan *plan, const shardio_p_meta *m)
         const shardio_p_level *level = &m->levels[k];
         uint64_t bytes = level->bytes;
         if (level->packing == SHARDIO_P_SHARD)
-            bytes = shardio_p_bounded_multiply(level->index.chunks, (uint64_t)one + SHARDIO_P_ENTRY) + shardio_index_size(&level->index);
+            bytes = shardio_p_bounded_multiply(level->index.chunks,
+                                               (uint64_t)one + SHARDIO_P_ENTRY) + shardio_index_size(&level->index);
         if (bytes > SIZE_MAX / 16) return false;
         one = shardio_p_chain_bound(&level->chain, (size_t)bytes, &largest);
         if (largest > SIZE_MAX / 16) return false;
@@ -9891,7 +10051,8 @@ static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_
     uint64_t budget = o->memory != 0 ? o->memory : (uint64_t)8 << 20, rows, shards;
     plan->block = o->block_size != 0 ? o->block_size : (size_t)SHARDIO_P_DEFAULT_BLOCK;
     if ((plan->block & (plan->block - 1)) != 0 || plan->block < 512 || plan->block > 1 << 20)
-        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option block_size", "not a power of two from 512 to 1 MiB");
+        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option block_size",
+                                "not a power of two from 512 to 1 MiB");
     if (o->buffer_size > SIZE_MAX / 4)
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option buffer_size", "larger than memory can be");
     plan->buffer = o->buffer_size != 0 ? o->buffer_size : (size_t)SHARDIO_P_DEFAULT_BUFFER;
@@ -9905,13 +10066,17 @@ static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_
     shards = m->sharded ? shardio_p_product(m->shard_grid, plan->batch_dim + 1, m->ndim) : plan->chunks;
     rows = shardio_p_bounded_multiply(plan->chunks, m->chunk_bytes);
     if (!shardio_p_add(rows, shardio_p_bounded_multiply(shards, plan->gap), &rows) || rows > SIZE_MAX / 4)
-        return shardio_p_option(error, SHARDIO_ERR_LIMIT, "options shape and chunk", "no memory holds a row of these chunks");
+        return shardio_p_option(error, SHARDIO_ERR_LIMIT, "options shape and chunk",
+                                "no memory holds a row of these chunks");
     plan->rows = (size_t)rows;
     plan->index = m->sharded ? (size_t)shardio_p_ceil(shardio_shard_memory(&m->index, plan->block), 16) : 0;
-    if (shardio_p_bounded_multiply(plan->flights, sizeof(shardio_p_flight) + plan->block + plan->index + plan->names) > SIZE_MAX / 4)
-        return shardio_p_option(error, SHARDIO_ERR_LIMIT, "options shape and shard", "no memory holds what so many shards in flight need");
+    if (shardio_p_bounded_multiply(plan->flights,
+                                   sizeof(shardio_p_flight) + plan->block + plan->index + plan->names) > SIZE_MAX / 4)
+        return shardio_p_option(error, SHARDIO_ERR_LIMIT, "options shape and shard",
+                                "no memory holds what so many shards in flight need");
     if (!shardio_p_plan_rooms(plan, m))
-        return shardio_p_option(error, SHARDIO_ERR_UNSUPPORTED, "option codecs", "a codec cannot bound the size of its output");
+        return shardio_p_option(error, SHARDIO_ERR_UNSUPPORTED, "option codecs",
+                                "a codec cannot bound the size of its output");
     return SHARDIO_OK;
 }
 
@@ -9940,7 +10105,8 @@ static void shardio_p_carve_room(shardio_p_carver *carver, size_t size, shardio_
 
 /* The parts of a writer's memory, in one place so that the sum and the pieces cannot differ. `array` is null to add
    up only. */
-static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bool sharded, size_t path, uint8_t *memory,
+static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bool sharded, size_t path,
+                                                  uint8_t *memory,
                                                   shardio_array *array)
 {
     shardio_memory_plan sum;
@@ -9990,7 +10156,8 @@ static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bo
 }
 
 /* Fills in what depends on the length of names and on the text. */
-static void shardio_p_plan_names(shardio_p_plan *plan, const shardio_p_meta *m, size_t prefix, size_t file_memory, size_t text)
+static void shardio_p_plan_names(shardio_p_plan *plan, const shardio_p_meta *m, size_t prefix, size_t file_memory,
+                                 size_t text)
 {
     plan->key = shardio_p_longest_key(m, prefix) + 1;
     plan->names = (size_t)shardio_p_ceil(file_memory, 16) + 64;
@@ -10197,11 +10364,13 @@ static void shardio_p_free_rooms(shardio_array *array)
 /* Bytes of the rooms that are no part of the handle's own piece. */
 static uint64_t shardio_p_room_bytes(const shardio_array *array)
 {
-    const shardio_p_room *others[] = {&array->whole, &array->variable, &array->buffer, &array->index_room, &array->staging_room,
+    const shardio_p_room *others[] = {&array->whole, &array->variable, &array->buffer, &array->index_room,
+                                      &array->staging_room,
                                       &array->found};
     uint64_t sum = 0;
     for (uint32_t k = 0; k < SHARDIO_P_LEVELS; k++)
-        sum += (array->packed[k].carved ? 0 : array->packed[k].size) + (array->coded[k].carved ? 0 : array->coded[k].size);
+        sum += (array->packed[k].carved ? 0 : array->packed[k].size) + (array->coded[k].carved ? 0
+                                                                        : array->coded[k].size);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) sum += others[i]->size;
     return sum;
 }
@@ -10277,7 +10446,8 @@ static void shardio_p_keep_path(shardio_array *array, const shardio_store *store
     array->store = *store;
     if (store->name != NULL) memcpy(array->store_path, store->name, shardio_p_length(store->name) + 1);
     else array->store_path[0] = 0;
-    if (store->context == (const void *)store->name) array->store.context = array->store_path;   /* a directory's path */
+    /* a directory's path */
+    if (store->context == (const void *)store->name) array->store.context = array->store_path;
     array->store.name = array->store_path;
     array->prefix[0] = 0;
     if (path == NULL || path[0] == 0) return;
@@ -10317,7 +10487,8 @@ static shardio_array *shardio_p_place_writer(shardio_array *draft, const shardio
     size_t length = shardio_p_path_length(store, path);
     shardio_memory_plan sum = shardio_p_carve_writer(&draft->plan, draft->meta.sharded, length, NULL, NULL);
     size_t alignment = draft->plan.block > 64 ? draft->plan.block : 64;
-    uint8_t *memory = sum.total <= SIZE_MAX / 2 ? (uint8_t *)shardio_p_allocate(draft->allocator, (size_t)sum.total, alignment) : NULL;
+    uint8_t *memory = sum.total <= SIZE_MAX / 2
+                      ? (uint8_t *)shardio_p_allocate(draft->allocator, (size_t)sum.total, alignment) : NULL;
     if (memory == NULL) return NULL;
     shardio_array *array = (shardio_array *)(void *)memory;
     *array = *draft;
@@ -10343,7 +10514,9 @@ static shardio_array *shardio_p_plan_and_place(shardio_array *draft, const shard
     shardio_status status = shardio_p_make_plan(&draft->plan, &draft->meta, o, error);
     if (status != SHARDIO_OK) return NULL;
     shardio_array *array = shardio_p_place_writer(draft, store, o->path);
-    if (array == NULL) shardio_p_fail(error, SHARDIO_ERR_MEMORY, "create", "the array", "no memory for its rows of chunks; see shardio_array_memory");
+    if (array == NULL)
+        shardio_p_fail(error, SHARDIO_ERR_MEMORY, "create", "the array",
+                       "no memory for its rows of chunks; see shardio_array_memory");
     return array;
 }
 
@@ -10358,7 +10531,8 @@ static const shardio_allocator *shardio_p_small_memory(shardio_array *array)
 }
 
 /* Writes a small key in pieces: whole, or not at all. `allocator` is for the open file. */
-static shardio_status shardio_p_write_small(const shardio_store *store, const shardio_allocator *allocator, const char *key,
+static shardio_status shardio_p_write_small(const shardio_store *store, const shardio_allocator *allocator,
+                                            const char *key,
                                             bool overwrite, shardio_durability durability, const shardio_json *pieces,
                                             size_t count, shardio_error *error)
 {
@@ -10374,13 +10548,15 @@ static shardio_status shardio_p_write_small(const shardio_store *store, const sh
     shardio_status status = store->functions->create(store->context, key, overwrite, allocator, &file, &code);
     if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "create", key, code, NULL);
     status = shardio_slot_begin(&slot, file, buffer, sizeof buffer, &o);
-    for (size_t i = 0; i < count && status == SHARDIO_OK; i++) status = shardio_slot_append(&slot, pieces[i].text, pieces[i].size);
+    for (size_t i = 0; i < count && status == SHARDIO_OK; i++)
+        status = shardio_slot_append(&slot, pieces[i].text, pieces[i].size);
     status = shardio_slot_finish(&slot);
     if (status != SHARDIO_OK && error != NULL) *error = slot.error;
     return status;
 }
 
-static shardio_status shardio_p_write_key(shardio_array *array, const char *key, const shardio_json *pieces, size_t count)
+static shardio_status shardio_p_write_key(shardio_array *array, const char *key, const shardio_json *pieces,
+                                          size_t count)
 {
     shardio_error error;
     shardio_status status = shardio_p_write_small(&array->store, shardio_p_small_memory(array), key, array->published,
@@ -10426,7 +10602,8 @@ static shardio_status shardio_p_read_small(const shardio_store *store, const sha
     if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "open", key, code, NULL);
     status = shardio_p_file_facts(&file, &facts, error);
     if (status == SHARDIO_OK && facts.size > limit)
-        status = shardio_p_key_fail(error, store, SHARDIO_ERR_LIMIT, "read", key, 0, "larger than the option metadata_limit");
+        status = shardio_p_key_fail(error, store, SHARDIO_ERR_LIMIT, "read", key, 0,
+                                    "larger than the option metadata_limit");
     *size = (size_t)facts.size + 1;
     if (status == SHARDIO_OK) *text = (char *)shardio_p_allocate(allocator, *size, 16);
     if (status == SHARDIO_OK && *text == NULL)
@@ -10445,7 +10622,8 @@ static shardio_status shardio_p_read_small(const shardio_store *store, const sha
 static shardio_status shardio_p_read_key(shardio_array *array, const char *key, char **text, size_t *size,
                                          shardio_error *error)
 {
-    return shardio_p_read_small(&array->store, shardio_p_small_memory(array), array->allocator, key, array->metadata_limit, text,
+    return shardio_p_read_small(&array->store, shardio_p_small_memory(array), array->allocator, key,
+                                array->metadata_limit, text,
                                 size, error);
 }
 
@@ -10459,7 +10637,8 @@ static const char *shardio_p_parent_key(shardio_array *array, size_t length)
 }
 
 /* Calls `each` for the root and every group on the way to the array. */
-static shardio_status shardio_p_each_parent(shardio_array *array, shardio_status (*each)(shardio_array *, const char *key))
+static shardio_status shardio_p_each_parent(shardio_array *array,
+                                            shardio_status (*each)(shardio_array *, const char *key))
 {
     shardio_status status = SHARDIO_OK;
     for (size_t i = 0; array->prefix[i] != 0 && status == SHARDIO_OK; i++)
@@ -10492,7 +10671,8 @@ static shardio_status shardio_p_write_parent(shardio_array *array, const char *k
     const shardio_json piece = {text, sizeof text - 1};
     shardio_file file;
     int code = 0;
-    shardio_status status = array->store.functions->open(array->store.context, key, false, shardio_p_small_memory(array), &file, &code);
+    shardio_status status = array->store.functions->open(array->store.context, key, false,
+                                                         shardio_p_small_memory(array), &file, &code);
     if (status == SHARDIO_ERR_NOT_FOUND) return shardio_p_write_key(array, key, &piece, 1);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "open", key, code, NULL);
     (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
@@ -10569,7 +10749,8 @@ static inline void shardio_p_put_elements(const shardio_array *array, uint8_t *t
 
 /* A line: the elements that follow each other along line_dim, all of what lies behind it included. `number` counts the
    lines of the batch. index[] gets the first chunk of the line, *within the byte offset of the line inside a chunk. */
-static void shardio_p_locate_line(const shardio_array *array, uint64_t number, uint64_t tail, uint64_t *index, uint64_t *within)
+static void shardio_p_locate_line(const shardio_array *array, uint64_t number, uint64_t tail, uint64_t *index,
+                                  uint64_t *within)
 {
     const shardio_p_meta *m = &array->meta;
     uint32_t b = array->plan.batch_dim, k = array->plan.line_dim;
@@ -10590,7 +10771,8 @@ static void shardio_p_locate_line(const shardio_array *array, uint64_t number, u
 
 /* Gathers elements of one line, from element `column` of it on: the pieces of chunks that lie side by side in a shard
    lie side by side in the batch as well, one chunk apart. */
-static void shardio_p_gather_line(shardio_array *array, uint64_t *index, uint64_t within, uint64_t tail, uint64_t column,
+static void shardio_p_gather_line(shardio_array *array, uint64_t *index, uint64_t within, uint64_t tail,
+                                  uint64_t column,
                                   const uint8_t *from, uint64_t count)
 {
     const shardio_p_meta *m = &array->meta;
@@ -10598,7 +10780,8 @@ static void shardio_p_gather_line(shardio_array *array, uint64_t *index, uint64_
     uint64_t piece = m->chunk[k] * tail, first = index[k];
     while (count > 0) {
         index[k] = first + column / piece;
-        uint64_t shard_end = (index[k] / m->per_shard[k] + 1) * m->per_shard[k];   /* the shard's last chunk is before */
+        /* the shard's last chunk is before */
+        uint64_t shard_end = (index[k] / m->per_shard[k] + 1) * m->per_shard[k];
         uint8_t *to = array->rows + shardio_p_place_of_chunk(array, index);
         for (uint64_t chunk = index[k]; chunk < shard_end && count > 0; chunk++, to += m->chunk_bytes) {
             uint64_t skip = column % piece, n = shardio_p_min(piece - skip, count);
@@ -10667,7 +10850,8 @@ static shardio_status shardio_p_continue_flight(shardio_array *array, shardio_p_
     const shardio_p_plan *p = &array->plan;
     shardio_file file;
     int code = 0;
-    shardio_status status = array->store.functions->open(array->store.context, key, true, &flight->allocator, &file, &code);
+    shardio_status status = array->store.functions->open(array->store.context, key, true, &flight->allocator, &file,
+                                                         &code);
     if (status == SHARDIO_ERR_NOT_FOUND) return status;
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "open for writing", key, code, NULL);
     status = shardio_shard_begin_update(&flight->shard, file, NULL, &array->meta.index, flight->index, p->index,
@@ -10681,9 +10865,11 @@ static shardio_status shardio_p_create_flight(shardio_array *array, shardio_p_fl
     const shardio_p_plan *p = &array->plan;
     shardio_file file;
     int code = 0;
-    shardio_status status = array->store.functions->create(array->store.context, key, array->published, &flight->allocator, &file, &code);
+    shardio_status status = array->store.functions->create(array->store.context, key, array->published,
+                                                           &flight->allocator, &file, &code);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
-    status = shardio_shard_begin(&flight->shard, file, &array->meta.index, flight->index, p->index, array->staging, p->buffer, o);
+    status = shardio_shard_begin(&flight->shard, file, &array->meta.index, flight->index, p->index, array->staging,
+                                 p->buffer, o);
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_flight_failed(array, flight);
 }
 
@@ -10759,7 +10945,8 @@ static bool shardio_p_next_flight(const shardio_array *array, uint64_t *position
 
 /* Does something to every shard that is begun. */
 static shardio_status shardio_p_each_flight(shardio_array *array,
-                                            shardio_status (*act)(shardio_array *, shardio_p_flight *, const uint64_t *))
+                                            shardio_status (*act)(shardio_array *, shardio_p_flight *,
+                                                                  const uint64_t *))
 {
     uint64_t position[SHARDIO_MAX_DIMS] = {0};
     size_t number = 0;
@@ -10773,7 +10960,8 @@ static shardio_status shardio_p_each_flight(shardio_array *array,
     return status;
 }
 
-static shardio_status shardio_p_checkpoint_flight(shardio_array *array, shardio_p_flight *flight, const uint64_t *position)
+static shardio_status shardio_p_checkpoint_flight(shardio_array *array, shardio_p_flight *flight,
+                                                  const uint64_t *position)
 {
     if (position[0] * array->meta.shard[0] >= array->total / array->frame) return SHARDIO_OK;   /* only a begun frame */
     shardio_status status = shardio_p_enter_flight(array, flight, position);
@@ -10795,12 +10983,14 @@ static uint64_t shardio_p_chunk_number(const shardio_p_meta *m, const uint64_t *
 {
     const uint8_t *order = m->levels[0].order;
     uint64_t number = 0;
-    for (uint32_t i = 0; i < m->ndim; i++) number = number * m->per_shard[order[i]] + index[order[i]] % m->per_shard[order[i]];
+    for (uint32_t i = 0; i < m->ndim; i++)
+        number = number * m->per_shard[order[i]] + index[order[i]] % m->per_shard[order[i]];
     return number;
 }
 
 /* The next index of a box in the order that is stored. False: that was the last. */
-static bool shardio_p_next_in_order(uint64_t *index, const uint64_t *first, const uint64_t *count, const uint8_t *order, uint32_t ndim)
+static bool shardio_p_next_in_order(uint64_t *index, const uint64_t *first, const uint64_t *count, const uint8_t *order,
+                                    uint32_t ndim)
 {
     for (uint32_t i = ndim; i-- > 0;) {
         uint32_t d = order[i];
@@ -10848,7 +11038,8 @@ static bool shardio_p_only_fill(const shardio_p_meta *m, const uint8_t *elements
 }
 
 /* Strides in bytes, per dimension of the array, of a box whose elements lie one after the other in this order. */
-static void shardio_p_order_strides(const shardio_p_meta *m, const uint64_t *extent, const uint8_t *order, ptrdiff_t *stride)
+static void shardio_p_order_strides(const shardio_p_meta *m, const uint64_t *extent, const uint8_t *order,
+                                    ptrdiff_t *stride)
 {
     uint64_t step = m->element;
     for (uint32_t i = m->ndim; i-- > 0;) {
@@ -10866,7 +11057,8 @@ static bool shardio_p_is_text(const char *text, size_t size)
 }
 
 /* The codecs vlen-utf8 and vlen-bytes: the number of elements, then each one's length and bytes, little-endian u32. */
-static shardio_status shardio_p_pack_variable(shardio_array *array, uint32_t k, const uint8_t *elements, const uint8_t **data, size_t *size)
+static shardio_status shardio_p_pack_variable(shardio_array *array, uint32_t k, const uint8_t *elements,
+                                              const uint8_t **data, size_t *size)
 {
     const size_t count = array->meta.levels[k].bytes / sizeof(shardio_bytes);
     uint64_t bytes = 4 + 4 * (uint64_t)count;
@@ -10874,7 +11066,8 @@ static shardio_status shardio_p_pack_variable(shardio_array *array, uint32_t k, 
     for (size_t i = 0; i < count; i++) {
         memcpy(&one, elements + i * sizeof one, sizeof one);
         if (one.size > UINT32_MAX || count > UINT32_MAX) return SHARDIO_ERR_LIMIT;
-        if (array->meta.dtype == SHARDIO_STRING && !shardio_p_is_text((const char *)one.data, one.size)) return SHARDIO_ERR_ARGUMENT;
+        if (array->meta.dtype == SHARDIO_STRING && !shardio_p_is_text((const char *)one.data, one.size))
+            return SHARDIO_ERR_ARGUMENT;
         bytes += one.size;
     }
     if (bytes > SIZE_MAX / 4) return SHARDIO_ERR_LIMIT;
@@ -10894,7 +11087,8 @@ static shardio_status shardio_p_pack_variable(shardio_array *array, uint32_t k, 
 }
 
 /* Brings the elements of a chunk of level k, which lie at `from` with these strides, into the order they are stored in. */
-static shardio_status shardio_p_order_elements(shardio_array *array, uint32_t k, const uint8_t **from, const ptrdiff_t *stride)
+static shardio_status shardio_p_order_elements(shardio_array *array, uint32_t k, const uint8_t **from,
+                                               const ptrdiff_t *stride)
 {
     const shardio_p_meta *m = &array->meta;
     const shardio_p_level *level = &m->levels[k];
@@ -10910,7 +11104,8 @@ static shardio_status shardio_p_order_elements(shardio_array *array, uint32_t k,
 }
 
 /* Runs the codecs of level k over *data. A chain whose output was not planned for gets the room it says it needs. */
-static shardio_status shardio_p_encode_chain(shardio_array *array, uint32_t k, const uint64_t *index, const uint8_t **data, size_t *size)
+static shardio_status shardio_p_encode_chain(shardio_array *array, uint32_t k, const uint64_t *index,
+                                             const uint8_t **data, size_t *size)
 {
     const shardio_p_chain *chain = &array->meta.levels[k].chain;
     const shardio_codec *failed = NULL;
@@ -10918,18 +11113,23 @@ static shardio_status shardio_p_encode_chain(shardio_array *array, uint32_t k, c
     if (chain->count == 0) return SHARDIO_OK;
     (void)shardio_p_chain_bound(chain, *size, &largest);
     if (largest > SIZE_MAX / 16)
-        return shardio_p_encode_failed(array, index, SHARDIO_ERR_UNSUPPORTED, "encode", "a codec cannot bound the size of its output");
-    if (!shardio_p_widen(array, &array->coded[k], shardio_p_chain_pieces(chain) * largest)) return shardio_p_encode_failed(array, index, SHARDIO_ERR_MEMORY, "encode", NULL);
+        return shardio_p_encode_failed(array, index, SHARDIO_ERR_UNSUPPORTED, "encode",
+                                       "a codec cannot bound the size of its output");
+    if (!shardio_p_widen(array, &array->coded[k], shardio_p_chain_pieces(chain) * largest))
+        return shardio_p_encode_failed(array, index, SHARDIO_ERR_MEMORY, "encode", NULL);
     shardio_status status = shardio_p_chain_run(chain, true, data, size, array->coded[k].memory,
                                                 array->coded[k].size / shardio_p_chain_pieces(chain), &failed);
-    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_encode_failed(array, index, status, failed->name, "the codec failed");
+    return status == SHARDIO_OK ? SHARDIO_OK
+           : shardio_p_encode_failed(array, index, status, failed->name, "the codec failed");
 }
 
-static shardio_status shardio_p_encode_level(shardio_array *array, uint32_t k, const uint64_t *index, const uint8_t *from,
+static shardio_status shardio_p_encode_level(shardio_array *array, uint32_t k, const uint64_t *index,
+                                             const uint8_t *from,
                                              const ptrdiff_t *stride, const uint8_t **data, size_t *size);
 
 /* Whether all elements of a box are the fill value. */
-static bool shardio_p_box_is_fill(const shardio_p_meta *m, const uint8_t *from, const ptrdiff_t *stride, const uint64_t *extent)
+static bool shardio_p_box_is_fill(const shardio_p_meta *m, const uint8_t *from, const ptrdiff_t *stride,
+                                  const uint64_t *extent)
 {
     uint64_t at[SHARDIO_MAX_DIMS] = {0};
     uint32_t i;
@@ -10946,7 +11146,8 @@ static bool shardio_p_box_is_fill(const shardio_p_meta *m, const uint8_t *from, 
 }
 
 /* Makes a shard, of level k, in the room of its level: index, chunks, and for an index at the end a copy of it. */
-static shardio_status shardio_p_encode_shard(shardio_array *array, uint32_t k, const uint64_t *index, const uint8_t *from,
+static shardio_status shardio_p_encode_shard(shardio_array *array, uint32_t k, const uint64_t *index,
+                                             const uint8_t *from,
                                              const ptrdiff_t *stride, const uint8_t **data, size_t *size)
 {
     const shardio_p_meta *m = &array->meta;
@@ -10955,7 +11156,8 @@ static shardio_status shardio_p_encode_shard(shardio_array *array, uint32_t k, c
     uint64_t at[SHARDIO_MAX_DIMS] = {0}, number = 0;
     size_t index_size = shardio_index_size(&level->index), used = index_size;
     shardio_p_room *room = &array->packed[k];
-    if (!shardio_p_widen(array, room, 2 * index_size)) return shardio_p_encode_failed(array, index, SHARDIO_ERR_MEMORY, "encode", NULL);
+    if (!shardio_p_widen(array, room, 2 * index_size))
+        return shardio_p_encode_failed(array, index, SHARDIO_ERR_MEMORY, "encode", NULL);
     shardio_index_clear(&level->index, room->memory);
     do {
         const uint8_t *inner = from, *chunk;
@@ -10981,7 +11183,8 @@ static shardio_status shardio_p_encode_shard(shardio_array *array, uint32_t k, c
 
 /* Encodes a chunk of level k whose elements, in the byte order of the file, lie at `from` with these strides. `index` is
    the place in the grid of the chunk that it is or is in. Recursion goes as deep as there are levels. */
-static shardio_status shardio_p_encode_level(shardio_array *array, uint32_t k, const uint64_t *index, const uint8_t *from,
+static shardio_status shardio_p_encode_level(shardio_array *array, uint32_t k, const uint64_t *index,
+                                             const uint8_t *from,
                                              const ptrdiff_t *stride, const uint8_t **data, size_t *size)
 {
     const shardio_p_level *level = &array->meta.levels[k];
@@ -10992,15 +11195,19 @@ static shardio_status shardio_p_encode_level(shardio_array *array, uint32_t k, c
         status = shardio_p_encode_shard(array, k, index, from, stride, data, size);
     } else {
         status = shardio_p_order_elements(array, k, data, stride);
-        if (status == SHARDIO_OK && level->packing == SHARDIO_P_STRINGS) status = shardio_p_pack_variable(array, k, *data, data, size);
+        if (status == SHARDIO_OK && level->packing == SHARDIO_P_STRINGS)
+            status = shardio_p_pack_variable(array, k, *data, data, size);
         if (status != SHARDIO_OK) status = shardio_p_encode_failed(array, index, status, "encode",
-                                                                   status == SHARDIO_ERR_ARGUMENT ? "a string that is not UTF-8" : "its elements take too much memory");
+                                                                   status == SHARDIO_ERR_ARGUMENT
+                                                                       ? "a string that is not UTF-8"
+                                                                           : "its elements take too much memory");
     }
     return status == SHARDIO_OK ? shardio_p_encode_chain(array, k, index, data, size) : status;
 }
 
 /* The bytes that are stored for a chunk whose elements lie one after the other. */
-static shardio_status shardio_p_encode_chunk(shardio_array *array, const uint64_t *index, const uint8_t **data, size_t *size)
+static shardio_status shardio_p_encode_chunk(shardio_array *array, const uint64_t *index, const uint8_t **data,
+                                             size_t *size)
 {
     ptrdiff_t stride[SHARDIO_MAX_DIMS];
     shardio_p_order_strides(&array->meta, array->meta.chunk, NULL, stride);
@@ -11028,7 +11235,8 @@ static shardio_status shardio_p_put_encoded(shardio_array *array, shardio_p_flig
         } else {
             status = shardio_p_encode_chunk(array, index, &data, &size);
             if (status != SHARDIO_OK) return status;
-            if (shardio_shard_put(&flight->shard, number, data, size) != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
+            if (shardio_shard_put(&flight->shard, number, data, size) != SHARDIO_OK)
+                return shardio_p_flight_failed(array, flight);
         }
         chunk += array->meta.chunk_bytes;
     } while (shardio_p_next_in_box(index, box->first, box->count, array->meta.ndim));
@@ -11045,14 +11253,16 @@ static shardio_status shardio_p_put_plain(shardio_array *array, shardio_p_flight
         return shardio_p_flight_failed(array, flight);
     memcpy(index, box->first, sizeof index);
     do {
-        shardio_p_shard_place(&flight->shard, shardio_p_chunk_number(&array->meta, index), offset, array->meta.chunk_bytes);
+        shardio_p_shard_place(&flight->shard, shardio_p_chunk_number(&array->meta, index), offset,
+                              array->meta.chunk_bytes);
         offset += array->meta.chunk_bytes;
     } while (shardio_p_next_in_box(index, box->first, box->count, array->meta.ndim));
     return SHARDIO_OK;
 }
 
 /* Whether the whole box is fill values and its shard was not begun: then nothing needs to be done, not even a file. */
-static bool shardio_p_nothing_to_put(const shardio_array *array, const shardio_p_flight *flight, const shardio_p_box *box,
+static bool shardio_p_nothing_to_put(const shardio_array *array, const shardio_p_flight *flight,
+                                     const shardio_p_box *box,
                                      const uint8_t *chunks)
 {
     const shardio_p_meta *m = &array->meta;
@@ -11066,7 +11276,8 @@ static bool shardio_p_is_there(shardio_array *array, const uint64_t *position)
     shardio_file file;
     int code = 0;
     const char *key = shardio_p_chunk_key(array, position);
-    if (array->store.functions->open(array->store.context, key, false, shardio_p_small_memory(array), &file, &code) != SHARDIO_OK)
+    if (array->store.functions->open(array->store.context, key, false, shardio_p_small_memory(array), &file,
+                                     &code) != SHARDIO_OK)
         return false;
     (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
     return true;
@@ -11076,12 +11287,14 @@ static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_bo
 {
     shardio_p_flight *flight = shardio_p_flight_of(array, box->first);
     const uint8_t *chunks = array->rows + shardio_p_place_of_chunk(array, box->first);
-    if (shardio_p_nothing_to_put(array, flight, box, chunks) && !(array->resuming && shardio_p_is_there(array, box->shard)))
+    if (shardio_p_nothing_to_put(array, flight, box, chunks) &&
+        !(array->resuming && shardio_p_is_there(array, box->shard)))
         return SHARDIO_OK;
     shardio_status status = shardio_p_enter_flight(array, flight, box->shard);
     if (status != SHARDIO_OK) return status;
     bool plain = shardio_p_stored_as_is(&array->meta) && !array->skip_fill;
-    status = plain ? shardio_p_put_plain(array, flight, box, chunks) : shardio_p_put_encoded(array, flight, box, chunks);
+    status = plain ? shardio_p_put_plain(array, flight, box, chunks)
+             : shardio_p_put_encoded(array, flight, box, chunks);
     return status == SHARDIO_OK ? shardio_p_leave_flight(array, flight) : status;
 }
 
@@ -11183,7 +11396,8 @@ static void shardio_p_begin_batch(shardio_array *array)
     const shardio_p_meta *m = &array->meta;
     uint32_t b = array->plan.batch_dim;
     uint64_t at = array->at[b];
-    array->steps = shardio_p_min(array->plan.steps, shardio_p_min(m->per_shard[b] - at % m->per_shard[b], m->grid[b] - at));
+    array->steps = shardio_p_min(array->plan.steps,
+                                 shardio_p_min(m->per_shard[b] - at % m->per_shard[b], m->grid[b] - at));
     array->extent = array->steps * m->chunk[b];
     if (m->grid[b] != UINT64_MAX) array->extent = shardio_p_min(array->extent, m->shape[b] - at * m->chunk[b]);
     array->elements = array->extent * shardio_p_product(m->shape, b + 1, m->ndim);
@@ -11239,7 +11453,9 @@ static shardio_status shardio_p_keep_contents(shardio_array *array, const uint8_
         if (!shardio_p_add(bytes, one.size, &bytes)) bytes = UINT64_MAX;
     }
     uint8_t *kept = bytes < SIZE_MAX ? shardio_p_pool_bytes(array, (size_t)bytes) : NULL, *at = kept;
-    if (kept == NULL) return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "append", array->prefix, 0, "no memory for variable-length elements");
+    if (kept == NULL)
+        return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "append", array->prefix, 0,
+                                    "no memory for variable-length elements");
     at += count * sizeof one;
     for (uint64_t i = 0; i < count; i++) {
         memcpy(&one, *from + i * sizeof one, sizeof one);
@@ -11257,7 +11473,8 @@ static shardio_status shardio_p_append(shardio_array *array, const uint8_t *from
     while (count > 0) {
         uint64_t n = shardio_p_min(count, array->elements - array->filled);
         const uint8_t *kept = from;
-        if (from != NULL && shardio_p_is_variable(array->meta.dtype) && shardio_p_keep_contents(array, &kept, n) != SHARDIO_OK)
+        if (from != NULL && shardio_p_is_variable(array->meta.dtype) &&
+            shardio_p_keep_contents(array, &kept, n) != SHARDIO_OK)
             return array->error.status;
         shardio_p_gather(array, array->filled, kept, n);
         if (from != NULL) from += n * array->meta.element;
@@ -11301,7 +11518,8 @@ static shardio_status shardio_p_writer_enter(const shardio_array *array)
 static uint64_t shardio_p_until_checkpoint(const shardio_array *array)
 {
     if (array->checkpoint_every == 0) return UINT64_MAX;
-    return shardio_p_max(1, shardio_p_divide_up(array->checkpoint_every - array->since_checkpoint, array->meta.element));
+    return shardio_p_max(1,
+                         shardio_p_divide_up(array->checkpoint_every - array->since_checkpoint, array->meta.element));
 }
 
 SHARDIO_API shardio_status shardio_array_append(shardio_array *array, const void *elements, uint64_t count)
@@ -11309,7 +11527,8 @@ SHARDIO_API shardio_status shardio_array_append(shardio_array *array, const void
     shardio_status status = shardio_p_writer_enter(array);
     if (status != SHARDIO_OK || count == 0) return status;
     if (count > array->limit - array->total)
-        return shardio_p_array_fail(array, SHARDIO_ERR_ARGUMENT, "append", array->prefix, 0, "more elements than the shape has");
+        return shardio_p_array_fail(array, SHARDIO_ERR_ARGUMENT, "append", array->prefix, 0,
+                                    "more elements than the shape has");
     const uint8_t *from = (const uint8_t *)elements;
     while (count > 0 && status == SHARDIO_OK) {
         uint64_t n = shardio_p_min(count, shardio_p_until_checkpoint(array));
@@ -11435,7 +11654,8 @@ static void shardio_p_remove_leftovers(shardio_array *array)
         if (leftover.found && s->functions->remove(s->context, array->key, &code) != SHARDIO_OK) return;
     }
     if (array->published) return;
-    (void)s->functions->remove(s->context, shardio_p_named_key(array, "zarr.json"), &code);   /* prunes its directories */
+    /* prunes its directories */
+    (void)s->functions->remove(s->context, shardio_p_named_key(array, "zarr.json"), &code);
     if (array->store_was_empty) (void)s->functions->remove(s->context, "", &code);
 }
 
@@ -11449,7 +11669,8 @@ SHARDIO_API void shardio_array_abort(shardio_array *array)
     if (array->mode == SHARDIO_P_WRITING && array->claimed) {
         (void)shardio_p_each_flight(array, shardio_p_abort_flight);
         bool contested = array->error.status == SHARDIO_ERR_EXISTS;   /* then what is there may be somebody else's */
-        if (!contested && (array->total != array->published_total || !array->published)) shardio_p_remove_leftovers(array);
+        if (!contested && (array->total != array->published_total || !array->published))
+            shardio_p_remove_leftovers(array);
     }
     shardio_p_array_free(array);
 }
@@ -11496,12 +11717,14 @@ static shardio_status shardio_p_check_overwrite(shardio_array *array)
     char *text;
     size_t size;
     int code = 0;
-    shardio_status status = shardio_p_read_key(array, shardio_p_named_key(array, "zarr.json"), &text, &size, &array->error);
+    shardio_status status = shardio_p_read_key(array, shardio_p_named_key(array, "zarr.json"), &text, &size,
+                                               &array->error);
     if (status == SHARDIO_ERR_NOT_FOUND) {
         shardio_p_no_error(&array->error);
         (void)s->functions->list(s->context, array->prefix, shardio_p_find_foreign, &foreign, &code);
         if (!foreign.found) return SHARDIO_OK;
-        return shardio_p_array_fail(array, SHARDIO_ERR_EXISTS, "overwrite", array->prefix, 0, "what is there is no array");
+        return shardio_p_array_fail(array, SHARDIO_ERR_EXISTS, "overwrite", array->prefix, 0,
+                                    "what is there is no array");
     }
     if (status != SHARDIO_OK) return status;
     bool group = shardio_json_parse(text, size - 1, &root, NULL) == SHARDIO_OK &&
@@ -11534,7 +11757,8 @@ static shardio_status shardio_p_claim(shardio_array *array, bool overwrite)
     const char *key = shardio_p_named_key(array, "zarr.json");
     status = s->functions->create(s->context, key, true, shardio_p_small_memory(array), &file, &code);
     if (status == SHARDIO_ERR_NOT_FOUND)
-        return shardio_p_array_fail(array, SHARDIO_ERR_EXISTS, "create", array->prefix, code, "what is there is no directory");
+        return shardio_p_array_fail(array, SHARDIO_ERR_EXISTS, "create", array->prefix, code,
+                                    "what is there is no directory");
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
     (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
     return SHARDIO_OK;
@@ -11550,7 +11774,8 @@ static void shardio_p_begin_writing(shardio_array *array)
 }
 
 /* What every way to create checks first. */
-static shardio_status shardio_p_begin_creating(shardio_array *draft, const shardio_store *store, const shardio_array_options *o,
+static shardio_status shardio_p_begin_creating(shardio_array *draft, const shardio_store *store,
+                                               const shardio_array_options *o,
                                                bool growing, size_t *size, shardio_error *error)
 {
     memset(draft, 0, sizeof *draft);
@@ -11566,7 +11791,8 @@ static shardio_status shardio_p_begin_creating(shardio_array *draft, const shard
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "the store", "there is none");
     *size = shardio_p_json_size(&draft->meta, o);
     if (*size > draft->metadata_limit - shardio_p_min(32, draft->metadata_limit))
-        return shardio_p_option(error, SHARDIO_ERR_LIMIT, "option attributes", "more metadata than the option metadata_limit");
+        return shardio_p_option(error, SHARDIO_ERR_LIMIT, "option attributes",
+                                "more metadata than the option metadata_limit");
     return SHARDIO_OK;
 }
 
@@ -11578,7 +11804,8 @@ static shardio_status shardio_p_begin_codecs(shardio_array *array, shardio_error
         const char *reason = NULL;
         char member[96];
         shardio_text text = {member, sizeof member, 0};
-        shardio_status status = shardio_p_chain_begin(&array->meta.levels[k].chain, array->meta.element, array->allocator, &failed, &reason);
+        shardio_status status = shardio_p_chain_begin(&array->meta.levels[k].chain, array->meta.element,
+                                                      array->allocator, &failed, &reason);
         if (status == SHARDIO_OK) continue;
         shardio_text_add(&text, "codec ");
         shardio_text_add_string(&text, failed->name);
@@ -11605,7 +11832,8 @@ static shardio_status shardio_p_compose(shardio_array *array, const shardio_arra
         shardio_p_keep_strings(array);
         status = shardio_p_begin_codecs(array, &array->error);
     }
-    if (status == SHARDIO_ERR_CORRUPT) array->error.status = status = SHARDIO_ERR_ARGUMENT;   /* a name that is no UTF-8, say */
+    /* a name that is no UTF-8, say */
+    if (status == SHARDIO_ERR_CORRUPT) array->error.status = status = SHARDIO_ERR_ARGUMENT;
     return status;
 }
 
@@ -11634,7 +11862,8 @@ static shardio_status shardio_p_load(shardio_array *draft, const shardio_store *
     key[0] = 0;
     if (o->path != NULL && o->path[0] != 0) {
         if (!shardio_p_key_is_plain(o->path) || shardio_p_length(o->path) > sizeof key - 16)
-            return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", "option path", "not of plain names with / between");
+            return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", "option path",
+                                  "not of plain names with / between");
         shardio_text_add(&name, o->path);
         shardio_text_add(&name, "/");
     }
@@ -11657,7 +11886,8 @@ static shardio_status shardio_p_load(shardio_array *draft, const shardio_store *
 static void shardio_p_adopt_text(shardio_array *array, const char *text, size_t size)
 {
     shardio_p_meta *m = &array->meta;
-    shardio_json *pieces[4 + SHARDIO_P_LEVELS * SHARDIO_MAX_CODECS] = {&m->names, &m->attributes, &m->fill_value, &m->codec_list};
+    shardio_json *pieces[4 + SHARDIO_P_LEVELS * SHARDIO_MAX_CODECS] = {&m->names, &m->attributes, &m->fill_value,
+                                                                       &m->codec_list};
     size_t count = 4;
     for (uint32_t k = 0; k < m->level_count; k++)
         for (uint32_t i = 0; i < m->levels[k].chain.count; i++) pieces[count++] = &m->levels[k].chain.configurations[i];
@@ -11669,7 +11899,8 @@ static void shardio_p_adopt_text(shardio_array *array, const char *text, size_t 
 }
 
 /* Memory of a reader: handle, names, text and the table of kept shards. */
-static size_t shardio_p_carve_reader(const shardio_p_plan *plan, size_t path, uint32_t kept, uint8_t *memory, shardio_array *array)
+static size_t shardio_p_carve_reader(const shardio_p_plan *plan, size_t path, uint32_t kept, uint8_t *memory,
+                                     shardio_array *array)
 {
     shardio_p_carver c = {memory, 0};
     (void)shardio_p_carve(&c, sizeof(shardio_array), 64);
@@ -11690,7 +11921,8 @@ static size_t shardio_p_carve_reader(const shardio_p_plan *plan, size_t path, ui
 
 enum { SHARDIO_P_MOST_KEPT = 1 << 14 };   /* shards that a reader keeps open, whatever it is allowed */
 
-static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio_store *store, const shardio_array_options *o,
+static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio_store *store,
+                                             const shardio_array_options *o,
                                              size_t text_size)
 {
     size_t length = shardio_p_path_length(store, o->path);
@@ -11722,7 +11954,8 @@ static shardio_array_options shardio_p_options_or_defaults(const shardio_array_o
 }
 
 /* Begins a draft that loads what exists. */
-static shardio_status shardio_p_begin_draft(shardio_array *draft, const shardio_store *store, const shardio_array_options *o,
+static shardio_status shardio_p_begin_draft(shardio_array *draft, const shardio_store *store,
+                                            const shardio_array_options *o,
                                             char **text, size_t *size, shardio_error *error)
 {
     memset(draft, 0, sizeof *draft);
@@ -11839,7 +12072,8 @@ static shardio_status shardio_p_no_room(shardio_array *array, shardio_error *err
 }
 
 /* Names a chunk of level k by its place in the grid: the chunk that begins at this element. */
-static shardio_status shardio_p_chunk_fail(shardio_array *array, shardio_error *error, shardio_status status, uint32_t k,
+static shardio_status shardio_p_chunk_fail(shardio_array *array, shardio_error *error, shardio_status status,
+                                           uint32_t k,
                                            const uint64_t *origin, const char *reason)
 {
     char subject[224];
@@ -11868,34 +12102,42 @@ static size_t shardio_p_foreign_bound(size_t bound)
 }
 
 /* Whether a stored chunk can be of this length, known before anything is allocated or read for it. */
-static shardio_status shardio_p_check_stored(shardio_array *array, uint32_t k, const uint64_t *origin, uint64_t size, shardio_error *error)
+static shardio_status shardio_p_check_stored(shardio_array *array, uint32_t k, const uint64_t *origin, uint64_t size,
+                                             shardio_error *error)
 {
     const shardio_p_level *level = &array->meta.levels[k];
     const uint64_t limit = shardio_p_max(array->read_memory, array->decoded_limit);
     size_t largest, bound = shardio_p_chain_bound(&level->chain, shardio_p_packed_bytes(level), &largest);
     bool exact = true;   /* crc32c alone always adds as much */
     if (level->packing == SHARDIO_P_PLAIN) {
-        for (uint32_t i = 0; i < level->chain.count; i++) exact = exact && level->chain.codecs[i] == shardio_codec_crc32c();
+        for (uint32_t i = 0; i < level->chain.count; i++)
+            exact = exact && level->chain.codecs[i] == shardio_codec_crc32c();
         if (!exact && bound < SIZE_MAX / 4) bound = shardio_p_foreign_bound(bound);
-        if (size > bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "longer than a chunk can be");
-        if (exact && size < bound) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "shorter than a chunk has to be");
+        if (size > bound)
+            return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "longer than a chunk can be");
+        if (exact && size < bound)
+            return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "shorter than a chunk has to be");
     } else if (size > limit) {
         return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, k, origin, "larger than the option decoded_limit");
     }
-    if (size > SIZE_MAX / 4) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, k, origin, "no memory holds it");
+    if (size > SIZE_MAX / 4)
+        return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, k, origin, "no memory holds it");
     return SHARDIO_OK;
 }
 
 /* Runs the chain of level k backwards, with `half` bytes for what each codec gives. */
-static shardio_status shardio_p_decode_with(shardio_array *array, uint32_t k, const uint64_t *origin, const uint8_t **data,
+static shardio_status shardio_p_decode_with(shardio_array *array, uint32_t k, const uint64_t *origin,
+                                            const uint8_t **data,
                                             size_t *size, size_t half, shardio_error *error)
 {
     const shardio_codec *failed = NULL;
     const uint64_t most = shardio_p_max(array->read_memory, array->decoded_limit);
     if (half > SIZE_MAX / 8 || (half > most && half / 4 > *size))   /* a small file does not make us take much */
-        return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, k, origin, "decoded it would be larger than the option decoded_limit");
+        return shardio_p_chunk_fail(array, error, SHARDIO_ERR_LIMIT, k, origin,
+                                    "decoded it would be larger than the option decoded_limit");
     const shardio_p_chain *chain = &array->meta.levels[k].chain;
-    if (!shardio_p_widen(array, &array->coded[k], shardio_p_chain_pieces(chain) * half)) return shardio_p_no_room(array, error);
+    if (!shardio_p_widen(array, &array->coded[k], shardio_p_chain_pieces(chain) * half))
+        return shardio_p_no_room(array, error);
     shardio_status status = shardio_p_chain_run(chain, false, data, size, array->coded[k].memory,
                                                 array->coded[k].size / shardio_p_chain_pieces(chain), &failed);
     if (status == SHARDIO_OK) return SHARDIO_OK;
@@ -11903,7 +12145,8 @@ static shardio_status shardio_p_decode_with(shardio_array *array, uint32_t k, co
 }
 
 /* Undoes the codecs of level k. Where the size is not known before, room is doubled until it is enough. */
-static shardio_status shardio_p_decode_chain(shardio_array *array, uint32_t k, const uint64_t *origin, const uint8_t **data,
+static shardio_status shardio_p_decode_chain(shardio_array *array, uint32_t k, const uint64_t *origin,
+                                             const uint8_t **data,
                                              size_t *size, shardio_error *error)
 {
     const shardio_p_level *level = &array->meta.levels[k];
@@ -11920,13 +12163,15 @@ static shardio_status shardio_p_decode_chain(shardio_array *array, uint32_t k, c
         *data = encoded;
         *size = encoded_size;
         status = shardio_p_decode_with(array, k, origin, data, size, half, error);
-        if (status != SHARDIO_ERR_LIMIT || half > shardio_p_max(array->read_memory, array->decoded_limit)) return status;
+        if (status != SHARDIO_ERR_LIMIT || half > shardio_p_max(array->read_memory, array->decoded_limit))
+            return status;
     }
 }
 
 /* Puts the part that the region covers of a box of elements, which begins at `origin`, where it belongs. `from` null: the
    fill value. */
-static void shardio_p_scatter(const shardio_p_reading *r, const uint64_t *origin, const uint64_t *extent, const uint8_t *from,
+static void shardio_p_scatter(const shardio_p_reading *r, const uint64_t *origin, const uint64_t *extent,
+                              const uint8_t *from,
                               const ptrdiff_t *stride)
 {
     static const ptrdiff_t still[SHARDIO_MAX_DIMS] = {0};
@@ -11946,7 +12191,8 @@ static void shardio_p_scatter(const shardio_p_reading *r, const uint64_t *origin
 }
 
 /* Scatters elements that lie in the order of level k. */
-static void shardio_p_scatter_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, const uint8_t *elements)
+static void shardio_p_scatter_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
+                                    const uint8_t *elements)
 {
     const shardio_p_level *level = &r->array->meta.levels[k];
     ptrdiff_t stride[SHARDIO_MAX_DIMS];
@@ -11973,15 +12219,18 @@ static const char *shardio_p_unpack(const uint8_t *at, size_t left, uint64_t cou
 }
 
 /* A chunk of variable-length elements: its bytes go to the pool, where what was read lives on. */
-static shardio_status shardio_p_read_variable(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, const uint8_t *data,
+static shardio_status shardio_p_read_variable(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
+                                              const uint8_t *data,
                                               size_t size, shardio_error *error)
 {
     shardio_array *array = r->array;
     const shardio_p_level *level = &array->meta.levels[k];
     const uint64_t count = level->bytes / sizeof(shardio_bytes);
-    if (size / 4 < count) return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "shorter than a chunk has to be");
+    if (size / 4 < count)
+        return shardio_p_chunk_fail(array, error, SHARDIO_ERR_CORRUPT, k, origin, "shorter than a chunk has to be");
     uint8_t *kept = shardio_p_pool_bytes(array, size);
-    if (kept == NULL || !shardio_p_widen(array, &array->packed[k], level->bytes)) return shardio_p_no_room(array, error);
+    if (kept == NULL || !shardio_p_widen(array, &array->packed[k], level->bytes))
+        return shardio_p_no_room(array, error);
     memcpy(kept, data, size);
     shardio_bytes *elements = (shardio_bytes *)(void *)array->packed[k].memory;
     const char *wrong = shardio_p_unpack(kept, size, count, array->meta.dtype == SHARDIO_STRING, elements);
@@ -11994,11 +12243,13 @@ static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t 
                                            const uint64_t *origin, shardio_error *error);
 
 /* Reads what the region covers of a shard of level k that is a file of its own, in memory or a part of another one. */
-static shardio_status shardio_p_read_inner(const shardio_p_reading *r, uint32_t k, shardio_file file, const uint64_t *origin,
+static shardio_status shardio_p_read_inner(const shardio_p_reading *r, uint32_t k, shardio_file file,
+                                           const uint64_t *origin,
                                            bool device, shardio_error *error)
 {
     shardio_shard_reader inner;
-    shardio_status status = shardio_shard_open_file(&inner, file, &r->array->meta.levels[k].index, r->array->allocator, error);
+    shardio_status status = shardio_shard_open_file(&inner, file, &r->array->meta.levels[k].index, r->array->allocator,
+                                                    error);
     if (status != SHARDIO_OK) return status;
     status = shardio_p_read_shard(r, k, &inner, origin, error);
     if (device) r->array->accounting.device_calls += inner.reads;
@@ -12007,7 +12258,8 @@ static shardio_status shardio_p_read_inner(const shardio_p_reading *r, uint32_t 
 }
 
 /* Decodes the chunk of level k that begins at element `origin`, and puts what the region covers where it belongs. */
-static shardio_status shardio_p_decode_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, const uint8_t *data,
+static shardio_status shardio_p_decode_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
+                                             const uint8_t *data,
                                              size_t size, shardio_error *error)
 {
     const shardio_p_level *level = &r->array->meta.levels[k];
@@ -12022,7 +12274,8 @@ static shardio_status shardio_p_decode_chunk(const shardio_p_reading *r, uint32_
     }
     if (size != level->bytes)
         return shardio_p_chunk_fail(r->array, error, SHARDIO_ERR_CORRUPT, k, origin,
-                                    size < level->bytes ? "shorter than a chunk has to be" : "longer than a chunk has to be");
+                                    size < level->bytes ? "shorter than a chunk has to be"
+                                        : "longer than a chunk has to be");
     shardio_p_scatter_chunk(r, k, origin, data);
     return SHARDIO_OK;
 }
@@ -12076,7 +12329,8 @@ static shardio_p_kept *shardio_p_find_kept(shardio_array *array, uint64_t number
 static void shardio_p_go_unbuffered(shardio_array *array, shardio_shard_reader *shard)
 {
     array->accounting.direct = shardio_shard_read_unbuffered(shard);
-    array->accounting.direct_reason = array->accounting.direct ? NULL : "the file system has no unbuffered I/O, or refused it";
+    array->accounting.direct_reason = array->accounting.direct ? NULL
+                                      : "the file system has no unbuffered I/O, or refused it";
 }
 
 /* The reader of a shard, kept open from last time if its file is still the same. SHARDIO_ERR_NOT_FOUND: no such shard. */
@@ -12094,7 +12348,8 @@ static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *
     if (kept == NULL) {
         const char *key = shardio_p_chunk_key(array, position);
         kept = shardio_p_place_to_keep(array);   /* before the file is opened: they are never too many */
-        shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
+        shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file,
+                                                             &code);
         if (status == SHARDIO_ERR_NOT_FOUND) return status;
         if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
         status = shardio_shard_open_file(&kept->reader, file, &array->meta.index, array->allocator, error);
@@ -12118,13 +12373,15 @@ static shardio_status shardio_p_read_chunk_file(shardio_array *array, const uint
     int code = 0;
     const char *key = shardio_p_chunk_key(array, position);
     *data = NULL;
-    shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
+    shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file,
+                                                         &code);
     if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
     if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
     status = shardio_p_file_facts(&file, &facts, error);
     if (status == SHARDIO_OK) status = shardio_p_check_stored(array, 0, origin, facts.size, error);
     *size = (size_t)facts.size;
-    if (status == SHARDIO_OK && !shardio_p_widen(array, &array->buffer, *size + 1)) status = shardio_p_no_room(array, error);
+    if (status == SHARDIO_OK && !shardio_p_widen(array, &array->buffer, *size + 1))
+        status = shardio_p_no_room(array, error);
     if (status == SHARDIO_OK) status = shardio_file_read(&file, 0, array->buffer.memory, *size, error);
     (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
     array->accounting.device_calls++;
@@ -12147,12 +12404,14 @@ static inline void shardio_p_cover(uint64_t begin, uint64_t count, uint64_t size
 
 /* The chunks of level k + 1, in a chunk of level k that begins at `origin`, that the region covers: first and number of
    them along each dimension. */
-static void shardio_p_cover_chunks(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, uint64_t *first, uint64_t *number)
+static void shardio_p_cover_chunks(const shardio_p_reading *r, uint32_t k, const uint64_t *origin, uint64_t *first,
+                                   uint64_t *number)
 {
     const shardio_p_meta *m = &r->array->meta;
     for (uint32_t i = 0; i < m->ndim; i++) {
         uint64_t begin = shardio_p_max(origin[i], r->start[i]) - origin[i], size = m->levels[k + 1].extent[i];
-        uint64_t covered = shardio_p_min(m->levels[k].extent[i] - begin, r->count[i] - (origin[i] + begin - r->start[i]));
+        uint64_t covered = shardio_p_min(m->levels[k].extent[i] - begin,
+                                         r->count[i] - (origin[i] + begin - r->start[i]));
         shardio_p_cover(begin, covered, size, &first[i], &number[i]);
     }
 }
@@ -12166,7 +12425,8 @@ static uint64_t shardio_p_number_in_shard(const shardio_p_meta *m, uint32_t k, c
     return number;
 }
 
-static void shardio_p_chunk_origin(const shardio_p_meta *m, uint32_t k, const uint64_t *origin, uint64_t number, uint64_t *chunk)
+static void shardio_p_chunk_origin(const shardio_p_meta *m, uint32_t k, const uint64_t *origin, uint64_t number,
+                                   uint64_t *chunk)
 {
     const shardio_p_level *level = &m->levels[k];
     for (uint32_t i = m->ndim; i-- > 0;) {
@@ -12183,7 +12443,8 @@ typedef struct shardio_p_shard_reading {
     const uint64_t *origin;
 } shardio_p_shard_reading;
 
-static shardio_status shardio_p_take_chunk(void *context, uint64_t number, const uint8_t *data, size_t size, shardio_error *error)
+static shardio_status shardio_p_take_chunk(void *context, uint64_t number, const uint8_t *data, size_t size,
+                                           shardio_error *error)
 {
     const shardio_p_shard_reading *s = (const shardio_p_shard_reading *)context;
     shardio_array *array = s->reading->array;
@@ -12202,7 +12463,8 @@ static uint8_t *shardio_p_whole_place(const shardio_p_reading *r, const uint64_t
 {
     uint8_t *to = r->to;
     for (uint32_t i = 0; i < r->array->meta.ndim; i++) {
-        if (origin[i] < r->start[i] || r->count[i] < extent[i] || origin[i] - r->start[i] > r->count[i] - extent[i]) return NULL;
+        if (origin[i] < r->start[i] || r->count[i] < extent[i] || origin[i] - r->start[i] > r->count[i] - extent[i])
+            return NULL;
         to += (ptrdiff_t)(origin[i] - r->start[i]) * r->stride[i];
     }
     return to;
@@ -12223,7 +12485,8 @@ static size_t shardio_p_strip(const shardio_p_shard_reading *s, const shardio_p_
     memcpy(next, chunk, m->ndim * sizeof *next);
     for (; n < count; n++) {
         uint64_t origin[SHARDIO_MAX_DIMS];
-        if (extents[n].length != level->bytes || extents[n].offset != extents[0].offset + (uint64_t)n * level->bytes) break;
+        if (extents[n].length != level->bytes || extents[n].offset != extents[0].offset + (uint64_t)n * level->bytes)
+            break;
         shardio_p_chunk_origin(m, s->level, s->origin, extents[n].chunk, origin);
         if (memcmp(origin, next, m->ndim * sizeof *next) != 0) break;
         if (shardio_p_whole_place(s->reading, origin, level->extent) == NULL) break;
@@ -12233,7 +12496,8 @@ static size_t shardio_p_strip(const shardio_p_shard_reading *s, const shardio_p_
 }
 
 /* Scatters chunks that lie side by side row by row, through all of them, so that the destination is written in order. */
-static void shardio_p_scatter_strip(const shardio_p_shard_reading *s, const uint64_t *chunk, size_t count, const uint8_t *from)
+static void shardio_p_scatter_strip(const shardio_p_shard_reading *s, const uint64_t *chunk, size_t count,
+                                    const uint8_t *from)
 {
     const shardio_p_reading *r = s->reading;
     const shardio_p_meta *m = &r->array->meta;
@@ -12250,11 +12514,13 @@ static void shardio_p_scatter_strip(const shardio_p_shard_reading *s, const uint
     to[last] = (ptrdiff_t)extent[last] * to[last];
     stride[last] = (ptrdiff_t)level->bytes;
     extent[last] = count;
-    shardio_p_copy_box(shardio_p_whole_place(r, chunk, level->extent), to, from, stride, extent, m->ndim + 1, m->element,
+    shardio_p_copy_box(shardio_p_whole_place(r, chunk, level->extent), to, from, stride, extent, m->ndim + 1,
+                       m->element,
                        r->unit, r->past_cache);
 }
 
-static shardio_status shardio_p_take_piece(void *context, const shardio_p_extent *extents, size_t count, const uint8_t *data,
+static shardio_status shardio_p_take_piece(void *context, const shardio_p_extent *extents, size_t count,
+                                           const uint8_t *data,
                                            shardio_error *error)
 {
     const shardio_p_shard_reading *s = (const shardio_p_shard_reading *)context;
@@ -12290,11 +12556,14 @@ static shardio_status shardio_p_need_for(const shardio_p_shard_reading *s, const
         status = shardio_p_check_stored(array, s->level + 1, chunk, length, error);
         if (status != SHARDIO_OK) return status;
         largest = shardio_p_max(largest, length);
-        sum = shardio_p_min(sum + length, shard->block > 0 ? array->read_memory : shardio_p_min(array->read_memory, SHARDIO_P_CACHED_READ));
+        sum = shardio_p_min(sum + length, shard->block > 0 ? array->read_memory
+                            : shardio_p_min(array->read_memory, SHARDIO_P_CACHED_READ));
     }
     largest = shardio_p_max(largest, sum) + 2 * (uint64_t)shard->block;
-    if (largest > SIZE_MAX / 2) return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", shard->file.name, "no memory holds a chunk");
-    return shardio_p_widen(array, s->level == 0 ? &array->buffer : &array->packed[s->level], (size_t)largest + 1) ? SHARDIO_OK : shardio_p_no_room(array, error);
+    if (largest > SIZE_MAX / 2)
+        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", shard->file.name, "no memory holds a chunk");
+    return shardio_p_widen(array, s->level == 0 ? &array->buffer : &array->packed[s->level], (size_t)largest + 1)
+           ? SHARDIO_OK : shardio_p_no_room(array, error);
 }
 
 /* Chunks that follow each other in the file and in the destination. */
@@ -12317,7 +12586,8 @@ static bool shardio_p_lies_alike(const shardio_p_shard_reading *s, const shardio
     return true;
 }
 
-static shardio_status shardio_p_read_runs(shardio_array *array, shardio_shard_reader *shard, const shardio_p_run *runs, size_t count,
+static shardio_status shardio_p_read_runs(shardio_array *array, shardio_shard_reader *shard, const shardio_p_run *runs,
+                                          size_t count,
                                           shardio_error *error)
 {
     void (*hint)(void *, shardio_hint, uint64_t, uint64_t) = shard->file.functions->hint;
@@ -12335,7 +12605,8 @@ static shardio_status shardio_p_read_runs(shardio_array *array, shardio_shard_re
 }
 
 /* Reads the chunks that the region covers whole straight to where they belong; the numbers of the others are left. */
-static shardio_status shardio_p_read_straight(shardio_p_shard_reading *s, shardio_shard_reader *shard, uint64_t *numbers,
+static shardio_status shardio_p_read_straight(shardio_p_shard_reading *s, shardio_shard_reader *shard,
+                                              uint64_t *numbers,
                                               size_t *count, shardio_error *error)
 {
     shardio_array *array = s->reading->array;
@@ -12347,7 +12618,8 @@ static shardio_status shardio_p_read_straight(shardio_p_shard_reading *s, shardi
         shardio_p_chunk_origin(&array->meta, s->level, s->origin, numbers[i], chunk);
         uint8_t *to = shardio_p_whole_place(s->reading, chunk, extent);
         shardio_status status = shardio_shard_locate(shard, numbers[i], &offset, &length, error);
-        if (status == SHARDIO_OK && length != SHARDIO_MISSING) status = shardio_p_check_stored(array, s->level + 1, chunk, length, error);
+        if (status == SHARDIO_OK && length != SHARDIO_MISSING)
+            status = shardio_p_check_stored(array, s->level + 1, chunk, length, error);
         if (status != SHARDIO_OK) return status;
         shardio_p_run *last = held > 0 ? &runs[held - 1] : NULL;
         if (to == NULL || length == SHARDIO_MISSING) {
@@ -12378,7 +12650,8 @@ static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_
 }
 
 /* A chunk that is a shard itself and is stored as it is: only what the region covers of it is read. */
-static shardio_status shardio_p_read_nested(shardio_p_shard_reading *s, shardio_shard_reader *shard, uint64_t number, shardio_error *error)
+static shardio_status shardio_p_read_nested(shardio_p_shard_reading *s, shardio_shard_reader *shard, uint64_t number,
+                                            shardio_error *error)
 {
     uint64_t offset, length, chunk[SHARDIO_MAX_DIMS];
     shardio_p_window_file window;
@@ -12386,11 +12659,13 @@ static shardio_status shardio_p_read_nested(shardio_p_shard_reading *s, shardio_
     if (status != SHARDIO_OK) return status;
     if (length == SHARDIO_MISSING) return shardio_p_take_chunk(s, number, NULL, 0, error);
     shardio_p_chunk_origin(&s->reading->array->meta, s->level, s->origin, number, chunk);
-    return shardio_p_read_inner(s->reading, s->level + 1, shardio_p_file_window(&window, &shard->file, offset, length), chunk, true, error);
+    return shardio_p_read_inner(s->reading, s->level + 1, shardio_p_file_window(&window, &shard->file, offset, length),
+                                chunk, true, error);
 }
 
 /* The usual random access, one whole chunk that lies alike: one look at the index, one read. False: it is not that. */
-static bool shardio_p_read_one(shardio_p_shard_reading *s, shardio_shard_reader *shard, const uint64_t *at, shardio_status *status,
+static bool shardio_p_read_one(shardio_p_shard_reading *s, shardio_shard_reader *shard, const uint64_t *at,
+                               shardio_status *status,
                                shardio_error *error)
 {
     shardio_array *array = s->reading->array;
@@ -12471,7 +12746,8 @@ static shardio_status shardio_p_reader_enter(shardio_array *array, const char *o
         if (error != NULL) *error = array->error;
         return array->error.status;
     }
-    return shardio_p_fail(error, SHARDIO_ERR_STATE, operation, array->store.name, "it is being written; open it a second time to read");
+    return shardio_p_fail(error, SHARDIO_ERR_STATE, operation, array->store.name,
+                          "it is being written; open it a second time to read");
 }
 
 /* Whether a region lies inside the shape; *empty: it has no elements. */
@@ -12481,10 +12757,12 @@ static shardio_status shardio_p_check_region(const shardio_array *array, const c
     const shardio_p_meta *m = &array->meta;
     *empty = false;
     if (m->ndim > 0 && (start == NULL || count == NULL))
-        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, array->store.name, "a region has a start and a count");
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, array->store.name,
+                              "a region has a start and a count");
     for (uint32_t i = 0; i < m->ndim; i++) {
         if (start[i] > m->shape[i] || count[i] > m->shape[i] - start[i])
-            return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, array->store.name, "the region is not inside the shape");
+            return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, array->store.name,
+                                  "the region is not inside the shape");
         *empty = *empty || count[i] == 0;
     }
     return SHARDIO_OK;
@@ -12503,7 +12781,8 @@ static bool shardio_p_packed_strides(const shardio_p_meta *m, const uint64_t *co
 }
 
 /* Shards, or chunks that are files, that a region covers: the first and how many along each dimension. */
-static void shardio_p_cover_keys(const shardio_p_meta *m, const uint64_t *start, const uint64_t *count, uint64_t *first, uint64_t *number)
+static void shardio_p_cover_keys(const shardio_p_meta *m, const uint64_t *start, const uint64_t *count, uint64_t *first,
+                                 uint64_t *number)
 {
     for (uint32_t i = 0; i < m->ndim; i++) shardio_p_cover(start[i], count[i], m->shard[i], &first[i], &number[i]);
 }
@@ -12521,16 +12800,19 @@ static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_
 }
 
 /* What is read for a caller: in the machine's byte order. */
-static shardio_p_reading shardio_p_reading_of(shardio_array *array, const uint64_t *start, const uint64_t *count, uint8_t *to,
+static shardio_p_reading shardio_p_reading_of(shardio_array *array, const uint64_t *start, const uint64_t *count,
+                                              uint8_t *to,
                                               const ptrdiff_t *stride)
 {
     shardio_p_reading r = {array, start, count, to, stride, array->meta.fill, array->meta.unit,
-                           count != NULL && shardio_p_product(count, 0, array->meta.ndim) > SHARDIO_P_BEYOND_CACHE / array->meta.element};
+                           count != NULL && shardio_p_product(count, 0,
+                                                              array->meta.ndim) > SHARDIO_P_BEYOND_CACHE / array->meta.element};
     return r;
 }
 
 /* Reads a region that was checked. */
-static shardio_status shardio_p_read_checked(shardio_array *array, const uint64_t *start, const uint64_t *count, void *elements,
+static shardio_status shardio_p_read_checked(shardio_array *array, const uint64_t *start, const uint64_t *count,
+                                             void *elements,
                                              const ptrdiff_t *stride, shardio_error *error)
 {
     shardio_p_free_pool(array);   /* contents of the last read */
@@ -12538,7 +12820,8 @@ static shardio_status shardio_p_read_checked(shardio_array *array, const uint64_
     return shardio_p_read_region(&r, error);
 }
 
-SHARDIO_API shardio_status shardio_array_read_strided(shardio_array *array, const uint64_t *start, const uint64_t *count,
+SHARDIO_API shardio_status shardio_array_read_strided(shardio_array *array, const uint64_t *start,
+                                                      const uint64_t *count,
                                                       void *elements, const ptrdiff_t *strides, shardio_error *error)
 {
     bool empty;
@@ -12546,7 +12829,8 @@ SHARDIO_API shardio_status shardio_array_read_strided(shardio_array *array, cons
     if (status == SHARDIO_OK) status = shardio_p_check_region(array, "read", start, count, &empty, error);
     if (status != SHARDIO_OK || empty) return status;
     if (elements == NULL || (strides == NULL && array->meta.ndim > 0))
-        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "no memory for the region, or no strides");
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name,
+                              "no memory for the region, or no strides");
     return shardio_p_read_checked(array, start, count, elements, strides, error);
 }
 
@@ -12559,7 +12843,8 @@ SHARDIO_API shardio_status shardio_array_read(shardio_array *array, const uint64
     if (status == SHARDIO_OK) status = shardio_p_check_region(array, "read", start, count, &empty, error);
     if (status != SHARDIO_OK || empty) return status;
     if (elements == NULL || !shardio_p_packed_strides(&array->meta, count, size, stride))
-        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name, "the region is larger than the memory for it");
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", array->store.name,
+                              "the region is larger than the memory for it");
     return shardio_p_read_checked(array, start, count, elements, stride, error);
 }
 
@@ -12610,7 +12895,8 @@ static shardio_status shardio_p_resume(shardio_array *array)
     uint64_t frames = m->shape[0];
     for (uint32_t i = 1; i < m->ndim; i++)
         if (m->shape[i] == 0)
-            return shardio_p_array_fail(array, SHARDIO_ERR_UNSUPPORTED, "append to", array->prefix, 0, "its frames hold no elements");
+            return shardio_p_array_fail(array, SHARDIO_ERR_UNSUPPORTED, "append to", array->prefix, 0,
+                                        "its frames hold no elements");
     m->grid[0] = m->shard_grid[0] = UINT64_MAX;   /* it grows */
     array->at[0] = frames / m->chunk[0];
     array->resuming = true;
@@ -12629,7 +12915,9 @@ SHARDIO_API shardio_array *shardio_array_continue_in(const shardio_store *store,
     char *text;
     size_t size;
     if (shardio_p_begin_draft(&draft, store, &o, &text, &size, &error) == SHARDIO_OK) {
-        if (draft.meta.ndim == 0) shardio_p_fail(&error, SHARDIO_ERR_UNSUPPORTED, "append to", store->name, "it has no dimension to grow along");
+        if (draft.meta.ndim == 0)
+            shardio_p_fail(&error, SHARDIO_ERR_UNSUPPORTED, "append to", store->name,
+                           "it has no dimension to grow along");
         draft.meta.grid[0] = draft.meta.shard_grid[0] = UINT64_MAX;
         if (error.status == SHARDIO_OK) array = shardio_p_plan_and_place(&draft, store, &o, size - 1, &error);
         if (array != NULL) shardio_p_adopt_text(array, text, size - 1);
@@ -12672,7 +12960,8 @@ static bool shardio_p_visit_key(shardio_p_walk *walk, const char *key, const uin
         walk->status = walk->visit(walk->context, key, position, size, NULL, NULL);
         return walk->status == SHARDIO_OK;
     }
-    shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file, &code);
+    shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file,
+                                                         &code);
     if (status != SHARDIO_OK) shardio_p_key_fail(&fault, &array->store, status, "open", key, code, NULL);
     else status = shardio_shard_open_file(&reader, file, &array->meta.index, array->allocator, &fault);
     if (status != SHARDIO_OK) {
@@ -12751,11 +13040,13 @@ static void shardio_p_verify_chunks(shardio_p_verification *v, shardio_shard_rea
     shardio_error fault;
     for (uint64_t number = 0; number < array->meta.index.chunks; number++) {
         shardio_status status;
-        if (shardio_shard_locate(reader, number, &offset, &length, NULL) != SHARDIO_OK || length == SHARDIO_MISSING) continue;
+        if (shardio_shard_locate(reader, number, &offset, &length, NULL) != SHARDIO_OK || length == SHARDIO_MISSING)
+            continue;
         shardio_p_chunk_origin(&array->meta, 0, origin, number, chunk);
         r.start = chunk;
         r.count = inside->extent;
-        if (inside->packing == SHARDIO_P_SHARD && inside->chain.count == 0) status = shardio_p_read_nested(&s, reader, number, &fault);
+        if (inside->packing == SHARDIO_P_SHARD && inside->chain.count == 0)
+            status = shardio_p_read_nested(&s, reader, number, &fault);
         else if (shardio_p_stored_as_is(&array->meta)) status = shardio_p_check_stored(array, 1, chunk, length, &fault);
         else status = shardio_p_read_chunks(&s, reader, &number, 1, &fault);
         if (status != SHARDIO_OK) shardio_p_verify_found(v, &fault);
@@ -12813,7 +13104,8 @@ SHARDIO_API shardio_status shardio_array_verify(shardio_array *array, shardio_fi
     v.walk = &walk;
     v.progress = progress;
     v.progress_context = progress_context;
-    if (progress != NULL) (void)array->store.functions->list(array->store.context, array->prefix, shardio_p_add_size, &v.total, &code);
+    if (progress != NULL)
+        (void)array->store.functions->list(array->store.context, array->prefix, shardio_p_add_size, &v.total, &code);
     status = shardio_p_walk_all(&walk);
     if (status != SHARDIO_OK || walk.faults == 0) return status;
     return shardio_p_fail(error, SHARDIO_ERR_CORRUPT, "verify", array->store.name, "it has faults");
@@ -12886,7 +13178,8 @@ static void shardio_p_overlay(const shardio_p_change *c, const uint64_t *origin)
         to += (ptrdiff_t)(first - origin[i]) * stride[i];
         if (c->from != NULL) from += (ptrdiff_t)(first - c->start[i]) * c->stride[i];
     }
-    shardio_p_copy_box(to, stride, from, c->from != NULL ? c->stride : still, count, m->ndim, m->element, c->from != NULL ? m->unit : 1, false);
+    shardio_p_copy_box(to, stride, from, c->from != NULL ? c->stride : still, count, m->ndim, m->element,
+                       c->from != NULL ? m->unit : 1, false);
 }
 
 /* What lies outside the shape becomes the fill value. */
@@ -12902,7 +13195,8 @@ static void shardio_p_clear_outside(const shardio_p_change *c, const uint64_t *o
         if (inside >= m->chunk[i]) continue;
         memcpy(count, m->chunk, sizeof count);
         count[i] = m->chunk[i] - inside;
-        shardio_p_copy_box(c->array->whole.memory + (ptrdiff_t)inside * stride[i], stride, m->stored_fill, still, count, m->ndim, m->element, 1, false);
+        shardio_p_copy_box(c->array->whole.memory + (ptrdiff_t)inside * stride[i], stride, m->stored_fill, still, count,
+                           m->ndim, m->element, 1, false);
     }
 }
 
@@ -12915,7 +13209,8 @@ static shardio_status shardio_p_change_chunk(shardio_p_change *c, const uint64_t
     if (!shardio_p_widen(array, &array->whole, m->chunk_bytes))
         return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "write", array->prefix, 0, "no memory for a chunk");
     if (c->trim || !shardio_p_covers(c, origin)) status = shardio_p_load_chunk(c, position, origin);
-    else if (shardio_p_reaches_out(m, origin)) shardio_p_fill(array->whole.memory, m->chunk_bytes, m->stored_fill, m->element);
+    else if (shardio_p_reaches_out(m, origin))
+        shardio_p_fill(array->whole.memory, m->chunk_bytes, m->stored_fill, m->element);
     if (status != SHARDIO_OK) return status;
     if (c->trim) shardio_p_clear_outside(c, origin);
     else shardio_p_overlay(c, origin);
@@ -12943,8 +13238,10 @@ static bool shardio_p_too_dead(const shardio_p_change *c, const uint64_t *first,
     const shardio_array *array = c->array;
     const shardio_p_meta *m = &array->meta;
     uint64_t at[SHARDIO_MAX_DIMS], offset, length, replaced = 0, added = 0;
-    size_t largest, usual = shardio_p_chain_bound(&m->levels[1].chain, m->chunk_bytes, &largest);   /* of a chunk that is new */
-    const uint64_t size = c->old->facts.size, live = shardio_p_live_bytes(&m->index, c->old->index), index = c->old->index_size;
+    /* of a chunk that is new */
+    size_t largest, usual = shardio_p_chain_bound(&m->levels[1].chain, m->chunk_bytes, &largest);
+    const uint64_t size = c->old->facts.size, live = shardio_p_live_bytes(&m->index,
+                                                                          c->old->index), index = c->old->index_size;
     if (array->dead_percent >= 100) return false;
     memcpy(at, first, sizeof at);
     do {
@@ -12952,7 +13249,8 @@ static bool shardio_p_too_dead(const shardio_p_change *c, const uint64_t *first,
         if (deed == SHARDIO_P_LEAVE) continue;
         shardio_index_get(&m->index, c->old->index, shardio_p_number_in_shard(m, 0, at), &offset, &length);
         if (length != SHARDIO_MISSING) replaced += shardio_p_min(length, size);
-        if (deed == SHARDIO_P_PUT && !(c->trim && length == SHARDIO_MISSING)) added += length != SHARDIO_MISSING ? shardio_p_min(length, size) : usual;
+        if (deed == SHARDIO_P_PUT && !(c->trim && length == SHARDIO_MISSING))
+            added += length != SHARDIO_MISSING ? shardio_p_min(length, size) : usual;
     } while (shardio_p_next_in_order(at, first, number, m->levels[0].order, m->ndim));
     uint64_t dead = (size > live ? size - live : 0) + replaced, after = size + added + index;
     return dead > after / 100 * array->dead_percent + after % 100 * array->dead_percent / 100;
@@ -12970,14 +13268,16 @@ static shardio_status shardio_p_begin_shard_change(shardio_p_change *c, const ui
     bool append = c->old != NULL && !rewrite;
     size_t index = shardio_shard_memory(layout, SHARDIO_P_DEFAULT_BLOCK);
     if (!shardio_p_widen(array, &array->index_room, index))
-        return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "write", array->prefix, 0, "no memory for the index of a shard");
+        return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "write", array->prefix, 0,
+                                    "no memory for the index of a shard");
     const char *key = shardio_p_chunk_key(array, position);
     shardio_status status = append ? s->functions->open(s->context, key, true, array->allocator, &file, &code)
                                    : s->functions->create(s->context, key, true, array->allocator, &file, &code);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "open for writing", key, code, NULL);
     c->begun = true;
     if (c->old == NULL)
-        status = shardio_shard_begin(&c->writer, file, layout, array->index_room.memory, array->index_room.size, array->staging, array->plan.buffer, &o);
+        status = shardio_shard_begin(&c->writer, file, layout, array->index_room.memory, array->index_room.size,
+                                     array->staging, array->plan.buffer, &o);
     else
         status = shardio_shard_begin_update(&c->writer, file, rewrite ? c->old : NULL, layout, array->index_room.memory,
                                             array->index_room.size, array->staging, array->plan.buffer, &o);
@@ -12993,7 +13293,8 @@ static bool shardio_p_old_has(const shardio_p_change *c, uint64_t number)
 }
 
 /* Changes one chunk of the shard: puts it, drops it, or leaves it. */
-static shardio_status shardio_p_change_in_shard(shardio_p_change *c, const uint64_t *position, const uint64_t *at, bool rewrite)
+static shardio_status shardio_p_change_in_shard(shardio_p_change *c, const uint64_t *position, const uint64_t *at,
+                                                bool rewrite)
 {
     shardio_array *array = c->array;
     const shardio_p_meta *m = &array->meta;
@@ -13061,13 +13362,15 @@ static shardio_status shardio_p_end_shard_change(shardio_p_change *c, const uint
 }
 
 /* The chunks of a box, by their place in the shard, change. */
-static shardio_status shardio_p_change_box(shardio_p_change *c, const uint64_t *position, const uint64_t *first, const uint64_t *number)
+static shardio_status shardio_p_change_box(shardio_p_change *c, const uint64_t *position, const uint64_t *first,
+                                           const uint64_t *number)
 {
     const shardio_p_meta *m = &c->array->meta;
     uint64_t at[SHARDIO_MAX_DIMS];
     shardio_status status;
     /* an index without a checksum cannot be told from anything else, so that a torn file would be misread */
-    bool rewrite = c->old != NULL && (c->array->rewrite || m->index.no_checksum || shardio_p_too_dead(c, first, number));
+    bool rewrite = c->old != NULL &&
+                   (c->array->rewrite || m->index.no_checksum || shardio_p_too_dead(c, first, number));
     memcpy(at, first, sizeof at);
     do status = shardio_p_change_in_shard(c, position, at, rewrite);
     while (status == SHARDIO_OK && shardio_p_next_in_order(at, first, number, m->levels[0].order, m->ndim));
@@ -13101,7 +13404,8 @@ static shardio_status shardio_p_changer_enter(shardio_array *array, const char *
 {
     shardio_status status = shardio_p_reader_enter(array, operation, error);
     if (status != SHARDIO_OK || array->changing) return status;
-    return shardio_p_fail(error, SHARDIO_ERR_STATE, operation, array->store.name, "it was opened for reading; shardio_array_update opens it to be changed");
+    return shardio_p_fail(error, SHARDIO_ERR_STATE, operation, array->store.name,
+                          "it was opened for reading; shardio_array_update opens it to be changed");
 }
 
 /* The error of a change goes to its caller; the handle goes on. */
@@ -13113,7 +13417,8 @@ static shardio_status shardio_p_end_change(shardio_array *array, shardio_status 
     return status;
 }
 
-SHARDIO_API shardio_status shardio_array_write_strided(shardio_array *array, const uint64_t *start, const uint64_t *count,
+SHARDIO_API shardio_status shardio_array_write_strided(shardio_array *array, const uint64_t *start,
+                                                       const uint64_t *count,
                                                        const void *elements, const ptrdiff_t *strides, shardio_error *error)
 {
     uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], position[SHARDIO_MAX_DIMS];
@@ -13147,7 +13452,8 @@ SHARDIO_API shardio_status shardio_array_write(shardio_array *array, const uint6
     if (status == SHARDIO_OK) status = shardio_p_check_region(array, "write", start, count, &empty, error);
     if (status != SHARDIO_OK || empty) return status;
     if (elements != NULL && !shardio_p_packed_strides(&array->meta, count, size, stride))
-        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "write", array->store.name, "the region is larger than the memory that holds it");
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "write", array->store.name,
+                              "the region is larger than the memory that holds it");
     return shardio_array_write_strided(array, start, count, elements, stride, error);
 }
 
@@ -13207,7 +13513,8 @@ static shardio_status shardio_p_trim_part(shardio_p_change *c, const uint64_t *p
     const shardio_p_meta *m = &c->array->meta;
     bool straddles = false;
     if (!shardio_p_is_in_grid(m, position)) return shardio_p_remove_chunk_key(c->array, position);
-    for (uint32_t i = 0; i < m->ndim; i++) straddles = straddles || m->shape[i] - position[i] * m->shard[i] < m->shard[i];
+    for (uint32_t i = 0; i < m->ndim; i++)
+        straddles = straddles || m->shape[i] - position[i] * m->shard[i] < m->shard[i];
     if (!straddles || (c->keep_edge && !m->sharded)) return SHARDIO_OK;
     return shardio_p_change_part(c, position);
 }
@@ -13220,7 +13527,8 @@ static shardio_status shardio_p_trim(shardio_array *array, const shardio_p_colle
     c.array = array;
     c.trim = true;
     c.keep_edge = keep_edge;
-    for (size_t i = 0; i < found->count && status == SHARDIO_OK; i++) status = shardio_p_trim_part(&c, shardio_p_found_position(array, i));
+    for (size_t i = 0; i < found->count && status == SHARDIO_OK; i++)
+        status = shardio_p_trim_part(&c, shardio_p_found_position(array, i));
     return status;
 }
 
@@ -13245,17 +13553,21 @@ static shardio_status shardio_p_rewrite_shape(shardio_array *array, const uint64
     status = shardio_json_parse(text, size - 1, &root, &array->error);
     if (status != SHARDIO_OK) shardio_p_set_subject(&array->error, key);
     else status = shardio_p_read_node(root, "array", key, &array->error);
-    bool known = status == SHARDIO_OK && shardio_p_read_extents_json(shardio_json_member(root, "shape"), now, &ndim) == NULL &&
+    bool known = status == SHARDIO_OK &&
+                 shardio_p_read_extents_json(shardio_json_member(root, "shape"), now, &ndim) == NULL &&
                  ndim == array->meta.ndim;
-    bool done = known && memcmp(now, array->meta.shape, ndim * sizeof now[0]) == 0;   /* by a call that failed behind it */
+    /* by a call that failed behind it */
+    bool done = known && memcmp(now, array->meta.shape, ndim * sizeof now[0]) == 0;
     if (status == SHARDIO_OK && !done && (!known || memcmp(now, before, ndim * sizeof now[0]) != 0))
-        status = shardio_p_array_fail(array, SHARDIO_ERR_CHANGED, "resize", key, 0, "its shape is another one than when it was opened");
+        status = shardio_p_array_fail(array, SHARDIO_ERR_CHANGED, "resize", key, 0,
+                                      "its shape is another one than when it was opened");
     if (status == SHARDIO_OK) status = shardio_p_write_shape(array, text, size - 1, array->meta.shape);
     shardio_p_release(array->allocator, text, size, 16);
     return status;
 }
 
-SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint64_t *shape, bool keep_edge, shardio_error *error)
+SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint64_t *shape, bool keep_edge,
+                                                shardio_error *error)
 {
     uint64_t before[SHARDIO_MAX_DIMS];
     shardio_p_collection found;
@@ -13263,7 +13575,8 @@ SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint
     shardio_status status = shardio_p_changer_enter(array, "resize", error);
     if (status != SHARDIO_OK) return status;
     shardio_p_meta *m = &array->meta;
-    if (shape == NULL && m->ndim > 0) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "resize", array->store.name, "no shape");
+    if (shape == NULL && m->ndim > 0)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "resize", array->store.name, "no shape");
     memcpy(before, m->shape, sizeof before);
     for (uint32_t i = 0; i < m->ndim; i++) {
         smaller = smaller || shape[i] < before[i];
@@ -13300,7 +13613,8 @@ static shardio_status shardio_p_compact_part(shardio_p_change *c, const uint64_t
     return shardio_p_end_shard_change(c, position, status);
 }
 
-SHARDIO_API shardio_status shardio_array_compact(shardio_array *array, shardio_progress progress, void *context, shardio_error *error)
+SHARDIO_API shardio_status shardio_array_compact(shardio_array *array, shardio_progress progress, void *context,
+                                                 shardio_error *error)
 {
     shardio_p_change c;
     shardio_p_collection found;
@@ -13320,7 +13634,8 @@ SHARDIO_API shardio_status shardio_array_compact(shardio_array *array, shardio_p
 }
 
 /* A chunk of a shard that is recovered is one that decodes. */
-static bool shardio_p_chunk_decodes(void *context, const shardio_file *file, uint64_t number, uint64_t offset, uint64_t length)
+static bool shardio_p_chunk_decodes(void *context, const shardio_file *file, uint64_t number, uint64_t offset,
+                                    uint64_t length)
 {
     const shardio_p_change *c = (const shardio_p_change *)context;
     shardio_array *array = c->array;
@@ -13336,7 +13651,8 @@ static bool shardio_p_chunk_decodes(void *context, const shardio_file *file, uin
     return good;
 }
 
-static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t *position, bool apply, shardio_recovered report, void *context)
+static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t *position, bool apply,
+                                             shardio_recovered report, void *context)
 {
     shardio_array *array = c->array;
     const shardio_store *s = &array->store;
@@ -13352,14 +13668,16 @@ static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t
     if (status != SHARDIO_OK) {
         shardio_p_key_fail(&error, s, status, "open", key, code, NULL);
     } else {
-        status = shardio_shard_recover_file(&file, &array->meta.index, apply, shardio_p_chunk_decodes, c, array->allocator, &found, &error);
+        status = shardio_shard_recover_file(&file, &array->meta.index, apply, shardio_p_chunk_decodes, c,
+                                            array->allocator, &found, &error);
         (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);   /* recover has synced what it changed */
     }
     if (report != NULL) report(context, shardio_p_chunk_key(array, position), &found, status, &error);
     return status;
 }
 
-SHARDIO_API shardio_status shardio_array_recover(shardio_array *array, bool apply, shardio_recovered report, void *context,
+SHARDIO_API shardio_status shardio_array_recover(shardio_array *array, bool apply, shardio_recovered report,
+                                                 void *context,
                                                  shardio_error *error)
 {
     shardio_p_change c;
@@ -13372,15 +13690,18 @@ SHARDIO_API shardio_status shardio_array_recover(shardio_array *array, bool appl
     shardio_p_forget_shards(array);
     status = shardio_p_collect(array, &found);
     for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++)
-        if (shardio_p_recover_part(&c, shardio_p_found_position(array, i), apply, report, context) != SHARDIO_OK) lost++;
+        if (shardio_p_recover_part(&c, shardio_p_found_position(array, i), apply, report, context) != SHARDIO_OK)
+            lost++;
     if (status == SHARDIO_OK && lost > 0)
-        status = shardio_p_array_fail(array, SHARDIO_ERR_CORRUPT, "recover", array->prefix, 0, "a shard of it cannot be recovered");
+        status = shardio_p_array_fail(array, SHARDIO_ERR_CORRUPT, "recover", array->prefix, 0,
+                                      "a shard of it cannot be recovered");
     return shardio_p_end_change(array, status, error);
 }
 
 /* -- opening to change, and defining */
 
-SHARDIO_API shardio_array *shardio_array_update_in(const shardio_store *store, const shardio_array_options *options, shardio_error *error)
+SHARDIO_API shardio_array *shardio_array_update_in(const shardio_store *store, const shardio_array_options *options,
+                                                   shardio_error *error)
 {
     const size_t block = SHARDIO_P_DEFAULT_BLOCK, usual = 1 << 20;
     shardio_array_options o = shardio_p_options_or_defaults(options);
@@ -13396,7 +13717,8 @@ SHARDIO_API shardio_array *shardio_array_update_in(const shardio_store *store, c
     array->changing = array->published = array->groups_written = true;
     array->unbuffered = false;   /* what was read is soon read again, or written from */
     array->plan.block = block;
-    array->plan.buffer = (size_t)shardio_p_ceil(shardio_p_min(o.buffer_size != 0 ? o.buffer_size : usual, SIZE_MAX / 4), block);
+    array->plan.buffer = (size_t)shardio_p_ceil(shardio_p_min(o.buffer_size != 0 ? o.buffer_size : usual, SIZE_MAX / 4),
+                                                block);
     if (shardio_p_widen(array, &array->staging_room, array->plan.buffer)) {
         array->staging = array->staging_room.memory;
         return array;
@@ -13406,7 +13728,8 @@ SHARDIO_API shardio_array *shardio_array_update_in(const shardio_store *store, c
     return shardio_p_broken_array(error, o.allocator);
 }
 
-SHARDIO_API shardio_status shardio_array_define_in(const shardio_store *store, const shardio_array_options *options, shardio_error *error)
+SHARDIO_API shardio_status shardio_array_define_in(const shardio_store *store, const shardio_array_options *options,
+                                                   shardio_error *error)
 {
     shardio_array draft, *array = NULL;
     shardio_error own;
@@ -14207,7 +14530,8 @@ static shardio_status shardio_p_hierarchy_list(shardio_p_hierarchy *h, shardio_e
 static shardio_status shardio_p_open_listed(const shardio_p_site *site, const char *path, shardio_node *node,
                                             shardio_error *error)
 {
-    if (path[0] == 0 || shardio_p_key_is_plain(path)) return shardio_node_open(node, site->store, path, &site->o, error);
+    if (path[0] == 0 || shardio_p_key_is_plain(path))
+        return shardio_node_open(node, site->store, path, &site->o, error);
     return shardio_p_key_fail(error, site->store, SHARDIO_ERR_UNSUPPORTED, "open", path, 0,
                               "not of plain names with / between");
 }
@@ -14723,7 +15047,8 @@ static size_t shardio_p_directory_root(const void *store)
     return shardio_p_length((const char *)store);
 }
 
-static shardio_status shardio_p_directory_open(void *store, const char *key, bool update, const shardio_allocator *allocator,
+static shardio_status shardio_p_directory_open(void *store, const char *key, bool update,
+                                               const shardio_allocator *allocator,
                                                shardio_file *file, int *code)
 {
     char path[SHARDIO_P_PATH];
@@ -14833,7 +15158,8 @@ static void shardio_p_list_directory(shardio_p_listing *l)
 
 /* Begins with the directory that the prefix names: what lies beside it is not looked at. */
 static shardio_status shardio_p_directory_list(void *store, const char *prefix,
-                                               bool (*each)(void *context, const char *key, uint64_t size, bool temporary),
+                                               bool (*each)(void *context, const char *key, uint64_t size,
+                                                            bool temporary),
                                                void *context, int *code)
 {
     shardio_p_listing l;
@@ -14907,19 +15233,22 @@ SHARDIO_API shardio_array *shardio_array_continue(const char *path, const shardi
     return shardio_array_continue_in(shardio_p_store_at(&store, path), options);
 }
 
-SHARDIO_API shardio_array *shardio_array_open(const char *path, const shardio_array_options *options, shardio_error *error)
+SHARDIO_API shardio_array *shardio_array_open(const char *path, const shardio_array_options *options,
+                                              shardio_error *error)
 {
     shardio_store store;
     return shardio_array_open_in(shardio_p_store_at(&store, path), options, error);
 }
 
-SHARDIO_API shardio_array *shardio_array_update(const char *path, const shardio_array_options *options, shardio_error *error)
+SHARDIO_API shardio_array *shardio_array_update(const char *path, const shardio_array_options *options,
+                                                shardio_error *error)
 {
     shardio_store store;
     return shardio_array_update_in(shardio_p_store_at(&store, path), options, error);
 }
 
-SHARDIO_API shardio_status shardio_array_define(const char *path, const shardio_array_options *options, shardio_error *error)
+SHARDIO_API shardio_status shardio_array_define(const char *path, const shardio_array_options *options,
+                                                shardio_error *error)
 {
     shardio_store store;
     return shardio_array_define_in(shardio_p_store_at(&store, path), options, error);
@@ -14959,11 +15288,13 @@ static void shardio_p_entry_drop(shardio_memory_entry *entry)
 static shardio_memory_entry *shardio_p_entry_find(const shardio_memory_store *store, const char *key)
 {
     shardio_memory_entry *entry = store->entries;
-    while (entry != NULL && (!entry->published || entry->removed || !shardio_p_same(entry->key, key))) entry = entry->next;
+    while (entry != NULL && (!entry->published || entry->removed || !shardio_p_same(entry->key, key)))
+        entry = entry->next;
     return entry;
 }
 
-static shardio_status shardio_p_entry_write(void *file, uint64_t offset, const void *data, size_t size, size_t *done, int *code)
+static shardio_status shardio_p_entry_write(void *file, uint64_t offset, const void *data, size_t size, size_t *done,
+                                            int *code)
 {
     ((shardio_memory_entry *)file)->version++;
     return shardio_p_memory_write(file, offset, data, size, done, code);
@@ -15019,7 +15350,8 @@ static shardio_file shardio_p_entry_file(shardio_memory_entry *entry)
     return file;
 }
 
-static shardio_status shardio_p_memory_store_open(void *store, const char *key, bool update, const shardio_allocator *allocator,
+static shardio_status shardio_p_memory_store_open(void *store, const char *key, bool update,
+                                                  const shardio_allocator *allocator,
                                                   shardio_file *file, int *code)
 {
     (void)update, (void)allocator, (void)code;
@@ -15038,7 +15370,8 @@ static shardio_status shardio_p_memory_store_create(void *store, const char *key
     (void)allocator, (void)code;
     if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
     if (!overwrite && shardio_p_entry_find(memory, key) != NULL) return SHARDIO_ERR_EXISTS;
-    shardio_memory_entry *entry = (shardio_memory_entry *)shardio_p_allocate(memory->allocator, sizeof *entry + size, 16);
+    shardio_memory_entry *entry = (shardio_memory_entry *)shardio_p_allocate(memory->allocator, sizeof *entry + size,
+                                                                             16);
     if (entry == NULL) return SHARDIO_ERR_MEMORY;
     memset(entry, 0, sizeof *entry);
     entry->data.allocator = memory->allocator;
@@ -15065,7 +15398,8 @@ static shardio_status shardio_p_memory_store_remove(void *store, const char *key
 }
 
 static shardio_status shardio_p_memory_store_list(void *store, const char *prefix,
-                                                  bool (*each)(void *context, const char *key, uint64_t size, bool temporary),
+                                                  bool (*each)(void *context, const char *key, uint64_t size,
+                                                               bool temporary),
                                                   void *context, int *code)
 {
     size_t n = shardio_p_length(prefix);
