@@ -125,7 +125,8 @@ PART_C       = '=C tests' $(call programs,c) \
                $(foreach l,$(filter-out $(FOUND),$(LIBRARIES)),'!codec on $(l): library not installed: make deps')
 PART_GCC     = $(call part,asan-gcc,asan-gcc,sanitized gcc,no gcc with the address sanitizer: make deps)
 PART_CLANG   = $(call part,asan-clang,asan-clang,sanitized clang,no clang with the address sanitizer: make deps)
-PART_TSAN    = $(if $(call have,tsan),'=threads' $(THREADED:%=$(BUILD)/tsan/%),'!threads: no gcc with the thread sanitizer: make deps')
+PART_TSAN    = $(if $(call have,tsan),'=threads' $(THREADED:%=$(BUILD)/tsan/%),\
+               '!threads: no gcc with the thread sanitizer: make deps')
 PART_CXX     = $(call part,cxx,cxx,as C++11,no C++ compiler: make deps)
 PART_COMPILE = '=compile' '$(PYTHON) tests/compile/check.py'
 PART_INTEROP = '=interop' '$(PYTHON) tests/interop/tool.py' '$(PYTHON) tests/interop/golden.py' \

@@ -39,7 +39,8 @@ static inline void bytes_free(bytes *b)
 
 /* ---- items --------------------------------------------------------------------------------------------------- */
 
-typedef enum item_sizes { SIZES_EMPTY, SIZES_ONE, SIZES_EQUAL, SIZES_TINY, SIZES_SMALL, SIZES_SPREAD, SIZE_KINDS } item_sizes;
+typedef enum item_sizes { SIZES_EMPTY, SIZES_ONE, SIZES_EQUAL, SIZES_TINY, SIZES_SMALL, SIZES_SPREAD,
+                         SIZE_KINDS } item_sizes;
 
 typedef struct pack_items {
     size_t count;
@@ -123,7 +124,8 @@ static inline void model_group(bytes *out, const uint32_t *values, size_t count)
 }
 
 /* Index, app data and trailer behind records of these sizes; hash: 32 bytes or null. */
-static inline void model_end(bytes *out, const uint32_t *records, size_t count, uint32_t items, uint32_t each, uint32_t format,
+static inline void model_end(bytes *out, const uint32_t *records, size_t count, uint32_t items, uint32_t each,
+                             uint32_t format,
                              const uint8_t *hash, const void *app, size_t app_size)
 {
     size_t index = out->size, trailer;
@@ -180,7 +182,8 @@ static inline void model_hash_record(shardio_sha256 *all, const pack_items *item
 }
 
 /* The whole file. */
-static inline void model_pack(bytes *out, const pack_items *items, const shardio_pack_options *o, const void *app, size_t app_size)
+static inline void model_pack(bytes *out, const pack_items *items, const shardio_pack_options *o, const void *app,
+                              size_t app_size)
 {
     uint32_t each = o->items_per_record ? o->items_per_record : 128;
     size_t records = 0;
@@ -204,14 +207,16 @@ static inline void model_pack(bytes *out, const pack_items *items, const shardio
         model_hash_record(&hash, items, first, count, o);
     }
     shardio_sha256_end(&hash, digest);
-    model_end(out, sizes, records, (uint32_t)items->count, each, o->format, o->content_hash ? digest : NULL, app, app_size);
+    model_end(out, sizes, records, (uint32_t)items->count, each, o->format, o->content_hash ? digest : NULL, app,
+              app_size);
     free(sizes);
 }
 
 /* ---- writing and opening --------------------------------------------------------------------------------------- */
 
 /* Appends all items and finishes; the first error of the appends is that of finish. */
-static inline shardio_status pack_write(shardio_pack_writer *writer, const pack_items *items, const void *app, size_t app_size,
+static inline shardio_status pack_write(shardio_pack_writer *writer, const pack_items *items, const void *app,
+                                        size_t app_size,
                                         shardio_error *error)
 {
     shardio_status first = SHARDIO_OK, status;
@@ -241,7 +246,8 @@ static inline shardio_status pack_rig_open(pack_rig *g, const bytes *pack, const
     g->memory.size = g->memory.capacity = pack->size;
     g->memory.fixed = true;
     memset(&g->faulty, 0, sizeof g->faulty);
-    return shardio_pack_open_file(&g->reader, faulty_file(&g->faulty, shardio_memory_file(&g->memory, "pack")), how, &g->error);
+    return shardio_pack_open_file(&g->reader, faulty_file(&g->faulty, shardio_memory_file(&g->memory, "pack")), how,
+                                  &g->error);
 }
 
 /* Looks whether the items that come are those that were written, in order: all from `next` on, or those of a list. */
@@ -252,7 +258,8 @@ typedef struct pack_watch {
     shardio_status stop;
 } pack_watch;
 
-static inline shardio_status pack_watch_take(void *context, uint64_t item, const uint8_t *data, size_t size, shardio_error *error)
+static inline shardio_status pack_watch_take(void *context, uint64_t item, const uint8_t *data, size_t size,
+                                             shardio_error *error)
 {
     pack_watch *w = (pack_watch *)context;
     uint64_t wanted = w->list != NULL ? w->list[w->seen] : w->next + w->seen;

@@ -233,7 +233,8 @@ TEST(packed_integers)
             sum += values[i];
         }
         CHECK_U64(shardio_p_for_sum(&open, 0, count), sum);
-        if (count * width % 8 != 0) CHECK_U64(packed[7 + size - 1] >> count * width % 8, 0);   /* filled up with zeros */
+        /* filled up with zeros */
+        if (count * width % 8 != 0) CHECK_U64(packed[7 + size - 1] >> count * width % 8, 0);
         free(packed);
         if (test_failures > 5) return;
     }
@@ -248,7 +249,8 @@ TEST(packed_integers_in_pieces)
         for_values(values, 1000, width, width);
         shardio_p_for group = shardio_p_for_measure(values, 1000);
         size_t size = shardio_p_for_pack(whole, &group, values, 1000), at = 0;
-        for (size_t i = 0; i < 1000; i += 64) at += shardio_p_for_pack(pieces + at, &group, values + i, 1000 - i < 64 ? 1000 - i : 64);
+        for (size_t i = 0; i < 1000; i += 64)
+            at += shardio_p_for_pack(pieces + at, &group, values + i, 1000 - i < 64 ? 1000 - i : 64);
         CHECK_U64(at, size);
         CHECK_BYTES(pieces, whole, size);
     }
@@ -285,7 +287,8 @@ TEST(packed_integers_cut_short)
 /* Smallest and distance may add up to more than 32 bits in a damaged file: the sum is exact, so that it shows. */
 TEST(packed_integers_that_add_up_to_more)
 {
-    static const uint8_t packed[8 + 5 + 3] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 32, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0};
+    static const uint8_t packed[8 + 5 + 3] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 32, 0xFF, 0xFF, 0xFF,
+                                              0xFF, 0, 0, 0};
     shardio_p_for group;
     size_t size;
     CHECK(shardio_p_for_open(&group, packed, 13, 2, &size) == NULL);

@@ -52,7 +52,8 @@ static size_t test_codec_bound(void *context, size_t size)
 }
 
 /* Each byte several times, with its bits turned. */
-static shardio_status test_codec_encode(void *context, const void *in, size_t size, void *out, size_t capacity, size_t *out_size)
+static shardio_status test_codec_encode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                        size_t *out_size)
 {
     test_codec_state *s = (test_codec_state *)context;
     uint8_t *to = (uint8_t *)out;
@@ -65,7 +66,8 @@ static shardio_status test_codec_encode(void *context, const void *in, size_t si
     return SHARDIO_OK;
 }
 
-static shardio_status test_codec_decode(void *context, const void *in, size_t size, void *out, size_t capacity, size_t *out_size)
+static shardio_status test_codec_decode(void *context, const void *in, size_t size, void *out, size_t capacity,
+                                        size_t *out_size)
 {
     test_codec_state *s = (test_codec_state *)context;
     const uint8_t *from = (const uint8_t *)in;
@@ -88,12 +90,18 @@ typedef struct test_codec_instance {
     shardio_allocator allocator;
 } test_codec_instance;
 
-static size_t test_instance_bound(void *i, size_t size) { return test_codec_bound(((test_codec_instance *)i)->state, size); }
-static shardio_status test_instance_encode(void *i, const void *in, size_t size, void *out, size_t capacity, size_t *out_size)
+static size_t test_instance_bound(void *i, size_t size)
+{
+    return test_codec_bound(((test_codec_instance *)i)->state, size);
+}
+
+static shardio_status test_instance_encode(void *i, const void *in, size_t size, void *out, size_t capacity,
+                                           size_t *out_size)
 {
     return test_codec_encode(((test_codec_instance *)i)->state, in, size, out, capacity, out_size);
 }
-static shardio_status test_instance_decode(void *i, const void *in, size_t size, void *out, size_t capacity, size_t *out_size)
+static shardio_status test_instance_decode(void *i, const void *in, size_t size, void *out, size_t capacity,
+                                           size_t *out_size)
 {
     return test_codec_decode(((test_codec_instance *)i)->state, in, size, out, capacity, out_size);
 }
@@ -204,7 +212,7 @@ TEST(small_packs)
     CHECK_OK(shardio_pack_finish(&w, "!", 1, NULL));
     CHECK_BYTES(memory.data, "abc" "\x03" "\x02" "\0\0\0\0", 9);                    /* lengths 3 and 0: two bits each */
     CHECK_U64(shardio_p_load32_little(memory.data + 9), shardio_crc32c(0, memory.data + 3, 6));
-    CHECK_BYTES(memory.data + 13, "d" "\0" "\x01" "\x01\0\0\0", 7);                 /* one length, in the last record as well */
+    CHECK_BYTES(memory.data + 13, "d" "\0" "\x01" "\x01\0\0\0", 7);   /* one length, in the last record as well */
     CHECK_BYTES(memory.data + 24, "\x02" "\x02" "\x0B\0\0\0", 6);                   /* records of 13 and 11 bytes */
     CHECK_BYTES(memory.data + 34, "!SLCH" "\x01\0\0\0" "\x04\x03\x02\x01" "\x02\0\0\0" "\x03\0\0\0" "\x02\0\0\0", 25);
     CHECK_U64(memory.size, 35 + 76);
@@ -247,7 +255,8 @@ TEST(bytes_are_those_of_the_model)
         uint64_t number = test_random(&seed);
         uint32_t e = each[round % 7];
         size_t count = round < 7 * COUNTS ? counts[round / 7] : (size_t)(number % 900);
-        if (e <= 3 && round % 5 == 0) count = (126 + (size_t)(number % 4) + (number % 8 < 4 ? 128 : 0)) * e;   /* records */
+        if (e <= 3 && round % 5 == 0)   /* so many records */
+            count = (126 + (size_t)(number % 4) + (number % 8 < 4 ? 128 : 0)) * e;
         items_make(&items, count, (item_sizes)(number / 16 % SIZE_KINDS), round);
         shardio_pack_options o = pack_options(e, number / 128 % 2 != 0, codec_number((size_t)(number / 256 % 5)));
         write_and_compare(&items, &o, number / 2048 % 3 == 0 ? 0 : (size_t)(number / 8192 % sizeof app_data));
@@ -261,7 +270,8 @@ TEST(encoders)
     test_codec_state state;
     for (size_t round = 0; round < 24; round++) {
         pack_items items;
-        shardio_codec codec = round % 2 ? test_codec(&state, 1 + round % 12) : test_codec_with_context(&state, 1 + round % 12);
+        size_t factor = 1 + round % 12;
+        shardio_codec codec = round % 2 ? test_codec(&state, factor) : test_codec_with_context(&state, factor);
         shardio_pack_options o = pack_options((uint32_t)(1 + round % 5), true, &codec);
         state.unbounded = round % 3 != 0;
         items_make(&items, 40, round % 4 ? SIZES_SPREAD : SIZES_SMALL, round);
@@ -323,7 +333,8 @@ static void check_lists(shardio_pack_reader *r, shardio_pack_scratch *s, const p
     free(list);
 }
 
-static void check_summary(shardio_pack_reader *r, shardio_pack_scratch *s, const pack_items *items, const shardio_pack_options *o)
+static void check_summary(shardio_pack_reader *r, shardio_pack_scratch *s, const pack_items *items,
+                          const shardio_pack_options *o)
 {
     shardio_pack_summary summary;
     uint64_t largest = 0;
@@ -338,7 +349,7 @@ static void check_summary(shardio_pack_reader *r, shardio_pack_scratch *s, const
     CHECK_U64(summary.hash_checked, o->content_hash);
 }
 
-/* Facts, all ways to get at items, with the reader's scratch and an own one, with little and much memory for lengths. */
+/* Facts, all ways to get at items, with the reader's scratch and an own one, with little and much room for lengths. */
 static void check_model(const pack_items *items, const shardio_pack_options *o, size_t app_size, const bytes *pack)
 {
     static pack_rig g;
@@ -377,7 +388,8 @@ static void check_model(const pack_items *items, const shardio_pack_options *o, 
 
 /* ---- appending --------------------------------------------------------------------------------------------------- */
 
-static shardio_status extract_half(void *context, const uint8_t *item, size_t size, const uint8_t **part, size_t *part_size)
+static shardio_status extract_half(void *context, const uint8_t *item, size_t size, const uint8_t **part,
+                                   size_t *part_size)
 {
     int *left = (int *)context;
     if (left != NULL && (*left)-- == 0) return SHARDIO_ERR_NOT_FOUND;
@@ -438,7 +450,8 @@ TEST(extract)
         shardio_pack_reading how = reading(o.codec);
         shardio_pack_summary summary;
         CHECK_OK(pack_rig_open(&g, &pack, &how));
-        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, NULL, NULL, &summary, NULL, NULL, NULL, &g.error), SHARDIO_ERR_CHECKSUM);
+        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, NULL, NULL, &summary, NULL, NULL, NULL, &g.error),
+                     SHARDIO_ERR_CHECKSUM);
         CHECK_STATUS(g.error.status, SHARDIO_ERR_CHECKSUM);
         CHECK(!summary.hash_checked && summary.contents_checked && summary.faults == 1);
         CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, extract_half, &left, &summary, NULL, NULL, NULL, &g.error),
@@ -461,7 +474,8 @@ TEST(extract_that_fails)
     o.extract = extract_half;
     o.extract_context = &left;
     CHECK_OK(begin_in_memory(&w, &memory, &o));
-    for (int i = 0; i < 7; i++) CHECK_STATUS(shardio_pack_append(&w, "item", 4), i < 4 ? SHARDIO_OK : SHARDIO_ERR_NOT_FOUND);
+    for (int i = 0; i < 7; i++)
+        CHECK_STATUS(shardio_pack_append(&w, "item", 4), i < 4 ? SHARDIO_OK : SHARDIO_ERR_NOT_FOUND);
     CHECK_STATUS(shardio_pack_finish(&w, NULL, 0, &error), SHARDIO_ERR_NOT_FOUND);
     CHECK_TEXT(error.operation, "append");
     shardio_memory_free(&memory);
@@ -710,7 +724,8 @@ TEST(memory_of_the_caller)
 /* ---- when things fail -------------------------------------------------------------------------------------------- */
 
 /* Begins on a rig with a small buffer, of one block where there are blocks. */
-static shardio_status begin_on_rig(shardio_pack_writer *w, rig *g, const shardio_pack_options *o, const shardio_slot_options *s)
+static shardio_status begin_on_rig(shardio_pack_writer *w, rig *g, const shardio_pack_options *o,
+                                   const shardio_slot_options *s)
 {
     static uint8_t buffer[2 * 4096];
     uint8_t *block = buffer + (4096 - (uintptr_t)buffer % 4096);
@@ -864,10 +879,14 @@ TEST(encoders_that_fail)
         bool unbounded;
         shardio_status status;
     } table[] = {
-        {1, SHARDIO_ERR_UNSUPPORTED, 0, false, SHARDIO_ERR_UNSUPPORTED}, {3, SHARDIO_ERR_CORRUPT, 0, true, SHARDIO_ERR_CORRUPT},
-        {2, SHARDIO_ERR_LIMIT, 0, false, SHARDIO_ERR_LIMIT},             {0, SHARDIO_OK, SIZE_MAX, false, SHARDIO_ERR_CORRUPT},
-        {0, SHARDIO_OK, SIZE_MAX, true, SHARDIO_ERR_CORRUPT},            {5, SHARDIO_ERR_MEMORY, 0, true, SHARDIO_ERR_MEMORY},
-        {0, SHARDIO_OK, SIZE_MAX / 2, false, SHARDIO_ERR_CORRUPT},       {2, SHARDIO_ERR_LIMIT, 0, true, SHARDIO_OK},
+        {1, SHARDIO_ERR_UNSUPPORTED, 0, false, SHARDIO_ERR_UNSUPPORTED},
+        {3, SHARDIO_ERR_CORRUPT, 0, true, SHARDIO_ERR_CORRUPT},
+        {2, SHARDIO_ERR_LIMIT, 0, false, SHARDIO_ERR_LIMIT},
+        {0, SHARDIO_OK, SIZE_MAX, false, SHARDIO_ERR_CORRUPT},
+        {0, SHARDIO_OK, SIZE_MAX, true, SHARDIO_ERR_CORRUPT},
+        {5, SHARDIO_ERR_MEMORY, 0, true, SHARDIO_ERR_MEMORY},
+        {0, SHARDIO_OK, SIZE_MAX / 2, false, SHARDIO_ERR_CORRUPT},
+        {2, SHARDIO_ERR_LIMIT, 0, true, SHARDIO_OK},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         test_codec_state state;
@@ -969,11 +988,13 @@ static hollow_file *hollow;
 
 static shardio_file hollow_begin(void)
 {
-    static const shardio_file_functions functions = {hollow_read, hollow_write, NULL, hollow_facts, NULL, NULL, NULL, NULL, NULL,
+    static const shardio_file_functions functions = {hollow_read, hollow_write, NULL, hollow_facts, NULL, NULL, NULL,
+                                                     NULL, NULL,
                                                      NULL, NULL, NULL, NULL};
     shardio_file file = {&functions, NULL, "hollow"};
     static const size_t region_size = (size_t)1 << 28;
-    void *region = hollow == NULL ? mmap(NULL, region_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) : NULL;
+    static const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *region = hollow == NULL ? mmap(NULL, region_size, PROT_NONE, flags, -1, 0) : NULL;
     if (hollow == NULL) {
         static hollow_file the_file;
         if (region == MAP_FAILED) exit(2);
@@ -1189,11 +1210,13 @@ TEST(tails)
     items_free(&items);
 }
 
-static void read_item(pack_rig *g, shardio_pack_scratch *s, const pack_items *items, uint64_t i, uint64_t reads, uint64_t size)
+static void read_item(pack_rig *g, shardio_pack_scratch *s, const pack_items *items, uint64_t i, uint64_t reads,
+                      uint64_t size)
 {
     const uint8_t *data;
     size_t n;
-    uint64_t calls = g->faulty.calls[FAULTY_READ], count = g->faulty.bytes_read, own_calls = s->reads, own_count = s->read_bytes;
+    uint64_t calls = g->faulty.calls[FAULTY_READ], count = g->faulty.bytes_read;
+    uint64_t own_calls = s->reads, own_count = s->read_bytes;
     CHECK_OK(shardio_pack_item(&g->reader, s, i, &data, &n, &g->error));
     CHECK(items_same(items, i, data, n));
     CHECK_U64(g->faulty.calls[FAULTY_READ] - calls, reads);
@@ -1366,8 +1389,9 @@ TEST(items_that_are_not_there)
         uint64_t item[3];
         shardio_status status;
     } lists[] = {
-        {{0, 1, 2}, SHARDIO_OK}, {{0, 5, 9}, SHARDIO_OK}, {{0, 5, 10}, SHARDIO_ERR_ARGUMENT}, {{0, 5, 5}, SHARDIO_ERR_ARGUMENT},
-        {{0, 6, 5}, SHARDIO_ERR_ARGUMENT}, {{1, 1, 2}, SHARDIO_ERR_ARGUMENT}, {{3, 2, UINT64_MAX}, SHARDIO_ERR_ARGUMENT},
+        {{0, 1, 2}, SHARDIO_OK}, {{0, 5, 9}, SHARDIO_OK}, {{0, 5, 10}, SHARDIO_ERR_ARGUMENT},
+        {{0, 5, 5}, SHARDIO_ERR_ARGUMENT}, {{0, 6, 5}, SHARDIO_ERR_ARGUMENT}, {{1, 1, 2}, SHARDIO_ERR_ARGUMENT},
+        {{3, 2, UINT64_MAX}, SHARDIO_ERR_ARGUMENT},
         {{1, 2, UINT64_MAX}, SHARDIO_ERR_ARGUMENT},
     };
     CHECK_OK(pack_rig_open(&g, &pack, NULL));
@@ -1381,7 +1405,8 @@ TEST(items_that_are_not_there)
         for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
             pack_watch watch = {&items, NULL, ranges[i].first, 0, 0, 0, SHARDIO_OK};
             if ((ranges[i].status == SHARDIO_OK) != (turn == 1)) continue;
-            CHECK_STATUS(shardio_pack_range(&g.reader, NULL, ranges[i].first, ranges[i].count, pack_watch_take, &watch, &g.error),
+            CHECK_STATUS(shardio_pack_range(&g.reader, NULL, ranges[i].first, ranges[i].count, pack_watch_take, &watch,
+                                            &g.error),
                          ranges[i].status);
             CHECK_STATUS(g.error.status, ranges[i].status);
             CHECK_U64(watch.seen, turn ? ranges[i].count : 0);
@@ -1389,7 +1414,8 @@ TEST(items_that_are_not_there)
         for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
             pack_watch watch = {&items, lists[i].item, 0, 0, 0, 0, SHARDIO_OK};
             if ((lists[i].status == SHARDIO_OK) != (turn == 1)) continue;
-            CHECK_STATUS(shardio_pack_list(&g.reader, NULL, lists[i].item, 3, pack_watch_take, &watch, &g.error), lists[i].status);
+            CHECK_STATUS(shardio_pack_list(&g.reader, NULL, lists[i].item, 3, pack_watch_take, &watch, &g.error),
+                         lists[i].status);
             CHECK_U64(watch.seen, turn ? 3 : 0);
         }
     }
@@ -1414,7 +1440,8 @@ TEST(memory_too_small)
             memset(memory, 0xEE, sizeof memory);
             for (size_t room = 0; room < items.sizes[i]; room += 9) {
                 size = 0;
-                CHECK_STATUS(shardio_pack_item_into(&g.reader, NULL, i, memory, room, &size, &g.error), SHARDIO_ERR_LIMIT);
+                CHECK_STATUS(shardio_pack_item_into(&g.reader, NULL, i, memory, room, &size, &g.error),
+                             SHARDIO_ERR_LIMIT);
                 CHECK_U64(size, items.sizes[i]);
                 CHECK(memory[0] == 0xEE);
             }
@@ -1450,7 +1477,8 @@ TEST(readers_that_are_not_open)
         CHECK_STATUS(shardio_pack_range(which, NULL, 0, 0, pack_watch_take, NULL, &error), SHARDIO_ERR_STATE);
         CHECK_STATUS(shardio_pack_list(which, NULL, NULL, 0, pack_watch_take, NULL, &error), SHARDIO_ERR_STATE);
         CHECK_STATUS(shardio_pack_app_data(which, NULL, 0, &error), SHARDIO_ERR_STATE);
-        CHECK_STATUS(shardio_pack_verify(which, NULL, NULL, NULL, &summary, NULL, NULL, NULL, &error), SHARDIO_ERR_STATE);
+        CHECK_STATUS(shardio_pack_verify(which, NULL, NULL, NULL, &summary, NULL, NULL, NULL, &error),
+                     SHARDIO_ERR_STATE);
         CHECK_STATUS(shardio_pack_scratch_begin(&s, which, &error), SHARDIO_ERR_ARGUMENT);
         shardio_pack_close(which);
     }
@@ -1461,14 +1489,15 @@ TEST(readers_that_are_not_open)
     g.memory.data = pack.data;
     g.memory.size = pack.size;
     g.memory.fixed = true;
-    CHECK_STATUS(shardio_pack_open_file(NULL, faulty_file(&g.faulty, shardio_memory_file(&g.memory, "m")), NULL, &error),
+    CHECK_STATUS(shardio_pack_open_file(NULL, faulty_file(&g.faulty, shardio_memory_file(&g.memory, "m")), NULL,
+                                        &error),
                  SHARDIO_ERR_ARGUMENT);
     CHECK_U64(g.faulty.closed, 1);
     bytes_free(&pack);
     items_free(&items);
 }
 
-/* An opaque reader knows everything but items. A codec that is not the right one is found out where there are lengths. */
+/* An opaque reader knows everything but items. A codec that is not the right one is found out where lengths are. */
 TEST(codecs_are_not_guessed)
 {
     static pack_rig g;
@@ -1559,11 +1588,14 @@ TEST(takers_that_stop)
     static const uint64_t list[] = {1, 2, 5, 20, 21};
     CHECK_OK(pack_rig_open(&g, &pack, NULL));
     for (uint64_t stop = 1; stop <= 5; stop++) {
-        pack_watch watch = {&items, NULL, 4, 0, 0, stop, SHARDIO_ERR_NO_SPACE}, listed = {&items, list, 0, 0, 0, stop, SHARDIO_ERR_CANCELLED};
-        CHECK_STATUS(shardio_pack_range(&g.reader, NULL, 4, 30, pack_watch_take, &watch, &g.error), SHARDIO_ERR_NO_SPACE);
+        pack_watch watch = {&items, NULL, 4, 0, 0, stop, SHARDIO_ERR_NO_SPACE};
+        pack_watch listed = {&items, list, 0, 0, 0, stop, SHARDIO_ERR_CANCELLED};
+        CHECK_STATUS(shardio_pack_range(&g.reader, NULL, 4, 30, pack_watch_take, &watch, &g.error),
+                     SHARDIO_ERR_NO_SPACE);
         CHECK_STATUS(g.error.status, SHARDIO_ERR_NO_SPACE);
         CHECK_U64(watch.seen, stop);
-        CHECK_STATUS(shardio_pack_list(&g.reader, NULL, list, 5, pack_watch_take, &listed, &g.error), SHARDIO_ERR_CANCELLED);
+        CHECK_STATUS(shardio_pack_list(&g.reader, NULL, list, 5, pack_watch_take, &listed, &g.error),
+                     SHARDIO_ERR_CANCELLED);
         CHECK_STATUS(g.error.status, SHARDIO_ERR_CANCELLED);
         CHECK_U64(listed.seen, stop);
     }
@@ -1639,7 +1671,8 @@ static void check_flipped(pack_rig *g, const damage *d, size_t at)
     if (d->o->codec != NULL) CHECK(refused);   /* those used here check their contents */
     shardio_status status = shardio_pack_verify(&g->reader, NULL, NULL, NULL, NULL, NULL, NULL, NULL, &g->error);
     CHECK_STATUS(g->error.status, status);
-    if (refused || hashed) CHECK(status == SHARDIO_ERR_CHECKSUM || status == SHARDIO_ERR_CORRUPT || status == SHARDIO_ERR_TRUNCATED);
+    if (refused || hashed) CHECK(status == SHARDIO_ERR_CHECKSUM || status == SHARDIO_ERR_CORRUPT ||
+                                 status == SHARDIO_ERR_TRUNCATED);
     else CHECK_OK(status);
     pack_watch watch = {d->items, NULL, 0, 0, 0, 0, SHARDIO_OK};
     status = shardio_pack_range(&g->reader, NULL, 0, d->items->count, pack_watch_take, &watch, &g->error);
@@ -1679,7 +1712,8 @@ static void flip_each_byte(const damage *d, const shardio_pack_reading *how)
             shardio_pack_close(&g.reader);
             CHECK_U64(g.faulty.closed, 1);
             d->pack->data[at] ^= masks[m];
-            if (test_failures > before) fprintf(stderr, "  byte %d of %d flipped by %02x\n", (int)at, (int)d->pack->size, masks[m]);
+            if (test_failures > before) fprintf(stderr, "  byte %d of %d flipped by %02x\n", (int)at,
+                                                (int)d->pack->size, masks[m]);
             if (test_failures > 10) return;
         }
     }
@@ -1719,7 +1753,8 @@ TEST(every_length)
                 part.size = length;
                 memcpy(part.data, pack.data + (end ? pack.size - length : 0), length);
                 shardio_status status = pack_rig_open(&g, &part, &how);
-                CHECK(status == SHARDIO_ERR_TRUNCATED || status == SHARDIO_ERR_CORRUPT || status == SHARDIO_ERR_CHECKSUM);
+                CHECK(status == SHARDIO_ERR_TRUNCATED || status == SHARDIO_ERR_CORRUPT ||
+                      status == SHARDIO_ERR_CHECKSUM);
                 if (length < 80) CHECK_STATUS(status, SHARDIO_ERR_TRUNCATED);
                 free(part.data);
             }
@@ -1784,7 +1819,8 @@ static void seal_trailer(bytes *pack)
 TEST(hostile_trailers)
 {
     static pack_rig g;
-    static const uint32_t values[] = {0, 1, 2, 3, 4, 5, 127, 128, 129, 255, 256, 1000, 65535, 65536, 0x7FFFFFFF, 0x80000000u,
+    static const uint32_t values[] = {0, 1, 2, 3, 4, 5, 127, 128, 129, 255, 256, 1000, 65535, 65536, 0x7FFFFFFF,
+                                      0x80000000u,
                                       0xFFFFFF80u, 0xFFFFFFFEu, 0xFFFFFFFFu};
     static const size_t fields[] = {4, 12, 16, 20, 24, 28, 32};
     enum { VALUES = sizeof values / sizeof values[0], FIELDS = sizeof fields / sizeof fields[0] };
@@ -1946,7 +1982,10 @@ TEST(failing_reads)
             g.memory.fixed = true;
             g.faulty.fail_at = nth;
             g.faulty.shorten = nth;
-            shardio_status status = shardio_pack_open_file(&g.reader, faulty_file(&g.faulty, shardio_memory_file(&g.memory, "m")), &how, &g.error);
+            shardio_status status = shardio_pack_open_file(&g.reader,
+                                                           faulty_file(&g.faulty,
+                                                                       shardio_memory_file(&g.memory,
+                                                                                           "m")), &how, &g.error);
             if (status != SHARDIO_OK) CHECK_STATUS(g.error.status, SHARDIO_ERR_IO);
             CHECK_U64(g.faulty.closed, status != SHARDIO_OK);
             shardio_pack_close(&g.reader);
@@ -1963,9 +2002,11 @@ TEST(failing_reads)
                 g.faulty.counted = 0;
                 g.faulty.fired = 0;
                 if (what == 0) status = shardio_pack_item(&g.reader, NULL, i, &data, &size, &g.error);
-                if (what == 1) status = shardio_pack_item_into(&g.reader, NULL, i, memory, sizeof memory, &size, &g.error);
+                if (what == 1) status = shardio_pack_item_into(&g.reader, NULL, i, memory, sizeof memory, &size,
+                                                               &g.error);
                 if (what == 2) status = shardio_pack_range(&g.reader, NULL, i, 3, pack_watch_take, &watch, &g.error);
-                if (what == 3) status = shardio_pack_verify(&g.reader, NULL, NULL, NULL, NULL, NULL, NULL, NULL, &g.error);
+                if (what == 3) status = shardio_pack_verify(&g.reader, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                                                            &g.error);
                 if (what == 4) status = shardio_pack_app_data(&g.reader, memory, sizeof memory, &g.error);
                 CHECK_STATUS(status, SHARDIO_ERR_IO);
                 CHECK_STATUS(g.error.status, SHARDIO_ERR_IO);
@@ -1991,7 +2032,8 @@ TEST(failing_allocations_of_readers)
     for (int round = 0; round < 6; round++) {
         test_codec_state state;
         shardio_codec codec = test_codec_with_context(&state, 2);
-        shardio_pack_options o = pack_options(round % 2 ? 7 : 1, true, round / 2 == 1 ? &codec : codec_number((size_t)round / 2));
+        shardio_pack_options o = pack_options(round % 2 ? 7 : 1, true,
+                                              round / 2 == 1 ? &codec : codec_number((size_t)round / 2));
         pack_items items;
         bytes pack = make_pack(&items, 1000, SIZES_SMALL, &o, 100);
         bool done = false;
@@ -2077,7 +2119,8 @@ TEST(verify_finds_all)
         pack.data[3 * record - 1] ^= 1;
         pack.data[8 * record - 7] ^= 0x40;
         CHECK_OK(pack_rig_open(&g, &pack, &how));
-        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, NULL, NULL, &summary, verify_found, verify_progress, &watch, &g.error),
+        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, NULL, NULL, &summary, verify_found, verify_progress, &watch,
+                                         &g.error),
                      SHARDIO_ERR_CHECKSUM);
         CHECK_STATUS(g.error.status, SHARDIO_ERR_CHECKSUM);
         CHECK_TEXT(watch.subjects, "record 2 of pack;record 7 of pack;");
@@ -2089,7 +2132,8 @@ TEST(verify_finds_all)
         CHECK_U64(watch.calls, 10);
         memset(&watch, 0, sizeof watch);
         watch.stop_after = 4;
-        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, NULL, NULL, &summary, verify_found, verify_progress, &watch, &g.error),
+        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, NULL, NULL, &summary, verify_found, verify_progress, &watch,
+                                         &g.error),
                      SHARDIO_ERR_CANCELLED);
         CHECK_STATUS(g.error.status, SHARDIO_ERR_CANCELLED);
         CHECK_U64(watch.calls, 4);
@@ -2100,16 +2144,17 @@ TEST(verify_finds_all)
     }
 }
 
-TEST_MAIN(TEST_CASE(small_packs) TEST_CASE(bytes_are_those_of_the_model) TEST_CASE(encoders) TEST_CASE(parts) TEST_CASE(extract)
-          TEST_CASE(extract_that_fails) TEST_CASE(wrong_options) TEST_CASE(wrong_arguments) TEST_CASE(after_the_end)
-          TEST_CASE(abort_leaves_nothing) TEST_CASE(files_of_the_system) TEST_CASE(blocks_only) TEST_CASE(memory_of_the_caller)
-          TEST_CASE(failing_calls) TEST_CASE(no_space) TEST_CASE(full_device) TEST_CASE(failing_allocations_of_writers)
-          TEST_CASE(encoders_that_fail) TEST_CASE(items_of_4_gib) TEST_CASE(records_of_4_gib) TEST_CASE(spreads_of_32_bits)
+TEST_MAIN(TEST_CASE(small_packs) TEST_CASE(bytes_are_those_of_the_model) TEST_CASE(encoders) TEST_CASE(parts)
+          TEST_CASE(extract) TEST_CASE(extract_that_fails) TEST_CASE(wrong_options) TEST_CASE(wrong_arguments)
+          TEST_CASE(after_the_end) TEST_CASE(abort_leaves_nothing) TEST_CASE(files_of_the_system)
+          TEST_CASE(blocks_only) TEST_CASE(memory_of_the_caller) TEST_CASE(failing_calls) TEST_CASE(no_space)
+          TEST_CASE(full_device) TEST_CASE(failing_allocations_of_writers) TEST_CASE(encoders_that_fail)
+          TEST_CASE(items_of_4_gib) TEST_CASE(records_of_4_gib) TEST_CASE(spreads_of_32_bits)
           TEST_CASE(more_than_the_trailer_can_say) TEST_CASE(tails) TEST_CASE(one_read_for_an_item)
           TEST_CASE(wide_lengths_are_not_kept) TEST_CASE(merged_reads) TEST_CASE(borrowed_memory)
           TEST_CASE(items_that_are_not_there) TEST_CASE(memory_too_small) TEST_CASE(readers_that_are_not_open)
-          TEST_CASE(codecs_are_not_guessed) TEST_CASE(decoders_that_fail) TEST_CASE(takers_that_stop) TEST_CASE(it_is_one_or_not)
-          TEST_CASE(every_byte_flipped) TEST_CASE(every_length) TEST_CASE(hostile_trailers) TEST_CASE(trailers_that_are_refused)
-          TEST_CASE(hostile_contents)
+          TEST_CASE(codecs_are_not_guessed) TEST_CASE(decoders_that_fail) TEST_CASE(takers_that_stop)
+          TEST_CASE(it_is_one_or_not) TEST_CASE(every_byte_flipped) TEST_CASE(every_length)
+          TEST_CASE(hostile_trailers) TEST_CASE(trailers_that_are_refused) TEST_CASE(hostile_contents)
           TEST_CASE(records_that_claim_many_items) TEST_CASE(frames_of_nothing) TEST_CASE(failing_reads)
           TEST_CASE(failing_allocations_of_readers) TEST_CASE(verify_finds_all))
