@@ -1165,6 +1165,8 @@ typedef struct shardio_array_options {
                                                 a file that has to be held as a whole; 0: 1 GiB */
     size_t metadata_limit;                   /* the most bytes of a zarr.json; 0: 16 MiB */
     bool unbuffered;                         /* open: reads past the page cache, where the system takes it */
+    bool unchanging;                         /* open: nobody writes to the array meanwhile. Otherwise each read first asks
+                                                whether the shard still is the one whose index is kept */
     shardio_update update;                   /* changing: how shards that exist are changed */
     uint32_t dead_percent;                   /* changing: a shard is rewritten when more of its file than this would be
                                                 dead; 0: 50; 100: never */
@@ -1206,7 +1208,7 @@ SHARDIO_API shardio_array *shardio_array_create(const char *path, const shardio_
 SHARDIO_API shardio_array *shardio_array_continue(const char *path, const shardio_array_options *options);
 
 /* Opens an array for reading: one read, of its zarr.json. `options` (may be null): path, codecs known besides our own,
-   memory for reading (0: 16 MiB), max_open_files, index_memory, decoded_limit, metadata_limit, unbuffered, allocator. Never
+   memory for reading (0: 16 MiB), max_open_files, index_memory, decoded_limit, metadata_limit, unbuffered, unchanging, allocator. Never
    null; an array that could not be opened returns its error from every call. */
 SHARDIO_API shardio_array *shardio_array_open(const char *path, const shardio_array_options *options,
                                               shardio_error *error);
@@ -9698,7 +9700,7 @@ struct shardio_array {
     shardio_p_kept *last;                    /* the one used last, or null */
     uint64_t clock;
     size_t read_memory, index_memory, decoded_limit, metadata_limit;
-    bool unbuffered;
+    bool unbuffered, unchanging;
     /* changing */
     bool changing, rewrite;
     uint32_t dead_percent;
@@ -11929,6 +11931,7 @@ static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio
     draft->max_open = o->max_open_files != 0 ? (uint32_t)shardio_p_min(o->max_open_files, SHARDIO_P_MOST_KEPT) : 64;
     if (o->memory != 0) draft->read_memory = o->memory;
     draft->unbuffered = o->unbuffered;
+    draft->unchanging = o->unchanging;
     shardio_p_plan_names(&draft->plan, &draft->meta, length, 0, text_size);
     draft->plan.key = length + 32 + (size_t)SHARDIO_MAX_DIMS * 21;   /* whatever shape it is given */
     size_t size = shardio_p_carve_reader(&draft->plan, length, draft->max_open, NULL, NULL);
@@ -12341,7 +12344,7 @@ static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *
     shardio_p_kept *kept = shardio_p_find_kept(array, number);
     shardio_file file;
     int code = 0;
-    if (kept != NULL && shardio_shard_unchanged(&kept->reader, NULL) != SHARDIO_OK) {
+    if (kept != NULL && !array->unchanging && shardio_shard_unchanged(&kept->reader, NULL) != SHARDIO_OK) {
         shardio_p_throw_out(array, kept);
         kept = NULL;
     }
@@ -13716,6 +13719,7 @@ SHARDIO_API shardio_array *shardio_array_update_in(const shardio_store *store, c
     array->dead_percent = o.dead_percent != 0 ? o.dead_percent : 50;
     array->changing = array->published = array->groups_written = true;
     array->unbuffered = false;   /* what was read is soon read again, or written from */
+    array->unchanging = false;
     array->plan.block = block;
     array->plan.buffer = (size_t)shardio_p_ceil(shardio_p_min(o.buffer_size != 0 ? o.buffer_size : usual, SIZE_MAX / 4),
                                                 block);

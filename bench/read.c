@@ -14,7 +14,8 @@
 
    Contenders: raw-buffered, one pread after the other, of 8 MiB (whole) or a chunk (all others); raw-direct, the same
    past the page cache; raw-hinted, posix_fadvise(WILLNEED) for all chunks, then preads; shardio and, past the page
-   cache, shardio-direct. --cold 1: before each one the files are dropped from the page cache, and mincore says that
+   cache, shardio-direct; shardio-unchanging does not ask at each read whether the shard is still the same. --cold 1
+: before each one the files are dropped from the page cache, and mincore says that
    they are gone; --cold 0: they are in it. Contenders take turns in one process, the first one changing with the round.
    Memory that is read into was touched before; of `whole` and `random` it is the same for all. Files are open and the
    indexes read beforehand, except for `whole`. A round before the first one is not counted, but what was read is
@@ -51,7 +52,7 @@ typedef struct job {
     uint64_t (*wanted)[2];               /* chunks: number of the shard, number in the shard */
     uint8_t *memory;
     size_t memory_bytes;
-    shardio_array *open_array;
+    shardio_array *open_array, *unchanging;
     shardio_shard_reader reader;         /* of the first shard */
     uint64_t *slot;                      /* hinted: where a chunk of it goes */
 } job;
@@ -213,12 +214,13 @@ static void raw_hinted(job *j, result *r)
 
 /* ---- shardio.h ---- */
 
-static shardio_array *open_array(const job *j, bool direct)
+static shardio_array *open_array(const job *j, bool direct, bool unchanging)
 {
     shardio_array_options o;
     shardio_error error;
     memset(&o, 0, sizeof o);
     o.unbuffered = direct;
+    o.unchanging = unchanging;
     shardio_array *array = shardio_array_open(j->path, &o, &error);
     if (error.status != SHARDIO_OK) bench_die_shardio(&error);
     return array;
@@ -242,7 +244,7 @@ static void count_reads(const shardio_array *array, const shardio_accounting *be
 static void whole(job *j, result *r, bool direct)
 {
     const uint64_t start[3] = {0, 0, 0}, count[3] = {j->frames, j->frame[0], j->frame[1]};
-    shardio_array *array = open_array(j, direct);
+    shardio_array *array = open_array(j, direct, false);
     shardio_accounting none;
     memset(&none, 0, sizeof none);
     read_box(j, array, start, count, j->memory);
@@ -272,17 +274,27 @@ static void shardio_plane(job *j, result *r)
     r->chunks = j->shard_count * (j->per_shard / j->across[2]);
 }
 
-static void shardio_random(job *j, result *r)
+static void random_chunks(job *j, shardio_array *array, result *r)
 {
-    shardio_accounting before = shardio_array_accounting(j->open_array);
+    shardio_accounting before = shardio_array_accounting(array);
     for (uint64_t i = 0; i < j->count; i++) {
         uint64_t start[3];
         chunk_start(j, j->wanted[i][0], j->wanted[i][1], start);
-        read_box(j, j->open_array, start, j->chunks, j->memory + i * j->chunk_bytes);
+        read_box(j, array, start, j->chunks, j->memory + i * j->chunk_bytes);
     }
-    count_reads(j->open_array, &before, r);
+    count_reads(array, &before, r);
     r->bytes = j->count * j->chunk_bytes;
     r->chunks = j->count;
+}
+
+static void shardio_random(job *j, result *r)
+{
+    random_chunks(j, j->open_array, r);
+}
+
+static void shardio_random_unchanging(job *j, result *r)
+{
+    random_chunks(j, j->unchanging, r);
 }
 
 static shardio_status take(void *context, uint64_t chunk, const uint8_t *data, size_t size, shardio_error *error)
@@ -321,6 +333,7 @@ static const struct contender {
     {WHOLE, "shardio", shardio_whole}, {WHOLE, "shardio-direct", shardio_whole_direct},
     {PLANE, "raw-buffered", raw_plane}, {PLANE, "shardio", shardio_plane},
     {RANDOM, "raw-buffered", raw_random}, {RANDOM, "shardio", shardio_random},
+    {RANDOM, "shardio-unchanging", shardio_random_unchanging},
     {HINTED, "raw-buffered", raw_random}, {HINTED, "raw-hinted", raw_hinted}, {HINTED, "shardio", shardio_hinted},
 };
 enum { CONTENDERS = sizeof contenders / sizeof contenders[0] };
@@ -466,7 +479,8 @@ static void open_all(job *j)
     shardio_index_layout layout;
     shardio_error error;
     j->shard = (shard *)calloc(j->shard_count, sizeof *j->shard);
-    j->open_array = open_array(j, false);
+    j->open_array = open_array(j, false, false);
+    j->unchanging = open_array(j, false, true);
     if (j->shard == NULL) bench_die("no memory");
     if (shardio_array_each_shard(j->open_array, note_shard, j, &error) != SHARDIO_OK) bench_die_shardio(&error);
     for (uint64_t i = 0; i < j->shard_count; i++)
@@ -491,6 +505,7 @@ static void close_all(job *j)
     }
     shardio_shard_close(&j->reader);
     shardio_array_close(j->open_array);
+    shardio_array_close(j->unchanging);
     free(j->shard);
     free(j->wanted);
     free(j->memory);

@@ -346,9 +346,12 @@ READS = [
 ]
 READ_WHO = [("raw-buffered", "raw pread, page cache"), ("raw-direct", "raw pread, O_DIRECT"),
             ("raw-hinted", "raw pread, posix_fadvise for all before"), ("shardio", "shardio"),
-            ("shardio-direct", "shardio, unbuffered"), ("zarr", "zarr-python"), ("zarrs", "zarrs (in zarr-python)"),
+            ("shardio-unchanging", "shardio, option unchanging"), ("shardio-direct", "shardio, unbuffered"),
+            ("zarr", "zarr-python"), ("zarrs", "zarrs (in zarr-python)"),
             ("zarrs-1", "zarrs, 1 thread"), ("tensorstore", "tensorstore"), ("tensorstore-1", "tensorstore, 1 thread"),
             ("h5py", "HDF5 (h5py)")]
+
+READ_OURS = ("shardio", "shardio-unchanging")     # held against what is wanted
 
 
 class Reads:
@@ -439,11 +442,11 @@ def reading(bench):
     return found
 
 
-def read_verdict(warm, cold, wanted_warm, wanted_cold, quick):
+def read_verdict(warm, cold, wanted_warm, wanted_cold, quick, contender):
     texts = []
     for name, reads, wanted in (("warm", warm, wanted_warm), ("cold", cold, wanted_cold)):
         if reads is not None and wanted is not None:
-            texts.append(f"{name} {verdict(statistics.median(reads.shares('shardio')), wanted, quick)}")
+            texts.append(f"{name} {verdict(statistics.median(reads.shares(contender)), wanted, quick)}")
     return ", ".join(texts)
 
 
@@ -466,7 +469,7 @@ def reading_table(found, quick=False):
                 calls += ": **more than one**"
             rows.append([what if contender == "raw-buffered" else "", f"{who} {version}" if version else who] +
                         both[0].cells(contender) + both[1].cells(contender) + [calls] +
-                        [read_verdict(warm, cold, *wanted, quick) if contender == "shardio" else ""])
+                        [read_verdict(warm, cold, *wanted, quick, contender) if contender in READ_OURS else ""])
     header = ["work", "reader", "warm ms", "share", "range", "cold ms", "share", "range", "reads per chunk",
               "wanted share"]
     return table(header, rows)

@@ -322,6 +322,37 @@ TEST(what_comes_is_announced)
     }
 }
 
+/* Each read asks whether the shard is still the same; where nobody writes that can be spared. */
+TEST(shards_are_asked_whether_they_changed)
+{
+    for (int k = 0; k < 2; k++) {
+        static disk d;
+        shardio_store store = disk_begin(&d);
+        static const uint64_t shape[1] = {400}, chunk[1] = {10}, shard[1] = {100};
+        uint64_t start = 100, count = 10;
+        shardio_array_options o;
+        shardio_error e;
+        grid g;
+        grid_begin(&g, 1, shape, chunk, shard);
+        grid_write(&g, &store);
+        memset(&o, 0, sizeof o);
+        o.unchanging = k == 1;
+        shardio_array *a = shardio_array_open_in(&store, &o, &e);
+        CHECK_OK(grid_read(&g, a, &start, &count, &e));
+        disk_calm(&d);
+        for (int i = 0; i < 10; i++) CHECK_OK(grid_read(&g, a, &start, &count, &e));
+        CHECK_U64(d.calls[DISK_READ], 10);
+        CHECK_U64(d.calls[DISK_FACTS], k == 0 ? 10 : 0);
+        g.o.overwrite = true;                                  /* another one takes its place */
+        for (uint64_t i = 0; i < g.elements; i++) g.data[i] ^= 0x55;
+        grid_write(&g, &store);
+        if (k == 0) CHECK_OK(grid_read(&g, a, &start, &count, &e));
+        shardio_array_close(a);
+        grid_end(&g);
+        disk_end(&d);
+    }
+}
+
 /* ---- budgets */
 
 TEST(index_memory_is_kept_to)
@@ -814,7 +845,7 @@ TEST(more_than_caches_hold)
 }
 
 TEST_MAIN(TEST_CASE(more_than_caches_hold) TEST_CASE(opening_is_one_read) TEST_CASE(no_chunk_is_read_twice) TEST_CASE(neighbours_are_one_read) TEST_CASE(writes_read_what_they_must)
-          TEST_CASE(what_comes_is_announced) TEST_CASE(index_memory_is_kept_to) TEST_CASE(files_open_at_once) TEST_CASE(memory_of_a_read)
+          TEST_CASE(what_comes_is_announced) TEST_CASE(shards_are_asked_whether_they_changed) TEST_CASE(index_memory_is_kept_to) TEST_CASE(files_open_at_once) TEST_CASE(memory_of_a_read)
           TEST_CASE(nested_shards_are_not_read_whole) TEST_CASE(unbuffered_reads_keep_to_blocks) TEST_CASE(unbuffered_reads_of_short_files)
           TEST_CASE(unbuffered_reads_leave_the_page_cache_alone) TEST_CASE(large_metadata_is_not_read) TEST_CASE(metadata_limit_to_the_byte)
           TEST_CASE(decoded_limit))
