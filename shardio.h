@@ -380,6 +380,9 @@ SHARDIO_API shardio_status shardio_file_open(shardio_file *file, const char *pat
 SHARDIO_API size_t shardio_file_memory(size_t length);
 #endif
 
+/* Closes a file that was opened for reading and that nothing else has taken over. */
+SHARDIO_API void shardio_file_close(const shardio_file *file);
+
 /* Reads exactly `size` bytes at `offset`; SHARDIO_ERR_TRUNCATED if the file ends before. `error` may be null. */
 SHARDIO_API shardio_status shardio_file_read(const shardio_file *file, uint64_t offset, void *data, size_t size,
                                              shardio_error *error);
@@ -885,7 +888,8 @@ SHARDIO_API const shardio_codec *shardio_codec_lz4(void);
    together, as a record. */
 
 /* What of an item the content hash covers, such as the item without a time stamp: sets *part and *part_size, which live
-   until the next call. Not SHARDIO_OK: fails the append or the verification with that status. */
+   until the next call. `item` may be null where size is 0. Not SHARDIO_OK: fails the append or the verification with
+   that status. */
 typedef shardio_status (*shardio_pack_extract)(void *context, const uint8_t *item, size_t size, const uint8_t **part,
                                                size_t *part_size);
 
@@ -953,6 +957,8 @@ typedef struct shardio_pack_reading {
     size_t tail;                   /* bytes of the first read, from the end of the file; 0: 256 KiB */
     size_t size_cache;             /* bytes for lengths of items already seen, in each scratch; 0: 4 MiB */
     uint64_t decoded_limit;        /* bytes of a decoded record; 0: 1 GiB */
+    shardio_pack_extract extract;  /* what the content hash covers, as it was written with; for verify */
+    void *extract_context;
     const shardio_allocator *allocator;
 } shardio_pack_reading;
 
@@ -1053,14 +1059,14 @@ typedef struct shardio_pack_summary {
     bool hash_checked;                     /* the content hash was computed and matches */
 } shardio_pack_summary;
 
-/* Reads everything: the lengths in all records, all items, the content hash, of which `extract` (with its context, null:
-   as written without) says what it covers. Each fault goes to `finding`, progress is in bytes of the file; both may be
-   null and get `context`. An opaque reader checks what needs no decoding; if the lengths say that records are as they
-   are, and the hash agrees where there is one, that is everything. SHARDIO_ERR_CORRUPT or _CHECKSUM if there was a fault. */
+/* Reads everything: the lengths in all records, all items, the content hash. Each fault goes to `finding`, progress is in
+   bytes of the records; both may be null. An opaque reader checks what needs no decoding; if the lengths say that
+   records are as they are, and the hash agrees where there is one, that is everything. The status of the first fault:
+   SHARDIO_ERR_CORRUPT, _CHECKSUM or what the codec says. */
 SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
-                                               shardio_pack_extract extract, void *extract_context,
-                                               shardio_pack_summary *summary, shardio_finding finding,
-                                               shardio_progress progress, void *context, shardio_error *error);
+                                               shardio_pack_summary *summary, shardio_finding finding, void *context,
+                                               shardio_progress progress, void *progress_context,
+                                               shardio_error *error);
 
 #endif /* !SHARDIO_NO_PACK */
 
@@ -1991,6 +1997,11 @@ static shardio_status shardio_p_file_close(const shardio_file *file, shardio_clo
         error->system_code = code;
     }
     return status;
+}
+
+SHARDIO_API void shardio_file_close(const shardio_file *file)
+{
+    (void)shardio_p_file_close(file, SHARDIO_CLOSE_KEEP, false, NULL);
 }
 
 /* -- the system: two sets of the same small functions, the only place that knows which system it is */
@@ -5028,7 +5039,11 @@ SHARDIO_API shardio_status shardio_shard_open_file(shardio_shard_reader *reader,
                                                    const shardio_allocator *allocator, shardio_error *error)
 {
     shardio_p_no_error(error);
-    if (reader == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no reader");
+    if (reader == NULL) {
+        shardio_status status = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no reader");
+        shardio_file_close(&file);
+        return status;
+    }
     memset(reader, 0, sizeof *reader);
     reader->file = file;
     if (file.functions == NULL || !shardio_p_layout_fits(layout)) {
@@ -5989,7 +6004,7 @@ SHARDIO_API void shardio_shard_close(shardio_shard_reader *reader)
     if (reader == NULL) return;
     shardio_p_release(reader->allocator, reader->index, reader->index_size, 16);
     reader->index = NULL;
-    (void)shardio_p_file_close(&reader->file, SHARDIO_CLOSE_KEEP, false, NULL);   /* only read: nothing can be lost */
+    shardio_file_close(&reader->file);   /* only read: nothing can be lost */
     reader->file.functions = NULL;
 }
 
@@ -7717,7 +7732,7 @@ SHARDIO_API shardio_status shardio_pack_open_file(shardio_pack_reader *reader, s
     shardio_p_no_error(error);
     if (reader == NULL) {
         shardio_status status = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no reader");
-        if (file.functions != NULL) (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
+        shardio_file_close(&file);
         return status;
     }
     memset(reader, 0, sizeof *reader);
@@ -7756,7 +7771,7 @@ SHARDIO_API void shardio_pack_close(shardio_pack_reader *reader)
         shardio_p_release(allocator, reader->groups,
                           (size_t)shardio_p_pack_group_count(&reader->facts) * sizeof *reader->groups, 16);
     shardio_p_release(allocator, reader->memory, reader->memory_size, 16);
-    if (reader->file.functions != NULL) (void)shardio_p_file_close(&reader->file, SHARDIO_CLOSE_KEEP, false, NULL);
+    shardio_file_close(&reader->file);
     memset(reader, 0, sizeof *reader);
 }
 
@@ -8283,8 +8298,9 @@ typedef struct shardio_p_pack_check {
     shardio_sha256 record_hash, content_hash;
     shardio_pack_summary *summary;
     shardio_finding finding;
-    shardio_progress progress;
     void *context;
+    shardio_progress progress;
+    void *progress_context;
     shardio_error first;               /* fault */
     uint64_t done;                     /* bytes */
     bool readable;                     /* so far all items were */
@@ -8350,7 +8366,7 @@ static shardio_status shardio_p_pack_check_record(void *context, const shardio_p
     if (wrong == NULL) s->records++;
     s->largest_record = shardio_p_max(s->largest_record, place->size);
     c->done += place->size;
-    if (c->progress == NULL || c->progress(c->context, c->done, reader->facts.file_bytes) == 0) return SHARDIO_OK;
+    if (c->progress == NULL || c->progress(c->progress_context, c->done, reader->facts.index_offset) == 0) return SHARDIO_OK;
     return shardio_p_fail(error, SHARDIO_ERR_CANCELLED, "verify", reader->file.name, NULL);
 }
 
@@ -8380,9 +8396,9 @@ static void shardio_p_pack_check_hash(shardio_p_pack_check *c)
 }
 
 SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
-                                               shardio_pack_extract extract, void *extract_context,
-                                               shardio_pack_summary *summary, shardio_finding finding,
-                                               shardio_progress progress, void *context, shardio_error *error)
+                                               shardio_pack_summary *summary, shardio_finding finding, void *context,
+                                               shardio_progress progress, void *progress_context,
+                                               shardio_error *error)
 {
     shardio_pack_summary own;
     shardio_p_pack_check c;
@@ -8393,11 +8409,12 @@ SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shar
     c.scratch = scratch;
     c.summary = summary != NULL ? summary : &own;
     memset(c.summary, 0, sizeof *c.summary);
-    c.hashing.extract = extract;
-    c.hashing.extract_context = extract_context;
+    c.hashing.extract = reader->options.extract;
+    c.hashing.extract_context = reader->options.extract_context;
     c.finding = finding;
-    c.progress = progress;
     c.context = context;
+    c.progress = progress;
+    c.progress_context = progress_context;
     c.readable = true;
     shardio_sha256_begin(&c.content_hash);
     c.record_hash = c.content_hash;
@@ -10617,7 +10634,7 @@ static shardio_status shardio_p_read_small(const shardio_store *store, const sha
         shardio_p_release(allocator, *text, *size, 16);
         *text = NULL;
     }
-    (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
+    shardio_file_close(&file);
     return status;
 }
 
@@ -10677,7 +10694,7 @@ static shardio_status shardio_p_write_parent(shardio_array *array, const char *k
                                                          shardio_p_small_memory(array), &file, &code);
     if (status == SHARDIO_ERR_NOT_FOUND) return shardio_p_write_key(array, key, &piece, 1);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "open", key, code, NULL);
-    (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
+    shardio_file_close(&file);
     return SHARDIO_OK;
 }
 
@@ -11281,7 +11298,7 @@ static bool shardio_p_is_there(shardio_array *array, const uint64_t *position)
     if (array->store.functions->open(array->store.context, key, false, shardio_p_small_memory(array), &file,
                                      &code) != SHARDIO_OK)
         return false;
-    (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
+    shardio_file_close(&file);
     return true;
 }
 
@@ -12386,7 +12403,7 @@ static shardio_status shardio_p_read_chunk_file(shardio_array *array, const uint
     if (status == SHARDIO_OK && !shardio_p_widen(array, &array->buffer, *size + 1))
         status = shardio_p_no_room(array, error);
     if (status == SHARDIO_OK) status = shardio_file_read(&file, 0, array->buffer.memory, *size, error);
-    (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);
+    shardio_file_close(&file);
     array->accounting.device_calls++;
     array->accounting.device_bytes += *size;
     array->accounting.files++;
@@ -13673,7 +13690,7 @@ static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t
     } else {
         status = shardio_shard_recover_file(&file, &array->meta.index, apply, shardio_p_chunk_decodes, c,
                                             array->allocator, &found, &error);
-        (void)shardio_p_file_close(&file, SHARDIO_CLOSE_KEEP, false, NULL);   /* recover has synced what it changed */
+        shardio_file_close(&file);   /* recover has synced what it changed */
     }
     if (report != NULL) report(context, shardio_p_chunk_key(array, position), &found, status, &error);
     return status;

@@ -4122,11 +4122,10 @@ static int run_info_shard(const settings *s)
 static bool looks_like_pack(const settings *s)
 {
     shardio_file file;
-    int code = 0;
     if (s->shard_chunks > 0 || s->path != NULL || !is_regular_file(s->input)) return false;
     if (shardio_file_open(&file, s->input, SHARDIO_OPEN_READ, NULL, NULL) != SHARDIO_OK) return false;
     const bool pack = shardio_pack_is_one(&file);
-    file.functions->close(file.context, SHARDIO_CLOSE_KEEP, false, &code);
+    shardio_file_close(&file);
     return pack;
 }
 
@@ -4472,7 +4471,7 @@ static int verify_pack(verification *job)
     if (status != EXIT_GOOD) return status;
     if (open_pack(s, records.used, s->codec == NULL, &reader, &error) == SHARDIO_OK) {
         job->facts = reader.facts;
-        shardio_pack_verify(&reader, NULL, NULL, NULL, &job->seen, print_finding, verification_progress, job, &error);
+        shardio_pack_verify(&reader, NULL, &job->seen, print_finding, job, verification_progress, job, &error);
         shardio_pack_close(&reader);
     }
     bar_end(&job->progress);

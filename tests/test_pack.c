@@ -339,7 +339,9 @@ static void check_summary(shardio_pack_reader *r, shardio_pack_scratch *s, const
     shardio_pack_summary summary;
     uint64_t largest = 0;
     for (size_t i = 0; i < items->count; i++) largest = items->sizes[i] > largest ? items->sizes[i] : largest;
-    CHECK_OK(shardio_pack_verify(r, s, o->extract, o->extract_context, &summary, NULL, NULL, NULL, NULL));
+    r->options.extract = o->extract;
+    r->options.extract_context = o->extract_context;
+    CHECK_OK(shardio_pack_verify(r, s, &summary, NULL, NULL, NULL, NULL, NULL));
     CHECK_U64(summary.records, r->facts.records);
     CHECK_U64(summary.items, items->count);
     CHECK_U64(summary.item_bytes, items->total);
@@ -450,11 +452,13 @@ TEST(extract)
         shardio_pack_reading how = reading(o.codec);
         shardio_pack_summary summary;
         CHECK_OK(pack_rig_open(&g, &pack, &how));
-        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, NULL, NULL, &summary, NULL, NULL, NULL, &g.error),
+        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, &summary, NULL, NULL, NULL, NULL, &g.error),
                      SHARDIO_ERR_CHECKSUM);
         CHECK_STATUS(g.error.status, SHARDIO_ERR_CHECKSUM);
         CHECK(!summary.hash_checked && summary.contents_checked && summary.faults == 1);
-        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, extract_half, &left, &summary, NULL, NULL, NULL, &g.error),
+        g.reader.options.extract = extract_half;
+        g.reader.options.extract_context = &left;
+        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, &summary, NULL, NULL, NULL, NULL, &g.error),
                      SHARDIO_ERR_NOT_FOUND);
         CHECK_STATUS(g.error.status, SHARDIO_ERR_NOT_FOUND);
         shardio_pack_close(&g.reader);
@@ -1477,7 +1481,7 @@ TEST(readers_that_are_not_open)
         CHECK_STATUS(shardio_pack_range(which, NULL, 0, 0, pack_watch_take, NULL, &error), SHARDIO_ERR_STATE);
         CHECK_STATUS(shardio_pack_list(which, NULL, NULL, 0, pack_watch_take, NULL, &error), SHARDIO_ERR_STATE);
         CHECK_STATUS(shardio_pack_app_data(which, NULL, 0, &error), SHARDIO_ERR_STATE);
-        CHECK_STATUS(shardio_pack_verify(which, NULL, NULL, NULL, &summary, NULL, NULL, NULL, &error),
+        CHECK_STATUS(shardio_pack_verify(which, NULL, &summary, NULL, NULL, NULL, NULL, &error),
                      SHARDIO_ERR_STATE);
         CHECK_STATUS(shardio_pack_scratch_begin(&s, which, &error), SHARDIO_ERR_ARGUMENT);
         shardio_pack_close(which);
@@ -1519,7 +1523,7 @@ TEST(codecs_are_not_guessed)
         if (encoded && o.items_per_record == 1) CHECK_U64(size, 34);   /* nothing in the file says otherwise */
         else CHECK_STATUS(status, SHARDIO_ERR_CORRUPT);
         if (hash || o.items_per_record > 1 || !encoded)
-            CHECK(shardio_pack_verify(&g.reader, NULL, NULL, NULL, &summary, NULL, NULL, NULL, &g.error) != SHARDIO_OK);
+            CHECK(shardio_pack_verify(&g.reader, NULL, &summary, NULL, NULL, NULL, NULL, &g.error) != SHARDIO_OK);
         shardio_pack_close(&g.reader);
         how = reading(NULL);
         how.opaque = true;
@@ -1528,7 +1532,7 @@ TEST(codecs_are_not_guessed)
         CHECK_STATUS(shardio_pack_item(&g.reader, NULL, 7, &data, &size, &g.error), SHARDIO_ERR_STATE);
         CHECK_STATUS(shardio_pack_item_into(&g.reader, NULL, 7, memory, 100, &size, &g.error), SHARDIO_ERR_STATE);
         CHECK_STATUS(shardio_pack_range(&g.reader, NULL, 0, 1, pack_watch_take, NULL, &g.error), SHARDIO_ERR_STATE);
-        CHECK_OK(shardio_pack_verify(&g.reader, NULL, NULL, NULL, &summary, NULL, NULL, NULL, &g.error));
+        CHECK_OK(shardio_pack_verify(&g.reader, NULL, &summary, NULL, NULL, NULL, NULL, &g.error));
         bool sure = !encoded && (hash || o.items_per_record > 1);
         CHECK_U64(summary.contents_checked, sure);
         CHECK_U64(summary.hash_checked, sure && hash);
@@ -1669,7 +1673,7 @@ static void check_flipped(pack_rig *g, const damage *d, size_t at)
     }
     CHECK(!refused || !differs);
     if (d->o->codec != NULL) CHECK(refused);   /* those used here check their contents */
-    shardio_status status = shardio_pack_verify(&g->reader, NULL, NULL, NULL, NULL, NULL, NULL, NULL, &g->error);
+    shardio_status status = shardio_pack_verify(&g->reader, NULL, NULL, NULL, NULL, NULL, NULL, &g->error);
     CHECK_STATUS(g->error.status, status);
     if (refused || hashed) CHECK(status == SHARDIO_ERR_CHECKSUM || status == SHARDIO_ERR_CORRUPT ||
                                  status == SHARDIO_ERR_TRUNCATED);
@@ -1788,7 +1792,7 @@ static void read_all_of_it(pack_rig *g, const pack_items *items)
         memory[0] = sum;
     }
     (void)shardio_pack_range(r, NULL, 0, n, pack_watch_take, &watch, &g->error);
-    (void)shardio_pack_verify(r, NULL, NULL, NULL, &summary, NULL, NULL, NULL, &g->error);
+    (void)shardio_pack_verify(r, NULL, &summary, NULL, NULL, NULL, NULL, &g->error);
 }
 
 /* Opens and reads something hostile: no crash, and no memory that its length does not justify. Four bytes of a zstd
@@ -1954,7 +1958,7 @@ TEST(frames_of_nothing)
             CHECK_OK(shardio_pack_item(&g.reader, NULL, i, &data, &n, &g.error));
             CHECK(data != NULL && n == 0);
         }
-        CHECK_OK(shardio_pack_verify(&g.reader, NULL, NULL, NULL, NULL, NULL, NULL, NULL, &g.error));
+        CHECK_OK(shardio_pack_verify(&g.reader, NULL, NULL, NULL, NULL, NULL, NULL, &g.error));
         shardio_pack_close(&g.reader);
         bytes_free(&pack);
     }
@@ -2005,7 +2009,7 @@ TEST(failing_reads)
                 if (what == 1) status = shardio_pack_item_into(&g.reader, NULL, i, memory, sizeof memory, &size,
                                                                &g.error);
                 if (what == 2) status = shardio_pack_range(&g.reader, NULL, i, 3, pack_watch_take, &watch, &g.error);
-                if (what == 3) status = shardio_pack_verify(&g.reader, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                if (what == 3) status = shardio_pack_verify(&g.reader, NULL, NULL, NULL, NULL, NULL, NULL,
                                                             &g.error);
                 if (what == 4) status = shardio_pack_app_data(&g.reader, memory, sizeof memory, &g.error);
                 CHECK_STATUS(status, SHARDIO_ERR_IO);
@@ -2060,7 +2064,7 @@ TEST(failing_allocations_of_readers)
                 status = shardio_pack_range(&g.reader, NULL, 0, items.count, pack_watch_take, &watch, &g.error);
                 CHECK_U64(watch.wrong, 0);
                 failed |= status != SHARDIO_OK;
-                status = shardio_pack_verify(&g.reader, NULL, NULL, NULL, NULL, NULL, NULL, NULL, &g.error);
+                status = shardio_pack_verify(&g.reader, NULL, NULL, NULL, NULL, NULL, NULL, &g.error);
                 CHECK(status == SHARDIO_OK || status == SHARDIO_ERR_MEMORY);
                 done = count.calls < nth;
                 if (done) CHECK(!failed && status == SHARDIO_OK);
@@ -2119,7 +2123,7 @@ TEST(verify_finds_all)
         pack.data[3 * record - 1] ^= 1;
         pack.data[8 * record - 7] ^= 0x40;
         CHECK_OK(pack_rig_open(&g, &pack, &how));
-        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, NULL, NULL, &summary, verify_found, verify_progress, &watch,
+        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, &summary, verify_found, &watch, verify_progress, &watch,
                                          &g.error),
                      SHARDIO_ERR_CHECKSUM);
         CHECK_STATUS(g.error.status, SHARDIO_ERR_CHECKSUM);
@@ -2128,11 +2132,12 @@ TEST(verify_finds_all)
         CHECK_U64(summary.records, 8);
         CHECK_U64(summary.items, opaque ? 0 : 40);
         CHECK(!summary.contents_checked && !summary.hash_checked);
-        CHECK_U64(watch.total, pack.size);
+        CHECK_U64(watch.total, g.reader.facts.index_offset);
+        CHECK_U64(watch.last, watch.total);
         CHECK_U64(watch.calls, 10);
         memset(&watch, 0, sizeof watch);
         watch.stop_after = 4;
-        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, NULL, NULL, &summary, verify_found, verify_progress, &watch,
+        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, &summary, verify_found, &watch, verify_progress, &watch,
                                          &g.error),
                      SHARDIO_ERR_CANCELLED);
         CHECK_STATUS(g.error.status, SHARDIO_ERR_CANCELLED);

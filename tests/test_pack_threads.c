@@ -57,7 +57,7 @@ static void *read_everything(void *context)
         expect(t, shardio_pack_list(t->reader, &s, list, 200, pack_watch_take, &some, &error) == SHARDIO_OK);
         expect(t, some.seen == 200 && some.wrong == 0);
     }
-    expect(t, shardio_pack_verify(t->reader, &s, NULL, NULL, &summary, NULL, NULL, NULL, &error) == SHARDIO_OK);
+    expect(t, shardio_pack_verify(t->reader, &s, &summary, NULL, NULL, NULL, NULL, &error) == SHARDIO_OK);
     expect(t, summary.hash_checked && summary.items == t->items->count);
     shardio_pack_scratch_end(&s);
     return NULL;

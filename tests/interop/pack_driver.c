@@ -169,7 +169,7 @@ static int read_pack(const char *path, const char *codec)
         printf("\"reads_to_open\": %" PRIu64 ", ", reader.reads);
         print_facts(&reader.facts);
         if (!how.opaque) print_contents(&reader);
-        print_status("verify", shardio_pack_verify(&reader, NULL, NULL, NULL, &summary, NULL, NULL, NULL, &error));
+        print_status("verify", shardio_pack_verify(&reader, NULL, &summary, NULL, NULL, NULL, NULL, &error));
         printf("\"contents_checked\": %d, \"hash_checked\": %d, ", summary.contents_checked, summary.hash_checked);
         shardio_pack_close(&reader);
     }
