@@ -304,7 +304,7 @@ typedef struct shardio_file_facts {
 typedef enum shardio_hint {
     SHARDIO_HINT_WRITE_BACK,     /* begin to write this range to the device */
     SHARDIO_HINT_DROP,           /* wait until it is written, then forget it in the page cache */
-    SHARDIO_HINT_WILL_NEED       /* it will be read soon */
+    SHARDIO_HINT_WILL_NEED       /* it will be read soon; not said of what follows without a gap on what is read now */
 } shardio_hint;
 
 typedef enum shardio_close {
@@ -996,7 +996,7 @@ typedef struct shardio_pack_reader {
     const uint8_t *index;
     struct shardio_pack_group *groups;
     shardio_pack_scratch own;      /* scratch of a caller who brings none */
-    uint64_t reads;                /* calls to read index, trailer and app data */
+    uint64_t reads;                /* calls that opening took */
 } shardio_pack_reader;
 
 /* Opens a packfile with one read, of the last bytes, unless its index is larger. Takes that much memory, and 88 bytes
@@ -1022,7 +1022,8 @@ SHARDIO_API void shardio_pack_scratch_end(shardio_pack_scratch *scratch);
 /* In the functions below `scratch` null is the reader's own, for one thread.
 
    One item, with one read: *data lives until the next call with this scratch. Where records are not encoded and the
-   lengths in this one were seen before, nothing but the item is read. SHARDIO_ERR_ARGUMENT: no such item. */
+   lengths in this one were seen before, nothing but the item is read. Finding it takes as many steps as there are items
+   before it in its record. SHARDIO_ERR_ARGUMENT: no such item. */
 SHARDIO_API shardio_status shardio_pack_item(shardio_pack_reader *reader, shardio_pack_scratch *scratch, uint64_t item,
                                              const uint8_t **data, size_t *size, shardio_error *error);
 
@@ -1057,6 +1058,8 @@ typedef struct shardio_pack_summary {
     uint64_t faults;
     bool contents_checked;                 /* all items were read; opaque: records turned out not to be encoded */
     bool hash_checked;                     /* the content hash was computed and matches */
+    bool hash_differs;                     /* it was computed and does not match; opaque: or records are encoded so that
+                                              they keep their lengths, or extract is missing */
 } shardio_pack_summary;
 
 /* Reads everything: the lengths in all records, all items, the content hash. Each fault goes to `finding`, progress is in
@@ -3749,7 +3752,7 @@ static void shardio_p_sha256_plain(uint32_t *state, const uint8_t *data, size_t 
 #include <cpuid.h>
 #endif
 
-/* The compilers' cached builtins do not know of it everywhere, so the CPU is asked: once for each writer. */
+/* The compilers' cached builtins do not know of it everywhere, so the CPU is asked: once for each hash that is begun. */
 static bool shardio_p_sha256_has_hardware(void)
 {
 #if defined(_M_X64) && !defined(__GNUC__)
@@ -5216,7 +5219,7 @@ static shardio_status shardio_p_read_blocks(shardio_shard_reader *reader, uint64
     return shardio_file_read(&reader->file, offset, memory, size, error);
 }
 
-/* Takes chunks that came with one read; `data` is where the first begins, null: one chunk that is missing. */
+/* Takes chunks that came with one read; `data` is where the first begins. Or one chunk that is missing. */
 typedef shardio_status (*shardio_p_piece_taker)(void *context, const shardio_p_extent *extents, size_t count,
                                                 const uint8_t *data, shardio_error *error);
 
@@ -5298,10 +5301,11 @@ static shardio_status shardio_p_take_chunks(void *context, const shardio_p_exten
 {
     const shardio_p_taking_chunks *t = (const shardio_p_taking_chunks *)context;
     shardio_status status = SHARDIO_OK;
-    if (data == NULL) return t->take(t->context, extents->chunk, NULL, 0, error);
-    for (size_t i = 0; i < count && status == SHARDIO_OK; i++)
-        status = t->take(t->context, extents[i].chunk, data + (extents[i].offset - extents[0].offset),
-                         (size_t)extents[i].length, error);
+    if (extents->length == SHARDIO_MISSING) return t->take(t->context, extents->chunk, NULL, 0, error);
+    for (size_t i = 0; i < count && status == SHARDIO_OK; i++) {
+        const uint8_t *at = extents[i].length > 0 ? data + (extents[i].offset - extents[0].offset) : data;
+        status = t->take(t->context, extents[i].chunk, at, (size_t)extents[i].length, error);
+    }
     return status;
 }
 
@@ -5591,6 +5595,8 @@ static bool shardio_p_extents_are_apart(const shardio_p_extent *extents, size_t 
 static bool shardio_p_candidate_fits(const shardio_p_recovery *r, shardio_p_candidate *c, uint64_t limit)
 {
     size_t held = 0;
+    if (r->layout->more_checksums > 0) c->effort += r->window.length;   /* the search proves the last one only */
+    if (r->layout->more_checksums > 0 && shardio_index_check(r->layout, c->index) != SHARDIO_OK) return false;
     for (uint64_t chunk = 0; chunk < r->layout->chunks; chunk++) {
         shardio_p_extent *e = &r->extents[held];
         uint64_t end;
@@ -7894,6 +7900,8 @@ static const char *shardio_p_pack_split(const shardio_pack_reader *reader, const
     if (place->size < SHARDIO_P_FOR_END + 4) return "it is too short for the lengths of its items";
     const char *wrong = shardio_p_for_open(&r->sizes, stored, (size_t)place->size - 4, r->count, &size);
     if (wrong != NULL) return wrong;
+    /* their sum could wrap around; what they are above the smallest adds up to less than 2^63 in less than 4 GiB */
+    if (r->count * r->sizes.smallest > UINT64_MAX / 2) return "the lengths of its items are more than a record holds";
     r->size -= size + 4;
     *status = SHARDIO_ERR_CHECKSUM;
     const uint8_t *end = stored + r->size + size;
@@ -8031,6 +8039,8 @@ static shardio_status shardio_p_pack_enter(shardio_pack_reader *reader, shardio_
     shardio_p_no_error(error);
     if (reader == NULL || reader->file.functions == NULL)
         return shardio_p_fail(error, SHARDIO_ERR_STATE, "read", NULL, "the packfile is not open");
+    if (*scratch != NULL && (*scratch)->reader != reader)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", reader->file.name, "the scratch is of another packfile");
     if (*scratch != NULL) return SHARDIO_OK;
     *scratch = &reader->own;
     return reader->own.begun ? SHARDIO_OK : shardio_pack_scratch_begin(&reader->own, reader, error);
@@ -8282,10 +8292,8 @@ SHARDIO_API shardio_status shardio_pack_app_data(shardio_pack_reader *reader, vo
         return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", reader->file.name,
                               "its app data is larger than the memory for it");
     if (f->app_data_bytes == 0) return SHARDIO_OK;
-    if (offset - reader->memory_offset + f->app_data_bytes > reader->memory_size) {
-        reader->reads++;
+    if (offset - reader->memory_offset + f->app_data_bytes > reader->memory_size)
         return shardio_p_pack_read(reader, offset, (uint8_t *)memory, f->app_data_bytes, error);
-    }
     memcpy(memory, reader->memory + (size_t)(offset - reader->memory_offset), f->app_data_bytes);
     return SHARDIO_OK;
 }
@@ -8335,8 +8343,28 @@ static shardio_status shardio_p_pack_check_items(shardio_p_pack_check *c, const 
     return SHARDIO_OK;
 }
 
-static shardio_status shardio_p_pack_check_record(void *context, const shardio_p_pack_place *place,
-                                                  const uint8_t *stored,
+/* Decodes a record and looks at its items; *right: nothing is wrong with it. */
+static shardio_status shardio_p_pack_check_contents(shardio_p_pack_check *c, const shardio_p_pack_place *place,
+                                                    shardio_p_pack_record *r, bool *right, shardio_error *error)
+{
+    const shardio_pack_reader *reader = c->scratch->reader;
+    shardio_error fault;
+    shardio_status status = shardio_p_pack_unfold(c->scratch, place, r, &fault);
+    *right = status == SHARDIO_OK;
+    if (status == SHARDIO_ERR_MEMORY) {
+        if (error != NULL) *error = fault;
+        return status;
+    }
+    if (status != SHARDIO_OK) {
+        shardio_p_pack_found(c, &fault);
+        return SHARDIO_OK;
+    }
+    status = shardio_p_pack_check_items(c, r);
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_pack_record_fail(reader, place, status, "verify", "the extract callback failed", error);
+}
+
+static shardio_status shardio_p_pack_check_record(void *context, const shardio_p_pack_place *place, const uint8_t *stored,
                                                   uint64_t first, uint64_t end, shardio_error *error)
 {
     shardio_p_pack_check *c = (shardio_p_pack_check *)context;
@@ -8347,26 +8375,23 @@ static shardio_status shardio_p_pack_check_record(void *context, const shardio_p
     shardio_status status;
     (void)first, (void)end;
     const char *wrong = shardio_p_pack_split(reader, place, stored, &r, &status);
+    bool right = wrong == NULL;
     if (wrong != NULL) {
         shardio_p_pack_record_fail(reader, place, status, "verify", wrong, &fault);
         shardio_p_pack_found(c, &fault);
-    } else if (reader->options.opaque) {
-        if (r.packed && shardio_p_for_sum(&r.sizes, 0, r.count) != r.size) c->readable = false;   /* it is encoded */
-        else if (c->readable && shardio_p_pack_check_items(c, &r) != SHARDIO_OK) c->readable = false;
-    } else {
-        status = shardio_p_pack_unfold(c->scratch, place, &r, &fault);
-        if (status == SHARDIO_ERR_MEMORY) {
-            if (error != NULL) *error = fault;
-            return status;
-        }
-        if (status != SHARDIO_OK) shardio_p_pack_found(c, &fault);
-        else if ((status = shardio_p_pack_check_items(c, &r)) != SHARDIO_OK)
-            return shardio_p_pack_record_fail(reader, place, status, "verify", "the extract callback failed", error);
+    } else if (!reader->options.opaque) {
+        status = shardio_p_pack_check_contents(c, place, &r, &right, error);
+        if (status != SHARDIO_OK) return status;
+    } else if (r.packed && shardio_p_for_sum(&r.sizes, 0, r.count) != r.size) {
+        c->readable = false;   /* it is encoded */
+    } else if (c->readable && shardio_p_pack_check_items(c, &r) != SHARDIO_OK) {
+        c->readable = false;
     }
-    if (wrong == NULL) s->records++;
+    if (right) s->records++;
     s->largest_record = shardio_p_max(s->largest_record, place->size);
     c->done += place->size;
-    if (c->progress == NULL || c->progress(c->progress_context, c->done, reader->facts.index_offset) == 0) return SHARDIO_OK;
+    if (c->progress == NULL) return SHARDIO_OK;
+    if (c->progress(c->progress_context, c->done, reader->facts.index_offset) == 0) return SHARDIO_OK;
     return shardio_p_fail(error, SHARDIO_ERR_CANCELLED, "verify", reader->file.name, NULL);
 }
 
@@ -8380,7 +8405,8 @@ static void shardio_p_pack_check_hash(shardio_p_pack_check *c)
     if (c->readable && f->has_content_hash) {
         shardio_sha256_end(&c->content_hash, digest);
         c->summary->hash_checked = memcmp(digest, f->content_hash, sizeof digest) == 0;
-        if (!c->summary->hash_checked && !reader->options.opaque) {
+        c->summary->hash_differs = !c->summary->hash_checked && (f->items_per_record > 1 || !reader->options.opaque);
+        if (c->summary->hash_differs && !reader->options.opaque) {
             shardio_p_fail_at(&fault, SHARDIO_ERR_CHECKSUM, "verify", reader->file.name, SHARDIO_NO_OFFSET, 0,
                               "its items are not those that the content hash was made of");
             shardio_p_pack_found(c, &fault);
@@ -11844,6 +11870,7 @@ static shardio_status shardio_p_compose(shardio_array *array, const shardio_arra
     shardio_status status = shardio_p_meta_parse(&check, array->text, array->text_size, o, "zarr.json", &array->error);
     if (status == SHARDIO_OK) {
         memcpy(array->meta.levels, check.levels, sizeof check.levels);
+        shardio_p_link_index_orders(&array->meta);
         array->meta.names = check.names;
         array->meta.attributes = check.attributes;
         array->meta.fill_value = check.fill_value;
@@ -12546,7 +12573,7 @@ static shardio_status shardio_p_take_piece(void *context, const shardio_p_extent
     const shardio_p_shard_reading *s = (const shardio_p_shard_reading *)context;
     const shardio_p_meta *m = &s->reading->array->meta;
     shardio_status status = SHARDIO_OK;
-    if (data == NULL) return shardio_p_take_chunk(context, extents->chunk, NULL, 0, error);
+    if (extents->length == SHARDIO_MISSING) return shardio_p_take_chunk(context, extents->chunk, NULL, 0, error);
     for (size_t at = 0, n; at < count && status == SHARDIO_OK; at += n) {
         const uint8_t *from = data + (extents[at].offset - extents[0].offset);
         uint64_t chunk[SHARDIO_MAX_DIMS];
@@ -12666,7 +12693,13 @@ static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_
     if (shardio_p_lies_alike(s, shard)) status = shardio_p_read_straight(s, shard, numbers, &count, error);
     if (status == SHARDIO_OK && count > 0) status = shardio_p_need_for(s, shard, numbers, count, error);
     if (status != SHARDIO_OK || count == 0) return status;
-    return shardio_p_read_pieces(shard, numbers, count, room->memory, room->size, shardio_p_take_piece, s, error);
+    bool direct = shard->block > 0;
+    status = shardio_p_read_pieces(shard, numbers, count, room->memory, room->size, shardio_p_take_piece, s, error);
+    if (direct && shard->block == 0) {
+        array->accounting.direct = false;
+        array->accounting.direct_reason = "the file system refused an unbuffered read";
+    }
+    return status;
 }
 
 /* A chunk that is a shard itself and is stored as it is: only what the region covers of it is read. */

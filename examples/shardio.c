@@ -4480,6 +4480,7 @@ static int verify_pack(verification *job)
 
 static void build_verdict_json(shardio_text *t, const void *context)
 {
+    static const shardio_json unknown = {NULL, 0};
     const verification *job = (const verification *)context;
     if (job->pack) {
         add_number(t, "records", job->seen.records);
@@ -4487,11 +4488,13 @@ static void build_verdict_json(shardio_text *t, const void *context)
         add_number(t, "item_bytes", job->seen.item_bytes);
         add_truth(t, "contents_checked", job->seen.contents_checked);
         add_truth(t, "hash_checked", job->seen.hash_checked);
+        add_truth(t, "hash_differs", job->seen.hash_differs);
     } else if (job->s->shard_chunks == 0) {
         add_number(t, "groups", job->all.groups);
         add_number(t, "arrays", job->all.arrays);
     }
-    add_truth(t, "sound", job->sound);
+    if (job->pack && job->sound && !job->seen.contents_checked) add_json(t, "sound", unknown);
+    else add_truth(t, "sound", job->sound);
 }
 
 /* A packfile without faults, as far as they could be looked for. */
@@ -4503,6 +4506,9 @@ static void print_sound_pack(const verification *job)
                f->records, plural(f->records), f->has_content_hash ? "content hash agrees" : "no content hash");
         return;
     }
+    if (job->seen.hash_differs)
+        printf("%s: its content hash does NOT agree with the records as they are: they are damaged, or encoded\n",
+               job->s->input);
     printf("%s: nothing wrong with index and %" PRIu64 " record%s; not checked: items%s, as it is not known how they\n"
            "  are encoded: shardio pack verify --codec NAME, or --codec none, checks that as well\n", job->s->input,
            f->records, plural(f->records), f->has_content_hash ? " and content hash" : "");

@@ -372,8 +372,12 @@ static void check_model(const pack_items *items, const shardio_pack_options *o, 
     CHECK_U64(g.reader.facts.has_content_hash, o->content_hash);
     CHECK_U64(g.reader.facts.index_offset + g.reader.facts.index_bytes + app_size + 76, pack->size);
     CHECK_BYTES(g.reader.facts.content_hash, pack->data + pack->size - 40, 32);
+    uint64_t opening = g.faulty.calls[FAULTY_READ];
     CHECK_OK(shardio_pack_app_data(&g.reader, memory, app_size, &g.error));
     CHECK_BYTES(memory, app_data, app_size);
+    uint64_t app_reads = g.faulty.calls[FAULTY_READ] - opening;
+    CHECK(app_reads <= 1);
+    CHECK_U64(g.reader.reads, opening);
     CHECK_OK(shardio_pack_scratch_begin(&own, &g.reader, &g.error));
     for (int turn = 0; turn < 2; turn++) {
         shardio_pack_scratch *s = turn ? &own : NULL;
@@ -382,7 +386,7 @@ static void check_model(const pack_items *items, const shardio_pack_options *o, 
         check_lists(&g.reader, s, items, pack->size + 2);
         check_summary(&g.reader, s, items, o);
     }
-    CHECK_U64(own.reads + g.reader.own.reads + g.reader.reads, g.faulty.calls[FAULTY_READ]);
+    CHECK_U64(own.reads + g.reader.own.reads + g.reader.reads + app_reads, g.faulty.calls[FAULTY_READ]);
     shardio_pack_scratch_end(&own);
     shardio_pack_close(&g.reader);
     CHECK_U64(g.faulty.closed, 1);
@@ -1205,7 +1209,7 @@ TEST(tails)
                                                      shardio_p_min(pack.size, shardio_p_max(76, tail)));
         CHECK_OK(shardio_pack_app_data(&g.reader, memory, sizeof memory, &g.error));
         CHECK_BYTES(memory, app_data, 500);
-        CHECK_U64(g.reader.reads, reads == 1 ? 1 : 3);
+        CHECK_U64(g.faulty.calls[FAULTY_READ], reads == 1 ? 1 : 3);
         CHECK_STATUS(shardio_pack_app_data(&g.reader, memory, 499, &g.error), SHARDIO_ERR_LIMIT);
         check_one_by_one(&g.reader, NULL, &items, tail);
         shardio_pack_close(&g.reader);
@@ -2107,6 +2111,53 @@ static int verify_progress(void *context, uint64_t done, uint64_t total)
     return ++v->calls == v->stop_after;
 }
 
+/* Lengths of items in a hostile record whose sum is 2^64 and a bit are not taken for a small one. */
+TEST(lengths_whose_sum_wraps)
+{
+    const uint64_t count = UINT32_MAX, residuals = (count * 2 + 7) / 8, size = residuals + 5 + 4;
+    uint8_t *stored = (uint8_t *)mmap(NULL, (size_t)size + 8, PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (stored == (uint8_t *)MAP_FAILED) LEAVE_OUT("no room for 1 GiB of addresses");
+    shardio_pack_reader reader;
+    shardio_p_pack_place place;
+    shardio_p_pack_record record;
+    shardio_status status;
+    memset(&reader, 0, sizeof reader);
+    memset(&place, 0, sizeof place);
+    reader.facts.items = reader.facts.items_per_record = UINT32_MAX;
+    place.size = size;
+    stored[residuals] = 2;                                             /* bits */
+    memset(stored + residuals + 1, 0xFF, 4);                           /* each at least 2^32 - 1 */
+    CHECK(shardio_p_pack_split(&reader, &place, stored, &record, &status) != NULL);
+    CHECK_STATUS(status, SHARDIO_ERR_CORRUPT);
+    munmap(stored, (size_t)size + 8);
+}
+
+TEST(scratch_of_another_reader)
+{
+    pack_items items;
+    bytes pack;
+    static pack_rig one, two;
+    shardio_pack_options o = pack_options(4, false, NULL);
+    shardio_pack_reading how = reading(NULL);
+    shardio_pack_scratch scratch;
+    const uint8_t *data;
+    size_t size;
+    items_make(&items, 50, SIZES_SMALL, 7);
+    model_pack(&pack, &items, &o, NULL, 0);
+    CHECK_OK(pack_rig_open(&one, &pack, &how));
+    CHECK_OK(pack_rig_open(&two, &pack, &how));
+    CHECK_OK(shardio_pack_scratch_begin(&scratch, &one.reader, &one.error));
+    CHECK_OK(shardio_pack_item(&one.reader, &scratch, 3, &data, &size, &one.error));
+    CHECK_STATUS(shardio_pack_item(&two.reader, &scratch, 3, &data, &size, &two.error), SHARDIO_ERR_ARGUMENT);
+    shardio_pack_scratch_end(&scratch);
+    CHECK_STATUS(shardio_pack_item(&one.reader, &scratch, 3, &data, &size, &one.error), SHARDIO_ERR_ARGUMENT);
+    shardio_pack_close(&one.reader);
+    shardio_pack_close(&two.reader);
+    bytes_free(&pack);
+    items_free(&items);
+}
+
 TEST(verify_finds_all)
 {
     static pack_rig g;
@@ -2149,7 +2200,7 @@ TEST(verify_finds_all)
     }
 }
 
-TEST_MAIN(TEST_CASE(small_packs) TEST_CASE(bytes_are_those_of_the_model) TEST_CASE(encoders) TEST_CASE(parts)
+TEST_MAIN(TEST_CASE(lengths_whose_sum_wraps) TEST_CASE(scratch_of_another_reader) TEST_CASE(small_packs) TEST_CASE(bytes_are_those_of_the_model) TEST_CASE(encoders) TEST_CASE(parts)
           TEST_CASE(extract) TEST_CASE(extract_that_fails) TEST_CASE(wrong_options) TEST_CASE(wrong_arguments)
           TEST_CASE(after_the_end) TEST_CASE(abort_leaves_nothing) TEST_CASE(files_of_the_system)
           TEST_CASE(blocks_only) TEST_CASE(memory_of_the_caller) TEST_CASE(failing_calls) TEST_CASE(no_space)

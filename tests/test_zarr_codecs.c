@@ -148,6 +148,8 @@ static const char *const make_names[] = {"chunks", "shards", "shards inside shar
 
 #define LITTLE "{\"name\":\"bytes\",\"configuration\":{\"endian\":\"little\"}}"
 #define INDEX "\"index_codecs\":[" LITTLE ",\"crc32c\"]"
+#define TURN(order) "{\"name\":\"transpose\",\"configuration\":{\"order\":" order "}}"
+#define TURNED_INDEX "\"index_codecs\":[" TURN("[2,0,1]") "," LITTLE ",\"crc32c\",\"crc32c\"]"
 #define MIX(key) "{\"name\":\"test.mix\",\"configuration\":{\"key\":" key ",\"pad\":3}}"
 
 typedef struct sample {
@@ -165,7 +167,7 @@ static void sample_begin(sample *s, int make)
     static const char *const lists[] = {
         NULL, NULL,
         "[{\"name\":\"sharding_indexed\",\"configuration\":{\"chunk_shape\":[2,6]," INDEX ",\"codecs\":[{\"name\":\"sharding_indexed\",\"configuration\":"
-        "{\"chunk_shape\":[1,3]," INDEX ",\"codecs\":[" LITTLE "," MIX("7") "]}}," MIX("9") "]}}]",
+        "{\"chunk_shape\":[1,3]," TURNED_INDEX ",\"codecs\":[" LITTLE "," MIX("7") "]}}," MIX("9") "]}}]",
         "[{\"name\":\"sharding_indexed\",\"configuration\":{\"chunk_shape\":[2,6]," INDEX ",\"codecs\":[" LITTLE "]}}," MIX("200") "]",
         "[{\"name\":\"transpose\",\"configuration\":{\"order\":[1,0]}}," LITTLE "," MIX("1") ",\"crc32c\"," MIX("2") "]",
     };
@@ -496,7 +498,6 @@ static shardio_status define_list(const char *list, shardio_dtype dtype, uint64_
 }
 
 #define SHARD(chunk, codecs) "{\"name\":\"sharding_indexed\",\"configuration\":{\"chunk_shape\":" chunk "," INDEX ",\"codecs\":[" codecs "]}}"
-#define TURN(order) "{\"name\":\"transpose\",\"configuration\":{\"order\":" order "}}"
 
 TEST(lists_that_are_wrong)
 {

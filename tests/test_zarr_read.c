@@ -556,8 +556,9 @@ TEST(unbuffered_reads_keep_to_blocks)
         if (d.refuse_open) CHECK_U64(d.direct_reads, 0);
         else CHECK(d.direct_reads > 0);
         direct += d.refuse_read || d.refuse_open ? 0 : d.direct_reads;
-        CHECK_U64(shardio_array_accounting(a).direct, !d.refuse_open);
-        CHECK((shardio_array_accounting(a).direct_reason == NULL) == !d.refuse_open);
+        bool refused = d.refuse_open || d.refuse_read;
+        CHECK_U64(shardio_array_accounting(a).direct, !refused);
+        CHECK((shardio_array_accounting(a).direct_reason == NULL) == !refused);
         CHECK_U64(d.calls[DISK_HINT] > 0 && !d.refuse_open && !d.refuse_read, 0);       /* the page cache is not asked for anything */
         for (int i = 0; i < 6; i++) {
             uint64_t start[2], count[2];
