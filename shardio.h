@@ -1040,8 +1040,7 @@ typedef shardio_status (*shardio_item_taker)(void *context, uint64_t item, const
    reads of up to 1 MiB, larger ones with a read each; the system is told ahead what comes. SHARDIO_ERR_ARGUMENT before
    anything is read: an item that is not there, or a list that does not ascend. */
 SHARDIO_API shardio_status shardio_pack_range(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
-                                              uint64_t first,
-                                              uint64_t count, shardio_item_taker take, void *context,
+                                              uint64_t first, uint64_t count, shardio_item_taker take, void *context,
                                               shardio_error *error);
 SHARDIO_API shardio_status shardio_pack_list(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
                                              const uint64_t *items, size_t count, shardio_item_taker take, void *context,
@@ -1068,8 +1067,7 @@ typedef struct shardio_pack_summary {
    SHARDIO_ERR_CORRUPT, _CHECKSUM or what the codec says. */
 SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
                                                shardio_pack_summary *summary, shardio_finding finding, void *context,
-                                               shardio_progress progress, void *progress_context,
-                                               shardio_error *error);
+                                               shardio_progress progress, void *progress_context, shardio_error *error);
 
 #endif /* !SHARDIO_NO_PACK */
 
@@ -1340,8 +1338,7 @@ typedef void (*shardio_recovered)(void *context, const char *key, const shardio_
 /* Recovers every shard of an array opened by shardio_array_update, as shardio_shard_recover; a shard counts as found when
    all its chunks decode. With `apply` false nothing is changed. SHARDIO_ERR_CORRUPT if a shard could not be recovered. */
 SHARDIO_API shardio_status shardio_array_recover(shardio_array *array, bool apply, shardio_recovered report,
-                                                 void *context,
-                                                 shardio_error *error);
+                                                 void *context, shardio_error *error);
 
 /* Called for each shard file that exists: its key, its place in the grid of shards, its reader (null where the array
    has no shards or, with `fault` set, where it could not be opened). Not SHARDIO_OK: stop. */
@@ -1426,8 +1423,7 @@ SHARDIO_API shardio_status shardio_node_set_double(const shardio_store *store, c
                                                    double value, const shardio_node_options *options,
                                                    shardio_error *error);
 SHARDIO_API shardio_status shardio_node_set_bool(const shardio_store *store, const char *path, const char *name,
-                                                 bool value, const shardio_node_options *options,
-                                                 shardio_error *error);
+                                                 bool value, const shardio_node_options *options, shardio_error *error);
 SHARDIO_API shardio_status shardio_node_set_string(const shardio_store *store, const char *path, const char *name,
                                                    const char *value, const shardio_node_options *options,
                                                    shardio_error *error);
@@ -4909,8 +4905,7 @@ SHARDIO_API shardio_status shardio_shard_put_many(shardio_shard_writer *writer, 
         status = shardio_p_shard_enter(writer, "put", 0);
         return status != SHARDIO_OK ? status
                                     : shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_ARGUMENT, "put", SHARDIO_NO_OFFSET,
-                                                          0,
-                                                          "no chunk numbers, or more bytes than memory has");
+                                                          0, "no chunk numbers, or more bytes than memory has");
     }
     for (size_t i = 0; i < count && status == SHARDIO_OK; i++) status = shardio_p_shard_enter(writer, "put", chunks[i]);
     if (status != SHARDIO_OK || count == 0) return status;
@@ -5104,8 +5099,7 @@ SHARDIO_API shardio_status shardio_shard_locate(const shardio_shard_reader *read
 }
 
 SHARDIO_API shardio_status shardio_shard_read(shardio_shard_reader *reader, uint64_t chunk, void *memory,
-                                              size_t capacity,
-                                              uint64_t *size, shardio_error *error)
+                                              size_t capacity, uint64_t *size, shardio_error *error)
 {
     uint64_t offset;
     shardio_status status = shardio_shard_locate(reader, chunk, &offset, size, error);
@@ -5177,8 +5171,7 @@ static bool shardio_p_follows_on(const shardio_p_extent *extents, size_t number)
 
 /* Tells the system what comes, up to a distance from what is read now. *told counts extents, *ahead bytes. */
 static void shardio_p_tell_ahead(const shardio_shard_reader *reader, const shardio_p_extent *extents, size_t count,
-                                 size_t size,
-                                 size_t *told, uint64_t *ahead)
+                                 size_t size, size_t *told, uint64_t *ahead)
 {
     void (*hint)(void *, shardio_hint, uint64_t, uint64_t) = reader->file.functions->hint;
     while (hint != NULL && reader->block == 0 && *told < count && *ahead < SHARDIO_P_AHEAD) {
@@ -5296,8 +5289,7 @@ typedef struct shardio_p_taking_chunks {
 
 /* Hands the chunks of a piece on one by one. */
 static shardio_status shardio_p_take_chunks(void *context, const shardio_p_extent *extents, size_t count,
-                                            const uint8_t *data,
-                                            shardio_error *error)
+                                            const uint8_t *data, shardio_error *error)
 {
     const shardio_p_taking_chunks *t = (const shardio_p_taking_chunks *)context;
     shardio_status status = SHARDIO_OK;
@@ -7450,8 +7442,7 @@ static shardio_status shardio_p_pack_hash(const shardio_pack_options *o, shardio
 
 /* An item that goes straight to the file, part by part. */
 static shardio_status shardio_p_pack_append_straight(shardio_pack_writer *writer, const shardio_bytes *parts,
-                                                     size_t count,
-                                                     uint64_t size)
+                                                     size_t count, uint64_t size)
 {
     uint8_t length[4];
     shardio_status status = SHARDIO_OK;
@@ -7665,8 +7656,7 @@ static const char *shardio_p_pack_find_groups(shardio_pack_reader *reader)
     bool inside = true;
     for (uint64_t i = 0; i < count && inside; i++)
         inside = shardio_p_pack_place_group(f, &reader->groups[i],
-                                            shardio_p_pack_part(f->records, SHARDIO_P_PACK_GROUP, i),
-                                            &offset);
+                                            shardio_p_pack_part(f->records, SHARDIO_P_PACK_GROUP, i), &offset);
     return inside && offset == f->index_offset ? NULL : "its records do not end where its index begins";
 }
 
@@ -7866,8 +7856,7 @@ static shardio_status shardio_p_pack_record_fail(const shardio_pack_reader *read
 
 /* Room for decoding, which grows with what the decoder really gives, up to what it may. */
 static shardio_status shardio_p_pack_decode(shardio_pack_scratch *scratch, const uint8_t *from, size_t size,
-                                            uint64_t most,
-                                            const char **reason)
+                                            uint64_t most, const char **reason)
 {
     const shardio_codec *codec = scratch->reader->options.codec;
     shardio_memory *out = &scratch->decoded;
@@ -7886,8 +7875,7 @@ static shardio_status shardio_p_pack_decode(shardio_pack_scratch *scratch, const
 
 /* Takes a stored record apart, down to its lengths. Null: fine. */
 static const char *shardio_p_pack_split(const shardio_pack_reader *reader, const shardio_p_pack_place *place,
-                                        const uint8_t *stored,
-                                        shardio_p_pack_record *r, shardio_status *status)
+                                        const uint8_t *stored, shardio_p_pack_record *r, shardio_status *status)
 {
     const shardio_pack_facts *f = &reader->facts;
     size_t size;
@@ -7943,8 +7931,7 @@ static shardio_status shardio_p_pack_open_record(shardio_pack_scratch *scratch, 
 
 /* One read, to the caller's memory. */
 static shardio_status shardio_p_pack_fetch_to(shardio_pack_scratch *scratch, uint64_t offset, uint64_t size,
-                                              uint8_t *to,
-                                              shardio_error *error)
+                                              uint8_t *to, shardio_error *error)
 {
     if (size == 0) return SHARDIO_OK;
     scratch->reads++;
@@ -8423,8 +8410,7 @@ static void shardio_p_pack_check_hash(shardio_p_pack_check *c)
 
 SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shardio_pack_scratch *scratch,
                                                shardio_pack_summary *summary, shardio_finding finding, void *context,
-                                               shardio_progress progress, void *progress_context,
-                                               shardio_error *error)
+                                               shardio_progress progress, void *progress_context, shardio_error *error)
 {
     shardio_pack_summary own;
     shardio_p_pack_check c;
@@ -8561,8 +8547,7 @@ static void shardio_p_fill(uint8_t *to, size_t bytes, const uint8_t *element, si
 
 /* One element after the other, at steps of any length. */
 static void shardio_p_copy_spread(uint8_t *to, ptrdiff_t to_step, const uint8_t *from, ptrdiff_t from_step,
-                                  uint64_t count,
-                                  size_t element, size_t unit)
+                                  uint64_t count, size_t element, size_t unit)
 {
     if (unit == 1 && element == 1) {
         for (; count > 0; count--, to += to_step, from += from_step) *to = *from;
@@ -9406,8 +9391,7 @@ static const char *shardio_p_read_packing(shardio_p_meta *m, shardio_p_level *le
 /* One codec of an index. Those that keep its size to the byte are transpose, bytes and crc32c; of all others a reader
    could not find it (codec specification "sharding_indexed"). */
 static const char *shardio_p_read_index_codec(shardio_p_level *level, uint32_t ndim, const char *name,
-                                              shardio_json configuration,
-                                              bool *packed, shardio_p_trouble *trouble)
+                                              shardio_json configuration, bool *packed, shardio_p_trouble *trouble)
 {
     shardio_index_layout *layout = &level->index;
     if (!*packed && shardio_p_same(name, "transpose")) {
@@ -9448,8 +9432,7 @@ static const char *shardio_p_read_index_codecs(shardio_p_level *level, uint32_t 
 
 /* A shard: the extents of its chunks are those of the next level. *inner is the list of their codecs. */
 static const char *shardio_p_read_sharding(shardio_p_meta *m, uint32_t k, shardio_json configuration,
-                                           shardio_json *inner,
-                                           shardio_p_trouble *trouble)
+                                           shardio_json *inner, shardio_p_trouble *trouble)
 {
     uint64_t extents[SHARDIO_MAX_DIMS];
     uint32_t ndim = 0;
@@ -9967,8 +9950,7 @@ static shardio_status shardio_p_type_from_options(shardio_p_meta *m, const shard
 
 /* `growing`: shape[0] 0 is no end; otherwise it is zero, as any extent may be. */
 static shardio_status shardio_p_shape_from_options(shardio_p_meta *m, const shardio_array_options *o, bool growing,
-                                                   bool *sharded,
-                                                   shardio_error *error)
+                                                   bool *sharded, shardio_error *error)
 {
     m->ndim = o->ndim;
     *sharded = false;
@@ -10151,8 +10133,7 @@ static void shardio_p_carve_room(shardio_p_carver *carver, size_t size, shardio_
 /* The parts of a writer's memory, in one place so that the sum and the pieces cannot differ. `array` is null to add
    up only. */
 static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bool sharded, size_t path,
-                                                  uint8_t *memory,
-                                                  shardio_array *array)
+                                                  uint8_t *memory, shardio_array *array)
 {
     shardio_memory_plan sum;
     shardio_p_carver c = {memory, 0};
@@ -10668,8 +10649,7 @@ static shardio_status shardio_p_read_key(shardio_array *array, const char *key, 
                                          shardio_error *error)
 {
     return shardio_p_read_small(&array->store, shardio_p_small_memory(array), array->allocator, key,
-                                array->metadata_limit, text,
-                                size, error);
+                                array->metadata_limit, text, size, error);
 }
 
 /* The key of the zarr.json of a parent: of the first `length` bytes of the prefix. */
@@ -10817,8 +10797,7 @@ static void shardio_p_locate_line(const shardio_array *array, uint64_t number, u
 /* Gathers elements of one line, from element `column` of it on: the pieces of chunks that lie side by side in a shard
    lie side by side in the batch as well, one chunk apart. */
 static void shardio_p_gather_line(shardio_array *array, uint64_t *index, uint64_t within, uint64_t tail,
-                                  uint64_t column,
-                                  const uint8_t *from, uint64_t count)
+                                  uint64_t column, const uint8_t *from, uint64_t count)
 {
     const shardio_p_meta *m = &array->meta;
     uint32_t k = array->plan.line_dim;
@@ -11307,8 +11286,7 @@ static shardio_status shardio_p_put_plain(shardio_array *array, shardio_p_flight
 
 /* Whether the whole box is fill values and its shard was not begun: then nothing needs to be done, not even a file. */
 static bool shardio_p_nothing_to_put(const shardio_array *array, const shardio_p_flight *flight,
-                                     const shardio_p_box *box,
-                                     const uint8_t *chunks)
+                                     const shardio_p_box *box, const uint8_t *chunks)
 {
     const shardio_p_meta *m = &array->meta;
     uint64_t bytes = shardio_p_product(box->count, 0, m->ndim) * m->chunk_bytes;
@@ -11968,8 +11946,7 @@ static size_t shardio_p_carve_reader(const shardio_p_plan *plan, size_t path, ui
 enum { SHARDIO_P_MOST_KEPT = 1 << 14 };   /* shards that a reader keeps open, whatever it is allowed */
 
 static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio_store *store,
-                                             const shardio_array_options *o,
-                                             size_t text_size)
+                                             const shardio_array_options *o, size_t text_size)
 {
     size_t length = shardio_p_path_length(store, o->path);
     draft->max_open = o->max_open_files != 0 ? (uint32_t)shardio_p_min(o->max_open_files, SHARDIO_P_MOST_KEPT) : 64;
@@ -12120,8 +12097,7 @@ static shardio_status shardio_p_no_room(shardio_array *array, shardio_error *err
 
 /* Names a chunk of level k by its place in the grid: the chunk that begins at this element. */
 static shardio_status shardio_p_chunk_fail(shardio_array *array, shardio_error *error, shardio_status status,
-                                           uint32_t k,
-                                           const uint64_t *origin, const char *reason)
+                                           uint32_t k, const uint64_t *origin, const char *reason)
 {
     char subject[224];
     shardio_text text = {subject, sizeof subject, 0};
@@ -12174,8 +12150,7 @@ static shardio_status shardio_p_check_stored(shardio_array *array, uint32_t k, c
 
 /* Runs the chain of level k backwards, with `half` bytes for what each codec gives. */
 static shardio_status shardio_p_decode_with(shardio_array *array, uint32_t k, const uint64_t *origin,
-                                            const uint8_t **data,
-                                            size_t *size, size_t half, shardio_error *error)
+                                            const uint8_t **data, size_t *size, size_t half, shardio_error *error)
 {
     const shardio_codec *failed = NULL;
     const uint64_t most = shardio_p_max(array->read_memory, array->decoded_limit);
@@ -12193,8 +12168,7 @@ static shardio_status shardio_p_decode_with(shardio_array *array, uint32_t k, co
 
 /* Undoes the codecs of level k. Where the size is not known before, room is doubled until it is enough. */
 static shardio_status shardio_p_decode_chain(shardio_array *array, uint32_t k, const uint64_t *origin,
-                                             const uint8_t **data,
-                                             size_t *size, shardio_error *error)
+                                             const uint8_t **data, size_t *size, shardio_error *error)
 {
     const shardio_p_level *level = &array->meta.levels[k];
     const uint8_t *encoded = *data;
@@ -12218,8 +12192,7 @@ static shardio_status shardio_p_decode_chain(shardio_array *array, uint32_t k, c
 /* Puts the part that the region covers of a box of elements, which begins at `origin`, where it belongs. `from` null: the
    fill value. */
 static void shardio_p_scatter(const shardio_p_reading *r, const uint64_t *origin, const uint64_t *extent,
-                              const uint8_t *from,
-                              const ptrdiff_t *stride)
+                              const uint8_t *from, const ptrdiff_t *stride)
 {
     static const ptrdiff_t still[SHARDIO_MAX_DIMS] = {0};
     const shardio_p_meta *m = &r->array->meta;
@@ -12267,8 +12240,7 @@ static const char *shardio_p_unpack(const uint8_t *at, size_t left, uint64_t cou
 
 /* A chunk of variable-length elements: its bytes go to the pool, where what was read lives on. */
 static shardio_status shardio_p_read_variable(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
-                                              const uint8_t *data,
-                                              size_t size, shardio_error *error)
+                                              const uint8_t *data, size_t size, shardio_error *error)
 {
     shardio_array *array = r->array;
     const shardio_p_level *level = &array->meta.levels[k];
@@ -12291,8 +12263,7 @@ static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t 
 
 /* Reads what the region covers of a shard of level k that is a file of its own, in memory or a part of another one. */
 static shardio_status shardio_p_read_inner(const shardio_p_reading *r, uint32_t k, shardio_file file,
-                                           const uint64_t *origin,
-                                           bool device, shardio_error *error)
+                                           const uint64_t *origin, bool device, shardio_error *error)
 {
     shardio_shard_reader inner;
     shardio_status status = shardio_shard_open_file(&inner, file, &r->array->meta.levels[k].index, r->array->allocator,
@@ -12306,8 +12277,7 @@ static shardio_status shardio_p_read_inner(const shardio_p_reading *r, uint32_t 
 
 /* Decodes the chunk of level k that begins at element `origin`, and puts what the region covers where it belongs. */
 static shardio_status shardio_p_decode_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
-                                             const uint8_t *data,
-                                             size_t size, shardio_error *error)
+                                             const uint8_t *data, size_t size, shardio_error *error)
 {
     const shardio_p_level *level = &r->array->meta.levels[k];
     shardio_memory memory = {(uint8_t *)(uintptr_t)data, size, size, NULL, true};
@@ -12562,13 +12532,11 @@ static void shardio_p_scatter_strip(const shardio_p_shard_reading *s, const uint
     stride[last] = (ptrdiff_t)level->bytes;
     extent[last] = count;
     shardio_p_copy_box(shardio_p_whole_place(r, chunk, level->extent), to, from, stride, extent, m->ndim + 1,
-                       m->element,
-                       r->unit, r->past_cache);
+                       m->element, r->unit, r->past_cache);
 }
 
 static shardio_status shardio_p_take_piece(void *context, const shardio_p_extent *extents, size_t count,
-                                           const uint8_t *data,
-                                           shardio_error *error)
+                                           const uint8_t *data, shardio_error *error)
 {
     const shardio_p_shard_reading *s = (const shardio_p_shard_reading *)context;
     const shardio_p_meta *m = &s->reading->array->meta;
@@ -12634,8 +12602,7 @@ static bool shardio_p_lies_alike(const shardio_p_shard_reading *s, const shardio
 }
 
 static shardio_status shardio_p_read_runs(shardio_array *array, shardio_shard_reader *shard, const shardio_p_run *runs,
-                                          size_t count,
-                                          shardio_error *error)
+                                          size_t count, shardio_error *error)
 {
     void (*hint)(void *, shardio_hint, uint64_t, uint64_t) = shard->file.functions->hint;
     shardio_status status = SHARDIO_OK;
@@ -12653,8 +12620,7 @@ static shardio_status shardio_p_read_runs(shardio_array *array, shardio_shard_re
 
 /* Reads the chunks that the region covers whole straight to where they belong; the numbers of the others are left. */
 static shardio_status shardio_p_read_straight(shardio_p_shard_reading *s, shardio_shard_reader *shard,
-                                              uint64_t *numbers,
-                                              size_t *count, shardio_error *error)
+                                              uint64_t *numbers, size_t *count, shardio_error *error)
 {
     shardio_array *array = s->reading->array;
     const uint64_t *extent = array->meta.levels[s->level + 1].extent;
@@ -12718,8 +12684,7 @@ static shardio_status shardio_p_read_nested(shardio_p_shard_reading *s, shardio_
 
 /* The usual random access, one whole chunk that lies alike: one look at the index, one read. False: it is not that. */
 static bool shardio_p_read_one(shardio_p_shard_reading *s, shardio_shard_reader *shard, const uint64_t *at,
-                               shardio_status *status,
-                               shardio_error *error)
+                               shardio_status *status, shardio_error *error)
 {
     shardio_array *array = s->reading->array;
     const uint64_t *extent = array->meta.levels[s->level + 1].extent;
@@ -12854,8 +12819,7 @@ static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_
 
 /* What is read for a caller: in the machine's byte order. */
 static shardio_p_reading shardio_p_reading_of(shardio_array *array, const uint64_t *start, const uint64_t *count,
-                                              uint8_t *to,
-                                              const ptrdiff_t *stride)
+                                              uint8_t *to, const ptrdiff_t *stride)
 {
     shardio_p_reading r = {array, start, count, to, stride, array->meta.fill, array->meta.unit,
                            count != NULL && shardio_p_product(count, 0,
@@ -12865,8 +12829,7 @@ static shardio_p_reading shardio_p_reading_of(shardio_array *array, const uint64
 
 /* Reads a region that was checked. */
 static shardio_status shardio_p_read_checked(shardio_array *array, const uint64_t *start, const uint64_t *count,
-                                             void *elements,
-                                             const ptrdiff_t *stride, shardio_error *error)
+                                             void *elements, const ptrdiff_t *stride, shardio_error *error)
 {
     shardio_p_free_pool(array);   /* contents of the last read */
     shardio_p_reading r = shardio_p_reading_of(array, start, count, (uint8_t *)elements, stride);
@@ -13730,8 +13693,7 @@ static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t
 }
 
 SHARDIO_API shardio_status shardio_array_recover(shardio_array *array, bool apply, shardio_recovered report,
-                                                 void *context,
-                                                 shardio_error *error)
+                                                 void *context, shardio_error *error)
 {
     shardio_p_change c;
     shardio_p_collection found;
@@ -14311,8 +14273,7 @@ SHARDIO_API shardio_status shardio_node_set_double(const shardio_store *store, c
 }
 
 SHARDIO_API shardio_status shardio_node_set_bool(const shardio_store *store, const char *path, const char *name,
-                                                 bool value, const shardio_node_options *options,
-                                                 shardio_error *error)
+                                                 bool value, const shardio_node_options *options, shardio_error *error)
 {
     return shardio_node_set_attribute(store, path, name, value ? "true" : "false", options, error);
 }
@@ -15102,8 +15063,7 @@ static size_t shardio_p_directory_root(const void *store)
 }
 
 static shardio_status shardio_p_directory_open(void *store, const char *key, bool update,
-                                               const shardio_allocator *allocator,
-                                               shardio_file *file, int *code)
+                                               const shardio_allocator *allocator, shardio_file *file, int *code)
 {
     char path[SHARDIO_P_PATH];
     const char *reason;
@@ -15405,8 +15365,7 @@ static shardio_file shardio_p_entry_file(shardio_memory_entry *entry)
 }
 
 static shardio_status shardio_p_memory_store_open(void *store, const char *key, bool update,
-                                                  const shardio_allocator *allocator,
-                                                  shardio_file *file, int *code)
+                                                  const shardio_allocator *allocator, shardio_file *file, int *code)
 {
     (void)update, (void)allocator, (void)code;
     if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
