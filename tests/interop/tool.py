@@ -995,8 +995,16 @@ def pack_reports():
         check("packfile" in text and wanted["content_hash"] in text, "info: %s", text)
     object_ = as_json("pack", "verify", "--codec", "none", path)
     check(object_ == {"findings": [], "records": 3, "items": 10, "item_bytes": 100, "contents_checked": True, "hash_checked": True,
-                      "sound": True}, "verify: %s", object_)
+                      "hash_differs": False, "sound": True}, "verify: %s", object_)
     check(as_json("info", pack("plain.pack", items))["content_hash"] is None, "a hash out of nothing")
+    with open(path, "r+b") as file:                # damaged, or encoded so that lengths stay: nobody knows
+        first = file.read(1)
+        file.seek(0)
+        file.write(bytes([first[0] ^ 1]))
+    object_ = as_json("verify", path)
+    check(object_["sound"] is None and object_["hash_differs"] is True, "verify: %s", object_)
+    check(b"NOT agree" in good(tool("verify", path)).out, "the hash is not spoken of")
+    check(tool("pack", "verify", "--codec", "none", path).code == 1, "damage")
     check(good(tool("pack", "create", "--quiet", "--force", path)).out == b"", "not quiet")
     check(good(tool("pack", "verify", "--quiet", path)).out == b"", "not quiet")
 
