@@ -1676,6 +1676,7 @@ static shardio_status shardio_p_fail(shardio_error *error, shardio_status status
     return shardio_p_fail_at(error, status, operation, subject, SHARDIO_NO_OFFSET, 0, reason);
 }
 
+#if !SHARDIO_NO_SHARD || !SHARDIO_NO_PACK
 /* Stack for "chunk 12345 of NAME". */
 typedef struct shardio_p_part_name {
     char text[200];
@@ -1692,6 +1693,7 @@ static const char *shardio_p_name_part(shardio_p_part_name *name, const char *ki
     if (n > 0) shardio_text_add(&text, n > most ? file + n - most : file);
     return name->text;
 }
+#endif
 
 static void shardio_p_no_error(shardio_error *error)
 {
