@@ -1106,9 +1106,10 @@ typedef struct shardio_store_functions {
     /* Opens an existing key, for reading or (update) for writing in place. */
     shardio_status (*open)(void *store, const char *key, bool update, const shardio_allocator *allocator,
                            shardio_file *file, int *code);
-    /* Begins a new value; the key shows it when the file is published. */
-    shardio_status (*create)(void *store, const char *key, bool overwrite, const shardio_allocator *allocator,
-                             shardio_file *file, int *code);
+    /* Begins a new value; the key shows it when the file is published. `most`: bytes that it will have at most, so that
+       room can be kept for it; SHARDIO_NO_OFFSET: not known. */
+    shardio_status (*create)(void *store, const char *key, bool overwrite, uint64_t most,
+                             const shardio_allocator *allocator, shardio_file *file, int *code);
     /* Removes a key, and what only held it; the key "" is the store itself, if nothing is in it. */
     shardio_status (*remove)(void *store, const char *key, int *code);
     /* Calls `each` for every key below `prefix` ("" or "a/b/"), in any order, until it returns false. `temporary`:
@@ -1120,6 +1121,12 @@ typedef struct shardio_store_functions {
     shardio_status (*sync)(void *store, const char *key, int *code);
     /* Bytes that open and create take at most from their allocator for a key of `length` bytes. */
     size_t (*file_memory)(void *store, size_t length);
+    /* Optional: null where there is no such thing. */
+    /* Gives all keys below the prefix `from` ("a/b/") the prefix `to`. SHARDIO_ERR_EXISTS if a key lies there. */
+    shardio_status (*rename)(void *store, const char *from, const char *to, int *code);
+    /* What tells whether the value of a key still is the one it was, without reading it. */
+    shardio_status (*tag)(void *store, const char *key, uint64_t tag[2], int *code);
+    bool whole_values;   /* a value that was published is never changed in place: who updates it gets a copy */
 } shardio_store_functions;
 
 typedef struct shardio_store {
@@ -10568,12 +10575,14 @@ static shardio_status shardio_p_write_small(const shardio_store *store, const sh
     shardio_slot slot;
     shardio_file file;
     uint8_t buffer[512];
+    uint64_t size = 0;
     int code = 0;
+    for (size_t i = 0; i < count; i++) size += pieces[i].size;
     memset(&o, 0, sizeof o);
     o.direct = SHARDIO_DIRECT_OFF;
     o.direct_min = sizeof buffer;   /* what is longer is one write */
     o.durability = durability;
-    shardio_status status = store->functions->create(store->context, key, overwrite, allocator, &file, &code);
+    shardio_status status = store->functions->create(store->context, key, overwrite, size, allocator, &file, &code);
     if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "create", key, code, NULL);
     status = shardio_slot_begin(&slot, file, buffer, sizeof buffer, &o);
     for (size_t i = 0; i < count && status == SHARDIO_OK; i++)
@@ -10885,6 +10894,17 @@ static shardio_status shardio_p_continue_flight(shardio_array *array, shardio_p_
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_flight_failed(array, flight);
 }
 
+/* The most bytes that a shard written in one go has; SHARDIO_NO_OFFSET: not known. */
+static uint64_t shardio_p_most_of_shard(const shardio_p_meta *m)
+{
+    size_t largest, chunk = SIZE_MAX;
+    uint64_t chunks;
+    if (!shardio_p_is_variable(m->dtype) && m->levels[1].packing == SHARDIO_P_PLAIN)
+        chunk = shardio_p_chain_bound(&m->levels[1].chain, m->chunk_bytes, &largest);
+    if (chunk == SIZE_MAX || !shardio_p_multiply(m->index.chunks, chunk, &chunks)) return SHARDIO_NO_OFFSET;
+    return chunks + shardio_index_size(&m->index);
+}
+
 static shardio_status shardio_p_create_flight(shardio_array *array, shardio_p_flight *flight, const char *key,
                                               const shardio_slot_options *o)
 {
@@ -10892,7 +10912,8 @@ static shardio_status shardio_p_create_flight(shardio_array *array, shardio_p_fl
     shardio_file file;
     int code = 0;
     shardio_status status = array->store.functions->create(array->store.context, key, array->published,
-                                                           &flight->allocator, &file, &code);
+                                                           shardio_p_most_of_shard(&array->meta), &flight->allocator,
+                                                           &file, &code);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
     status = shardio_shard_begin(&flight->shard, file, &array->meta.index, flight->index, p->index, array->staging,
                                  p->buffer, o);
@@ -11349,7 +11370,7 @@ static shardio_status shardio_p_put_chunk_file(shardio_array *array, const uint6
     if (status != SHARDIO_OK) return status;
     const char *key = shardio_p_chunk_key(array, position);
     status = array->store.functions->create(array->store.context, key, array->published || array->checkpointed,
-                                            shardio_p_small_memory(array), &file, &code);
+                                            size, shardio_p_small_memory(array), &file, &code);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
     status = shardio_slot_begin(&slot, file, array->staging, array->plan.buffer, &o);
     if (status == SHARDIO_OK) status = shardio_slot_append(&slot, data, size);
@@ -11780,7 +11801,7 @@ static shardio_status shardio_p_claim(shardio_array *array, bool overwrite)
     if (status == SHARDIO_OK && any) status = shardio_p_remove_old(array);
     if (status != SHARDIO_OK) return status;
     const char *key = shardio_p_named_key(array, "zarr.json");
-    status = s->functions->create(s->context, key, true, shardio_p_small_memory(array), &file, &code);
+    status = s->functions->create(s->context, key, true, 0, shardio_p_small_memory(array), &file, &code);
     if (status == SHARDIO_ERR_NOT_FOUND)
         return shardio_p_array_fail(array, SHARDIO_ERR_EXISTS, "create", array->prefix, code,
                                     "what is there is no directory");
@@ -13290,7 +13311,8 @@ static shardio_status shardio_p_begin_shard_change(shardio_p_change *c, const ui
                                     "no memory for the index of a shard");
     const char *key = shardio_p_chunk_key(array, position);
     shardio_status status = append ? s->functions->open(s->context, key, true, array->allocator, &file, &code)
-                                   : s->functions->create(s->context, key, true, array->allocator, &file, &code);
+                                   : s->functions->create(s->context, key, true, shardio_p_most_of_shard(&array->meta),
+                                                          array->allocator, &file, &code);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "open for writing", key, code, NULL);
     c->begun = true;
     if (c->old == NULL)
@@ -13388,7 +13410,7 @@ static shardio_status shardio_p_change_box(shardio_p_change *c, const uint64_t *
     shardio_status status;
     /* an index without a checksum cannot be told from anything else, so that a torn file would be misread */
     bool rewrite = c->old != NULL &&
-                   (c->array->rewrite || m->index.no_checksum || shardio_p_too_dead(c, first, number));
+                   (c->array->rewrite || m->index.no_checksum || c->array->store.functions->whole_values || shardio_p_too_dead(c, first, number));
     memcpy(at, first, sizeof at);
     do status = shardio_p_change_in_shard(c, position, at, rewrite);
     while (status == SHARDIO_OK && shardio_p_next_in_order(at, first, number, m->levels[0].order, m->ndim));
@@ -15076,12 +15098,13 @@ static shardio_status shardio_p_directory_open(void *store, const char *key, boo
     return status == SHARDIO_ERR_ARGUMENT ? SHARDIO_ERR_NOT_FOUND : status;   /* a directory is no key */
 }
 
-static shardio_status shardio_p_directory_create(void *store, const char *key, bool overwrite,
+static shardio_status shardio_p_directory_create(void *store, const char *key, bool overwrite, uint64_t most,
                                                  const shardio_allocator *allocator, shardio_file *file, int *code)
 {
     char path[SHARDIO_P_PATH];
     const char *reason;
     shardio_open_options how = {allocator, overwrite, false, true};
+    (void)most;
     if (key[0] == 0 || !shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
     return shardio_p_osf_open(file, path, shardio_p_directory_root(store), SHARDIO_OPEN_CREATE, &how, &reason, code);
 }
@@ -15222,7 +15245,7 @@ SHARDIO_API shardio_store shardio_store_directory(const char *path)
 {
     static const shardio_store_functions functions = {
         shardio_p_directory_open, shardio_p_directory_create, shardio_p_directory_remove, shardio_p_directory_list,
-        shardio_p_directory_sync, shardio_p_directory_file_memory
+        shardio_p_directory_sync, shardio_p_directory_file_memory, NULL, NULL, false
     };
     const char *name = path != NULL ? path : "";
     shardio_store store = {&functions, (void *)(uintptr_t)name, name};
@@ -15377,12 +15400,12 @@ static shardio_status shardio_p_memory_store_open(void *store, const char *key, 
     return SHARDIO_OK;
 }
 
-static shardio_status shardio_p_memory_store_create(void *store, const char *key, bool overwrite,
+static shardio_status shardio_p_memory_store_create(void *store, const char *key, bool overwrite, uint64_t most,
                                                     const shardio_allocator *allocator, shardio_file *file, int *code)
 {
     shardio_memory_store *memory = (shardio_memory_store *)store;
     size_t size = shardio_p_length(key) + 1;
-    (void)allocator, (void)code;
+    (void)most, (void)allocator, (void)code;
     if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
     if (!overwrite && shardio_p_entry_find(memory, key) != NULL) return SHARDIO_ERR_EXISTS;
     shardio_memory_entry *entry = (shardio_memory_entry *)shardio_p_allocate(memory->allocator, sizeof *entry + size,
@@ -15436,7 +15459,7 @@ SHARDIO_API shardio_store shardio_store_memory(shardio_memory_store *memory, con
 {
     static const shardio_store_functions functions = {
         shardio_p_memory_store_open, shardio_p_memory_store_create, shardio_p_memory_store_remove,
-        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory
+        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory, NULL, NULL, false
     };
     shardio_store store = {&functions, memory, "memory"};
     memory->entries = NULL;

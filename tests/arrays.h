@@ -93,7 +93,7 @@ static inline shardio_status store_put(const shardio_store *store, const char *k
 {
     shardio_file file;
     int code = 0;
-    shardio_status s = store->functions->create(store->context, key, true, NULL, &file, &code);
+    shardio_status s = store->functions->create(store->context, key, true, size, NULL, &file, &code);
     if (s != SHARDIO_OK) return s;
     s = file_write_all(&file, 0, data, size);
     if (s != SHARDIO_OK) { file_close(&file, SHARDIO_CLOSE_DISCARD); return s; }
@@ -364,13 +364,13 @@ static inline shardio_status spy_open(void *store, const char *key, bool update,
     return status;
 }
 
-static inline shardio_status spy_create(void *store, const char *key, bool overwrite,
+static inline shardio_status spy_create(void *store, const char *key, bool overwrite, uint64_t most,
                                         const shardio_allocator *allocator, shardio_file *file, int *code)
 {
     spy *s = (spy *)store;
     shardio_status status;
     if (spy_fails(s)) return s->status;
-    status = s->inner.functions->create(s->inner.context, key, overwrite, allocator, file, code);
+    status = s->inner.functions->create(s->inner.context, key, overwrite, most, allocator, file, code);
     if (status == SHARDIO_OK) spy_wrap(s, key, true, file);
     return status;
 }
@@ -408,7 +408,7 @@ static inline size_t spy_file_memory(void *store, size_t length)
 static inline shardio_store spy_begin(spy *s, const shardio_store *inner)
 {
     static const shardio_store_functions functions = {spy_open, spy_create, spy_remove, spy_list, spy_sync,
-                                                      spy_file_memory};
+                                                      spy_file_memory, NULL, NULL, false};
     shardio_store store;
     memset(s, 0, sizeof *s);
     s->inner = *inner;

@@ -113,13 +113,13 @@ static shardio_status tally_open(void *store, const char *key, bool update, cons
     return SHARDIO_OK;
 }
 
-static shardio_status tally_create(void *store, const char *key, bool overwrite, const shardio_allocator *allocator,
-                                   shardio_file *file, int *code)
+static shardio_status tally_create(void *store, const char *key, bool overwrite, uint64_t most,
+                                   const shardio_allocator *allocator, shardio_file *file, int *code)
 {
     tally *t = (tally *)store;
     t->creates++;
     if (tally_fails(t)) return SHARDIO_ERR_IO;
-    return t->inner.functions->create(t->inner.context, key, overwrite, allocator, file, code);
+    return t->inner.functions->create(t->inner.context, key, overwrite, most, allocator, file, code);
 }
 
 static shardio_status tally_remove(void *store, const char *key, int *code)
@@ -158,7 +158,7 @@ static size_t tally_file_memory(void *store, size_t length)
 static shardio_store tally_begin(tally *t, const shardio_store *inner)
 {
     static const shardio_store_functions functions = {tally_open, tally_create, tally_remove, tally_list, tally_sync,
-                                                      tally_file_memory};
+                                                      tally_file_memory, NULL, NULL, false};
     shardio_store store;
     memset(t, 0, sizeof *t);
     t->inner = *inner;
@@ -1141,7 +1141,7 @@ TEST(remove_unpublished)
     int code = 0;
     CHECK_OK(store_put_text(store, "a/zarr.json", ARRAY));
     CHECK_OK(store_put_text(store, "a/c/0", "x"));
-    CHECK_OK(store->functions->create(store->context, "a/c/1", false, NULL, &file, &code));
+    CHECK_OK(store->functions->create(store->context, "a/c/1", false, SHARDIO_NO_OFFSET, NULL, &file, &code));
     CHECK_OK(shardio_node_remove(store, "a", NULL, &e));
     CHECK_U64(count_keys(store, ""), 1);
     CHECK_OK(file_close(&file, SHARDIO_CLOSE_DISCARD));

@@ -95,7 +95,7 @@ static shardio_status begin(const shardio_store *store, const char *key, bool ov
 {
     int code = 0;
     memset(file, 0, sizeof *file);
-    return store->functions->create(store->context, key, overwrite, NULL, file, &code);
+    return store->functions->create(store->context, key, overwrite, SHARDIO_NO_OFFSET, NULL, file, &code);
 }
 
 static shardio_status look(const shardio_store *store, const char *key, bool update, shardio_file *file)
@@ -452,7 +452,8 @@ static void check_memory(const shardio_store *store, const char *parent)
             int code = 0;
             counter_begin(&c);
             shardio_status s = how == 1 ? store->functions->open(store->context, keys[i], false, &c.allocator, &f, &code)
-                                        : store->functions->create(store->context, keys[i], true, &c.allocator, &f, &code);
+                                        : store->functions->create(store->context, keys[i], true, SHARDIO_NO_OFFSET,
+                                                                   &c.allocator, &f, &code);
             CHECK_OK(s);
             CHECK(c.peak <= store->functions->file_memory(store->context, strlen(keys[i])));
             if (s == SHARDIO_OK) { CHECK_OK(file_write_all(&f, 0, "x", how == 1 ? 0 : 1)); CHECK_OK(file_close(&f, how == 1 ? SHARDIO_CLOSE_KEEP : SHARDIO_CLOSE_PUBLISH)); }
@@ -463,7 +464,8 @@ static void check_memory(const shardio_store *store, const char *parent)
                 counter_begin(&d);
                 d.fail_at = n;
                 s = how == 1 ? store->functions->open(store->context, keys[i], false, &d.allocator, &f, &code)
-                             : store->functions->create(store->context, keys[i], true, &d.allocator, &f, &code);
+                             : store->functions->create(store->context, keys[i], true, SHARDIO_NO_OFFSET, &d.allocator,
+                                                        &f, &code);
                 CHECK_STATUS(s, SHARDIO_ERR_MEMORY);
                 if (s == SHARDIO_OK) file_close(&f, SHARDIO_CLOSE_DISCARD);
                 CHECK_U64(d.live, 0);

@@ -148,12 +148,12 @@ static shardio_status own_open(void *store, const char *key, bool update, const 
     return v == NULL ? SHARDIO_ERR_NOT_FOUND : own_begin((own_store *)store, v, file);
 }
 
-static shardio_status own_create(void *store, const char *key, bool overwrite, const shardio_allocator *allocator,
-                                 shardio_file *file, int *code)
+static shardio_status own_create(void *store, const char *key, bool overwrite, uint64_t most,
+                                 const shardio_allocator *allocator, shardio_file *file, int *code)
 {
     own_store *s = (own_store *)store;
     size_t i = 0;
-    (void)allocator;
+    (void)allocator; (void)most;
     if (own_fails(s)) { *code = 4713; return SHARDIO_ERR_IO; }
     if (!overwrite && own_find(s, key) != NULL) return SHARDIO_ERR_EXISTS;
     while (i < 64 && s->values[i].used) i++;
@@ -198,7 +198,7 @@ static size_t own_file_memory(void *store, size_t length)
 static shardio_store own_store_begin(own_store *s, const shardio_file_functions *file_functions)
 {
     static const shardio_store_functions functions = {
-        own_open, own_create, own_remove, own_list, NULL, own_file_memory
+        own_open, own_create, own_remove, own_list, NULL, own_file_memory, NULL, NULL, false
     };
     shardio_store store = {&functions, s, "own"};
     memset(s, 0, sizeof *s);

@@ -240,7 +240,7 @@ TEST(verify_finds)
         if (kind == 10) {
             shardio_file f;
             int code = 0;
-            CHECK_OK(store.functions->create(store.context, "c/0/1/0", true, NULL, &f, &code));
+            CHECK_OK(store.functions->create(store.context, "c/0/1/0", true, SHARDIO_NO_OFFSET, NULL, &f, &code));
             CHECK_OK(file_close(&f, SHARDIO_CLOSE_KEEP));
         } else if (kind == 12) {
             CHECK_OK(store_put(&store, "c/1/0/0", shard, size / 2));
