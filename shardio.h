@@ -5007,9 +5007,8 @@ SHARDIO_API shardio_status shardio_shard_finish(shardio_shard_writer *writer, sh
     if (writer == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "finish", NULL, "no shard");
     shardio_status status = shardio_p_shard_enter(writer, "finish", 0);
     if (status == SHARDIO_OK) status = shardio_p_shard_copy_old(writer);
-    if (status == SHARDIO_OK) status = shardio_p_shard_write_index(writer);
-    if (status == SHARDIO_OK) status = shardio_slot_finish(&writer->slot);
-    else shardio_slot_abort(&writer->slot);
+    if (status == SHARDIO_OK) (void)shardio_p_shard_write_index(writer);
+    status = shardio_slot_finish(&writer->slot);   /* an error so far: the file is discarded */
     shardio_p_shard_end(writer);
     if (error != NULL) *error = writer->slot.error;
     return status;
@@ -7554,10 +7553,9 @@ SHARDIO_API shardio_status shardio_pack_finish(shardio_pack_writer *writer, cons
                                                shardio_error *error)
 {
     if (writer == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "finish", NULL, "no packfile");
-    shardio_status status = shardio_p_slot_enter(&writer->slot, "finish");
-    if (status == SHARDIO_OK) status = shardio_p_pack_write_end(writer, app_data, size);
-    if (status == SHARDIO_OK) status = shardio_slot_finish(&writer->slot);
-    else shardio_slot_abort(&writer->slot);
+    if (shardio_p_slot_enter(&writer->slot, "finish") == SHARDIO_OK)
+        (void)shardio_p_pack_write_end(writer, app_data, size);
+    shardio_status status = shardio_slot_finish(&writer->slot);   /* an error so far: the file is discarded */
     shardio_p_pack_end(writer);
     if (error != NULL) *error = writer->slot.error;
     return status;
