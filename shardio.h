@@ -7365,11 +7365,18 @@ static shardio_status shardio_p_pack_encode(shardio_pack_writer *writer)
     }
 }
 
+/* Ends the hash of a record, which begins anew, and adds it to that of the contents. */
+static void shardio_p_pack_hash_record(shardio_sha256 *record_hash, shardio_sha256 *content_hash)
+{
+    uint8_t digest[32];
+    shardio_sha256_end(record_hash, digest);
+    shardio_sha256_add(content_hash, digest, sizeof digest);
+}
+
 /* Completes the record that is being filled. */
 static shardio_status shardio_p_pack_end_record(shardio_pack_writer *writer)
 {
     uint64_t stored = writer->payload, sizes = 0;
-    uint8_t digest[32];
     shardio_status status = SHARDIO_OK;
     if (writer->options.codec != NULL) {
         status = shardio_p_pack_encode(writer);
@@ -7382,10 +7389,7 @@ static shardio_status shardio_p_pack_end_record(shardio_pack_writer *writer)
     if (status != SHARDIO_OK) return status;
     if (stored + sizes > UINT32_MAX)
         return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "a record of 4 GiB or more");
-    if (writer->options.content_hash) {
-        shardio_sha256_end(&writer->record_hash, digest);
-        shardio_sha256_add(&writer->content_hash, digest, sizeof digest);
-    }
+    if (writer->options.content_hash) shardio_p_pack_hash_record(&writer->record_hash, &writer->content_hash);
     writer->group[writer->records % SHARDIO_P_PACK_GROUP] = (uint32_t)(stored + sizes);
     writer->records++;
     writer->held = 0;
@@ -7421,11 +7425,18 @@ static bool shardio_p_pack_gather(shardio_memory *memory, const void *data, size
     return true;
 }
 
+/* The hash of a record takes each item's length before its bytes. */
+static void shardio_p_pack_hash_length(shardio_sha256 *hash, uint64_t size)
+{
+    uint8_t length[4];
+    shardio_p_store32_little(length, (uint32_t)size);
+    shardio_sha256_add(hash, length, sizeof length);
+}
+
 /* Adds an item to the hash of its record: its length, and what lies in one piece at `item`. */
 static shardio_status shardio_p_pack_hash(const shardio_pack_options *o, shardio_sha256 *hash, const uint8_t *item,
                                           size_t size)
 {
-    uint8_t length[4];
     if (o->extract != NULL) {
         const uint8_t *part = item;
         size_t part_size = size;
@@ -7435,8 +7446,7 @@ static shardio_status shardio_p_pack_hash(const shardio_pack_options *o, shardio
         size = part_size;
     }
     if (size > UINT32_MAX) return SHARDIO_ERR_LIMIT;
-    shardio_p_store32_little(length, (uint32_t)size);
-    shardio_sha256_add(hash, length, sizeof length);
+    shardio_p_pack_hash_length(hash, size);
     shardio_sha256_add(hash, item, size);
     return SHARDIO_OK;
 }
@@ -7445,10 +7455,8 @@ static shardio_status shardio_p_pack_hash(const shardio_pack_options *o, shardio
 static shardio_status shardio_p_pack_append_straight(shardio_pack_writer *writer, const shardio_bytes *parts,
                                                      size_t count, uint64_t size)
 {
-    uint8_t length[4];
     shardio_status status = SHARDIO_OK;
-    shardio_p_store32_little(length, (uint32_t)size);
-    if (writer->options.content_hash) shardio_sha256_add(&writer->record_hash, length, sizeof length);
+    if (writer->options.content_hash) shardio_p_pack_hash_length(&writer->record_hash, size);
     for (size_t i = 0; i < count && status == SHARDIO_OK; i++) {
         if (writer->options.content_hash) shardio_sha256_add(&writer->record_hash, parts[i].data, parts[i].size);
         status = shardio_slot_append(&writer->slot, parts[i].data, parts[i].size);
@@ -8312,21 +8320,20 @@ static void shardio_p_pack_found(shardio_p_pack_check *c, const shardio_error *f
 static shardio_status shardio_p_pack_check_items(shardio_p_pack_check *c, const shardio_p_pack_record *r)
 {
     shardio_pack_summary *s = c->summary;
-    uint8_t digest[32];
+    bool hashed = c->scratch->reader->facts.has_content_hash;
     const uint8_t *at = r->items;
     for (uint64_t i = 0; i < r->count; i++) {
         uint64_t size = r->packed ? shardio_p_for_value(&r->sizes, i) : r->size;
         s->item_bytes += size;
         s->largest_item = shardio_p_max(s->largest_item, size);
-        if (c->scratch->reader->facts.has_content_hash) {
+        if (hashed) {
             shardio_status status = shardio_p_pack_hash(&c->hashing, &c->record_hash, at, (size_t)size);
             if (status != SHARDIO_OK) return status;
         }
         at += size;
     }
     s->items += r->count;
-    shardio_sha256_end(&c->record_hash, digest);
-    shardio_sha256_add(&c->content_hash, digest, sizeof digest);
+    if (hashed) shardio_p_pack_hash_record(&c->record_hash, &c->content_hash);
     return SHARDIO_OK;
 }
 
@@ -8428,8 +8435,10 @@ SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shar
     c.progress = progress;
     c.progress_context = progress_context;
     c.readable = true;
-    shardio_sha256_begin(&c.content_hash);
-    c.record_hash = c.content_hash;
+    if (reader->facts.has_content_hash) {
+        shardio_sha256_begin(&c.content_hash);
+        c.record_hash = c.content_hash;
+    }
     status = shardio_p_pack_each_record(scratch, &wanted, shardio_p_pack_check_record, &c, error);
     if (status != SHARDIO_OK) return status;
     shardio_p_pack_check_hash(&c);
