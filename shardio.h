@@ -7668,12 +7668,6 @@ static const char *shardio_p_pack_find_groups(shardio_pack_reader *reader)
     return inside && offset == f->index_offset ? NULL : "its records do not end where its index begins";
 }
 
-static shardio_status shardio_p_pack_read(const shardio_pack_reader *reader, uint64_t offset, uint8_t *to, size_t size,
-                                          shardio_error *error)
-{
-    return shardio_file_read(&reader->file, offset, to, size, error);
-}
-
 /* Reads bytes of the file into memory that the file justifies. */
 static shardio_status shardio_p_pack_load(shardio_pack_reader *reader, uint64_t offset, size_t size,
                                           shardio_error *error)
@@ -7685,7 +7679,7 @@ static shardio_status shardio_p_pack_load(shardio_pack_reader *reader, uint64_t 
     if (reader->memory == NULL)
         return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", reader->file.name, "no memory for the index");
     reader->reads++;
-    return shardio_p_pack_read(reader, offset, reader->memory, size, error);
+    return shardio_file_read(&reader->file, offset, reader->memory, size, error);
 }
 
 static shardio_status shardio_p_pack_open_index(shardio_pack_reader *reader, shardio_error *error)
@@ -7944,7 +7938,7 @@ static shardio_status shardio_p_pack_fetch_to(shardio_pack_scratch *scratch, uin
     if (size == 0) return SHARDIO_OK;
     scratch->reads++;
     scratch->read_bytes += size;
-    return shardio_p_pack_read(scratch->reader, offset, to, (size_t)size, error);
+    return shardio_file_read(&scratch->reader->file, offset, to, (size_t)size, error);
 }
 
 /* One read, to the scratch: it lies there as it does in the pages of the file, because the system copies whole pages
@@ -8288,7 +8282,7 @@ SHARDIO_API shardio_status shardio_pack_app_data(shardio_pack_reader *reader, vo
                               "its app data is larger than the memory for it");
     if (f->app_data_bytes == 0) return SHARDIO_OK;
     if (offset - reader->memory_offset + f->app_data_bytes > reader->memory_size)
-        return shardio_p_pack_read(reader, offset, (uint8_t *)memory, f->app_data_bytes, error);
+        return shardio_file_read(&reader->file, offset, memory, f->app_data_bytes, error);
     memcpy(memory, reader->memory + (size_t)(offset - reader->memory_offset), f->app_data_bytes);
     return SHARDIO_OK;
 }
