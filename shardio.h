@@ -2005,6 +2005,14 @@ SHARDIO_API void shardio_file_close(const shardio_file *file)
     (void)shardio_p_file_close(file, SHARDIO_CLOSE_KEEP, false, NULL);
 }
 
+/* Refuses to open without a reader, which would have taken the file over. */
+static inline shardio_status shardio_p_no_reader(const shardio_file *file, shardio_error *error)
+{
+    shardio_status status = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file->name, "no reader");
+    shardio_file_close(file);
+    return status;
+}
+
 /* -- the system: two sets of the same small functions, the only place that knows which system it is */
 
 #if SHARDIO_NO_OS
@@ -5038,11 +5046,7 @@ SHARDIO_API shardio_status shardio_shard_open_file(shardio_shard_reader *reader,
                                                    const shardio_allocator *allocator, shardio_error *error)
 {
     shardio_p_no_error(error);
-    if (reader == NULL) {
-        shardio_status status = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no reader");
-        shardio_file_close(&file);
-        return status;
-    }
+    if (reader == NULL) return shardio_p_no_reader(&file, error);
     memset(reader, 0, sizeof *reader);
     reader->file = file;
     if (file.functions == NULL || !shardio_p_layout_fits(layout)) {
@@ -7728,11 +7732,7 @@ SHARDIO_API shardio_status shardio_pack_open_file(shardio_pack_reader *reader, s
                                                   const shardio_pack_reading *options, shardio_error *error)
 {
     shardio_p_no_error(error);
-    if (reader == NULL) {
-        shardio_status status = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no reader");
-        shardio_file_close(&file);
-        return status;
-    }
+    if (reader == NULL) return shardio_p_no_reader(&file, error);
     memset(reader, 0, sizeof *reader);
     reader->file = file;
     if (options != NULL) reader->options = *options;
