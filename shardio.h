@@ -12463,21 +12463,6 @@ typedef struct shardio_p_shard_reading {
     const uint64_t *origin;
 } shardio_p_shard_reading;
 
-static shardio_status shardio_p_take_chunk(void *context, uint64_t number, const uint8_t *data, size_t size,
-                                           shardio_error *error)
-{
-    const shardio_p_shard_reading *s = (const shardio_p_shard_reading *)context;
-    shardio_array *array = s->reading->array;
-    uint64_t chunk[SHARDIO_MAX_DIMS];
-    shardio_p_chunk_origin(&array->meta, s->level, s->origin, number, chunk);
-    if (data == NULL) {
-        shardio_p_scatter(s->reading, chunk, array->meta.levels[s->level + 1].extent, NULL, NULL);
-        return SHARDIO_OK;
-    }
-    array->accounting.device_bytes += size;
-    return shardio_p_decode_chunk(s->reading, s->level + 1, chunk, data, size, error);
-}
-
 /* Where the chunk that begins at `origin` goes if the region covers all of it; otherwise null. */
 static uint8_t *shardio_p_whole_place(const shardio_p_reading *r, const uint64_t *origin, const uint64_t *extent)
 {
@@ -12497,22 +12482,22 @@ static size_t shardio_p_strip(const shardio_p_shard_reading *s, const shardio_p_
 {
     const shardio_p_meta *m = &s->reading->array->meta;
     const shardio_p_level *level = &m->levels[s->level + 1];
-    uint64_t next[SHARDIO_MAX_DIMS];
+    uint64_t next[SHARDIO_MAX_DIMS], origin[SHARDIO_MAX_DIMS];
     uint32_t last = m->ndim - 1;
-    size_t n = 0;
+    size_t n = 1;
     if (m->ndim == 0 || s->reading->to == NULL) return 1;
     if (level->packing != SHARDIO_P_PLAIN || !level->in_order || level->chain.count > 0) return 1;
+    if (extents[0].length != level->bytes || shardio_p_whole_place(s->reading, chunk, level->extent) == NULL) return 1;
     memcpy(next, chunk, m->ndim * sizeof *next);
     for (; n < count; n++) {
-        uint64_t origin[SHARDIO_MAX_DIMS];
         if (extents[n].length != level->bytes || extents[n].offset != extents[0].offset + (uint64_t)n * level->bytes)
             break;
+        next[last] += level->extent[last];
         shardio_p_chunk_origin(m, s->level, s->origin, extents[n].chunk, origin);
         if (memcmp(origin, next, m->ndim * sizeof *next) != 0) break;
-        if (shardio_p_whole_place(s->reading, origin, level->extent) == NULL) break;
-        next[last] += level->extent[last];
+        if (shardio_p_whole_place(s->reading, next, level->extent) == NULL) break;
     }
-    return n > 0 ? n : 1;
+    return n;
 }
 
 /* Scatters chunks that lie side by side row by row, through all of them, so that the destination is written in order. */
@@ -12542,20 +12527,21 @@ static shardio_status shardio_p_take_piece(void *context, const shardio_p_extent
                                            const uint8_t *data, shardio_error *error)
 {
     const shardio_p_shard_reading *s = (const shardio_p_shard_reading *)context;
-    const shardio_p_meta *m = &s->reading->array->meta;
+    shardio_array *array = s->reading->array;
     shardio_status status = SHARDIO_OK;
-    if (extents->length == SHARDIO_MISSING) return shardio_p_take_chunk(context, extents->chunk, NULL, 0, error);
     for (size_t at = 0, n; at < count && status == SHARDIO_OK; at += n) {
-        const uint8_t *from = data + (extents[at].offset - extents[0].offset);
+        const shardio_p_extent *e = &extents[at];
         uint64_t chunk[SHARDIO_MAX_DIMS];
-        shardio_p_chunk_origin(m, s->level, s->origin, extents[at].chunk, chunk);
-        n = shardio_p_strip(s, extents + at, count - at, chunk);
-        if (n == 1) {
-            status = shardio_p_take_chunk(context, extents[at].chunk, from, (size_t)extents[at].length, error);
-        } else {
-            shardio_p_scatter_strip(s, chunk, n, from);
-            s->reading->array->accounting.device_bytes += (uint64_t)n * extents[at].length;
+        shardio_p_chunk_origin(&array->meta, s->level, s->origin, e->chunk, chunk);
+        if (e->length == SHARDIO_MISSING) {
+            shardio_p_scatter(s->reading, chunk, array->meta.levels[s->level + 1].extent, NULL, NULL);
+            return SHARDIO_OK;   /* it comes alone */
         }
+        const uint8_t *from = data + (e->offset - extents->offset);
+        n = shardio_p_strip(s, e, count - at, chunk);
+        array->accounting.device_bytes += n * e->length;
+        if (n > 1) shardio_p_scatter_strip(s, chunk, n, from);
+        else status = shardio_p_decode_chunk(s->reading, s->level + 1, chunk, from, (size_t)e->length, error);
     }
     return status;
 }
@@ -12675,12 +12661,16 @@ static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_
 static shardio_status shardio_p_read_nested(shardio_p_shard_reading *s, shardio_shard_reader *shard, uint64_t number,
                                             shardio_error *error)
 {
+    const shardio_p_meta *m = &s->reading->array->meta;
     uint64_t offset, length, chunk[SHARDIO_MAX_DIMS];
     shardio_p_window_file window;
     shardio_status status = shardio_shard_locate(shard, number, &offset, &length, error);
     if (status != SHARDIO_OK) return status;
-    if (length == SHARDIO_MISSING) return shardio_p_take_chunk(s, number, NULL, 0, error);
-    shardio_p_chunk_origin(&s->reading->array->meta, s->level, s->origin, number, chunk);
+    shardio_p_chunk_origin(m, s->level, s->origin, number, chunk);
+    if (length == SHARDIO_MISSING) {
+        shardio_p_scatter(s->reading, chunk, m->levels[s->level + 1].extent, NULL, NULL);
+        return SHARDIO_OK;
+    }
     return shardio_p_read_inner(s->reading, s->level + 1, shardio_p_file_window(&window, &shard->file, offset, length),
                                 chunk, true, error);
 }
