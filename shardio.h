@@ -10767,11 +10767,17 @@ static void shardio_p_note_phases(shardio_array *array)
     }
 }
 
+/* Whether the batch is copied past the cache. */
+static bool shardio_p_rows_past_cache(const shardio_array *array)
+{
+    return array->plan.rows > SHARDIO_P_BEYOND_CACHE;
+}
+
 /* Copies elements, or with `from` null the fill value, into a chunk of the batch. */
 static inline void shardio_p_put_elements(const shardio_array *array, uint8_t *to, const uint8_t *from, size_t bytes)
 {
     const shardio_p_meta *m = &array->meta;
-    if (from != NULL) shardio_p_copy_row(to, from, bytes, m->unit, array->plan.rows > SHARDIO_P_BEYOND_CACHE);
+    if (from != NULL) shardio_p_copy_row(to, from, bytes, m->unit, shardio_p_rows_past_cache(array));
     else shardio_p_fill(to, bytes, m->stored_fill, m->element);
 }
 
@@ -10835,7 +10841,7 @@ static void shardio_p_gather(shardio_array *array, uint64_t position, const uint
         position += n;
         count -= n;
     }
-    shardio_p_copied_past_cache();
+    if (shardio_p_rows_past_cache(array)) shardio_p_copied_past_cache();
 }
 
 /* -- shards in flight */
