@@ -10522,7 +10522,6 @@ static shardio_array *shardio_p_place_writer(shardio_array *draft, const shardio
     shardio_array *array = (shardio_array *)(void *)memory;
     *array = *draft;
     if (draft->allocator != NULL) array->allocator = &array->own_allocator;
-    shardio_p_link_index_orders(&array->meta);
     array->memory_size = (size_t)sum.total;
     array->memory_alignment = alignment;
     (void)shardio_p_carve_writer(&draft->plan, draft->meta.sharded, length, memory, array);
@@ -11915,7 +11914,7 @@ static shardio_status shardio_p_load(shardio_array *draft, const shardio_store *
     return status;
 }
 
-/* The text and everything that points into it move into the array's own memory. */
+/* The text moves into the array's own memory; what points into it, or within the metadata, follows. */
 static void shardio_p_adopt_text(shardio_array *array, const char *text, size_t size)
 {
     shardio_p_meta *m = &array->meta;
@@ -11926,6 +11925,7 @@ static void shardio_p_adopt_text(shardio_array *array, const char *text, size_t 
         for (uint32_t i = 0; i < m->levels[k].chain.count; i++) pieces[count++] = &m->levels[k].chain.configurations[i];
     memcpy(array->text, text, size);
     array->text_size = size;
+    shardio_p_link_index_orders(m);
     for (size_t i = 0; i < count; i++)
         if (pieces[i]->text != NULL) pieces[i]->text = array->text + (pieces[i]->text - text);
     shardio_p_keep_strings(array);
@@ -11970,7 +11970,6 @@ static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio
     shardio_array *array = (shardio_array *)(void *)memory;
     *array = *draft;
     if (draft->allocator != NULL) array->allocator = &array->own_allocator;
-    shardio_p_link_index_orders(&array->meta);
     array->memory_size = size;
     array->memory_alignment = 64;
     (void)shardio_p_carve_reader(&draft->plan, length, draft->max_open, memory, array);
