@@ -2012,6 +2012,14 @@ SHARDIO_API void shardio_file_close(const shardio_file *file)
     (void)shardio_p_file_close(file, SHARDIO_CLOSE_KEEP, false, NULL);
 }
 
+/* Refuses to open without a reader, which would have taken the file over. */
+static inline shardio_status shardio_p_no_reader(const shardio_file *file, shardio_error *error)
+{
+    shardio_status status = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file->name, "no reader");
+    shardio_file_close(file);
+    return status;
+}
+
 /* -- the system: two sets of the same small functions, the only place that knows which system it is */
 
 #if SHARDIO_NO_OS
@@ -5014,9 +5022,8 @@ SHARDIO_API shardio_status shardio_shard_finish(shardio_shard_writer *writer, sh
     if (writer == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "finish", NULL, "no shard");
     shardio_status status = shardio_p_shard_enter(writer, "finish", 0);
     if (status == SHARDIO_OK) status = shardio_p_shard_copy_old(writer);
-    if (status == SHARDIO_OK) status = shardio_p_shard_write_index(writer);
-    if (status == SHARDIO_OK) status = shardio_slot_finish(&writer->slot);
-    else shardio_slot_abort(&writer->slot);
+    if (status == SHARDIO_OK) (void)shardio_p_shard_write_index(writer);
+    status = shardio_slot_finish(&writer->slot);   /* an error so far: the file is discarded */
     shardio_p_shard_end(writer);
     if (error != NULL) *error = writer->slot.error;
     return status;
@@ -5046,11 +5053,7 @@ SHARDIO_API shardio_status shardio_shard_open_file(shardio_shard_reader *reader,
                                                    const shardio_allocator *allocator, shardio_error *error)
 {
     shardio_p_no_error(error);
-    if (reader == NULL) {
-        shardio_status status = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no reader");
-        shardio_file_close(&file);
-        return status;
-    }
+    if (reader == NULL) return shardio_p_no_reader(&file, error);
     memset(reader, 0, sizeof *reader);
     reader->file = file;
     if (file.functions == NULL || !shardio_p_layout_fits(layout)) {
@@ -7373,11 +7376,18 @@ static shardio_status shardio_p_pack_encode(shardio_pack_writer *writer)
     }
 }
 
+/* Ends the hash of a record, which begins anew, and adds it to that of the contents. */
+static void shardio_p_pack_hash_record(shardio_sha256 *record_hash, shardio_sha256 *content_hash)
+{
+    uint8_t digest[32];
+    shardio_sha256_end(record_hash, digest);
+    shardio_sha256_add(content_hash, digest, sizeof digest);
+}
+
 /* Completes the record that is being filled. */
 static shardio_status shardio_p_pack_end_record(shardio_pack_writer *writer)
 {
     uint64_t stored = writer->payload, sizes = 0;
-    uint8_t digest[32];
     shardio_status status = SHARDIO_OK;
     if (writer->options.codec != NULL) {
         status = shardio_p_pack_encode(writer);
@@ -7390,10 +7400,7 @@ static shardio_status shardio_p_pack_end_record(shardio_pack_writer *writer)
     if (status != SHARDIO_OK) return status;
     if (stored + sizes > UINT32_MAX)
         return shardio_p_pack_fail(writer, SHARDIO_ERR_LIMIT, "append", "a record of 4 GiB or more");
-    if (writer->options.content_hash) {
-        shardio_sha256_end(&writer->record_hash, digest);
-        shardio_sha256_add(&writer->content_hash, digest, sizeof digest);
-    }
+    if (writer->options.content_hash) shardio_p_pack_hash_record(&writer->record_hash, &writer->content_hash);
     writer->group[writer->records % SHARDIO_P_PACK_GROUP] = (uint32_t)(stored + sizes);
     writer->records++;
     writer->held = 0;
@@ -7429,11 +7436,18 @@ static bool shardio_p_pack_gather(shardio_memory *memory, const void *data, size
     return true;
 }
 
+/* The hash of a record takes each item's length before its bytes. */
+static void shardio_p_pack_hash_length(shardio_sha256 *hash, uint64_t size)
+{
+    uint8_t length[4];
+    shardio_p_store32_little(length, (uint32_t)size);
+    shardio_sha256_add(hash, length, sizeof length);
+}
+
 /* Adds an item to the hash of its record: its length, and what lies in one piece at `item`. */
 static shardio_status shardio_p_pack_hash(const shardio_pack_options *o, shardio_sha256 *hash, const uint8_t *item,
                                           size_t size)
 {
-    uint8_t length[4];
     if (o->extract != NULL) {
         const uint8_t *part = item;
         size_t part_size = size;
@@ -7443,8 +7457,7 @@ static shardio_status shardio_p_pack_hash(const shardio_pack_options *o, shardio
         size = part_size;
     }
     if (size > UINT32_MAX) return SHARDIO_ERR_LIMIT;
-    shardio_p_store32_little(length, (uint32_t)size);
-    shardio_sha256_add(hash, length, sizeof length);
+    shardio_p_pack_hash_length(hash, size);
     shardio_sha256_add(hash, item, size);
     return SHARDIO_OK;
 }
@@ -7453,10 +7466,8 @@ static shardio_status shardio_p_pack_hash(const shardio_pack_options *o, shardio
 static shardio_status shardio_p_pack_append_straight(shardio_pack_writer *writer, const shardio_bytes *parts,
                                                      size_t count, uint64_t size)
 {
-    uint8_t length[4];
     shardio_status status = SHARDIO_OK;
-    shardio_p_store32_little(length, (uint32_t)size);
-    if (writer->options.content_hash) shardio_sha256_add(&writer->record_hash, length, sizeof length);
+    if (writer->options.content_hash) shardio_p_pack_hash_length(&writer->record_hash, size);
     for (size_t i = 0; i < count && status == SHARDIO_OK; i++) {
         if (writer->options.content_hash) shardio_sha256_add(&writer->record_hash, parts[i].data, parts[i].size);
         status = shardio_slot_append(&writer->slot, parts[i].data, parts[i].size);
@@ -7561,10 +7572,9 @@ SHARDIO_API shardio_status shardio_pack_finish(shardio_pack_writer *writer, cons
                                                shardio_error *error)
 {
     if (writer == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "finish", NULL, "no packfile");
-    shardio_status status = shardio_p_slot_enter(&writer->slot, "finish");
-    if (status == SHARDIO_OK) status = shardio_p_pack_write_end(writer, app_data, size);
-    if (status == SHARDIO_OK) status = shardio_slot_finish(&writer->slot);
-    else shardio_slot_abort(&writer->slot);
+    if (shardio_p_slot_enter(&writer->slot, "finish") == SHARDIO_OK)
+        (void)shardio_p_pack_write_end(writer, app_data, size);
+    shardio_status status = shardio_slot_finish(&writer->slot);   /* an error so far: the file is discarded */
     shardio_p_pack_end(writer);
     if (error != NULL) *error = writer->slot.error;
     return status;
@@ -7669,12 +7679,6 @@ static const char *shardio_p_pack_find_groups(shardio_pack_reader *reader)
     return inside && offset == f->index_offset ? NULL : "its records do not end where its index begins";
 }
 
-static shardio_status shardio_p_pack_read(const shardio_pack_reader *reader, uint64_t offset, uint8_t *to, size_t size,
-                                          shardio_error *error)
-{
-    return shardio_file_read(&reader->file, offset, to, size, error);
-}
-
 /* Reads bytes of the file into memory that the file justifies. */
 static shardio_status shardio_p_pack_load(shardio_pack_reader *reader, uint64_t offset, size_t size,
                                           shardio_error *error)
@@ -7686,7 +7690,7 @@ static shardio_status shardio_p_pack_load(shardio_pack_reader *reader, uint64_t 
     if (reader->memory == NULL)
         return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", reader->file.name, "no memory for the index");
     reader->reads++;
-    return shardio_p_pack_read(reader, offset, reader->memory, size, error);
+    return shardio_file_read(&reader->file, offset, reader->memory, size, error);
 }
 
 static shardio_status shardio_p_pack_open_index(shardio_pack_reader *reader, shardio_error *error)
@@ -7735,11 +7739,7 @@ SHARDIO_API shardio_status shardio_pack_open_file(shardio_pack_reader *reader, s
                                                   const shardio_pack_reading *options, shardio_error *error)
 {
     shardio_p_no_error(error);
-    if (reader == NULL) {
-        shardio_status status = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", file.name, "no reader");
-        shardio_file_close(&file);
-        return status;
-    }
+    if (reader == NULL) return shardio_p_no_reader(&file, error);
     memset(reader, 0, sizeof *reader);
     reader->file = file;
     if (options != NULL) reader->options = *options;
@@ -7945,7 +7945,7 @@ static shardio_status shardio_p_pack_fetch_to(shardio_pack_scratch *scratch, uin
     if (size == 0) return SHARDIO_OK;
     scratch->reads++;
     scratch->read_bytes += size;
-    return shardio_p_pack_read(scratch->reader, offset, to, (size_t)size, error);
+    return shardio_file_read(&scratch->reader->file, offset, to, (size_t)size, error);
 }
 
 /* One read, to the scratch: it lies there as it does in the pages of the file, because the system copies whole pages
@@ -8289,7 +8289,7 @@ SHARDIO_API shardio_status shardio_pack_app_data(shardio_pack_reader *reader, vo
                               "its app data is larger than the memory for it");
     if (f->app_data_bytes == 0) return SHARDIO_OK;
     if (offset - reader->memory_offset + f->app_data_bytes > reader->memory_size)
-        return shardio_p_pack_read(reader, offset, (uint8_t *)memory, f->app_data_bytes, error);
+        return shardio_file_read(&reader->file, offset, memory, f->app_data_bytes, error);
     memcpy(memory, reader->memory + (size_t)(offset - reader->memory_offset), f->app_data_bytes);
     return SHARDIO_OK;
 }
@@ -8321,21 +8321,20 @@ static void shardio_p_pack_found(shardio_p_pack_check *c, const shardio_error *f
 static shardio_status shardio_p_pack_check_items(shardio_p_pack_check *c, const shardio_p_pack_record *r)
 {
     shardio_pack_summary *s = c->summary;
-    uint8_t digest[32];
+    bool hashed = c->scratch->reader->facts.has_content_hash;
     const uint8_t *at = r->items;
     for (uint64_t i = 0; i < r->count; i++) {
         uint64_t size = r->packed ? shardio_p_for_value(&r->sizes, i) : r->size;
         s->item_bytes += size;
         s->largest_item = shardio_p_max(s->largest_item, size);
-        if (c->scratch->reader->facts.has_content_hash) {
+        if (hashed) {
             shardio_status status = shardio_p_pack_hash(&c->hashing, &c->record_hash, at, (size_t)size);
             if (status != SHARDIO_OK) return status;
         }
         at += size;
     }
     s->items += r->count;
-    shardio_sha256_end(&c->record_hash, digest);
-    shardio_sha256_add(&c->content_hash, digest, sizeof digest);
+    if (hashed) shardio_p_pack_hash_record(&c->record_hash, &c->content_hash);
     return SHARDIO_OK;
 }
 
@@ -8437,8 +8436,10 @@ SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shar
     c.progress = progress;
     c.progress_context = progress_context;
     c.readable = true;
-    shardio_sha256_begin(&c.content_hash);
-    c.record_hash = c.content_hash;
+    if (reader->facts.has_content_hash) {
+        shardio_sha256_begin(&c.content_hash);
+        c.record_hash = c.content_hash;
+    }
     status = shardio_p_pack_each_record(scratch, &wanted, shardio_p_pack_check_record, &c, error);
     if (status != SHARDIO_OK) return status;
     shardio_p_pack_check_hash(&c);
@@ -10528,7 +10529,6 @@ static shardio_array *shardio_p_place_writer(shardio_array *draft, const shardio
     shardio_array *array = (shardio_array *)(void *)memory;
     *array = *draft;
     if (draft->allocator != NULL) array->allocator = &array->own_allocator;
-    shardio_p_link_index_orders(&array->meta);
     array->memory_size = (size_t)sum.total;
     array->memory_alignment = alignment;
     (void)shardio_p_carve_writer(&draft->plan, draft->meta.sharded, length, memory, array);
@@ -10775,11 +10775,17 @@ static void shardio_p_note_phases(shardio_array *array)
     }
 }
 
+/* Whether the batch is copied past the cache. */
+static bool shardio_p_rows_past_cache(const shardio_array *array)
+{
+    return array->plan.rows > SHARDIO_P_BEYOND_CACHE;
+}
+
 /* Copies elements, or with `from` null the fill value, into a chunk of the batch. */
 static inline void shardio_p_put_elements(const shardio_array *array, uint8_t *to, const uint8_t *from, size_t bytes)
 {
     const shardio_p_meta *m = &array->meta;
-    if (from != NULL) shardio_p_copy_row(to, from, bytes, m->unit, array->plan.rows > SHARDIO_P_BEYOND_CACHE);
+    if (from != NULL) shardio_p_copy_row(to, from, bytes, m->unit, shardio_p_rows_past_cache(array));
     else shardio_p_fill(to, bytes, m->stored_fill, m->element);
 }
 
@@ -10843,7 +10849,7 @@ static void shardio_p_gather(shardio_array *array, uint64_t position, const uint
         position += n;
         count -= n;
     }
-    shardio_p_copied_past_cache();
+    if (shardio_p_rows_past_cache(array)) shardio_p_copied_past_cache();
 }
 
 /* -- shards in flight */
@@ -11929,7 +11935,7 @@ static shardio_status shardio_p_load(shardio_array *draft, const shardio_store *
     return status;
 }
 
-/* The text and everything that points into it move into the array's own memory. */
+/* The text moves into the array's own memory; what points into it, or within the metadata, follows. */
 static void shardio_p_adopt_text(shardio_array *array, const char *text, size_t size)
 {
     shardio_p_meta *m = &array->meta;
@@ -11940,6 +11946,7 @@ static void shardio_p_adopt_text(shardio_array *array, const char *text, size_t 
         for (uint32_t i = 0; i < m->levels[k].chain.count; i++) pieces[count++] = &m->levels[k].chain.configurations[i];
     memcpy(array->text, text, size);
     array->text_size = size;
+    shardio_p_link_index_orders(m);
     for (size_t i = 0; i < count; i++)
         if (pieces[i]->text != NULL) pieces[i]->text = array->text + (pieces[i]->text - text);
     shardio_p_keep_strings(array);
@@ -11984,7 +11991,6 @@ static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio
     shardio_array *array = (shardio_array *)(void *)memory;
     *array = *draft;
     if (draft->allocator != NULL) array->allocator = &array->own_allocator;
-    shardio_p_link_index_orders(&array->meta);
     array->memory_size = size;
     array->memory_alignment = 64;
     (void)shardio_p_carve_reader(&draft->plan, length, draft->max_open, memory, array);
@@ -12483,21 +12489,6 @@ typedef struct shardio_p_shard_reading {
     const uint64_t *origin;
 } shardio_p_shard_reading;
 
-static shardio_status shardio_p_take_chunk(void *context, uint64_t number, const uint8_t *data, size_t size,
-                                           shardio_error *error)
-{
-    const shardio_p_shard_reading *s = (const shardio_p_shard_reading *)context;
-    shardio_array *array = s->reading->array;
-    uint64_t chunk[SHARDIO_MAX_DIMS];
-    shardio_p_chunk_origin(&array->meta, s->level, s->origin, number, chunk);
-    if (data == NULL) {
-        shardio_p_scatter(s->reading, chunk, array->meta.levels[s->level + 1].extent, NULL, NULL);
-        return SHARDIO_OK;
-    }
-    array->accounting.device_bytes += size;
-    return shardio_p_decode_chunk(s->reading, s->level + 1, chunk, data, size, error);
-}
-
 /* Where the chunk that begins at `origin` goes if the region covers all of it; otherwise null. */
 static uint8_t *shardio_p_whole_place(const shardio_p_reading *r, const uint64_t *origin, const uint64_t *extent)
 {
@@ -12517,22 +12508,22 @@ static size_t shardio_p_strip(const shardio_p_shard_reading *s, const shardio_p_
 {
     const shardio_p_meta *m = &s->reading->array->meta;
     const shardio_p_level *level = &m->levels[s->level + 1];
-    uint64_t next[SHARDIO_MAX_DIMS];
+    uint64_t next[SHARDIO_MAX_DIMS], origin[SHARDIO_MAX_DIMS];
     uint32_t last = m->ndim - 1;
-    size_t n = 0;
+    size_t n = 1;
     if (m->ndim == 0 || s->reading->to == NULL) return 1;
     if (level->packing != SHARDIO_P_PLAIN || !level->in_order || level->chain.count > 0) return 1;
+    if (extents[0].length != level->bytes || shardio_p_whole_place(s->reading, chunk, level->extent) == NULL) return 1;
     memcpy(next, chunk, m->ndim * sizeof *next);
     for (; n < count; n++) {
-        uint64_t origin[SHARDIO_MAX_DIMS];
         if (extents[n].length != level->bytes || extents[n].offset != extents[0].offset + (uint64_t)n * level->bytes)
             break;
+        next[last] += level->extent[last];
         shardio_p_chunk_origin(m, s->level, s->origin, extents[n].chunk, origin);
         if (memcmp(origin, next, m->ndim * sizeof *next) != 0) break;
-        if (shardio_p_whole_place(s->reading, origin, level->extent) == NULL) break;
-        next[last] += level->extent[last];
+        if (shardio_p_whole_place(s->reading, next, level->extent) == NULL) break;
     }
-    return n > 0 ? n : 1;
+    return n;
 }
 
 /* Scatters chunks that lie side by side row by row, through all of them, so that the destination is written in order. */
@@ -12562,20 +12553,21 @@ static shardio_status shardio_p_take_piece(void *context, const shardio_p_extent
                                            const uint8_t *data, shardio_error *error)
 {
     const shardio_p_shard_reading *s = (const shardio_p_shard_reading *)context;
-    const shardio_p_meta *m = &s->reading->array->meta;
+    shardio_array *array = s->reading->array;
     shardio_status status = SHARDIO_OK;
-    if (extents->length == SHARDIO_MISSING) return shardio_p_take_chunk(context, extents->chunk, NULL, 0, error);
     for (size_t at = 0, n; at < count && status == SHARDIO_OK; at += n) {
-        const uint8_t *from = data + (extents[at].offset - extents[0].offset);
+        const shardio_p_extent *e = &extents[at];
         uint64_t chunk[SHARDIO_MAX_DIMS];
-        shardio_p_chunk_origin(m, s->level, s->origin, extents[at].chunk, chunk);
-        n = shardio_p_strip(s, extents + at, count - at, chunk);
-        if (n == 1) {
-            status = shardio_p_take_chunk(context, extents[at].chunk, from, (size_t)extents[at].length, error);
-        } else {
-            shardio_p_scatter_strip(s, chunk, n, from);
-            s->reading->array->accounting.device_bytes += (uint64_t)n * extents[at].length;
+        shardio_p_chunk_origin(&array->meta, s->level, s->origin, e->chunk, chunk);
+        if (e->length == SHARDIO_MISSING) {
+            shardio_p_scatter(s->reading, chunk, array->meta.levels[s->level + 1].extent, NULL, NULL);
+            return SHARDIO_OK;   /* it comes alone */
         }
+        const uint8_t *from = data + (e->offset - extents->offset);
+        n = shardio_p_strip(s, e, count - at, chunk);
+        array->accounting.device_bytes += n * e->length;
+        if (n > 1) shardio_p_scatter_strip(s, chunk, n, from);
+        else status = shardio_p_decode_chunk(s->reading, s->level + 1, chunk, from, (size_t)e->length, error);
     }
     return status;
 }
@@ -12695,12 +12687,16 @@ static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_
 static shardio_status shardio_p_read_nested(shardio_p_shard_reading *s, shardio_shard_reader *shard, uint64_t number,
                                             shardio_error *error)
 {
+    const shardio_p_meta *m = &s->reading->array->meta;
     uint64_t offset, length, chunk[SHARDIO_MAX_DIMS];
     shardio_p_window_file window;
     shardio_status status = shardio_shard_locate(shard, number, &offset, &length, error);
     if (status != SHARDIO_OK) return status;
-    if (length == SHARDIO_MISSING) return shardio_p_take_chunk(s, number, NULL, 0, error);
-    shardio_p_chunk_origin(&s->reading->array->meta, s->level, s->origin, number, chunk);
+    shardio_p_chunk_origin(m, s->level, s->origin, number, chunk);
+    if (length == SHARDIO_MISSING) {
+        shardio_p_scatter(s->reading, chunk, m->levels[s->level + 1].extent, NULL, NULL);
+        return SHARDIO_OK;
+    }
     return shardio_p_read_inner(s->reading, s->level + 1, shardio_p_file_window(&window, &shard->file, offset, length),
                                 chunk, true, error);
 }

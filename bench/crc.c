@@ -114,10 +114,10 @@ int main(int argc, char **argv)
     const size_t sizes[] = {260, 4096, 16 << 10, 32 << 10, 64 << 10};
     uint8_t *data;
     for (int i = 1; i < argc; i += 2) {
-        if (i + 1 == argc) bench_die("%s needs a value", argv[i]);
-        if (strcmp(argv[i], "--rounds") == 0) rounds = (unsigned)bench_parse_bytes(argv[i + 1]);
-        else if (strcmp(argv[i], "--time") == 0) seconds = strtod(argv[i + 1], NULL);
-        else if (strcmp(argv[i], "--large") == 0) large = (size_t)bench_parse_bytes(argv[i + 1]);
+        const char *value = bench_value(argv + i);
+        if (strcmp(argv[i], "--rounds") == 0) rounds = (unsigned)bench_parse_bytes(value);
+        else if (strcmp(argv[i], "--time") == 0) seconds = strtod(value, NULL);
+        else if (strcmp(argv[i], "--large") == 0) large = (size_t)bench_parse_bytes(value);
         else bench_die("unknown option %s", argv[i]);
     }
     data = bench_input(large, 1);
