@@ -3538,9 +3538,15 @@ static inline uint32_t shardio_p_crc_shift(uint32_t polynomial, uint32_t state, 
 #endif
 
 #if SHARDIO_P_CRC_HARDWARE
+#if defined(__GNUC__)   /* otherwise ARM's two polynomials share one copy, which asks at every step which it is */
+#define SHARDIO_P_CRC_INLINE SHARDIO_P_CRC_TARGET __attribute__((always_inline)) static inline
+#else
+#define SHARDIO_P_CRC_INLINE SHARDIO_P_CRC_TARGET static inline
+#endif
+
 /* Three streams of `length` bytes each, two steps a turn so that the loop itself costs nothing. */
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_three(uint32_t polynomial, uint32_t state,
-                                                                const uint8_t *data, const shardio_p_crc_stream *stream)
+SHARDIO_P_CRC_INLINE uint32_t shardio_p_crc_three(uint32_t polynomial, uint32_t state, const uint8_t *data,
+                                                  const shardio_p_crc_stream *stream)
 {
     uint32_t second = 0, third = 0;
     const uint8_t *b = data + stream->length, *c = b + stream->length;
@@ -3557,9 +3563,8 @@ SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_three(uint32_t polynom
 }
 
 /* `streams` are those of the polynomial, SHARDIO_P_CRC_STREAMS of them. */
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_by_steps(uint32_t polynomial,
-                                                                   const shardio_p_crc_stream *streams, uint32_t state,
-                                                                   const uint8_t *data, size_t size)
+SHARDIO_P_CRC_INLINE uint32_t shardio_p_crc_by_steps(uint32_t polynomial, const shardio_p_crc_stream *streams,
+                                                     uint32_t state, const uint8_t *data, size_t size)
 {
     for (const shardio_p_crc_stream *stream = streams; stream < streams + SHARDIO_P_CRC_STREAMS; stream++) {
         size_t step = 3 * (size_t)stream->length;
