@@ -35,7 +35,7 @@
        config     compile-time options, version, linkage
        errors     one status, one error record, one sentence
        platform   allocators, files, the table of file functions, the system's files, files in memory
-       checksum   CRC32C, SHA-256
+       checksum   CRC32C, CRC-32, SHA-256
        slot       the write coalescer: any bytes in, aligned blocks out
        index      the shard index, kept as its encoded bytes
        shard      write, update, checkpoint, read, verify, recover and compact one shard file
@@ -122,9 +122,9 @@
    SHARDIO_NO_SHARD         all files    without shard (and so without zarr)
    SHARDIO_NO_ZARR          all files    without codec, json and zarr
    SHARDIO_NO_PACK          all files    without pack and SHA-256
-   SHARDIO_NO_STORE         all files    without store (arrays then live in a store of the caller's)
+   SHARDIO_NO_STORE         all files    without store and CRC-32 (arrays then live in a store of the caller's)
    SHARDIO_NO_HARDWARE      one file     checksums in plain C, whatever the CPU has
-   SHARDIO_SMALL            one file     one CRC32C table of 1 KiB in place of 8 KiB
+   SHARDIO_SMALL            one file     the tables of CRC32C and CRC-32 take 1 KiB each in place of 8 KiB
    SHARDIO_WITH_ZSTD        all files    codec zstd, on libzstd 1.4 or later (link -lzstd)
    SHARDIO_WITH_ZLIB        all files    codec gzip, on zlib (link -lz)
    SHARDIO_WITH_BLOSC       all files    codec blosc, on c-blosc 1.16 or later, which is not c-blosc2 (link -lblosc)
@@ -395,6 +395,14 @@ SHARDIO_API uint32_t shardio_crc32c(uint32_t crc, const void *data, size_t size)
 
 /* How shardio_crc32c computes on this CPU: "sse4.2+pclmul", "armv8" or "tables". Static text. */
 SHARDIO_API const char *shardio_crc32c_kind(void);
+
+#if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
+/* The same for CRC-32, that of ZIP and zlib (RFC 1952 section 8). Any thread. */
+SHARDIO_API uint32_t shardio_crc32(uint32_t crc, const void *data, size_t size);
+
+/* How shardio_crc32 computes on this CPU: "vpclmul", "pclmul", "armv8" or "tables". Static text. */
+SHARDIO_API const char *shardio_crc32_kind(void);
+#endif
 
 #if !SHARDIO_NO_PACK
 /* SHA-256 (FIPS 180-4) of bytes that come in pieces. begin asks what the CPU has, which costs microseconds in a virtual
@@ -3294,6 +3302,10 @@ static inline void shardio_p_store32_little(uint8_t *to, uint32_t x)
     for (int i = 0; i < 4; i++) to[i] = (uint8_t)(x >> 8 * i);
 }
 
+/* The polynomials, bits reversed: bit 31 is x^0. */
+#define SHARDIO_P_CRC32C 0x82F63B78u
+#define SHARDIO_P_CRC32 0xEDB88320u
+
 /* The tables are linear: entry i is the sum of the entries of its bits, so eight numbers make a table of 256 and the
    compiler does the rest. Table t advances a byte by t more bytes. */
 #define SHARDIO_P_CRC_1(i, a, b, c, d, e, f, g, h)                                                                 \
@@ -3340,39 +3352,42 @@ static const uint32_t shardio_p_crc_tables[SHARDIO_P_CRC_TABLES][256] = {
 };
 
 /* All of these work on the inner state, the complement of the CRC. */
-static uint32_t shardio_p_crc32c_tables(uint32_t state, const uint8_t *data, size_t size)
+static uint32_t shardio_p_crc_by_tables(const uint32_t (*tables)[256], uint32_t state, const uint8_t *data, size_t size)
 {
 #if SHARDIO_P_CRC_TABLES == 8
     for (; size >= 8; data += 8, size -= 8) {
         uint32_t low = state ^ shardio_p_load32_little(data);
-        state = shardio_p_crc_tables[7][low & 255] ^ shardio_p_crc_tables[6][low >> 8 & 255] ^
-                shardio_p_crc_tables[5][low >> 16 & 255] ^ shardio_p_crc_tables[4][low >> 24] ^
-                shardio_p_crc_tables[3][data[4]] ^ shardio_p_crc_tables[2][data[5]] ^
-                shardio_p_crc_tables[1][data[6]] ^ shardio_p_crc_tables[0][data[7]];
+        state = tables[7][low & 255] ^ tables[6][low >> 8 & 255] ^ tables[5][low >> 16 & 255] ^ tables[4][low >> 24] ^
+                tables[3][data[4]] ^ tables[2][data[5]] ^ tables[1][data[6]] ^ tables[0][data[7]];
     }
 #endif
-    for (; size > 0; data++, size--) state = shardio_p_crc_tables[0][(state ^ *data) & 255] ^ state >> 8;
+    for (; size > 0; data++, size--) state = tables[0][(state ^ *data) & 255] ^ state >> 8;
     return state;
 }
 
-/* The product of two polynomials modulo P, bits reversed: bit 31 is x^0. */
-static inline uint32_t shardio_p_crc_multiply(uint32_t a, uint32_t b)
+static uint32_t shardio_p_crc32c_tables(uint32_t state, const uint8_t *data, size_t size)
+{
+    return shardio_p_crc_by_tables(shardio_p_crc_tables, state, data, size);
+}
+
+/* The product of two polynomials modulo a third, P. */
+static inline uint32_t shardio_p_crc_multiply(uint32_t polynomial, uint32_t a, uint32_t b)
 {
     uint32_t product = 0;
     for (; a != 0; a <<= 1) {
         if (a >> 31) product ^= b;
-        b = b >> 1 ^ (b & 1 ? 0x82F63B78u : 0);
+        b = b >> 1 ^ (b & 1 ? polynomial : 0);
     }
     return product;
 }
 
 /* x^(8n) mod P: what a state is multiplied by when n bytes of zeros follow. */
-static inline uint32_t shardio_p_crc_power(size_t n)
+static inline uint32_t shardio_p_crc_power(uint32_t polynomial, size_t n)
 {
     uint32_t power = 0x80000000u, factor = 0x00800000u;
     for (; n > 0; n >>= 1) {
-        if (n & 1) power = shardio_p_crc_multiply(power, factor);
-        factor = shardio_p_crc_multiply(factor, factor);
+        if (n & 1) power = shardio_p_crc_multiply(polynomial, power, factor);
+        factor = shardio_p_crc_multiply(polynomial, factor, factor);
     }
     return power;
 }
@@ -3421,8 +3436,9 @@ static inline void shardio_p_crc_move_three_tables(const shardio_p_crc_window *w
     difference[2] = c;
 }
 
-/* Which instructions there are. Each set gives a step of 8 bytes, one of a byte, and a shift of a state over as many
-   bytes of zeros as a stream has, with which three independent streams are joined: one stream alone waits for the
+/* Which instructions there are: for CRC32C, on ARM for CRC-32 as well; the polynomial says which is meant, x86 has no
+   choice. Each set gives a step of 8 bytes, one of a byte, and a shift of a state over as many bytes of zeros as a
+   stream has, with which three independent streams are joined: one stream alone waits for the
    instruction's latency. Long streams because the CPU fetches ahead from memory only where it reads on for some pages;
    shorter ones for what is left. */
 typedef struct shardio_p_crc_stream {
@@ -3442,7 +3458,8 @@ typedef struct shardio_p_crc_stream {
 #define SHARDIO_P_CRC_TARGET __attribute__((target("sse4.2,pclmul")))
 #endif
 /* x^(8n-33) mod P, bits reversed: the 33 are what the carry-less product and the CRC instruction add */
-static const shardio_p_crc_stream shardio_p_crc_streams[] = {
+#define SHARDIO_P_CRC_STREAMS 4
+static const shardio_p_crc_stream shardio_p_crc_streams[SHARDIO_P_CRC_STREAMS] = {
     {65536, 0xC5013A36u}, {4096, 0x82F89C77u}, {512, 0xDD7E3B0Cu}, {128, 0x0D3B6092u}};
 
 static const char *shardio_p_crc_hardware(void)
@@ -3454,8 +3471,10 @@ static const char *shardio_p_crc_hardware(void)
 #endif
 }
 
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step8(uint32_t state, const uint8_t *data)
+SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step8(uint32_t polynomial, uint32_t state,
+                                                                const uint8_t *data)
 {
+    (void)polynomial;
 #if defined(__i386__)
     uint32_t low, high;
     memcpy(&low, data, 4);
@@ -3468,17 +3487,18 @@ SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step8(uint32_t state, 
 #endif
 }
 
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step1(uint32_t state, uint8_t byte)
+SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step1(uint32_t polynomial, uint32_t state, uint8_t byte)
 {
+    (void)polynomial;
     return _mm_crc32_u8(state, byte);
 }
 
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_shift(uint32_t state, uint32_t constant)
+SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_shift(uint32_t polynomial, uint32_t state, uint32_t constant)
 {
     uint8_t product[16];
     __m128i p = _mm_clmulepi64_si128(_mm_cvtsi32_si128((int)state), _mm_cvtsi32_si128((int)constant), 0);
     _mm_storeu_si128((__m128i *)(void *)product, p);
-    return shardio_p_crc_step8(0, product);
+    return shardio_p_crc_step8(polynomial, 0, product);
 }
 
 #elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__)) && !defined(__AARCH64EB__)
@@ -3493,8 +3513,9 @@ SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_shift(uint32_t state, 
 #define SHARDIO_P_CRC_TARGET __attribute__((target("+crc")))
 #endif
 /* x^(8n) mod P, bits reversed; the product costs some hundred steps, so the streams are longer */
-static const shardio_p_crc_stream shardio_p_crc_streams[] = {{65536, 0xFE7740E6u}, {8192, 0x28461564u},
-                                                             {512, 0x74C360A4u}};
+#define SHARDIO_P_CRC_STREAMS 3
+static const shardio_p_crc_stream shardio_p_crc_streams[SHARDIO_P_CRC_STREAMS] = {
+    {65536, 0xFE7740E6u}, {8192, 0x28461564u}, {512, 0x74C360A4u}};
 
 static const char *shardio_p_crc_hardware(void)
 {
@@ -3507,56 +3528,71 @@ static const char *shardio_p_crc_hardware(void)
 #endif
 }
 
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step8(uint32_t state, const uint8_t *data)
+SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step8(uint32_t polynomial, uint32_t state,
+                                                                const uint8_t *data)
 {
     uint64_t word;
     memcpy(&word, data, 8);
-    __asm__("crc32cx %w0, %w0, %x1" : "+r"(state) : "r"(word));
+    if (polynomial == SHARDIO_P_CRC32C) __asm__("crc32cx %w0, %w0, %x1" : "+r"(state) : "r"(word));
+    else __asm__("crc32x %w0, %w0, %x1" : "+r"(state) : "r"(word));
     return state;
 }
 
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step1(uint32_t state, uint8_t byte)
+SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step1(uint32_t polynomial, uint32_t state, uint8_t byte)
 {
-    __asm__("crc32cb %w0, %w0, %w1" : "+r"(state) : "r"((uint32_t)byte));
+    if (polynomial == SHARDIO_P_CRC32C) __asm__("crc32cb %w0, %w0, %w1" : "+r"(state) : "r"((uint32_t)byte));
+    else __asm__("crc32b %w0, %w0, %w1" : "+r"(state) : "r"((uint32_t)byte));
     return state;
 }
 
-static inline uint32_t shardio_p_crc_shift(uint32_t state, uint32_t constant)
+static inline uint32_t shardio_p_crc_shift(uint32_t polynomial, uint32_t state, uint32_t constant)
 {
-    return shardio_p_crc_multiply(state, constant);
+    return shardio_p_crc_multiply(polynomial, state, constant);
 }
 #endif
 #endif
 
 #if SHARDIO_P_CRC_HARDWARE
+#if defined(__GNUC__)   /* otherwise ARM's two polynomials share one copy, which asks at every step which it is */
+#define SHARDIO_P_CRC_INLINE SHARDIO_P_CRC_TARGET __attribute__((always_inline)) static inline
+#else
+#define SHARDIO_P_CRC_INLINE SHARDIO_P_CRC_TARGET static inline
+#endif
+
 /* Three streams of `length` bytes each, two steps a turn so that the loop itself costs nothing. */
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_three(uint32_t state, const uint8_t *data,
-                                                                const shardio_p_crc_stream *stream)
+SHARDIO_P_CRC_INLINE uint32_t shardio_p_crc_three(uint32_t polynomial, uint32_t state, const uint8_t *data,
+                                                  const shardio_p_crc_stream *stream)
 {
     uint32_t second = 0, third = 0;
     const uint8_t *b = data + stream->length, *c = b + stream->length;
     for (const uint8_t *end = b; data < end; data += 16, b += 16, c += 16) {
-        state = shardio_p_crc_step8(state, data);
-        second = shardio_p_crc_step8(second, b);
-        third = shardio_p_crc_step8(third, c);
-        state = shardio_p_crc_step8(state, data + 8);
-        second = shardio_p_crc_step8(second, b + 8);
-        third = shardio_p_crc_step8(third, c + 8);
+        state = shardio_p_crc_step8(polynomial, state, data);
+        second = shardio_p_crc_step8(polynomial, second, b);
+        third = shardio_p_crc_step8(polynomial, third, c);
+        state = shardio_p_crc_step8(polynomial, state, data + 8);
+        second = shardio_p_crc_step8(polynomial, second, b + 8);
+        third = shardio_p_crc_step8(polynomial, third, c + 8);
     }
-    state = shardio_p_crc_shift(state, stream->constant) ^ second;
-    return shardio_p_crc_shift(state, stream->constant) ^ third;
+    state = shardio_p_crc_shift(polynomial, state, stream->constant) ^ second;
+    return shardio_p_crc_shift(polynomial, state, stream->constant) ^ third;
+}
+
+/* `streams` are those of the polynomial, SHARDIO_P_CRC_STREAMS of them. */
+SHARDIO_P_CRC_INLINE uint32_t shardio_p_crc_by_steps(uint32_t polynomial, const shardio_p_crc_stream *streams,
+                                                     uint32_t state, const uint8_t *data, size_t size)
+{
+    for (const shardio_p_crc_stream *stream = streams; stream < streams + SHARDIO_P_CRC_STREAMS; stream++) {
+        size_t step = 3 * (size_t)stream->length;
+        for (; size >= step; data += step, size -= step) state = shardio_p_crc_three(polynomial, state, data, stream);
+    }
+    for (; size >= 8; data += 8, size -= 8) state = shardio_p_crc_step8(polynomial, state, data);
+    for (; size > 0; data++, size--) state = shardio_p_crc_step1(polynomial, state, *data);
+    return state;
 }
 
 SHARDIO_P_CRC_TARGET static uint32_t shardio_p_crc32c_hardware(uint32_t state, const uint8_t *data, size_t size)
 {
-    for (size_t i = 0; i < sizeof shardio_p_crc_streams / sizeof shardio_p_crc_streams[0]; i++) {
-        const shardio_p_crc_stream *stream = &shardio_p_crc_streams[i];
-        size_t step = 3 * (size_t)stream->length;
-        for (; size >= step; data += step, size -= step) state = shardio_p_crc_three(state, data, stream);
-    }
-    for (; size >= 8; data += 8, size -= 8) state = shardio_p_crc_step8(state, data);
-    for (; size > 0; data++, size--) state = shardio_p_crc_step1(state, *data);
-    return state;
+    return shardio_p_crc_by_steps(SHARDIO_P_CRC32C, shardio_p_crc_streams, state, data, size);
 }
 
 /* The two moves of a window, with the instruction in place of the table. */
@@ -3567,7 +3603,7 @@ SHARDIO_P_CRC_TARGET static inline size_t shardio_p_crc_move_hardware(const shar
     const uint8_t *in = data + window->length;
     uint32_t d = *difference;
     for (size_t i = 0; i < steps; i++) {
-        d = shardio_p_crc_step1(d, in[i]) ^ window->share[data[i]];
+        d = shardio_p_crc_step1(SHARDIO_P_CRC32C, d, in[i]) ^ window->share[data[i]];
         if (d == 0) steps = i + 1;   /* and out */
     }
     *difference = d;
@@ -3582,9 +3618,9 @@ SHARDIO_P_CRC_TARGET static inline void shardio_p_crc_move_three_hardware(const 
     uint32_t a = difference[0], b = difference[1], c = difference[2];
     for (size_t i = 0; i < steps; i++) {
         size_t j = i + steps, k = j + steps;
-        a = shardio_p_crc_step1(a, in[i]) ^ window->share[data[i]];
-        b = shardio_p_crc_step1(b, in[j]) ^ window->share[data[j]];
-        c = shardio_p_crc_step1(c, in[k]) ^ window->share[data[k]];
+        a = shardio_p_crc_step1(SHARDIO_P_CRC32C, a, in[i]) ^ window->share[data[i]];
+        b = shardio_p_crc_step1(SHARDIO_P_CRC32C, b, in[j]) ^ window->share[data[j]];
+        c = shardio_p_crc_step1(SHARDIO_P_CRC32C, c, in[k]) ^ window->share[data[k]];
         if (a == 0 && found[0] == 0) found[0] = i + 1;
         if (b == 0 && found[1] == 0) found[1] = i + 1;
         if (c == 0 && found[2] == 0) found[2] = i + 1;
@@ -3634,15 +3670,15 @@ SHARDIO_API uint32_t shardio_crc32c(uint32_t crc, const void *data, size_t size)
 
 static inline void shardio_p_crc_window_begin(shardio_p_crc_window *window, size_t length)
 {
-    uint32_t power = shardio_p_crc_power(length);
-    uint32_t target = ~SHARDIO_P_CRC_RESIDUE ^ shardio_p_crc_multiply(~0u, power);   /* state with its CRC, from 0 */
-    uint32_t drift = shardio_p_crc_multiply(target, shardio_p_crc_power(1)) ^ target;
+    const uint32_t p = SHARDIO_P_CRC32C, power = shardio_p_crc_power(p, length);
+    uint32_t target = ~SHARDIO_P_CRC_RESIDUE ^ shardio_p_crc_multiply(p, ~0u, power);   /* state with its CRC, from 0 */
+    uint32_t drift = shardio_p_crc_multiply(p, target, shardio_p_crc_power(p, 1)) ^ target;
     window->length = length;
     window->share[0] = 0;
     for (size_t byte = 1; byte < 256; byte++) {
         size_t rest = byte & (byte - 1);   /* linear as well: a product for each bit is enough */
         window->share[byte] = rest != 0 ? window->share[rest] ^ window->share[byte ^ rest]
-                                        : shardio_p_crc_multiply(shardio_p_crc_tables[0][byte], power);
+                                        : shardio_p_crc_multiply(p, shardio_p_crc_tables[0][byte], power);
     }
     for (size_t byte = 0; byte < 256; byte++) window->share[byte] ^= drift;
 }
@@ -3697,6 +3733,178 @@ static inline shardio_status shardio_p_crc_window_search(const shardio_p_crc_win
     if (status != SHARDIO_OK) return status;
     return shardio_p_crc_search_one(window, difference, data, 3 * third, steps, visit, context);
 }
+
+/* -- CRC-32 */
+
+#if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
+static const uint32_t shardio_p_crc32_table[SHARDIO_P_CRC_TABLES][256] = {
+    SHARDIO_P_CRC_TABLE(0x77073096u, 0xEE0E612Cu, 0x076DC419u, 0x0EDB8832u, 0x1DB71064u, 0x3B6E20C8u, 0x76DC4190u,
+                        0xEDB88320u),
+#if SHARDIO_P_CRC_TABLES == 8
+    SHARDIO_P_CRC_TABLE(0x191B3141u, 0x32366282u, 0x646CC504u, 0xC8D98A08u, 0x4AC21251u, 0x958424A2u, 0xF0794F05u,
+                        0x3B83984Bu),
+    SHARDIO_P_CRC_TABLE(0x01C26A37u, 0x0384D46Eu, 0x0709A8DCu, 0x0E1351B8u, 0x1C26A370u, 0x384D46E0u, 0x709A8DC0u,
+                        0xE1351B80u),
+    SHARDIO_P_CRC_TABLE(0xB8BC6765u, 0xAA09C88Bu, 0x8F629757u, 0xC5B428EFu, 0x5019579Fu, 0xA032AF3Eu, 0x9B14583Du,
+                        0xED59B63Bu),
+    SHARDIO_P_CRC_TABLE(0x3D6029B0u, 0x7AC05360u, 0xF580A6C0u, 0x30704BC1u, 0x60E09782u, 0xC1C12F04u, 0x58F35849u,
+                        0xB1E6B092u),
+    SHARDIO_P_CRC_TABLE(0xCB5CD3A5u, 0x4DC8A10Bu, 0x9B914216u, 0xEC53826Du, 0x03D6029Bu, 0x07AC0536u, 0x0F580A6Cu,
+                        0x1EB014D8u),
+    SHARDIO_P_CRC_TABLE(0xA6770BB4u, 0x979F1129u, 0xF44F2413u, 0x33EF4E67u, 0x67DE9CCEu, 0xCFBD399Cu, 0x440B7579u,
+                        0x8816EAF2u),
+    SHARDIO_P_CRC_TABLE(0xCCAA009Eu, 0x4225077Du, 0x844A0EFAu, 0xD3E51BB5u, 0x7CBB312Bu, 0xF9766256u, 0x299DC2EDu,
+                        0x533B85DAu)
+#endif
+};
+
+static uint32_t shardio_p_crc32_tables(uint32_t state, const uint8_t *data, size_t size)
+{
+    return shardio_p_crc_by_tables(shardio_p_crc32_table, state, data, size);
+}
+
+#define SHARDIO_P_CRC32_WIDE 0
+#if SHARDIO_P_CRC_HARDWARE && defined(__aarch64__)
+#define SHARDIO_P_CRC32_KIND "armv8"
+static const shardio_p_crc_stream shardio_p_crc32_streams[SHARDIO_P_CRC_STREAMS] = {
+    {65536, 0x31FEC169u}, {8192, 0x83852D0Fu}, {512, 0x8E7EA170u}};
+
+SHARDIO_P_CRC_TARGET static uint32_t shardio_p_crc32_hardware(uint32_t state, const uint8_t *data, size_t size)
+{
+    return shardio_p_crc_by_steps(SHARDIO_P_CRC32, shardio_p_crc32_streams, state, data, size);
+}
+#elif SHARDIO_P_CRC_HARDWARE
+/* x86 has no instruction for this polynomial, but carry-less products. With x^n mod P they move bytes n bits on, onto
+   others, and the remainder stays the same. Bits are reversed: of a register the low half has 64 further to go. A product
+   is one bit short of a register, and a constant in the low half of its number 32 bits ahead: 33 less to go. */
+#define SHARDIO_P_CRC32_KIND "pclmul"
+static const uint64_t shardio_p_crc32_over16[2] = {0xAE689191u, 0xCCAA009Eu};   /* x^(n+64-33), x^(n-33); n = 8 * 16 */
+static const uint64_t shardio_p_crc32_over64[2] = {0x8F352D95u, 0x1D9513D7u};
+
+SHARDIO_P_CRC_TARGET static inline __m128i shardio_p_crc32_load(const void *from)
+{
+    return _mm_loadu_si128((const __m128i *)from);
+}
+
+/* `a` moved by a distance onto `next`. */
+SHARDIO_P_CRC_TARGET static inline __m128i shardio_p_crc32_fold(__m128i a, __m128i distance, __m128i next)
+{
+    __m128i low = _mm_clmulepi64_si128(a, distance, 0x00), high = _mm_clmulepi64_si128(a, distance, 0x11);
+    return _mm_xor_si128(_mm_xor_si128(low, high), next);
+}
+
+/* Four registers, because one alone waits for the product. What they hold in the end are 16 bytes as good as all
+   before them: these and what is left take the tables. */
+SHARDIO_P_CRC_TARGET static uint32_t shardio_p_crc32_hardware(uint32_t state, const uint8_t *data, size_t size)
+{
+    const __m128i over16 = shardio_p_crc32_load(shardio_p_crc32_over16);
+    const __m128i over64 = shardio_p_crc32_load(shardio_p_crc32_over64);
+    uint8_t last[16];
+    if (size < 32) return shardio_p_crc32_tables(state, data, size);
+    __m128i a = _mm_xor_si128(shardio_p_crc32_load(data), _mm_cvtsi32_si128((int)state));
+    if (size >= 64) {
+        __m128i b = shardio_p_crc32_load(data + 16), c = shardio_p_crc32_load(data + 32);
+        __m128i d = shardio_p_crc32_load(data + 48);
+        for (; size >= 128; size -= 64) {
+            data += 64;
+            a = shardio_p_crc32_fold(a, over64, shardio_p_crc32_load(data));
+            b = shardio_p_crc32_fold(b, over64, shardio_p_crc32_load(data + 16));
+            c = shardio_p_crc32_fold(c, over64, shardio_p_crc32_load(data + 32));
+            d = shardio_p_crc32_fold(d, over64, shardio_p_crc32_load(data + 48));
+        }
+        b = shardio_p_crc32_fold(a, over16, b);
+        c = shardio_p_crc32_fold(b, over16, c);
+        a = shardio_p_crc32_fold(c, over16, d);
+        data += 48;
+        size -= 48;
+    }
+    for (; size >= 32; size -= 16) {
+        data += 16;
+        a = shardio_p_crc32_fold(a, over16, shardio_p_crc32_load(data));
+    }
+    _mm_storeu_si128((__m128i *)(void *)last, a);
+    state = shardio_p_crc32_tables(0, last, sizeof last);
+    return shardio_p_crc32_tables(state, data + 16, size - 16);
+}
+
+#if defined(__GNUC__) && (__GNUC__ >= 10 || defined(__clang_major__) && __clang_major__ >= 10)
+#undef SHARDIO_P_CRC32_WIDE
+#define SHARDIO_P_CRC32_WIDE 1
+#include <immintrin.h>
+#define SHARDIO_P_CRC32_WIDE_TARGET __attribute__((target("avx2,pclmul,vpclmulqdq")))
+static const uint64_t shardio_p_crc32_over128[2] = {0x33FFF533u, 0x910EEEC1u};
+
+static bool shardio_p_crc32_is_wide(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("vpclmulqdq");
+}
+
+SHARDIO_P_CRC32_WIDE_TARGET static inline __m256i shardio_p_crc32_fold_wide(__m256i a, __m256i distance,
+                                                                            const uint8_t *next)
+{
+    __m256i low = _mm256_clmulepi64_epi128(a, distance, 0x00), high = _mm256_clmulepi64_epi128(a, distance, 0x11);
+    return _mm256_xor_si256(_mm256_xor_si256(low, high), _mm256_loadu_si256((const __m256i *)(const void *)next));
+}
+
+/* The same, twice as wide: 128 bytes or more become 128 bytes and what is left. */
+SHARDIO_P_CRC32_WIDE_TARGET static uint32_t shardio_p_crc32_wide(uint32_t state, const uint8_t *data, size_t size)
+{
+    const __m256i over128 = _mm256_broadcastsi128_si256(shardio_p_crc32_load(shardio_p_crc32_over128));
+    uint8_t last[128];
+    const __m256i *from = (const __m256i *)(const void *)data;
+    __m256i *to = (__m256i *)(void *)last;
+    __m256i a = _mm256_xor_si256(_mm256_loadu_si256(from), _mm256_setr_epi32((int)state, 0, 0, 0, 0, 0, 0, 0));
+    __m256i b = _mm256_loadu_si256(from + 1), c = _mm256_loadu_si256(from + 2), d = _mm256_loadu_si256(from + 3);
+    for (; size >= 256; size -= 128) {
+        data += 128;
+        a = shardio_p_crc32_fold_wide(a, over128, data);
+        b = shardio_p_crc32_fold_wide(b, over128, data + 32);
+        c = shardio_p_crc32_fold_wide(c, over128, data + 64);
+        d = shardio_p_crc32_fold_wide(d, over128, data + 96);
+    }
+    _mm256_storeu_si256(to, a);
+    _mm256_storeu_si256(to + 1, b);
+    _mm256_storeu_si256(to + 2, c);
+    _mm256_storeu_si256(to + 3, d);
+    _mm256_zeroupper();   /* gcc 12 leaves it out before a call that it knows, and all that follows is slow */
+    state = shardio_p_crc32_hardware(0, last, sizeof last);
+    return shardio_p_crc32_hardware(state, data + 128, size - 128);
+}
+#endif
+#else
+#define SHARDIO_P_CRC32_KIND "tables"
+static uint32_t shardio_p_crc32_hardware(uint32_t state, const uint8_t *data, size_t size)
+{
+    return shardio_p_crc32_tables(state, data, size);
+}
+#endif
+
+#if !SHARDIO_P_CRC32_WIDE
+static bool shardio_p_crc32_is_wide(void)
+{
+    return false;
+}
+
+static uint32_t shardio_p_crc32_wide(uint32_t state, const uint8_t *data, size_t size)
+{
+    return shardio_p_crc32_hardware(state, data, size);
+}
+#endif
+
+SHARDIO_API const char *shardio_crc32_kind(void)
+{
+    if (shardio_p_crc_hardware() == NULL) return "tables";
+    return shardio_p_crc32_is_wide() ? "vpclmul" : SHARDIO_P_CRC32_KIND;
+}
+
+SHARDIO_API uint32_t shardio_crc32(uint32_t crc, const void *data, size_t size)
+{
+    const uint8_t *bytes = (const uint8_t *)data;
+    if (size >= 256 && shardio_p_crc32_is_wide()) return ~shardio_p_crc32_wide(~crc, bytes, size);
+    if (shardio_p_crc_hardware() != NULL) return ~shardio_p_crc32_hardware(~crc, bytes, size);
+    return ~shardio_p_crc32_tables(~crc, bytes, size);
+}
+#endif /* !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR */
 
 /* -- SHA-256 */
 
