@@ -1472,6 +1472,22 @@ SHARDIO_API shardio_status shardio_group_consolidate(const shardio_store *store,
 SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const char *path,
                                                const shardio_node_options *options, shardio_error *error);
 
+/* Gives the node at `path`, and all below it, the path `new_path`; missing groups on the way are created. In a directory
+   one step; in an archive the values are copied, because their names stand beside them. SHARDIO_ERR_NOT_FOUND: there is
+   no node; SHARDIO_ERR_EXISTS: something lies at the new path. Consolidated metadata of groups above is not touched. */
+SHARDIO_API shardio_status shardio_node_rename(const shardio_store *store, const char *path, const char *new_path,
+                                               const shardio_node_options *options, shardio_error *error);
+
+/* Told of an array's value of an attribute, as JSON; absent (text null) where it has none. `fault` as in
+   shardio_node_visitor. Not SHARDIO_OK: stop. */
+typedef shardio_status (*shardio_attribute_visitor)(void *context, const char *path, shardio_json value,
+                                                    const shardio_error *fault);
+
+/* Looks the attribute `name` up in all arrays at `path` and below, in the order of their paths: one read each. */
+SHARDIO_API shardio_status shardio_attribute_of_arrays(const shardio_store *store, const char *path, const char *name,
+                                                       shardio_attribute_visitor visit, void *context,
+                                                       const shardio_node_options *options, shardio_error *error);
+
 #endif /* !SHARDIO_NO_ZARR */
 
 #if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
@@ -2447,6 +2463,12 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
            : shardio_p_os_last(code);
 }
 
+/* Gives a directory another name, maybe in another directory. */
+static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+{
+    return shardio_p_os_rename(from, to, root, false, code);
+}
+
 static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
@@ -2919,6 +2941,28 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
     /* refuses an existing name in one step, too */
     int linked = linkat(at.directory, from, at.directory, at.name, 0);
     return shardio_p_os_leave(&at, linked == 0 ? unlinkat(at.directory, from, 0) : linked, code);
+}
+
+/* Gives a directory another name, maybe in another directory. Where the system cannot refuse a name that is taken in the
+   same step, it still refuses a directory that holds something. */
+static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+{
+    shardio_p_place at_from, at_to;
+    int moved = -1, ignored = 0;
+    shardio_status status = shardio_p_os_enter(from, root, &at_from, code);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_os_enter(to, root, &at_to, code);
+    if (status == SHARDIO_OK) {
+#if defined(SYS_renameat2)
+        moved = (int)syscall(SYS_renameat2, at_from.directory, at_from.name, at_to.directory, at_to.name, 1u);
+        if (moved != 0 && (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP))
+#endif
+            moved = renameat(at_from.directory, at_from.name, at_to.directory, at_to.name);
+        if (moved != 0 && errno == ENOTEMPTY) errno = EEXIST;
+        status = shardio_p_os_leave(&at_to, moved, code);
+    }
+    (void)shardio_p_os_leave(&at_from, 0, &ignored);
+    return status;
 }
 
 static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
@@ -15411,6 +15455,77 @@ SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const
     return status;
 }
 
+/* -- renaming */
+
+/* Whether the node at `from` can go to `to`: it is there, and nothing is at the new place, nor an array above. */
+static shardio_status shardio_p_check_rename(const shardio_p_site *from, const shardio_p_site *to, shardio_error *error)
+{
+    shardio_p_claimed claimed = {to, false, false, false};
+    shardio_node node;
+    if (from->prefix == 0 || to->prefix == 0)
+        return shardio_p_site_fail(from, SHARDIO_ERR_ARGUMENT, "rename", 0, "the store itself has no name in it", error);
+    if (to->prefix >= from->prefix && memcmp(to->below, from->below, from->prefix) == 0)
+        return shardio_p_site_fail(to, SHARDIO_ERR_ARGUMENT, "rename", 0, "it lies in what is renamed", error);
+    if (from->store->functions->rename == NULL)
+        return shardio_p_site_fail(from, SHARDIO_ERR_UNSUPPORTED, "rename", 0, "this store cannot rename", error);
+    shardio_status status = shardio_p_load_node(from, &node, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_node_close(&node);
+    status = shardio_p_each_above(to, error, shardio_p_check_above);
+    if (status == SHARDIO_OK) status = shardio_p_list_below(to, "rename", shardio_p_claim_key, &claimed, error);
+    if (status == SHARDIO_OK && (claimed.itself || claimed.below || claimed.other))
+        status = shardio_p_site_fail(to, SHARDIO_ERR_EXISTS, "rename", 0, NULL, error);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_node_rename(const shardio_store *store, const char *path, const char *new_path,
+                                               const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_site from, to;
+    int code = 0;
+    shardio_status status = shardio_p_site_begin(&from, store, path, "rename", options, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_site_begin(&to, store, new_path, "rename", options, error);
+    if (status == SHARDIO_OK) status = shardio_p_check_rename(&from, &to, error);
+    if (status == SHARDIO_OK) status = shardio_p_each_above(&to, error, shardio_p_write_above);
+    if (status == SHARDIO_OK) {
+        status = store->functions->rename(store->context, from.below, to.below, &code);
+        if (status != SHARDIO_OK) (void)shardio_p_site_fail(&from, status, "rename", code, NULL, error);
+    }
+    if (status == SHARDIO_OK) status = shardio_p_sync_removed(&to, new_path, error);
+    if (status == SHARDIO_OK) status = shardio_p_sync_removed(&from, path, error);
+    shardio_p_site_end(&to);
+    shardio_p_site_end(&from);
+    return status;
+}
+
+/* -- attributes of many nodes */
+
+typedef struct shardio_p_lookup {
+    const char *name;
+    shardio_attribute_visitor visit;
+    void *context;
+} shardio_p_lookup;
+
+static shardio_status shardio_p_look_up(void *context, const char *path, const shardio_node *node,
+                                        const shardio_error *fault)
+{
+    const shardio_p_lookup *l = (const shardio_p_lookup *)context;
+    const shardio_json none = {NULL, 0};
+    if (node != NULL && node->kind != SHARDIO_NODE_ARRAY) return SHARDIO_OK;
+    return l->visit(l->context, path, node != NULL ? shardio_json_member(node->attributes, l->name) : none, fault);
+}
+
+SHARDIO_API shardio_status shardio_attribute_of_arrays(const shardio_store *store, const char *path, const char *name,
+                                                       shardio_attribute_visitor visit, void *context,
+                                                       const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_lookup lookup = {name, visit, context};
+    if (name == NULL || visit == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "look up", "an attribute", "a name and a visitor are needed");
+    return shardio_hierarchy_walk(store, path, false, shardio_p_look_up, &lookup, options, error);
+}
+
 #endif /* !SHARDIO_NO_ZARR */
 
 #if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
@@ -15460,20 +15575,52 @@ static shardio_status shardio_p_directory_create(void *store, const char *key, b
     return shardio_p_osf_open(file, path, shardio_p_directory_root(store), SHARDIO_OPEN_CREATE, &how, &reason, code);
 }
 
+/* Removes the directories above `path`, inside the store, that are empty. Cuts `path` up. */
+static void shardio_p_prune(char *path, size_t root)
+{
+    int ignored = 0;
+    for (size_t n = shardio_p_parent_length(path); n > root; n = shardio_p_parent_length(path)) {
+        path[n] = 0;
+        shardio_status pruned = shardio_p_os_remove(path, root, true, &ignored);
+        if (pruned != SHARDIO_OK && pruned != SHARDIO_ERR_NOT_FOUND) break;
+    }
+}
+
 /* Removes a key and the directories above it that are empty then; the key "" is the directory itself. */
 static shardio_status shardio_p_directory_remove(void *store, const char *key, int *code)
 {
     char path[SHARDIO_P_PATH];
     size_t root = shardio_p_directory_root(store);
-    int ignored = 0;
     if (!shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
     shardio_status status = shardio_p_os_remove(path, root, key[0] == 0, code);
-    if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND) return status;
-    for (size_t n = shardio_p_parent_length(path); key[0] != 0 && n > root; n = shardio_p_parent_length(path)) {
-        path[n] = 0;
-        shardio_status pruned = shardio_p_os_remove(path, root, true, &ignored);
-        if (pruned != SHARDIO_OK && pruned != SHARDIO_ERR_NOT_FOUND) break;
-    }
+    if (key[0] != 0 && (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)) shardio_p_prune(path, root);
+    return status;
+}
+
+/* root/prefix without the last separator. */
+static bool shardio_p_prefix_path(const void *store, const char *prefix, char *path)
+{
+    char key[SHARDIO_P_PATH];
+    size_t n = shardio_p_length(prefix);
+    if (n < 2 || n >= sizeof key || prefix[n - 1] != '/') return false;
+    memcpy(key, prefix, n - 1);
+    key[n - 1] = 0;
+    return shardio_p_key_path(store, key, path);
+}
+
+/* A prefix is a directory. */
+static shardio_status shardio_p_directory_rename(void *store, const char *from, const char *to, int *code)
+{
+    char old_path[SHARDIO_P_PATH], path[SHARDIO_P_PATH];
+    size_t root = shardio_p_directory_root(store), existing;
+    int ignored = 0;
+    if (!shardio_p_prefix_path(store, from, old_path) || !shardio_p_prefix_path(store, to, path))
+        return SHARDIO_ERR_ARGUMENT;
+    shardio_status status = shardio_p_make_parents(path, root, &existing, code);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_os_move(old_path, path, root, code);
+    if (status == SHARDIO_OK) shardio_p_prune(old_path, root);
+    else (void)shardio_p_each_new_parent(path, root, existing, &ignored, shardio_p_remove_directory);
     return status;
 }
 
@@ -15596,7 +15743,7 @@ SHARDIO_API shardio_store shardio_store_directory(const char *path)
 {
     static const shardio_store_functions functions = {
         shardio_p_directory_open, shardio_p_directory_create, shardio_p_directory_remove, shardio_p_directory_list,
-        shardio_p_directory_sync, shardio_p_directory_file_memory, NULL, NULL, false
+        shardio_p_directory_sync, shardio_p_directory_file_memory, shardio_p_directory_rename, NULL, false
     };
     const char *name = path != NULL ? path : "";
     shardio_store store = {&functions, (void *)(uintptr_t)name, name};
@@ -15800,6 +15947,66 @@ static shardio_status shardio_p_memory_store_list(void *store, const char *prefi
     return SHARDIO_OK;
 }
 
+/* An entry for a value of `size` bytes of its own under another key. */
+static shardio_memory_entry *shardio_p_entry_copy(shardio_memory_store *memory, const shardio_memory_entry *entry,
+                                                  const char *to, const char *rest)
+{
+    size_t n = shardio_p_length(to), m = shardio_p_length(rest) + 1, size = n + m;
+    shardio_memory_entry *copy = (shardio_memory_entry *)shardio_p_allocate(memory->allocator, sizeof *copy + size, 16);
+    if (copy == NULL) return NULL;
+    memset(copy, 0, sizeof *copy);
+    copy->data.allocator = memory->allocator;
+    copy->store = memory;
+    copy->key = (char *)(copy + 1);
+    copy->key_size = size;
+    copy->published = true;
+    memcpy(copy->key, to, n);
+    memcpy(copy->key + n, rest, m);
+    if (!shardio_p_memory_reserve(&copy->data, entry->data.size)) {
+        shardio_p_release(memory->allocator, copy, sizeof *copy + size, 16);
+        return NULL;
+    }
+    copy->data.size = entry->data.size;
+    if (copy->data.size > 0) memcpy(copy->data.data, entry->data.data, copy->data.size);
+    return copy;
+}
+
+static bool shardio_p_entry_is_below(const shardio_memory_entry *entry, const char *prefix)
+{
+    size_t n = shardio_p_length(prefix);
+    return entry->published && !entry->removed && shardio_p_length(entry->key) > n && memcmp(entry->key, prefix, n) == 0;
+}
+
+/* The values are copied, because files that are open keep the old ones; only then the old ones go. */
+static shardio_status shardio_p_memory_store_rename(void *store, const char *from, const char *to, int *code)
+{
+    shardio_memory_store *memory = (shardio_memory_store *)store;
+    shardio_memory_entry *copies = NULL, *next;
+    shardio_status status = SHARDIO_ERR_NOT_FOUND;
+    (void)code;
+    for (const shardio_memory_entry *entry = memory->entries; entry != NULL; entry = entry->next)
+        if (shardio_p_entry_is_below(entry, to)) return SHARDIO_ERR_EXISTS;
+    for (const shardio_memory_entry *entry = memory->entries; entry != NULL; entry = entry->next) {
+        if (!shardio_p_entry_is_below(entry, from)) continue;
+        shardio_memory_entry *copy = shardio_p_entry_copy(memory, entry, to, entry->key + shardio_p_length(from));
+        status = copy != NULL ? SHARDIO_OK : SHARDIO_ERR_MEMORY;
+        if (copy == NULL) break;
+        copy->next = copies;
+        copies = copy;
+    }
+    for (shardio_memory_entry *entry = memory->entries; entry != NULL && status == SHARDIO_OK; entry = next) {
+        next = entry->next;
+        if (shardio_p_entry_is_below(entry, from)) shardio_p_entry_drop(entry);
+    }
+    for (; copies != NULL; copies = next) {
+        next = copies->next;
+        copies->next = memory->entries;
+        memory->entries = copies;
+        if (status != SHARDIO_OK) shardio_p_entry_free(copies);
+    }
+    return status;
+}
+
 static size_t shardio_p_memory_store_file_memory(void *store, size_t length)
 {
     (void)store, (void)length;
@@ -15810,7 +16017,7 @@ SHARDIO_API shardio_store shardio_store_memory(shardio_memory_store *memory, con
 {
     static const shardio_store_functions functions = {
         shardio_p_memory_store_open, shardio_p_memory_store_create, shardio_p_memory_store_remove,
-        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory, NULL, NULL, false
+        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory, shardio_p_memory_store_rename, NULL, false
     };
     shardio_store store = {&functions, memory, "memory"};
     memory->entries = NULL;
@@ -16955,8 +17162,8 @@ static shardio_status shardio_p_zip_list_value(shardio_p_zip_value *v, shardio_p
 {
     shardio_archive *a = v->archive;
     size_t room = (size_t)(v->place.data - v->place.begin);
-    shardio_p_zip_entry *old = shardio_p_zip_find(a, v->name);
     if (!shardio_p_zip_reserve(a, 1)) return SHARDIO_ERR_MEMORY;
+    shardio_p_zip_entry *old = shardio_p_zip_find(a, v->name);
     entry->header = v->place.begin;
     entry->data = v->place.data;
     size_t extra = room - SHARDIO_P_ZIP_LOCAL - entry->name_size;
