@@ -43,7 +43,7 @@
        codec      how chunk bytes are encoded: a table of callbacks; crc32c, zstd, gzip, blosc, lz4
        pack       packfiles: many small items in one file, each found by its number with one read
        zarr       arrays: create, append, checkpoint, read and write regions, resize, verify; groups, attributes
-       store      where the keys live: a directory, memory
+       store      where the keys live: a directory, memory, an archive (one ZIP file, in layers)
 
    ERRORS    Every function that can fail returns a shardio_status; 0 is success. Writers keep their first error:
              later calls return it and do nothing, and finish repeats it, so a loop may check once, at the end.
@@ -81,6 +81,20 @@
        movie.zarr/c/0/0/0.1f..9e.shardio-tmp     a shard being written; left behind only by a crash
 
    Group: a directory whose zarr.json says so; arrays and groups lie in directories below it.
+
+   Archive (a ZIP file), keys and values as in a directory; every commit is a layer behind those before:
+
+       | header | value | header | value | ... | directory | end record | gap | header | value | ... | directory | end record |
+         layer 1                                                          layer 2: what is new, and all keys
+
+       Values are stored as they are, sizes and CRC-32 in their headers; shards begin at a block of the file system, and so
+       does each commit, so that no block of an older one is written again. The directory lists zarr.json first, parents
+       before children. An end record counts if directory offset + directory size = where it stands. Extra fields of ours,
+       which others pass over:
+
+       each entry   u16 0x6453  u16 2   u16 bytes of extra fields in the header in front of the value
+       the first    u16 0x6873  u16 24  u32 1, u32 CRC-32 of the directory (this number 0), u64 number of the layer,
+                                        u64 bytes of the file up to the end of the layer before, 0: none
 
    Elements of variable length in a chunk (codecs vlen-utf8, vlen-bytes), all numbers u32, little-endian:
 
@@ -1543,8 +1557,8 @@ typedef struct shardio_archive_options {
 SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardio_archive_options *options,
                                                   shardio_error *error);
 
-/* Rewrites the archive at `path` with the newest layer alone and swaps it in atomically. The file has to have room
-   beside it for a copy, which is found out as it is written. `options` (may be null): alignment, comment, ome_version,
+/* Rewrites the archive at `path` with the newest layer alone and swaps it in atomically. The file system has to
+   have room for a copy, which is looked at first. `options` (may be null): alignment, comment, ome_version,
    direct, durability, limits, allocator. Entries that are no keys are left behind. `progress` (may be null) in bytes. */
 SHARDIO_API shardio_status shardio_archive_compact(const char *path, const shardio_archive_options *options,
                                                    shardio_progress progress, void *context, shardio_error *error);
@@ -2368,6 +2382,18 @@ static shardio_status shardio_p_os_sync(shardio_p_handle handle, int *code)
     return FlushFileBuffers(handle) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
+/* Bytes that the file system of a file has left for us; UINT64_MAX: not known. */
+static uint64_t shardio_p_os_room(shardio_p_handle handle)
+{
+    wchar_t path[SHARDIO_P_PATH];
+    ULARGE_INTEGER room;
+    DWORD n = GetFinalPathNameByHandleW(handle, path, SHARDIO_P_PATH, 0);
+    while (n > 0 && n < SHARDIO_P_PATH && path[n - 1] != L'\\') n--;   /* the directory */
+    if (n == 0 || n >= SHARDIO_P_PATH) return UINT64_MAX;
+    path[n] = 0;
+    return GetDiskFreeSpaceExW(path, &room, NULL, NULL) ? room.QuadPart : UINT64_MAX;
+}
+
 /* Locks a byte that no file has, so that nobody who reads is kept out. */
 static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
 {
@@ -2800,6 +2826,13 @@ static shardio_status shardio_p_os_sync(shardio_p_handle handle, int *code)
     while (result < 0 && errno == EINTR);
     if (result == 0 || errno == EINVAL || errno == ENOTSUP) return SHARDIO_OK;
     return shardio_p_os_last(code);
+}
+
+/* Bytes that the file system of a file has left for us; UINT64_MAX: not known. */
+static uint64_t shardio_p_os_room(shardio_p_handle handle)
+{
+    struct statvfs s;
+    return fstatvfs(handle, &s) == 0 ? (uint64_t)s.f_bavail * s.f_frsize : UINT64_MAX;
 }
 
 /* For this open file alone: a lock of fcntl would vanish when any other descriptor of the process on it is closed. */
@@ -3287,6 +3320,11 @@ static const shardio_file_functions *shardio_p_osf_functions(void)
         shardio_p_osf_close, NULL, NULL
     };
     return &functions;
+}
+
+static inline uint64_t shardio_p_osf_room(const shardio_file *file)
+{
+    return shardio_p_os_room(((const shardio_p_os_file *)file->context)->handle);
 }
 
 /* Locks a file of the system's against others who lock it, until it is closed. */
@@ -18386,6 +18424,10 @@ SHARDIO_API shardio_status shardio_archive_compact(const char *path, const shard
     reading.write = reading.create = false;
     shardio_archive *from = shardio_archive_open_file(file, &reading, error), *to = NULL;
     if (from == NULL) return error->status;
+    if (shardio_archive_about(from).live_bytes > shardio_p_osf_room(&from->file)) {
+        shardio_archive_close(from);
+        return shardio_p_fail(error, SHARDIO_ERR_NO_SPACE, "compact", path, "there is no room for a copy beside it");
+    }
     o.create = true;
     o.overwrite = true;
     o.layer = 0;
