@@ -1108,7 +1108,9 @@ SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shar
     X(FLOAT64, "float64", 8, 8) X(COMPLEX64, "complex64", 8, 4) X(COMPLEX128, "complex128", 16, 8)                 \
     X(RAW, "r8", 1, 1)                       /* any number of bytes: raw_bytes of the options says how many */      \
     X(STRING, "string", sizeof(shardio_bytes), 1)   /* UTF-8; in memory a shardio_bytes each */                    \
-    X(BYTES, "bytes", sizeof(shardio_bytes), 1)
+    X(BYTES, "bytes", sizeof(shardio_bytes), 1)                                                                    \
+    X(DATETIME64, "numpy.datetime64", 8, 8)  /* int64: time_scale times time_unit since 1970, UTC; the least: no time */ \
+    X(TIMEDELTA64, "numpy.timedelta64", 8, 8)
 
 typedef enum shardio_dtype {
     SHARDIO_DTYPE_UNSET = 0,
@@ -1165,6 +1167,8 @@ typedef struct shardio_array_options {
     uint32_t ndim;                           /* 1 to 32; 0 for an array that is defined, not appended to */
     shardio_dtype dtype;                     /* has to be set */
     uint32_t raw_bytes;                      /* bytes of an element of type SHARDIO_RAW */
+    uint32_t time_scale;                     /* SHARDIO_DATETIME64, _TIMEDELTA64: so many time_units are one; 0: 1 */
+    const char *time_unit;                   /* Y M W D h m s ms us ns ps fs as; null: generic */
     uint64_t shape[SHARDIO_MAX_DIMS];        /* elements; shape[0] may be SHARDIO_UNLIMITED */
     uint64_t chunk[SHARDIO_MAX_DIMS];        /* elements of a chunk, at least 1 each */
     uint64_t shard[SHARDIO_MAX_DIMS];        /* elements of a shard, multiples of the chunk; all 0: one file a chunk */
@@ -1305,6 +1309,8 @@ typedef struct shardio_array_facts {
     bool sharded, big_endian, key_v2;
     char key_separator;
     size_t element_size;                  /* bytes of an element in memory */
+    uint32_t time_scale;                  /* of SHARDIO_DATETIME64 and _TIMEDELTA64, otherwise 0 */
+    const char *time_unit;                /* "ns"; null of other types. Static text */
     bool begun_frame;                     /* a writer holds a part of a frame */
     shardio_index_layout index;           /* of its shards; chunks: in one shard */
     const void *fill_value;               /* one element, machine's byte order */
@@ -1637,11 +1643,20 @@ SHARDIO_API shardio_status shardio_archive_verify(shardio_archive *archive, shar
                                                   shardio_progress progress, void *progress_context,
                                                   shardio_error *error);
 
-/* Copies every value of one store to another, whose keys of the same name are replaced: saving a store in memory to an
-   archive (commit then), or loading it. `progress` (may be null) in bytes of all. `allocator` may be null: malloc. */
+/* Copies every value of one store to another, whose keys of the same name are replaced. `progress` (may be null) in bytes
+   of all. `allocator` may be null: malloc. An archive is to be committed then. */
 SHARDIO_API shardio_status shardio_store_copy(const shardio_store *from, const shardio_store *to,
                                               shardio_progress progress, void *context,
                                               const shardio_allocator *allocator, shardio_error *error);
+
+#if !SHARDIO_NO_OS
+/* Saves a store, one in memory above all, as an archive of one layer, and loads an archive into a store. `options` (may
+   be null) as for shardio_archive_open; saving replaces an archive that exists only with `overwrite`. */
+SHARDIO_API shardio_status shardio_store_save(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error);
+SHARDIO_API shardio_status shardio_store_load(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error);
+#endif
 
 #endif /* !SHARDIO_NO_STORE */
 
@@ -9172,9 +9187,24 @@ static void shardio_p_add_float(shardio_text *text, const uint8_t *element, size
     }
 }
 
+static bool shardio_p_is_time(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_DATETIME64 || dtype == SHARDIO_TIMEDELTA64;
+}
+
+/* The unit of this name, as static text; null: there is none. */
+static const char *shardio_p_time_unit(const char *name)
+{
+    static const char *const units[] = {"generic", "Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"};
+    if (shardio_p_same(name, "\xCE\xBCs")) name = "us";   /* with a Greek letter */
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (shardio_p_same(name, units[i])) return units[i];
+    return NULL;
+}
+
 static bool shardio_p_is_signed(shardio_dtype dtype)
 {
-    return dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64;
+    return (dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64) || shardio_p_is_time(dtype);
 }
 
 static bool shardio_p_is_float(shardio_dtype dtype)
@@ -9355,6 +9385,11 @@ static bool shardio_p_fill_from_json(shardio_json value, shardio_dtype dtype, ui
     if (dtype == SHARDIO_RAW) return shardio_p_bytes_from_json(value, element, raw, &size) && size == raw;
     if (shardio_p_is_complex(dtype)) return shardio_p_complex_from_json(value, element, type.unit);
     if (shardio_p_is_float(dtype)) return shardio_p_float_from_json(value, element, type.size);
+    if (shardio_p_is_time(dtype) && shardio_json_is(value, "NaT")) {
+        const int64_t no_time = INT64_MIN;
+        memcpy(element, &no_time, sizeof no_time);
+        return true;
+    }
     return shardio_p_integer_from_json(value, element, type.size, shardio_p_is_signed(dtype));
 }
 
@@ -9389,6 +9424,8 @@ typedef struct shardio_p_level {
 typedef struct shardio_p_meta {
     uint32_t ndim, level_count;
     shardio_dtype dtype;
+    uint32_t time_scale;
+    const char *time_unit;                     /* static text, or null */
     size_t element, unit;                      /* bytes; the unit is 1 if the machine's byte order is that of the file */
     uint64_t shape[SHARDIO_MAX_DIMS];
     uint64_t chunk[SHARDIO_MAX_DIMS], shard[SHARDIO_MAX_DIMS];      /* elements of what is gathered, and of a key */
@@ -9574,6 +9611,16 @@ static void shardio_p_add_codecs(shardio_text *text, const shardio_p_meta *m, co
 
 static void shardio_p_add_data_type(shardio_text *text, const shardio_p_meta *m)
 {
+    if (shardio_p_is_time(m->dtype)) {
+        shardio_text_add(text, "{\"name\": ");
+        shardio_text_add_string(text, shardio_dtype_name(m->dtype));
+        shardio_text_add(text, ", \"configuration\": {\"unit\": ");
+        shardio_text_add_string(text, m->time_unit);
+        shardio_text_add(text, ", \"scale_factor\": ");
+        shardio_text_add_uint64(text, m->time_scale);
+        shardio_text_add(text, "}}");
+        return;
+    }
     if (m->dtype != SHARDIO_RAW) {
         shardio_text_add_string(text, shardio_dtype_name(m->dtype));
         return;
@@ -9680,6 +9727,21 @@ static const char *shardio_p_read_shape(shardio_p_meta *m, shardio_json root)
     return shardio_p_read_extents_json(shardio_json_member(root, "shape"), m->shape, &m->ndim);
 }
 
+/* Unit and scale of a type of time (extension data types of zarr-extensions, as zarr-python writes them). */
+static const char *shardio_p_read_time(shardio_p_meta *m, shardio_json configuration)
+{
+    char unit[16];
+    uint64_t scale = 0;
+    bool named = shardio_json_string(shardio_json_member(configuration, "unit"), unit, sizeof unit);
+    m->time_unit = named ? shardio_p_time_unit(unit) : NULL;
+    if (m->time_unit == NULL) return "no unit of time that there is";
+    if (!shardio_json_uint64(shardio_json_member(configuration, "scale_factor"), &scale) || scale == 0 ||
+        scale > INT32_MAX)
+        return "scale_factor is no number from 1 to 2147483647";
+    m->time_scale = (uint32_t)scale;
+    return NULL;
+}
+
 /* "uint8", "r16", or an object with a name; zarr-python's raw_bytes says its size in the configuration. */
 static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root, shardio_p_trouble *trouble)
 {
@@ -9691,6 +9753,7 @@ static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root, sha
     if (wrong != NULL && shardio_json_kind(value) == '{') return wrong;
     if (wrong == NULL) m->dtype = shardio_dtype_from_name(name);
     if (m->dtype == SHARDIO_RAW) raw = shardio_p_raw_bytes(name);
+    if (shardio_p_is_time(m->dtype) && (wrong = shardio_p_read_time(m, configuration)) != NULL) return wrong;
     if (wrong == NULL && shardio_p_same(name, "raw_bytes") &&
         shardio_json_uint64(shardio_json_member(configuration, "length_bytes"), &raw) && raw > 0)
         m->dtype = SHARDIO_RAW;
@@ -10388,6 +10451,13 @@ static shardio_status shardio_p_type_from_options(shardio_p_meta *m, const shard
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option dtype", "not set, or no such type");
     if (m->element == 0 || m->element > SHARDIO_P_MOST_RAW)
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option raw_bytes", "a raw element has 1 to 256 bytes");
+    if (shardio_p_is_time(m->dtype)) {
+        m->time_scale = o->time_scale != 0 ? o->time_scale : 1;
+        m->time_unit = shardio_p_time_unit(o->time_unit != NULL ? o->time_unit : "generic");
+        if (m->time_unit == NULL || m->time_scale > INT32_MAX)
+            return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options time_unit and time_scale",
+                                    "no unit that there is, or a scale of more than 2147483647");
+    }
     if (shardio_p_is_variable(m->dtype)) memcpy(m->fill, &empty, sizeof empty);
     if (o->fill_value != NULL) memcpy(m->fill, o->fill_value, m->element);
     if (m->dtype == SHARDIO_BOOL) m->fill[0] = m->fill[0] != 0;
@@ -12514,6 +12584,8 @@ SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, sh
     const shardio_p_meta *m = &array->meta;
     facts->ndim = m->ndim;
     facts->dtype = m->dtype;
+    facts->time_scale = m->time_scale;
+    facts->time_unit = m->time_unit;
     memcpy(facts->shape, m->shape, sizeof facts->shape);
     memcpy(facts->chunk, m->levels[m->level_count > 1 ? 1 : 0].extent, sizeof facts->chunk);
     memcpy(facts->shard, m->shard, sizeof facts->shard);
@@ -18378,6 +18450,41 @@ SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardi
     if (a != NULL) a->replaced = replaced;
     else shardio_file_close(&replaced);
     return a;
+}
+
+SHARDIO_API shardio_status shardio_store_save(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error)
+{
+    shardio_archive_options o;
+    shardio_error ignored;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    if (error == NULL) error = &ignored;
+    o.create = true;
+    shardio_archive *archive = shardio_archive_open(path, &o, error);
+    if (archive == NULL) return error->status;
+    shardio_store to = shardio_archive_store(archive);
+    shardio_status status = shardio_store_copy(store, &to, NULL, NULL, o.allocator, error);
+    if (status == SHARDIO_OK) return shardio_archive_finish(archive, error);
+    shardio_archive_close(archive);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_store_load(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error)
+{
+    shardio_archive_options o;
+    shardio_error ignored;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    if (error == NULL) error = &ignored;
+    o.write = o.create = false;
+    shardio_archive *archive = shardio_archive_open(path, &o, error);
+    if (archive == NULL) return error->status;
+    shardio_store from = shardio_archive_store(archive);
+    shardio_status status = shardio_store_copy(&from, store, NULL, NULL, o.allocator, error);
+    shardio_archive_close(archive);
+    return status;
 }
 
 /* Copies all that counts of one archive into another. */
