@@ -16151,6 +16151,7 @@ enum {
     SHARDIO_P_ZIP_CHAIN = 0x6873,      /* ours, of the first directory entry: see shardio_p_zip_read_chain */
     SHARDIO_P_ZIP_PLACE_SIZE = 4 + 2, SHARDIO_P_ZIP_CHAIN_SIZE = 4 + 24, SHARDIO_P_ZIP_EXTRA64_SIZE = 4 + 24,
     SHARDIO_P_ZIP_LEAST_PADDING = 5,
+    SHARDIO_P_ZIP_BLOCK = 65536,       /* extra fields end at 65535 bytes: what is padded to larger blocks has no header */
     SHARDIO_P_ZIP_NAME = 4095,         /* bytes of a key; longer names are kept, but are no keys */
     SHARDIO_P_ZIP_GAPS = 64,           /* places of values that were given up, to be used again before the commit */
     SHARDIO_P_ZIP_WINDOW = 1 << 20,    /* bytes read at a time where an end record is searched */
@@ -16176,6 +16177,7 @@ typedef struct shardio_p_zip_entry {
     uint16_t name_size, method, flags;
     bool key, gone, held, damaged, committed;
     bool alone;                   /* nothing else lies in its blocks of the file */
+    bool given;                   /* gone, and its place in the file may be another's by now */
     bool trusted;                 /* the directory that it was read from was ours */
 } shardio_p_zip_entry;
 
@@ -16210,6 +16212,7 @@ struct shardio_archive {
     /* the layer that is open */
     shardio_p_zip_directory directory;
     uint64_t layer, length, directory_offset, directory_size, file_size, previous;
+    uint64_t listed;                          /* entries in its directory */
     bool own;                                 /* its directory is ours */
     bool chained, chain_broken;               /* `previous` is known; what it tells of is not there */
     shardio_p_zip_entry *entries;
@@ -16219,7 +16222,11 @@ struct shardio_archive {
     uint64_t seed, generation;
     /* writing */
     bool writing, changed, direct, published;
-    bool torn;                                /* something lies behind the layer, to be cut off before the first write */
+    bool wrote;                               /* what lies behind the layer is ours */
+    bool lost;                                /* what was written since the last layer may not be there: to be discarded */
+    bool blank;                               /* the layer could not be read again: nothing works but to discard once more */
+    bool commented;                           /* the comment is the writer's wish, not that of the layer */
+    uint64_t cut;                             /* what lies behind is cut off before the next write; SHARDIO_NO_OFFSET: nothing */
     uint32_t memory_alignment;
     uint32_t block;                           /* every commit and every streamed value begins at a multiple */
     uint64_t end;                             /* where the next piece of the file goes */
@@ -16680,6 +16687,7 @@ static shardio_status shardio_p_zip_take_layer(shardio_archive *a, const shardio
     a->chained = d->chained;
     a->previous = d->previous;
     a->directory_size = d->size;
+    a->listed = d->count;
     if (!shardio_p_zip_reserve(a, d->count))
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", "no memory for its directory");
     size_t at = 0;
@@ -16690,6 +16698,7 @@ static shardio_status shardio_p_zip_take_layer(shardio_archive *a, const shardio
     a->held = a->count;
     if (!d->own && shardio_p_zip_mark_overlaps(a) != SHARDIO_OK)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", "no memory for its directory");
+    if (a->commented) return SHARDIO_OK;
     return shardio_p_zip_set_comment(a, NULL, end->comment, (size_t)(end->length - end->comment), error);
 }
 
@@ -16802,7 +16811,8 @@ static shardio_status shardio_p_zip_open_deflated(shardio_p_zip_value *v, const 
     uint64_t limit = a->options.decoded_limit != 0 ? a->options.decoded_limit : (uint64_t)1 << 30;
 #if SHARDIO_WITH_ZLIB
     /* deflate makes at most 1032 bytes of one */
-    if (entry->size > limit || entry->stored > limit || limit > UINT32_MAX) return SHARDIO_ERR_LIMIT;
+    limit = shardio_p_min(limit, UINT32_MAX - 1);   /* zlib counts in 32 bits, and one byte more is taken */
+    if (entry->size > limit || entry->stored > limit) return SHARDIO_ERR_LIMIT;
     if (entry->size / 1032 > entry->stored) return SHARDIO_ERR_CORRUPT;
     v->inflated_size = (size_t)entry->size + 1;
     v->inflated = (uint8_t *)shardio_p_allocate(a->allocator, v->inflated_size, 16);
@@ -16881,6 +16891,7 @@ static shardio_status shardio_p_zip_value_read(void *file, uint64_t offset, void
     *done = 0;
     if (v->generation != a->generation) return SHARDIO_ERR_CHANGED;
     const shardio_p_zip_entry *entry = shardio_p_zip_value_entry(v);
+    if ((!v->writing || v->moves) && entry->given && v->inflated == NULL) return SHARDIO_ERR_CHANGED;
     uint64_t end = v->writing ? v->size : entry->size;
     if (offset >= end) return SHARDIO_OK;
     size_t n = (size_t)shardio_p_min(size, end - offset);
@@ -16930,7 +16941,7 @@ static uint64_t shardio_p_zip_take(shardio_archive *a, uint64_t size)
 static void shardio_p_zip_give(shardio_archive *a, uint64_t offset, uint64_t end)
 {
     offset = shardio_p_ceil(offset, shardio_p_zip_unit(a));
-    if (offset >= end) return;
+    if (offset >= end || offset < a->length) return;   /* in front of a layer nothing is written again */
     if (end == a->end) {
         a->end = offset;
         return;
@@ -16948,11 +16959,12 @@ static void shardio_p_zip_give(shardio_archive *a, uint64_t offset, uint64_t end
 /* What lies behind the last layer, of a commit that was never completed, goes before the first write. */
 static shardio_status shardio_p_zip_cut_torn(shardio_archive *a, int *code)
 {
-    if (!a->torn) return SHARDIO_OK;
-    shardio_status status = a->file.functions->resize(a->file.context, a->length, code);
-    a->torn = status != SHARDIO_OK;
-    if (status == SHARDIO_OK) a->file_size = a->length;
-    return status;
+    if (a->cut == SHARDIO_NO_OFFSET) return SHARDIO_OK;
+    shardio_status status = a->file.functions->resize(a->file.context, a->cut, code);
+    if (status != SHARDIO_OK) return status;
+    a->file_size = a->cut;
+    a->cut = SHARDIO_NO_OFFSET;
+    return SHARDIO_OK;
 }
 
 /* Writes whole blocks past the page cache if `direct` and the system takes it, anything else through it. */
@@ -16963,6 +16975,7 @@ static shardio_status shardio_p_zip_write(shardio_archive *a, uint64_t offset, c
     int stuck = 0;
     shardio_status status = shardio_p_zip_cut_torn(a, code);
     if (status != SHARDIO_OK) return status;
+    a->wrote = true;
     direct = direct && a->options.direct != SHARDIO_DIRECT_OFF && offset % a->block == 0 && size % a->block == 0 &&
              (uintptr_t)data % a->memory_alignment == 0;
     status = shardio_p_zip_set_direct(a, direct);
@@ -16979,6 +16992,7 @@ static shardio_status shardio_p_zip_write(shardio_archive *a, uint64_t offset, c
             if (status == SHARDIO_OK) continue;
         }
         if (status != SHARDIO_OK) return status;
+        if (done > ask) return SHARDIO_ERR_IO;
         if (a->direct) done -= done % a->block;
         if (done == 0 && ++stuck > SHARDIO_P_PATIENCE) return SHARDIO_ERR_NO_SPACE;
         a->accounting.device_bytes += done;
@@ -17098,8 +17112,9 @@ static void shardio_p_zip_drop(shardio_archive *a, shardio_p_zip_entry *entry)
 {
     entry->gone = true;
     a->changed = true;
-    if (!entry->committed && entry->alone)
-        shardio_p_zip_give(a, entry->header, shardio_p_ceil(entry->data + entry->stored, a->block));
+    if (entry->committed || !entry->alone) return;
+    entry->given = true;
+    shardio_p_zip_give(a, entry->header, shardio_p_ceil(entry->data + entry->stored, shardio_p_zip_unit(a)));
 }
 
 /* A piece of the file for a value of up to `most` bytes, its header in blocks of its own. */
@@ -17178,6 +17193,8 @@ static shardio_status shardio_p_zip_move(shardio_p_zip_value *v, uint64_t wanted
     }
     if (v->streamed && !v->moves) shardio_p_zip_give(a, v->place.begin, v->place.end);
     if (a->gathering == v) a->gathering = NULL;
+    shardio_p_release(a->allocator, v->inflated, v->inflated_size, 16);
+    v->inflated = NULL;
     v->place = place;
     v->streamed = true;
     v->moves = false;
@@ -17192,6 +17209,19 @@ static shardio_status shardio_p_zip_fit(shardio_p_zip_value *v, uint64_t size, b
     if (*fits || a->fill == 0) return SHARDIO_OK;
     shardio_status status = shardio_p_zip_flush(a, code);
     *fits = status == SHARDIO_OK && v->place.data + size <= a->buffer_size;
+    return status;
+}
+
+/* What is skipped in a piece of the file reads as zeros, whatever was there before. */
+static shardio_status shardio_p_zip_clear(shardio_p_zip_value *v, uint64_t end, int *code)
+{
+    shardio_archive *a = v->archive;
+    shardio_status status = SHARDIO_OK;
+    memset(a->header, 0, a->header_size);
+    for (uint64_t at = v->size, n; at < end && status == SHARDIO_OK; at += n) {
+        n = shardio_p_min(end - at, a->header_size);
+        status = shardio_p_zip_write(a, v->place.data + at, a->header, (size_t)n, true, code);
+    }
     return status;
 }
 
@@ -17212,7 +17242,8 @@ static shardio_status shardio_p_zip_value_write(void *file, uint64_t offset, con
     if (status == SHARDIO_OK && !fits) status = shardio_p_zip_move(v, shardio_p_max(end, v->size), code);
     if (status != SHARDIO_OK) return status;
     if (v->streamed) {
-        status = shardio_p_zip_write(a, v->place.data + offset, data, size, true, code);
+        if (offset > v->size) status = shardio_p_zip_clear(v, offset, code);
+        if (status == SHARDIO_OK) status = shardio_p_zip_write(a, v->place.data + offset, data, size, true, code);
         shardio_p_zip_count(v, offset, (const uint8_t *)data, size);
     } else {
         if (offset > v->size) memset(a->buffer + v->place.data + v->size, 0, (size_t)(offset - v->size));
@@ -17530,26 +17561,36 @@ static shardio_status shardio_p_zip_make_directory(const shardio_archive *a, sha
     return SHARDIO_OK;
 }
 
+/* After a sync that failed nobody knows what is there, and the next one would not say. */
 static shardio_status shardio_p_zip_sync(shardio_archive *a, int *code)
 {
     if (a->options.durability == SHARDIO_DURABLE_NONE || a->file.functions->sync == NULL) return SHARDIO_OK;
     a->accounting.syncs++;
-    return a->file.functions->sync(a->file.context, code);
+    shardio_status status = a->file.functions->sync(a->file.context, code);
+    a->lost = a->lost || status != SHARDIO_OK;
+    return status;
 }
 
-/* Writes the directory behind everything that is durable already, and makes it durable. */
+/* Writes the directory behind everything that is durable already, and makes it durable. If that fails it is cut off, so
+   that nobody finds it, now or after values that it lists were written over. */
 static shardio_status shardio_p_zip_write_directory(shardio_archive *a, const shardio_p_zip_listing *l, uint64_t offset,
                                                     int *code)
 {
     uint64_t length = offset + l->size;
     shardio_status status = shardio_p_zip_write(a, offset, l->bytes, (size_t)shardio_p_ceil(l->size, a->block), true,
                                                 code);
-    if (status == SHARDIO_OK && a->file_size > length)
+    if (status == SHARDIO_OK && a->file_size > length) {
         status = a->file.functions->resize(a->file.context, length, code);
-    if (status != SHARDIO_OK) return status;
-    a->file_size = length;
-    status = shardio_p_zip_sync(a, code);
-    if (status != SHARDIO_OK || a->published || a->file.functions->publish == NULL) return status;
+        if (status == SHARDIO_OK) a->file_size = length;
+    }
+    if (status == SHARDIO_OK) status = shardio_p_zip_sync(a, code);
+    if (status != SHARDIO_OK) {
+        int ignored = 0;
+        if (a->cut == SHARDIO_NO_OFFSET && a->file_size > offset) a->cut = offset;
+        (void)shardio_p_zip_cut_torn(a, &ignored);
+        return status;
+    }
+    if (a->published) return SHARDIO_OK;
     status = a->file.functions->publish(a->file.context, a->options.durability != SHARDIO_DURABLE_NONE, code);
     a->published = status == SHARDIO_OK;
     return status;
@@ -17563,13 +17604,32 @@ static shardio_status shardio_p_zip_check_writing(const shardio_archive *a, cons
     return SHARDIO_OK;
 }
 
+static void shardio_p_zip_take_commit(shardio_archive *a, const shardio_p_zip_listing *l, uint64_t offset,
+                                      uint64_t directory_size)
+{
+    for (size_t i = 0; i < a->count; i++) a->entries[i].committed = true;
+    a->layer++;
+    a->previous = a->length;
+    a->own = a->chained = l->checksum != NULL;
+    a->length = offset + l->size;
+    a->directory_offset = offset;
+    a->directory_size = directory_size;
+    a->listed = l->count;
+    a->end = shardio_p_ceil(a->length, shardio_p_zip_unit(a));
+    a->gap_count = 0;   /* what lies in front of a layer is never written again */
+    a->changed = a->chain_broken = false;
+}
+
 SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *a, shardio_error *error)
 {
     shardio_p_zip_listing listing;
     uint64_t directory_size;
     int code = 0;
     shardio_status status = shardio_p_zip_check_writing(a, "commit", error);
-    if (status != SHARDIO_OK || !a->changed) return status;
+    if (status != SHARDIO_OK || (!a->changed && !a->lost)) return status;
+    if (a->lost)
+        return shardio_p_zip_fail(a, error, SHARDIO_ERR_STATE, "commit",
+                                  "what was written since the last layer may be lost: discard it");
     status = shardio_p_zip_flush(a, &code);
     if (status == SHARDIO_OK) status = shardio_p_zip_sync(a, &code);
     if (status != SHARDIO_OK)
@@ -17580,16 +17640,7 @@ SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *a, shardio_er
     shardio_p_release(a->allocator, listing.bytes, listing.room, a->memory_alignment);
     if (status != SHARDIO_OK)
         return shardio_p_fail_at(error, status, "commit", a->file.name, SHARDIO_NO_OFFSET, code, NULL);
-    for (size_t i = 0; i < a->count; i++) a->entries[i].committed = true;
-    a->layer++;
-    a->previous = a->length;
-    a->own = a->chained = listing.checksum != NULL;
-    a->length = offset + listing.size;
-    a->directory_offset = offset;
-    a->directory_size = directory_size;
-    a->end = shardio_p_ceil(a->length, shardio_p_zip_unit(a));
-    a->gap_count = 0;   /* what lies in front of a layer is never written again */
-    a->changed = a->chain_broken = false;
+    shardio_p_zip_take_commit(a, &listing, offset, directory_size);
     return SHARDIO_OK;
 }
 
@@ -17600,10 +17651,12 @@ static shardio_status shardio_p_zip_reload(shardio_archive *a, shardio_error *er
     a->gathering = NULL;
     a->fill = a->gap_count = 0;
     a->changed = false;
+    shardio_p_zip_forget(a);
     if (a->length > 0) status = shardio_p_zip_load(a, a->length, error);
-    else shardio_p_zip_forget(a);
+    if (status != SHARDIO_OK) shardio_p_zip_forget(a);
+    a->lost = a->blank = status != SHARDIO_OK;   /* a layer of what comes now would be without all that was there */
     a->end = shardio_p_ceil(a->length, shardio_p_zip_unit(a));
-    a->torn = a->file_size > a->length;
+    a->cut = a->file_size > a->length ? a->length : SHARDIO_NO_OFFSET;
     return status;
 }
 
@@ -17666,7 +17719,7 @@ static shardio_status shardio_p_zip_store_open(void *store, const char *key, boo
     shardio_archive *a = (shardio_archive *)store;
     shardio_error error;
     if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
-    if (update && !a->writing) return SHARDIO_ERR_STATE;
+    if (a->blank || (update && !a->writing)) return SHARDIO_ERR_STATE;
     shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
     if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
     shardio_p_no_error(&error);
@@ -17692,7 +17745,7 @@ static shardio_status shardio_p_zip_store_create(void *store, const char *key, b
     shardio_archive *a = (shardio_archive *)store;
     bool known = most != SHARDIO_NO_OFFSET, fits;
     shardio_status status = SHARDIO_OK;
-    if (!a->writing) return SHARDIO_ERR_STATE;
+    if (!a->writing || a->blank) return SHARDIO_ERR_STATE;
     if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
     if (shardio_p_length(key) > SHARDIO_P_ZIP_NAME) return SHARDIO_ERR_LIMIT;
     if (!overwrite && shardio_p_zip_find(a, key) != NULL) return SHARDIO_ERR_EXISTS;
@@ -17717,7 +17770,7 @@ static shardio_status shardio_p_zip_store_remove(void *store, const char *key, i
 {
     shardio_archive *a = (shardio_archive *)store;
     (void)code;
-    if (!a->writing) return SHARDIO_ERR_STATE;
+    if (!a->writing || a->blank) return SHARDIO_ERR_STATE;
     if (key[0] == 0) return SHARDIO_OK;
     if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
     shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
@@ -17740,6 +17793,7 @@ static shardio_status shardio_p_zip_store_list(void *store, const char *prefix,
     char key[SHARDIO_P_ZIP_NAME + 1];
     size_t n = shardio_p_length(prefix);
     (void)code;
+    if (a->blank) return SHARDIO_ERR_STATE;
     for (size_t i = 0; i < a->count; i++) {
         const shardio_p_zip_entry *entry = &a->entries[i];
         if (!shardio_p_zip_begins_with(entry, prefix, n)) continue;
@@ -17806,7 +17860,7 @@ static shardio_status shardio_p_zip_store_rename(void *store, const char *from, 
     char key[2 * (SHARDIO_P_ZIP_NAME + 1)];
     size_t n = shardio_p_length(from), m = shardio_p_length(to), count = a->count;
     shardio_status status = SHARDIO_OK;
-    if (!a->writing) return SHARDIO_ERR_STATE;
+    if (!a->writing || a->blank) return SHARDIO_ERR_STATE;
     for (size_t i = 0; i < count; i++) {
         if (shardio_p_zip_begins_with(&a->entries[i], to, m)) return SHARDIO_ERR_EXISTS;
         if (shardio_p_zip_begins_with(&a->entries[i], from, n) && a->entries[i].name_size - n + m > SHARDIO_P_ZIP_NAME)
@@ -17874,7 +17928,11 @@ static shardio_status shardio_p_zip_begin_writing(shardio_archive *a, shardio_er
     a->wishes = facts;
     a->block = facts.length_alignment > facts.offset_alignment ? facts.length_alignment : facts.offset_alignment;
     if (a->block == 0) a->block = a->file.functions->sync != NULL ? SHARDIO_P_DEFAULT_BLOCK : 1;
-    if (facts.length_alignment == 0) a->options.direct = SHARDIO_DIRECT_OFF;
+    if (a->block > SHARDIO_P_ZIP_BLOCK) facts.length_alignment = 0;   /* no header can pad its value to such a block */
+    if (facts.length_alignment == 0) {
+        a->options.direct = SHARDIO_DIRECT_OFF;
+        if (a->block > SHARDIO_P_ZIP_BLOCK) a->block = SHARDIO_P_DEFAULT_BLOCK;
+    }
     a->memory_alignment = facts.memory_alignment > 16 ? facts.memory_alignment : 16;
     size_t buffer = a->options.buffer_size != 0 ? a->options.buffer_size : (size_t)SHARDIO_P_DEFAULT_BUFFER;
     uint64_t unit = shardio_p_zip_unit(a);
@@ -17885,7 +17943,7 @@ static shardio_status shardio_p_zip_begin_writing(shardio_archive *a, shardio_er
     if (a->buffer == NULL || a->header == NULL)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", "no memory for its buffer");
     a->end = shardio_p_ceil(a->length, unit);
-    a->torn = a->file_size > a->length;
+    if (a->file_size > a->length) a->cut = a->length;
     return SHARDIO_OK;
 }
 
@@ -17903,6 +17961,7 @@ static shardio_status shardio_p_zip_take_comment(shardio_archive *a, shardio_err
         shardio_text_add(&t, after);
         comment = text;
     }
+    a->commented = comment != NULL;
     if (comment == NULL) comment = a->comment != NULL ? a->comment : "";
     size_t n = comment == a->comment ? a->comment_size : shardio_p_length(comment);
     if (n > 0xFFFF || t.size >= sizeof text)
@@ -17929,7 +17988,7 @@ static shardio_status shardio_p_zip_begin(shardio_archive *a, shardio_error *err
     if (status != SHARDIO_OK) return status;
     a->file_size = facts.size;
     a->block = a->memory_alignment = 1;
-    a->published = facts.size > 0;
+    a->published = facts.size > 0 || a->file.functions->publish == NULL;
     if (a->writing && a->options.layer != 0)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_ARGUMENT, "open", "an older layer can only be read");
     if (!a->writing || facts.size > 0) status = shardio_p_zip_load(a, facts.size, error);
@@ -17960,18 +18019,24 @@ SHARDIO_API shardio_archive *shardio_archive_open_file(shardio_file file, const 
     a->file = file;
     a->allocator = allocator;
     a->writing = a->options.write || a->options.create;
+    a->cut = SHARDIO_NO_OFFSET;
     a->seed = shardio_p_mix((uint64_t)(uintptr_t)a ^ shardio_p_zip_noise());
     if (shardio_p_zip_begin(a, error) == SHARDIO_OK) return a;
     shardio_archive_close(a);
     return NULL;
 }
 
+/* Cuts off what was written and not committed; where nothing was written, nothing is touched. */
+static void shardio_p_zip_cut_rest(shardio_archive *a)
+{
+    int code = 0;
+    if (a->wrote && a->file_size > a->length) (void)a->file.functions->resize(a->file.context, a->length, &code);
+}
+
 SHARDIO_API void shardio_archive_close(shardio_archive *a)
 {
     if (a == NULL) return;
-    int code = 0;
-    if (a->writing && !a->torn && a->length > 0 && a->file_size > a->length)   /* what was not committed */
-        (void)a->file.functions->resize(a->file.context, a->length, &code);
+    shardio_p_zip_cut_rest(a);
     (void)shardio_p_file_close(&a->file, SHARDIO_CLOSE_DISCARD, false, NULL);
     shardio_p_zip_end_archive(a);
 }
@@ -17984,6 +18049,7 @@ SHARDIO_API shardio_status shardio_archive_finish(shardio_archive *a, shardio_er
         shardio_archive_close(a);
         return status;
     }
+    shardio_p_zip_cut_rest(a);
     shardio_status closed = shardio_p_file_close(&a->file, SHARDIO_CLOSE_KEEP, false, error);
     shardio_p_zip_end_archive(a);
     return closed;
@@ -18114,9 +18180,12 @@ static shardio_status shardio_p_zip_open_layer(shardio_archive *a, uint64_t laye
 {
     uint64_t length;
     shardio_status status = shardio_p_zip_layer_length(a, layer, &length, error);
-    if (status == SHARDIO_OK) status = shardio_p_zip_load(a, length, error);
-    if (status == SHARDIO_OK) a->layer = layer;
-    return status;
+    if (status != SHARDIO_OK || length == a->length) return status;
+    status = shardio_p_zip_load(a, length, error);
+    if (status != SHARDIO_OK) return status;
+    a->layer = layer;
+    a->file_size = length;   /* newer layers are not torn */
+    return SHARDIO_OK;
 }
 
 SHARDIO_API shardio_status shardio_archive_rollback(shardio_archive *a, uint64_t layer, shardio_error *error)
@@ -18125,16 +18194,17 @@ SHARDIO_API shardio_status shardio_archive_rollback(shardio_archive *a, uint64_t
     int code = 0;
     shardio_status status = shardio_p_zip_check_writing(a, "roll back", error);
     if (status == SHARDIO_OK) status = shardio_p_zip_layer_length(a, layer, &length, error);
-    if (status == SHARDIO_OK && a->changed) status = shardio_p_zip_reload(a, error);
+    if (status == SHARDIO_OK && (a->changed || a->lost)) status = shardio_p_zip_reload(a, error);
     if (status != SHARDIO_OK || length == a->length) return status;
     status = a->file.functions->resize(a->file.context, length, &code);
-    if (status == SHARDIO_OK) status = shardio_p_zip_sync(a, &code);
     if (status != SHARDIO_OK)
         return shardio_p_fail_at(error, status, "roll back", a->file.name, length, code, NULL);
-    a->file_size = a->length = length;
+    shardio_status synced = shardio_p_zip_sync(a, &code);
+    a->file_size = a->length = length;   /* that is how the file is now, durable or not */
     status = shardio_p_zip_reload(a, error);
     if (status == SHARDIO_OK) a->layer = layer;
-    return status;
+    if (synced == SHARDIO_OK) return status;
+    return shardio_p_fail_at(error, synced, "roll back", a->file.name, length, code, NULL);
 }
 
 /* -- what is in it */
@@ -18193,7 +18263,7 @@ SHARDIO_API shardio_archive_facts shardio_archive_about(const shardio_archive *a
         facts.live_bytes += entry->data > entry->header ? entry->data - entry->header + entry->stored
                                                         : SHARDIO_P_ZIP_LOCAL + entry->name_size + entry->stored;
     }
-    facts.torn_bytes = !a->writing || a->torn ? a->file_size - a->length : 0;
+    facts.torn_bytes = !a->writing || a->cut == a->length ? a->file_size - a->length : 0;
     facts.changed = a->changed;
     facts.foreign = a->layer > 0 && !a->own;
     facts.chain_broken = a->chain_broken;
@@ -18418,6 +18488,21 @@ static shardio_status shardio_p_zip_open_locked(const char *path, const shardio_
     return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "open for writing", path, "it is replaced again and again");
 }
 
+/* A new file is locked before it appears. */
+static shardio_status shardio_p_zip_create_locked(const char *path, const shardio_open_options *how, shardio_file *file,
+                                                  shardio_error *error)
+{
+    shardio_file_facts facts;
+    int code = 0;
+    shardio_status status = shardio_file_open(file, path, SHARDIO_OPEN_CREATE, how, error);
+    if (status == SHARDIO_OK) status = shardio_p_file_facts(file, &facts, error);
+    else return status;
+    if (status == SHARDIO_OK && !facts.special) status = shardio_p_osf_lock(file, &code);
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    (void)shardio_p_file_close(file, SHARDIO_CLOSE_DISCARD, false, NULL);
+    return shardio_p_fail_at(error, status, "create", path, SHARDIO_NO_OFFSET, code, NULL);
+}
+
 SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardio_archive_options *options,
                                                   shardio_error *error)
 {
@@ -18430,7 +18515,7 @@ SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardi
     if (options != NULL) o = *options;
     if (error == NULL) error = &ignored;
     how.allocator = o.allocator;
-    how.overwrite = o.overwrite;
+    how.overwrite = o.create && o.overwrite;
     if (o.write || o.create) {
         status = shardio_p_zip_open_locked(path, &how, &file, error);
         bool fresh = status == SHARDIO_ERR_NOT_FOUND;
@@ -18438,7 +18523,7 @@ SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardi
             replaced = file;
             fresh = true;
         }
-        if (fresh) status = shardio_file_open(&file, path, SHARDIO_OPEN_CREATE, &how, error);
+        if (fresh) status = shardio_p_zip_create_locked(path, &how, &file, error);
     } else {
         status = shardio_file_open(&file, path, SHARDIO_OPEN_READ, &how, error);
     }
@@ -18529,6 +18614,7 @@ SHARDIO_API shardio_status shardio_archive_compact(const char *path, const shard
     if (status != SHARDIO_OK) return status;
     reading = o;
     reading.write = reading.create = false;
+    reading.layer = 0;
     shardio_archive *from = shardio_archive_open_file(file, &reading, error), *to = NULL;
     if (from == NULL) return error->status;
     if (shardio_archive_about(from).live_bytes > shardio_p_osf_room(&from->file)) {
