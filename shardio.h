@@ -1556,7 +1556,7 @@ typedef struct shardio_archive_options {
 } shardio_archive_options;
 
 #if !SHARDIO_NO_OS
-/* Opens an archive: one read, a second one for a directory of more than 64 KiB; a file that does not end in a directory
+/* Opens an archive: one read, a second one for a directory of more than 64 KiB, a third beyond 64 MiB; a file that does not end in a directory
    is searched backwards for one. Null on failure. A writer locks the file: a second one gets SHARDIO_ERR_LOCKED.
    Readers are never kept out and see the layer that was the newest when they opened it. `options` and `error` may be
    null. Close with shardio_archive_close or shardio_archive_finish. */
@@ -16156,6 +16156,8 @@ enum {
     SHARDIO_P_ZIP_GAPS = 64,           /* places of values that were given up, to be used again before the commit */
     SHARDIO_P_ZIP_WINDOW = 1 << 20,    /* bytes read at a time where an end record is searched */
     SHARDIO_P_ZIP_TAIL = 65535 + 22 + 56 + 20,
+    SHARDIO_P_ZIP_LARGE = 64 << 20,    /* a directory of so many bytes is looked at before memory is taken for it */
+    SHARDIO_P_ZIP_DEPTH = 32,          /* zarr.json deeper than this come in the order of the directory */
     SHARDIO_P_ZIP_DATE = 0x0021,       /* 1980-01-01: the same input makes the same bytes */
     SHARDIO_P_ZIP_UTF8 = 0x0800, SHARDIO_P_ZIP_DESCRIPTOR = 0x0008, SHARDIO_P_ZIP_ENCRYPTED = 0x2041
 };
@@ -16165,6 +16167,7 @@ enum {
 #define SHARDIO_P_ZIP_END64_SIGNATURE 0x06064B50u
 #define SHARDIO_P_ZIP_LOCATOR_SIGNATURE 0x07064B50u
 #define SHARDIO_P_ZIP_ALL_ONES 0xFFFFFFFFu
+#define SHARDIO_P_ZIP_MOST (UINT64_C(1) << 48)   /* no room is kept for values that could get larger */
 
 /* A name of the directory. Of names that stand there twice the last counts, the others are gone. */
 typedef struct shardio_p_zip_entry {
@@ -16283,11 +16286,10 @@ static const uint8_t *shardio_p_zip_extra(const uint8_t *extra, size_t size, uin
 /* -- reading the file */
 
 /* Everything but the writing of whole blocks goes through the page cache. */
-static shardio_status shardio_p_zip_set_direct(shardio_archive *a, bool direct)
+static shardio_status shardio_p_zip_set_direct(shardio_archive *a, bool direct, int *code)
 {
-    int code = 0;
     if (a->direct == direct || a->file.functions->set_direct == NULL) return SHARDIO_OK;
-    shardio_status status = a->file.functions->set_direct(a->file.context, direct, &code);
+    shardio_status status = a->file.functions->set_direct(a->file.context, direct, code);
     if (status == SHARDIO_OK) a->direct = direct;
     return status;
 }
@@ -16295,8 +16297,9 @@ static shardio_status shardio_p_zip_set_direct(shardio_archive *a, bool direct)
 static shardio_status shardio_p_zip_read(shardio_archive *a, uint64_t offset, void *data, size_t size,
                                          shardio_error *error)
 {
-    shardio_status status = shardio_p_zip_set_direct(a, false);
-    if (status != SHARDIO_OK) return shardio_p_zip_fail(a, error, status, "read", NULL);
+    int code = 0;
+    shardio_status status = shardio_p_zip_set_direct(a, false, &code);
+    if (status != SHARDIO_OK) return shardio_p_fail_at(error, status, "read", a->file.name, offset, code, NULL);
     return shardio_file_read(&a->file, offset, data, size, error);
 }
 
@@ -16318,41 +16321,43 @@ static shardio_status shardio_p_zip_peek(shardio_archive *a, const shardio_p_zip
     return SHARDIO_OK;
 }
 
-/* The 64-bit end record that a locator right in front of the end record leads to. *end keeps what it has if there is none;
-   false: there is one, and the two do not agree. */
-static bool shardio_p_zip_read_end64(shardio_archive *a, const shardio_p_zip_window *window, uint64_t position,
-                                     shardio_p_zip_end *end, uint64_t *begin)
+/* The 64-bit end record that a locator right in front of the end record leads to. *end keeps what it has if there is none.
+   SHARDIO_ERR_CORRUPT: there is one, and the two do not agree. */
+static shardio_status shardio_p_zip_read_end64(shardio_archive *a, const shardio_p_zip_window *window,
+                                               uint64_t position, shardio_p_zip_end *end, uint64_t *begin,
+                                               shardio_error *error)
 {
     uint8_t locator[SHARDIO_P_ZIP_LOCATOR], record[SHARDIO_P_ZIP_END64];
     uint64_t at, length;
     *begin = position;
-    if (position < SHARDIO_P_ZIP_LOCATOR + SHARDIO_P_ZIP_END64 ||
-        shardio_p_zip_peek(a, window, position - sizeof locator, locator, sizeof locator, NULL) != SHARDIO_OK ||
-        shardio_p_load32_little(locator) != SHARDIO_P_ZIP_LOCATOR_SIGNATURE)
-        return true;
+    if (position < SHARDIO_P_ZIP_LOCATOR + SHARDIO_P_ZIP_END64) return SHARDIO_OK;
+    shardio_status status = shardio_p_zip_peek(a, window, position - sizeof locator, locator, sizeof locator, error);
+    if (status != SHARDIO_OK || shardio_p_load32_little(locator) != SHARDIO_P_ZIP_LOCATOR_SIGNATURE) return status;
     at = shardio_p_load64(locator + 8, false);
-    if (at > position - sizeof locator - sizeof record ||
-        shardio_p_zip_peek(a, window, at, record, sizeof record, NULL) != SHARDIO_OK ||
-        shardio_p_load32_little(record) != SHARDIO_P_ZIP_END64_SIGNATURE ||
+    if (at > position - sizeof locator - sizeof record) return SHARDIO_ERR_CORRUPT;
+    status = shardio_p_zip_peek(a, window, at, record, sizeof record, error);
+    if (status != SHARDIO_OK) return status;
+    if (shardio_p_load32_little(record) != SHARDIO_P_ZIP_END64_SIGNATURE ||
         !shardio_p_add(shardio_p_load64(record + 4, false), 12, &length) || length != position - sizeof locator - at)
-        return false;
+        return SHARDIO_ERR_CORRUPT;
     uint64_t count = shardio_p_load64(record + 32, false), size = shardio_p_load64(record + 40, false);
     uint64_t directory = shardio_p_load64(record + 48, false);
     if ((end->count != 0xFFFF && end->count != count) || (end->size != SHARDIO_P_ZIP_ALL_ONES && end->size != size) ||
         (end->directory != SHARDIO_P_ZIP_ALL_ONES && end->directory != directory) ||
         count != shardio_p_load64(record + 24, false))
-        return false;
+        return SHARDIO_ERR_CORRUPT;
     end->count = count;
     end->size = size;
     end->directory = directory;
     *begin = at;
-    return true;
+    return SHARDIO_OK;
 }
 
-/* Reads the end record at `position`. False: it is none, because the directory that it tells of does not end where it
-   begins. That is how bytes that only look like one are told from it: in a comment, or in an archive inside a value. */
-static bool shardio_p_zip_read_end(shardio_archive *a, const shardio_p_zip_window *window, uint64_t position,
-                                   uint64_t file_size, shardio_p_zip_end *end)
+/* Reads the end record at `position` of a file of `limit` bytes, which it ends if `exact`. SHARDIO_ERR_CORRUPT: it is
+   none, because the directory that it tells of does not end where it begins. That is how bytes that only look like one
+   are told from it: in a comment, or in an archive inside a value, whose offsets are its own. */
+static shardio_status shardio_p_zip_read_end(shardio_archive *a, const shardio_p_zip_window *window, uint64_t position,
+                                             uint64_t limit, bool exact, shardio_p_zip_end *end, shardio_error *error)
 {
     const uint8_t *record = window->data + (position - window->offset);
     uint64_t begin;
@@ -16361,10 +16366,14 @@ static bool shardio_p_zip_read_end(shardio_archive *a, const shardio_p_zip_windo
     end->directory = shardio_p_load32_little(record + 16);
     end->comment = position + SHARDIO_P_ZIP_END;
     end->length = end->comment + shardio_p_load16_little(record + 20);
-    if (end->length > file_size || shardio_p_load16_little(record + 8) != shardio_p_load16_little(record + 10))
-        return false;
-    return shardio_p_zip_read_end64(a, window, position, end, &begin) && end->directory <= begin &&
-           end->size == begin - end->directory && end->count <= end->size / SHARDIO_P_ZIP_CENTRAL;
+    if (end->length > limit || (exact && end->length != limit) ||
+        shardio_p_load16_little(record + 8) != shardio_p_load16_little(record + 10))
+        return SHARDIO_ERR_CORRUPT;
+    shardio_status status = shardio_p_zip_read_end64(a, window, position, end, &begin, error);
+    if (status != SHARDIO_OK) return status;
+    bool fits = end->directory <= begin && end->size == begin - end->directory &&
+                end->count <= end->size / SHARDIO_P_ZIP_CENTRAL;
+    return fits ? SHARDIO_OK : SHARDIO_ERR_CORRUPT;
 }
 
 /* -- the directory */
@@ -16407,6 +16416,50 @@ static void shardio_p_zip_release_directory(const shardio_archive *a, shardio_p_
     memset(d, 0, sizeof *d);
 }
 
+/* Sizes and offset of a directory entry, from its 64-bit field where they are all ones there. False: it lacks one. */
+static bool shardio_p_zip_read_sizes(const uint8_t *record, shardio_p_zip_entry *entry)
+{
+    uint64_t *const members[3] = {&entry->size, &entry->stored, &entry->header};
+    static const uint8_t places[3] = {24, 20, 42};
+    size_t left = 0;
+    const uint8_t *wide = shardio_p_zip_record_extra(record, SHARDIO_P_ZIP_EXTRA64, &left);
+    for (int i = 0; i < 3; i++) {
+        *members[i] = shardio_p_load32_little(record + places[i]);
+        if (*members[i] != SHARDIO_P_ZIP_ALL_ONES) continue;
+        if (wide == NULL || left < 8) return false;
+        *members[i] = shardio_p_load64(wide, false);
+        wide += 8;
+        left -= 8;
+    }
+    return true;
+}
+
+/* A directory with a chain whose CRC-32 is another one was changed by a program that kept our extra field, or it is torn:
+   blocks of it never came to the device. Only a changed one agrees with all local headers. */
+static shardio_status shardio_p_zip_check_changed(shardio_archive *a, const shardio_p_zip_directory *d,
+                                                  shardio_error *error)
+{
+    uint8_t local[SHARDIO_P_ZIP_LOCAL + SHARDIO_P_ZIP_NAME];
+    shardio_p_zip_entry entry;
+    size_t at = 0;
+    for (uint64_t i = 0; i < d->count; i++) {
+        const uint8_t *record = d->bytes + at;
+        memset(&entry, 0, sizeof entry);
+        if (!shardio_p_zip_read_sizes(record, &entry) || entry.header >= a->file_size) return SHARDIO_ERR_CORRUPT;
+        size_t name = (size_t)shardio_p_min(shardio_p_load16_little(record + 28), SHARDIO_P_ZIP_NAME);
+        shardio_status status = shardio_p_zip_read(a, entry.header, local, SHARDIO_P_ZIP_LOCAL + name, error);
+        if (status == SHARDIO_ERR_TRUNCATED) return SHARDIO_ERR_CORRUPT;
+        if (status != SHARDIO_OK) return status;
+        bool later = (shardio_p_load16_little(local + 6) & SHARDIO_P_ZIP_DESCRIPTOR) != 0;
+        if (shardio_p_load32_little(local) != SHARDIO_P_ZIP_LOCAL_SIGNATURE || memcmp(local + 26, record + 28, 2) != 0 ||
+            memcmp(local + SHARDIO_P_ZIP_LOCAL, record + SHARDIO_P_ZIP_CENTRAL, name) != 0 ||
+            (!later && memcmp(local + 14, record + 16, 4) != 0))
+            return SHARDIO_ERR_CORRUPT;
+        at += shardio_p_zip_record_size(record, d->size - at);
+    }
+    return SHARDIO_OK;
+}
+
 /* Reads a directory and counts through it. SHARDIO_ERR_CORRUPT: it is none. */
 static shardio_status shardio_p_zip_read_directory(shardio_archive *a, const shardio_p_zip_window *window,
                                                    const shardio_p_zip_end *end, shardio_p_zip_directory *d,
@@ -16421,7 +16474,7 @@ static shardio_status shardio_p_zip_read_directory(shardio_archive *a, const sha
     if (end->size > limit || end->size >= SIZE_MAX || end->count >= UINT32_MAX / 4)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_LIMIT, "open",
                                   "its directory is larger than the option directory_limit");
-    if (end->size >= sizeof first) {   /* before memory is taken for it */
+    if (end->size >= SHARDIO_P_ZIP_LARGE) {   /* before much memory is taken for it */
         status = shardio_p_zip_peek(a, window, end->directory, first, sizeof first, error);
         if (status == SHARDIO_OK && shardio_p_load32_little(first) != SHARDIO_P_ZIP_CENTRAL_SIGNATURE)
             return SHARDIO_ERR_CORRUPT;
@@ -16437,8 +16490,9 @@ static shardio_status shardio_p_zip_read_directory(shardio_archive *a, const sha
         if (n == 0) status = SHARDIO_ERR_CORRUPT;
     }
     if (status == SHARDIO_OK && at != d->size) status = SHARDIO_ERR_CORRUPT;
+    if (status == SHARDIO_OK) shardio_p_zip_read_chain(d);
+    if (status == SHARDIO_OK && d->chained && !d->own) status = shardio_p_zip_check_changed(a, d, error);
     if (status != SHARDIO_OK) shardio_p_zip_release_directory(a, d);
-    else shardio_p_zip_read_chain(d);
     return status;
 }
 
@@ -16460,11 +16514,12 @@ static shardio_status shardio_p_zip_search(shardio_archive *a, uint64_t limit, b
         shardio_status got = shardio_p_zip_read(a, window.offset, window.data, window.size, error);
         if (got != SHARDIO_OK) status = got;
         for (size_t at = window.size - SHARDIO_P_ZIP_END + 1; at-- > 0 && status == SHARDIO_ERR_NOT_FOUND;) {
-            if (window.data[at] != 'P' || shardio_p_load32_little(window.data + at) != SHARDIO_P_ZIP_END_SIGNATURE ||
-                !shardio_p_zip_read_end(a, &window, window.offset + at, limit, end) || (exact && end->length != limit))
+            if (window.data[at] != 'P' || shardio_p_load32_little(window.data + at) != SHARDIO_P_ZIP_END_SIGNATURE)
                 continue;
+            got = shardio_p_zip_read_end(a, &window, window.offset + at, limit, exact, end, error);
+            if (got == SHARDIO_ERR_CORRUPT) continue;
             work += end->size + SHARDIO_P_ZIP_END;
-            got = shardio_p_zip_read_directory(a, &window, end, d, error);
+            if (got == SHARDIO_OK) got = shardio_p_zip_read_directory(a, &window, end, d, error);
             if (got != SHARDIO_ERR_CORRUPT) status = got;
             else if (work / 4 > limit)
                 status = shardio_p_zip_fail(a, error, got, "open", "it is full of false end records");
@@ -16563,24 +16618,6 @@ static bool shardio_p_zip_is_key(const char *name, size_t size)
     memcpy(key, name, size);
     key[size] = 0;
     return n > 0 && shardio_p_key_is_plain(key);
-}
-
-/* Sizes and offset of a directory entry, from its 64-bit field where they are all ones there. False: it lacks one. */
-static bool shardio_p_zip_read_sizes(const uint8_t *record, shardio_p_zip_entry *entry)
-{
-    uint64_t *const members[3] = {&entry->size, &entry->stored, &entry->header};
-    static const uint8_t places[3] = {24, 20, 42};
-    size_t left = 0;
-    const uint8_t *wide = shardio_p_zip_record_extra(record, SHARDIO_P_ZIP_EXTRA64, &left);
-    for (int i = 0; i < 3; i++) {
-        *members[i] = shardio_p_load32_little(record + places[i]);
-        if (*members[i] != SHARDIO_P_ZIP_ALL_ONES) continue;
-        if (wide == NULL || left < 8) return false;
-        *members[i] = shardio_p_load64(wide, false);
-        wide += 8;
-        left -= 8;
-    }
-    return true;
 }
 
 /* Whether a value, with the least header that it can have, lies in front of the directory. */
@@ -16967,6 +17004,13 @@ static shardio_status shardio_p_zip_cut_torn(shardio_archive *a, int *code)
     return SHARDIO_OK;
 }
 
+static void shardio_p_zip_go_buffered(shardio_archive *a, int code, const char *reason)
+{
+    a->options.direct = SHARDIO_DIRECT_OFF;
+    a->accounting.direct_reason = reason;
+    a->accounting.direct_code = code;
+}
+
 /* Writes whole blocks past the page cache if `direct` and the system takes it, anything else through it. */
 static shardio_status shardio_p_zip_write(shardio_archive *a, uint64_t offset, const void *data, size_t size,
                                           bool direct, int *code)
@@ -16978,17 +17022,16 @@ static shardio_status shardio_p_zip_write(shardio_archive *a, uint64_t offset, c
     a->wrote = true;
     direct = direct && a->options.direct != SHARDIO_DIRECT_OFF && offset % a->block == 0 && size % a->block == 0 &&
              (uintptr_t)data % a->memory_alignment == 0;
-    status = shardio_p_zip_set_direct(a, direct);
+    status = shardio_p_zip_set_direct(a, direct, code);
     if (status != SHARDIO_OK && a->options.direct == SHARDIO_DIRECT_ON) return SHARDIO_ERR_DIRECT;
+    if (status != SHARDIO_OK && direct) shardio_p_zip_go_buffered(a, *code, "the system refused unbuffered I/O");
     while (size > 0) {
         size_t done = 0, ask = (size_t)shardio_p_min(size, SHARDIO_P_LARGEST_TRANSFER);
         status = a->file.functions->write(a->file.context, offset, from, ask, &done, code);
         a->accounting.device_calls++;
         if (status == SHARDIO_ERR_DIRECT && a->direct && a->options.direct == SHARDIO_DIRECT_AUTO) {
-            a->options.direct = SHARDIO_DIRECT_OFF;
-            a->accounting.direct_reason = "the system refused an unbuffered write";
-            a->accounting.direct_code = *code;
-            status = shardio_p_zip_set_direct(a, false);
+            shardio_p_zip_go_buffered(a, *code, "the system refused an unbuffered write");
+            status = shardio_p_zip_set_direct(a, false, code);
             if (status == SHARDIO_OK) continue;
         }
         if (status != SHARDIO_OK) return status;
@@ -17235,7 +17278,7 @@ static shardio_status shardio_p_zip_value_write(void *file, uint64_t offset, con
     shardio_status status = SHARDIO_OK;
     *done = 0;
     if (v->generation != a->generation) return SHARDIO_ERR_CHANGED;
-    if (!shardio_p_add(offset, size, &end) || end > UINT64_MAX / 4) return SHARDIO_ERR_NO_SPACE;
+    if (!shardio_p_add(offset, size, &end) || end > SHARDIO_P_ZIP_MOST) return SHARDIO_ERR_NO_SPACE;
     if (v->moves) fits = false;
     else if (!v->streamed) status = shardio_p_zip_fit(v, end, &fits, code);
     else fits = end <= v->place.end - v->place.data;
@@ -17463,7 +17506,7 @@ static size_t shardio_p_zip_depth(const shardio_p_zip_entry *entry)
     if (entry->name_size < n || memcmp(entry->name + entry->name_size - n, name, n) != 0 ||
         (entry->name_size > n && entry->name[entry->name_size - n - 1] != '/'))
         return SIZE_MAX;
-    for (size_t i = 0; i < entry->name_size; i++) depth += entry->name[i] == '/';
+    for (size_t i = 0; i < entry->name_size && depth < SHARDIO_P_ZIP_DEPTH; i++) depth += entry->name[i] == '/';
     return depth;
 }
 
@@ -17743,7 +17786,7 @@ static shardio_status shardio_p_zip_store_create(void *store, const char *key, b
                                                  const shardio_allocator *allocator, shardio_file *file, int *code)
 {
     shardio_archive *a = (shardio_archive *)store;
-    bool known = most != SHARDIO_NO_OFFSET, fits;
+    bool known = most <= SHARDIO_P_ZIP_MOST, fits;
     shardio_status status = SHARDIO_OK;
     if (!a->writing || a->blank) return SHARDIO_ERR_STATE;
     if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
@@ -17935,6 +17978,7 @@ static shardio_status shardio_p_zip_begin_writing(shardio_archive *a, shardio_er
     }
     a->memory_alignment = facts.memory_alignment > 16 ? facts.memory_alignment : 16;
     size_t buffer = a->options.buffer_size != 0 ? a->options.buffer_size : (size_t)SHARDIO_P_DEFAULT_BUFFER;
+    if (buffer > (size_t)1 << 30) buffer = (size_t)1 << 30;   /* values in it have headers of 32 bits */
     uint64_t unit = shardio_p_zip_unit(a);
     a->buffer_size = (size_t)shardio_p_ceil(shardio_p_max(buffer, 2 * unit + SHARDIO_P_ZIP_NAME), unit);
     a->header_size = (size_t)shardio_p_ceil(SHARDIO_P_ZIP_LOCAL + SHARDIO_P_ZIP_NAME + 64, unit) + (size_t)unit;
@@ -17992,6 +18036,11 @@ static shardio_status shardio_p_zip_begin(shardio_archive *a, shardio_error *err
     if (a->writing && a->options.layer != 0)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_ARGUMENT, "open", "an older layer can only be read");
     if (!a->writing || facts.size > 0) status = shardio_p_zip_load(a, facts.size, error);
+    for (int tries = 0; status == SHARDIO_ERR_TRUNCATED && tries < SHARDIO_P_PATIENCE; tries++) {
+        status = shardio_p_file_facts(&a->file, &facts, error);   /* a writer cuts it just now */
+        a->file_size = facts.size;
+        if (status == SHARDIO_OK) status = shardio_p_zip_load(a, facts.size, error);
+    }
     if (status == SHARDIO_OK && a->options.layer != 0) status = shardio_p_zip_open_layer(a, a->options.layer, error);
     if (status == SHARDIO_OK && a->writing) status = shardio_p_zip_begin_writing(a, error);
     if (status == SHARDIO_OK && a->writing) status = shardio_p_zip_take_comment(a, error);
@@ -18111,17 +18160,16 @@ static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool sear
 {
     shardio_p_zip_end end;
     shardio_p_zip_directory d;
-    uint64_t entries = 0, previous = a->previous;
+    uint64_t previous = a->previous;
     shardio_status status = SHARDIO_OK;
     memset(l, 0, sizeof *l);
     if (a->layer == 0) return SHARDIO_OK;
-    for (size_t i = 0; i < a->count; i++) entries += !a->entries[i].gone && a->entries[i].committed;
-    bool found = shardio_p_zip_add_layer(a, l, a->layer, a->directory_offset, a->length, entries);
+    bool found = shardio_p_zip_add_layer(a, l, a->layer, a->directory_offset, a->length, a->listed);
     bool numbered = true, chained = a->chained;
-    uint64_t from = a->length, number = a->layer;
+    uint64_t from = a->directory_offset, number = a->layer;   /* from: a layer ends before the next directory */
     while (found && status == SHARDIO_OK && (chained ? previous > 0 : search)) {
         status = chained ? shardio_p_zip_layer_before(a, previous, false, &end, &d, error) : SHARDIO_ERR_NOT_FOUND;
-        bool fits = status == SHARDIO_OK && previous < from && (!d.chained || d.number + 1 == number);
+        bool fits = status == SHARDIO_OK && previous <= from;
         if (!fits && (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)) {
             a->chain_broken = a->chain_broken || chained;
             if (!search) {
@@ -18129,13 +18177,13 @@ static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool sear
                                             "another program has overwritten the layer before");
                 break;
             }
-            status = shardio_p_zip_layer_before(a, from - 1, true, &end, &d, error);
-            numbered = false;
+            status = shardio_p_zip_layer_before(a, from, true, &end, &d, error);
         }
         if (status != SHARDIO_OK) break;
         number--;
+        numbered = numbered && d.chained && d.number == number;
         found = shardio_p_zip_add_layer(a, l, number, end.directory, end.length, end.count);
-        from = end.length;
+        from = end.directory;
         chained = d.chained;
         previous = d.previous;
     }

@@ -869,3 +869,455 @@ TEST(lives_on_files)
     static const life_kind kinds[] = {{true, false, 0, 0, 1, false}, {true, false, 0, 64, 100000, false}};
     for (uint64_t seed = 0; seed < test_rounds(6) && test_failures == 0; seed++) life_live(&kinds[seed % 2], 31 + seed * 1000000, 120);
 }
+
+/* ---- Crashes: what was not synced is there, lost or torn. */
+enum { CRASH_MARKS = 8 };
+
+typedef struct crash_life {
+    rig g;
+    faulty_tape *tape;
+    shardio_archive *a;
+    shardio_store store;
+    state now;
+    struct { state s; size_t begun, done; } mark[CRASH_MARKS];   /* commits: operations when they began and ended */
+    size_t marks;
+    uint64_t random, serial;
+    shardio_archive_options o;
+} crash_life;
+
+static size_t crash_pick(crash_life *l, size_t n)
+{
+    return (size_t)(test_random(&l->random) % n);
+}
+
+static void crash_open(crash_life *l)
+{
+    shardio_error error;
+    memset(l->tape, 0, sizeof *l->tape);
+    l->g.faulty.direct = false;
+    l->g.faulty.tape = l->tape;
+    l->a = shardio_archive_open_file(rig_open(&l->g, true), &l->o, &error);
+    if (!CHECK(l->a != NULL)) exit(1);
+    l->store = shardio_archive_store(l->a);
+    state_copy(&l->mark[0].s, &l->now);
+    l->mark[0].begun = l->mark[0].done = 0;
+    l->marks = 1;
+}
+
+static void crash_put(crash_life *l)
+{
+    char key[40];
+    static uint8_t data[20000];
+    size_t size = crash_pick(l, 3) == 0 ? crash_pick(l, sizeof data - 8) : crash_pick(l, 300);
+    snprintf(key, sizeof key, "array-%u/c/%u", (unsigned)crash_pick(l, 3), (unsigned)crash_pick(l, 9));
+    test_fill(data, size, test_random(&l->random));
+    CHECK_OK(store_put(&l->store, key, data, size));
+    state_put(&l->now, key, data, size, ++l->serial);
+}
+
+static void crash_commit(crash_life *l)
+{
+    shardio_error error;
+    l->mark[l->marks].begun = l->tape->ops;
+    CHECK_OK(shardio_archive_commit(l->a, &error));
+    l->mark[l->marks].done = l->tape->ops;
+    state_copy(&l->mark[l->marks++].s, &l->now);
+}
+
+/* Rolling back to the layer before counts as a commit. */
+static void crash_roll_back(crash_life *l)
+{
+    shardio_error error;
+    if (l->marks < 2 || l->marks > CRASH_MARKS - 1 || l->mark[l->marks - 2].done == l->mark[l->marks - 1].done) return;
+    l->mark[l->marks].begun = l->tape->ops;
+    CHECK_OK(shardio_archive_rollback(l->a, shardio_archive_about(l->a).layer - 1, &error));
+    l->mark[l->marks].done = l->tape->ops;
+    state_copy(&l->now, &l->mark[l->marks - 2].s);
+    state_copy(&l->mark[l->marks++].s, &l->now);
+}
+
+static void crash_session(crash_life *l)
+{
+    shardio_error error;
+    size_t commits = crash_pick(l, 3);
+    for (size_t i = 0; i <= commits; i++) {
+        for (size_t n = 1 + crash_pick(l, 7); n > 0; n--) {
+            if (crash_pick(l, 4) != 0 || l->now.count < 2) {
+                crash_put(l);
+            } else {
+                char key[80];
+                snprintf(key, sizeof key, "%s", l->now.values[crash_pick(l, l->now.count)].key);
+                CHECK_OK(store_remove(&l->store, key));
+                state_remove(&l->now, key);
+            }
+        }
+        if (crash_pick(l, 6) == 0) {
+            CHECK_OK(shardio_archive_discard(l->a, &error));
+            state_copy(&l->now, &l->mark[l->marks - 1].s);
+            crash_put(l);
+        }
+        if (i < commits || crash_pick(l, 3) != 0) crash_commit(l);
+    }
+    if (crash_pick(l, 5) == 0 && shardio_archive_about(l->a).layer > 1 && !shardio_archive_about(l->a).changed && commits > 0) {
+        crash_roll_back(l);
+        if (crash_pick(l, 2) == 0) crash_put(l);
+    }
+}
+
+/* Applies the first `ops` operations: what came before the last sync is there, of what came after it any part. */
+static void crash_play(crash_life *l, uint8_t **bytes, size_t *size, size_t ops, bool in_order)
+{
+    const faulty_tape *t = l->tape;
+    size_t synced = 0;
+    for (size_t i = 0; i < ops; i++)
+        if (t->op[i].call == FAULTY_SYNC) synced = i;
+    for (size_t i = 0; i < ops; i++) {
+        bool sure = i < synced || in_order;
+        size_t n = (size_t)t->op[i].size, at = (size_t)t->op[i].offset;
+        if (t->op[i].call == FAULTY_SYNC || (!sure && crash_pick(l, 3) == 0)) continue;
+        size_t end = t->op[i].call == FAULTY_RESIZE ? n : at + n;
+        if (end > *size || t->op[i].call == FAULTY_RESIZE) {
+            *bytes = (uint8_t *)realloc(*bytes, end + 1);
+            if (end > *size) memset(*bytes + *size, 0, end - *size);
+            *size = end;
+        }
+        if (t->op[i].call == FAULTY_RESIZE) continue;
+        bool torn = !sure && crash_pick(l, 2) == 0;
+        for (size_t k = 0; k < n; k += 512)
+            if (!torn || crash_pick(l, 2) == 0) memcpy(*bytes + at + k, t->data + t->op[i].at + k, n - k < 512 ? n - k : 512);
+    }
+}
+
+static bool crash_holds(const uint8_t *bytes, size_t size, const state *s)
+{
+    shardio_memory memory;
+    shardio_error error;
+    memset(&memory, 0, sizeof memory);
+    memory.data = (uint8_t *)(uintptr_t)bytes;
+    memory.size = memory.capacity = size;
+    memory.fixed = true;
+    shardio_archive *a = shardio_archive_open_file(shardio_memory_file(&memory, "crashed"), NULL, &error);
+    if (a == NULL) return false;
+    shardio_store store = shardio_archive_store(a);
+    bool same = state_fits(s, &store) && shardio_archive_verify(a, NULL, NULL, NULL, NULL, &error) == SHARDIO_OK;
+    shardio_archive_close(a);
+    return same;
+}
+
+/* Of the session on `old` only the first `op` operations came to the device. What is there then is the last layer complete
+   by then, or the one that was on its way; the writer goes on with it. */
+static void crash_at(crash_life *l, const uint8_t *old, size_t old_size, size_t op, bool in_order)
+{
+    size_t size = old_size, last = 0;
+    uint8_t *bytes = (uint8_t *)malloc(size + 1);
+    memcpy(bytes, old, size);
+    crash_play(l, &bytes, &size, op, in_order);
+    while (last + 1 < l->marks && l->mark[last + 1].done <= op) last++;
+    bool coming = last + 1 < l->marks && l->mark[last + 1].begun <= op;
+    bool is_old = crash_holds(bytes, size, &l->mark[last].s);
+    bool is_new = coming && crash_holds(bytes, size, &l->mark[last + 1].s);
+    if (!CHECK(is_old || is_new))
+        fprintf(stderr, "after %u of %u operations, commit %u\n", (unsigned)op, (unsigned)l->tape->ops, (unsigned)last);
+    state_copy(&l->now, &l->mark[is_new ? last + 1 : last].s);
+    CHECK_OK(shardio_p_memory_resize(&l->g.memory, size, NULL));
+    memcpy(l->g.memory.data, bytes, size);
+    free(bytes);
+}
+
+/* Goes on cleanly from what a crash left. */
+static void crash_check_writer(crash_life *l)
+{
+    size_t size;
+    crash_open(l);
+    state_check(&l->now, &l->store);
+    crash_put(l);
+    crash_commit(l);
+    state_check(&l->now, &l->store);
+    shardio_archive_close(l->a);
+    const uint8_t *file = rig_contents(&l->g, &size);
+    state_check_zip(&l->now, file, size);
+}
+
+static void crash_start(crash_life *l, uint64_t seed, uint32_t block)
+{
+    memset(l, 0, sizeof *l);
+    l->random = seed;
+    l->tape = (faulty_tape *)calloc(1, sizeof *l->tape);
+    rig_begin(&l->g, false, "", 0);
+    l->g.faulty.alignment = block;
+    l->o.write = true;
+    l->o.buffer_size = 1;
+    l->o.comment = seed % 2 ? "a comment" : NULL;
+    l->o.ome_version = seed % 3 ? NULL : "0.5";
+    crash_open(l);
+    crash_put(l);
+    crash_commit(l);
+    shardio_archive_close(l->a);
+}
+
+static void crash_end(crash_life *l)
+{
+    for (size_t i = 0; i < CRASH_MARKS; i++) state_free(&l->mark[i].s);
+    state_free(&l->now);
+    free(l->tape);
+    rig_end(&l->g);
+}
+
+/* One crash after the other, each in a session that goes on from what the one before left. */
+TEST(crashes_in_a_row)
+{
+    crash_life *l = (crash_life *)malloc(sizeof *l);
+    for (uint64_t seed = 0; seed < test_rounds(40) && test_failures == 0; seed++) {
+        crash_start(l, seed * 1000000, seed % 2 ? 512 : 4096);
+        for (int round = 0; round < 6 && test_failures == 0; round++) {
+            size_t size;
+            const uint8_t *file = rig_contents(&l->g, &size);
+            uint8_t *old = (uint8_t *)malloc(size + 1);
+            memcpy(old, file, size);
+            crash_open(l);
+            crash_session(l);
+            size_t ops = l->tape->ops;
+            shardio_archive_close(l->a);
+            crash_at(l, old, size, crash_pick(l, ops + 1), crash_pick(l, 4) == 0);
+            free(old);
+        }
+        if (test_failures == 0) crash_check_writer(l);
+        else fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+        crash_end(l);
+    }
+    free(l);
+}
+
+/* Every prefix of one session, in order and with every kind of loss. */
+TEST(crashes_everywhere)
+{
+    crash_life *l = (crash_life *)malloc(sizeof *l);
+    for (uint64_t seed = 1; seed < test_rounds(3) + 1 && test_failures == 0; seed++) {
+        size_t size;
+        crash_start(l, seed * 77, 512);
+        const uint8_t *file = rig_contents(&l->g, &size);
+        uint8_t *old = (uint8_t *)malloc(size + 1);
+        memcpy(old, file, size);
+        crash_open(l);
+        crash_session(l);
+        crash_commit(l);
+        size_t ops = l->tape->ops;
+        shardio_archive_close(l->a);
+        for (size_t op = 0; op <= ops && test_failures == 0; op++)
+            for (int kind = 0; kind < 12; kind++) crash_at(l, old, size, op, kind == 0);
+        free(old);
+        crash_end(l);
+    }
+    free(l);
+}
+
+/* ---- Faults: every call to the file, every allocation. */
+
+/* Two layers on a file, the state of the second. */
+static void fault_base(rig *g, state *s, uint32_t block)
+{
+    shardio_archive_options o;
+    shardio_error error;
+    uint8_t data[3000];
+    memset(s, 0, sizeof *s);
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.buffer_size = 1;
+    rig_begin(g, false, "", 0);
+    g->faulty.alignment = block;
+    shardio_archive *a = shardio_archive_open_file(rig_open(g, true), &o, &error);
+    shardio_store store = shardio_archive_store(a);
+    for (unsigned i = 0; i < 6; i++) {
+        char key[20];
+        snprintf(key, sizeof key, "a/c/%u", i % 4);
+        test_fill(data, i * 500, i);
+        CHECK_OK(store_put(&store, key, data, i * 500));
+        state_put(s, key, data, i * 500, i);
+        if (i == 2) CHECK_OK(shardio_archive_commit(a, &error));
+    }
+    CHECK_OK(shardio_archive_finish(a, &error));
+    g->faulty.direct = false;   /* the next one is opened anew */
+}
+
+/* Everything that a writer does, until something fails. *committed says which state is the last layer: 0 that of before, 1
+   and 2 those that are made here. */
+static shardio_status fault_session(shardio_archive *a, const shardio_allocator *allocator, state *made, int *committed)
+{
+    static uint8_t data[200000];
+    shardio_store store = shardio_archive_store(a);
+    shardio_file one, two;
+    shardio_error error;
+    int code = 0;
+    size_t done;
+    shardio_status s = SHARDIO_OK, closed;
+    test_fill(data, sizeof data, 9);
+    s = store.functions->create(store.context, "b/c/0", true, 10, allocator, &one, &code);
+    if (s != SHARDIO_OK) return s;
+    s = store.functions->create(store.context, "b/c/1", true, 9000, allocator, &two, &code);
+    if (s != SHARDIO_OK) {
+        file_close(&one, SHARDIO_CLOSE_DISCARD);
+        return s;
+    }
+    for (size_t at = 0; at < 9000 && s == SHARDIO_OK; at += 3000) s = file_write_all(&two, at, data + at, 3000);
+    if (s == SHARDIO_OK) s = file_write_all(&one, 0, data, 60000);
+    if (s == SHARDIO_OK) s = one.functions->publish(one.context, true, &code);
+    if (s == SHARDIO_OK) s = one.functions->write(one.context, 100, data, 100, &done, &code);
+    closed = file_close(&one, s == SHARDIO_OK ? SHARDIO_CLOSE_PUBLISH : SHARDIO_CLOSE_DISCARD);
+    if (s == SHARDIO_OK) s = closed;
+    closed = file_close(&two, s == SHARDIO_OK ? SHARDIO_CLOSE_PUBLISH : SHARDIO_CLOSE_DISCARD);
+    if (s == SHARDIO_OK) s = closed;
+    if (s == SHARDIO_OK) s = store_put(&store, "a/c/1", data, 77);
+    if (s == SHARDIO_OK) s = store_remove(&store, "a/c/2");
+    if (s == SHARDIO_OK) s = shardio_archive_commit(a, &error);
+    if (s == SHARDIO_OK) *committed = 1;
+    if (s == SHARDIO_OK) s = store.functions->rename(store.context, "b/", "z/", &code);
+    if (s == SHARDIO_OK) s = store_put(&store, "q", data, 150000);
+    if (s == SHARDIO_OK) s = shardio_archive_commit(a, &error);
+    if (s == SHARDIO_OK) *committed = 2;
+    if (s == SHARDIO_OK) s = shardio_archive_rollback(a, 3, &error);
+    if (s == SHARDIO_OK) *committed = 1;
+    if (made == NULL) return s;
+    state_remove(&made[0], "a/c/2");
+    state_put(&made[0], "a/c/1", data, 77, 0);
+    state_put(&made[0], "b/c/1", data, 9000, 0);
+    state_put(&made[0], "b/c/0", data, 60000, 0);
+    memcpy(state_find(&made[0], "b/c/0")->data + 100, data, 100);
+    return s;
+}
+
+typedef struct fault_rig {
+    rig g;
+    state states[3];
+    uint8_t *base;
+    size_t size;
+    shardio_archive_options o;
+    counter c;
+} fault_rig;
+
+static void fault_begin(fault_rig *f, uint32_t block)
+{
+    shardio_error error;
+    int committed = 0;
+    memset(f, 0, sizeof *f);
+    fault_base(&f->g, &f->states[0], block);
+    const uint8_t *file = rig_contents(&f->g, &f->size);
+    f->base = (uint8_t *)malloc(f->size);
+    memcpy(f->base, file, f->size);
+    f->o.write = true;
+    f->o.buffer_size = 1;
+    f->o.allocator = counter_begin(&f->c);
+    state_copy(&f->states[1], &f->states[0]);
+    shardio_archive *a = shardio_archive_open_file(rig_open(&f->g, true), &f->o, &error);
+    CHECK_OK(fault_session(a, f->o.allocator, &f->states[1], &committed));
+    shardio_store store = shardio_archive_store(a);
+    state_check(&f->states[1], &store);
+    shardio_archive_close(a);
+    CHECK_U64(f->c.live, 0);
+    for (size_t i = 0; i < f->states[1].count; i++) {
+        const value *v = &f->states[1].values[i];
+        char key[80];
+        snprintf(key, sizeof key, "%s%s", v->key[0] == 'b' ? "z" : v->key, v->key[0] == 'b' ? v->key + 1 : "");
+        state_put(&f->states[2], key, v->data, v->size, 0);
+    }
+    uint8_t *data = (uint8_t *)malloc(200000);
+    test_fill(data, 200000, 9);
+    state_put(&f->states[2], "q", data, 150000, 0);
+    free(data);
+}
+
+static void fault_end(fault_rig *f)
+{
+    for (int i = 0; i < 3; i++) state_free(&f->states[i]);
+    free(f->base);
+    rig_end(&f->g);
+}
+
+/* One session with what the faulty file or the allocator was told. False: nothing failed. */
+static bool fault_run(fault_rig *f, bool forever)
+{
+    shardio_error error;
+    shardio_memory *memory = &f->g.memory;
+    int committed = 0;
+    size_t size;
+    CHECK_OK(shardio_p_memory_resize(memory, f->size, NULL));
+    memcpy(memory->data, f->base, f->size);
+    f->g.faulty.direct = false;
+    f->g.faulty.counted = f->g.faulty.fired = 0;
+    f->c.calls = 0;
+    shardio_archive *a = shardio_archive_open_file(rig_open(&f->g, true), &f->o, &error);
+    if (a == NULL) CHECK(error.status != SHARDIO_OK);
+    bool failed = a == NULL || fault_session(a, f->o.allocator, NULL, &committed) != SHARDIO_OK;
+    if (a != NULL && failed && !forever) {
+        /* it was once: after a discard all goes on */
+        shardio_store store = shardio_archive_store(a);
+        CHECK_OK(shardio_archive_discard(a, &error));
+        int which = committed;
+        if (!state_fits(&f->states[which], &store) && committed == 2) which = 1;   /* rolled back, but not durably */
+        state_check(&f->states[which], &store);
+        CHECK_OK(store_put(&store, "a/c/0", "after", 5));
+        CHECK_OK(shardio_archive_commit(a, &error));
+        const uint8_t *file = rig_contents(&f->g, &size);
+        state with;
+        memset(&with, 0, sizeof with);
+        state_copy(&with, &f->states[which]);
+        state_put(&with, "a/c/0", (const uint8_t *)"after", 5, 0);
+        state_check(&with, &store);
+        state_check_zip(&with, file, size);
+        state_free(&with);
+        shardio_archive_close(a);
+    } else {
+        shardio_archive_close(a);
+        const uint8_t *file = rig_contents(&f->g, &size);
+        /* where even cutting off fails, a commit that was complete but for its end may be there */
+        bool last = crash_holds(file, size, &f->states[committed]);
+        bool other = committed < 2 && crash_holds(file, size, &f->states[committed + 1]);
+        bool back = committed == 2 && crash_holds(file, size, &f->states[1]);
+        CHECK(last || (failed && forever && (other || back)));
+    }
+    CHECK_U64(f->c.live, 0);
+    return failed;
+}
+
+static void fault_every(uint32_t block, unsigned only, shardio_status status, bool forever)
+{
+    fault_rig *f = (fault_rig *)malloc(sizeof *f);
+    uint64_t n = 0;
+    fault_begin(f, block);
+    f->g.faulty.fail_only = only;
+    f->g.faulty.fail_on = forever;
+    f->g.faulty.fail_status = status;
+    do {
+        f->g.faulty.fail_at = ++n;
+    } while (test_failures == 0 && (fault_run(f, forever) || f->g.faulty.fired > 0) && n < 2000);
+    if (test_failures > 0) fprintf(stderr, "call %llu of %x\n", (unsigned long long)n, only);
+    CHECK(n > 1);
+    fault_end(f);
+    free(f);
+}
+
+TEST(every_write_fails) { fault_every(512, FAULTY_ONLY(FAULTY_WRITE), SHARDIO_ERR_NO_SPACE, false); fault_every(0, FAULTY_ONLY(FAULTY_WRITE), SHARDIO_ERR_IO, true); }
+TEST(every_read_fails) { fault_every(512, FAULTY_ONLY(FAULTY_READ), SHARDIO_ERR_IO, false); fault_every(512, FAULTY_ONLY(FAULTY_READ), SHARDIO_ERR_IO, true); }
+TEST(every_resize_fails) { fault_every(512, FAULTY_ONLY(FAULTY_RESIZE), SHARDIO_ERR_IO, false); fault_every(512, FAULTY_ONLY(FAULTY_RESIZE), SHARDIO_ERR_IO, true); }
+TEST(every_sync_fails) { fault_every(512, FAULTY_ONLY(FAULTY_SYNC), SHARDIO_ERR_IO, false); fault_every(512, FAULTY_ONLY(FAULTY_SYNC), SHARDIO_ERR_IO, true); }
+TEST(every_call_fails) { fault_every(512, FAULTY_ONLY(FAULTY_FACTS) | FAULTY_ONLY(FAULTY_WRITE) | FAULTY_ONLY(FAULTY_SYNC) | FAULTY_ONLY(FAULTY_RESIZE), SHARDIO_ERR_IO, true); }
+
+TEST(every_allocation_fails)
+{
+    fault_rig *f = (fault_rig *)malloc(sizeof *f);
+    uint64_t n = 0;
+    fault_begin(f, 512);
+    do f->c.fail_at = ++n;
+    while (test_failures == 0 && fault_run(f, false));
+    CHECK(n > 20);
+    fault_end(f);
+    free(f);
+}
+
+TEST(no_space_at_any_byte)
+{
+    fault_rig *f = (fault_rig *)malloc(sizeof *f);
+    fault_begin(f, 512);
+    for (f->g.faulty.space = f->size + 1; test_failures == 0 && fault_run(f, true); f->g.faulty.space += 3001) {}
+    fault_end(f);
+    free(f);
+}
