@@ -1,0 +1,415 @@
+#!/usr/bin/env python3
+"""Archives: ZIP files of many writers are read, layered ones at every layer, torn ones at the last whole layer, from which a
+writer goes on, and hostile ones are refused in small memory. The collection is looked for in ../shared/golden. What we write is
+read by Python's zipfile and by unzip. Needs Python's standard library only. A word as argument: only the cases whose names
+contain it.
+"""
+import hashlib
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+
+import common
+from common import ARCHIVE_DRIVER, ARCHIVE_DRIVER_SANITIZED, BUILD, ROOT, TMP, Job, check, good, run
+
+FOLDER = os.path.join(TMP, "archives")
+MOST_SECONDS = 5            # of the processor, for one archive, with sanitizers
+
+
+def contents(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def look(path, **keys):
+    return Job("look", path, **keys)
+
+
+def seen(reply, size):
+    """What was seen, within the memory and the time that the file deserves. A deflated value may grow by a factor."""
+    facts = reply.good().facts
+    check(facts["left"] == 0, "%d bytes are not given back", facts["left"])
+    check(facts["peak"] <= (16 << 20) + 40 * size, "takes %d bytes for a file of %d", facts["peak"], size)
+    check(facts["seconds"] <= MOST_SECONDS, "takes %.1f seconds", facts["seconds"])
+    return facts
+
+
+def opened(reply, size):
+    facts = seen(reply, size)
+    check(facts["open"] == "OK", "does not open: %s", facts["open"])
+    return facts
+
+
+# ---- what the manifest says ----------------------------------------------------------------------------------
+
+def wanted_entries(entries):
+    """As the driver lists them: of a key that is there twice the last."""
+    last = {entry["name"]: entry for entry in entries}
+    return sorted((e["name"], e["offset"], e["data"], e["size"], e.get("csize", e["size"]), e["crc32"], e.get("method", 0))
+                  for e in entries if e is last[e["name"]] or e["name"].endswith("/"))
+
+
+def text_of(name):
+    """A name as the manifest has it."""
+    return "".join(c if not 0xDC80 <= ord(c) <= 0xDCFF else "\\x%02x" % (ord(c) - 0xDC00)
+                   for c in bytes.fromhex(name).decode("utf-8", "surrogateescape"))
+
+
+def listed_entries(facts):
+    check(facts["listed"] == "OK", "not listed: %s", facts["listed"])
+    return sorted((text_of(e["name"]), e["offset"], e["data"], e["size"], e["stored"], e["crc32"], e["method"])
+                  for e in facts["entries"])
+
+
+def check_entries(facts, entries):
+    wanted, found = wanted_entries(entries), listed_entries(facts)
+    check(found == wanted, "entries: %s", [(a, b) for a, b in zip(found + [None], wanted + [None]) if a != b][:2])
+
+
+def array_jobs(path, arrays, **keys):
+    """A look at each array: keys may be there once only in a job."""
+    return [look(path, array=array["node"], **keys) for array in arrays]
+
+
+def check_array(reply, array, size):
+    facts = opened(reply, size + array["nbytes"])
+    found = facts["arrays"][array["node"]]
+    check(found == array["sha256"], "%s: %s", array["id"], found)
+
+
+def fails(reply, size):
+    facts = seen(reply, size)
+    return facts["open"] != "OK" or any(text.startswith("ERR_") for text in facts["arrays"].values())
+
+
+class Golden:
+    def __init__(self, folder):
+        self.folder = folder
+        with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as file:
+            self.manifest = json.load(file)
+        self.arrays = {array["id"]: array for array in self.manifest["arrays"]}
+        self.layered = {case["id"]: case for case in self.manifest["layers"]}
+
+    def path(self, case):
+        return os.path.join(self.folder, case["file"])
+
+
+# ---- archives of others --------------------------------------------------------------------------------------
+
+def good_case(case, golden, inflates):
+    path, arrays = golden.path(case), [golden.arrays[a] for a in case["arrays"]]
+    replies = yield [look(path, entries=1, nodes=1, verify=1)] + array_jobs(path, arrays)
+    if case["expect"] == "either" and any(fails(reply, case["file_size"]) for reply in replies[1:]):
+        return
+    facts = opened(replies[0], case["file_size"])
+    check(facts["foreign"] and facts["torn_bytes"] == 0, "%s", facts)
+    check(facts["walked"] == "OK", "walk: %s", facts["walked"])
+    if not inflates and "inflate" in case.get("needs", []):
+        check(facts["verify"].startswith("ERR_CORRUPT") and facts["findings"] > 0, "verify: %s", facts["verify"])
+        for reply in replies[1:]:
+            text = list(opened(reply, case["file_size"])["arrays"].values())[0]
+            check(len(text) == 64 or text.startswith("ERR_UNSUPPORTED"), "%s", text)
+        return
+    check_entries(facts, case["entries"])
+    check(facts["verify"] == "OK", "verify: %s", bytes.fromhex(facts["first_finding"]))
+    for reply, array in zip(replies[1:], arrays):
+        check_array(reply, array, case["file_size"])
+
+
+def many_entries(case, path):
+    """A group, an array, and a chunk of one byte each for all its elements."""
+    mix, count = common.mix, case["chunks"]
+    seed = mix(case["seed"])
+    names = [(name, text.encode()) for name, text in case["first_entries"].items()]
+    names += [(case["chunk_name"].replace("<i>", str(i)), bytes([mix(seed + i) & 255])) for i in range(count)]
+    local, central = [], []
+    at = 0
+    for name, data in names:
+        name = name.encode()
+        fields = struct.pack("<HHHHIII", 0, 0, 0x28C4, 0x5C64, zlib.crc32(data), len(data), len(data))
+        local.append(b"PK\3\4" + struct.pack("<H", 20) + fields + struct.pack("<HH", len(name), 0) + name + data)
+        central.append(b"PK\1\2" + struct.pack("<HH", 20, 20) + fields +
+                       struct.pack("<HHHHHII", len(name), 0, 0, 0, 0, 0, at) + name)
+        at += len(local[-1])
+    data = b"".join(local) + b"".join(central) + bytes.fromhex(case["tail_hex"])
+    check(hashlib.sha256(data).hexdigest() == case["file_sha256"], "the test makes another file than the golden one")
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def generated(case, golden):
+    """What is too large to keep: made, looked at, gone. The values of more than 4 GiB are not read."""
+    path, arrays = os.path.join(FOLDER, case["id"] + ".zip"), [golden.arrays[a] for a in case["arrays"]]
+    if case["rule"] == "many":
+        many_entries(dict(case, seed=arrays[0]["content"]["seed"]), path)
+    else:
+        with open(path, "wb") as file:
+            for piece in case["pieces"]:
+                file.seek(piece["offset"])
+                file.write(bytes.fromhex(piece["hex"]))
+            file.truncate(case["file_size"])
+    small = case["rule"] == "many"
+    replies = yield [look(path, nodes=1, entries=1, verify=int(small))] + array_jobs(path, arrays)
+    facts = opened(replies[0], case["file_size"] if small else 0)
+    if small:
+        check(facts["count"] == case["total_entries"], "%d entries", facts["count"])
+        check(facts["verify"] == "OK", "verify: %s", facts["verify"])
+    else:
+        check_entries(facts, case["entries"])
+    check(facts["walked"] == "OK", "walk: %s", facts["walked"])
+    for reply, array in zip(replies[1:], arrays):
+        check_array(reply, array, case["file_size"] if small else 0)
+    for layer in case.get("layers", []):
+        yield from layer_by_number(path, golden, layer, len(case["layers"]), 0)
+    os.remove(path)
+
+
+# ---- layers --------------------------------------------------------------------------------------------------
+
+def check_layer(facts, layer):
+    if "entries" in layer:
+        check_entries(facts, layer["entries"])
+    check(facts["size"] == layer.get("length", facts["size"]), "%d bytes, not %d", facts["size"], layer.get("length"))
+    if "nodes" in layer:
+        nodes = {path.strip("/"): node for path, node in layer["nodes"].items()}
+        found = {path: {"type": node.get("kind"), "attributes": node.get("attributes")}
+                 for path, node in facts["nodes"].items()}
+        check(facts["walked"] == "OK" or not nodes, "walk: %s", facts["walked"])
+        check(found == nodes, "nodes: %s", found)
+
+
+def layer_by_number(path, golden, layer, count, size, **keys):
+    arrays = [golden.arrays[a] for a in layer["arrays"]]
+    replies = yield [look(path, layer=layer["layer"], nodes=1, entries=1, layers=2, **keys)] + \
+        array_jobs(path, arrays, layer=layer["layer"], **keys)
+    facts = opened(replies[0], size)
+    check(facts["layer"] == layer["layer"], "layer %d", facts["layer"])
+    check_layer(facts, layer)
+    check([item[0] for item in facts["layers"]] == list(range(layer["layer"], 0, -1)), "layers: %s", facts["layers"])
+    for reply, array in zip(replies[1:], arrays):
+        check_array(reply, array, size)
+
+
+def layered_case(case, golden):
+    path = golden.path(case)
+    replies = yield [look(path, layers=2), look(path, layer=len(case["layers"]) + 1)]
+    facts = opened(replies[0], case["file_size"])
+    wanted = [[layer["layer"], layer["cd_offset"], layer["length"], layer["count"]] for layer in reversed(case["layers"])]
+    check(facts["layers"] == wanted and facts["counted"] == "OK", "layers: %s %s", facts["counted"], facts["layers"])
+    check(seen(replies[1], 0)["open"].startswith("ERR_NOT_FOUND"), "one layer too many: %s", replies[1].facts["open"])
+    for layer in case["layers"]:
+        yield from layer_by_number(path, golden, layer, len(case["layers"]), case["file_size"])
+        arrays = [golden.arrays[a] for a in layer["arrays"]]
+        replies = yield [look(path, cut=layer["length"], nodes=1, entries=1)] + array_jobs(path, arrays, cut=layer["length"])
+        facts = opened(replies[0], case["file_size"])
+        check_layer(facts, layer)
+        check(facts["torn_bytes"] == 0, "%d torn bytes", facts["torn_bytes"])
+        for reply, array in zip(replies[1:], arrays):
+            check_array(reply, array, case["file_size"])
+
+
+def ambiguous_cuts(case, golden):
+    """Cuts for which the manifest leaves a choice: nothing but the comment is missing."""
+    return {torn["cut"]: torn["either"] for torn in golden.manifest["torn"]
+            if torn["base"] == case["id"] and "either" in torn and "cut" in torn}
+
+
+def cut_everywhere(case, golden, step):
+    """A file that ends anywhere shows the last layer that was complete."""
+    path, either = golden.path(case), ambiguous_cuts(case, golden)
+    cuts = sorted(set(range(0, case["file_size"], step)) | {l["length"] + d for l in case["layers"] for d in (-1, 0, 1)})
+    replies = yield [look(path, cut=cut, entries=1) for cut in cuts]
+    for cut, reply in zip(cuts, replies):
+        whole = [layer for layer in case["layers"] if layer["length"] <= cut]
+        facts = seen(reply, case["file_size"])
+        if facts["open"] != "OK" or not whole:
+            check(not whole and facts["open"].startswith("ERR_CORRUPT"), "cut at %d: %s", cut, facts["open"])
+            continue
+        if facts["size"] != whole[-1]["length"]:
+            check(cut in either, "cut at %d: %d bytes are a layer", cut, facts["size"])
+            continue
+        check(facts["count"] == whole[-1]["count"], "cut at %d: %d entries", cut, facts["count"])
+        if "entries" in whole[-1]:
+            check_entries(facts, whole[-1]["entries"])
+        check(facts["torn_bytes"] == min(cut, case["file_size"]) - whole[-1]["length"], "cut at %d: %d torn bytes", cut,
+              facts["torn_bytes"])
+
+
+# ---- torn ----------------------------------------------------------------------------------------------------
+
+def filler(part):
+    if "byte" in part:
+        return bytes([part["byte"]]) * part["length"]
+    if "hex" in part:
+        return bytes.fromhex(part["hex"])
+    key, mix = common.mix(common.mix(part["seed"])), common.mix
+    return b"".join(mix(key + j).to_bytes(8, "little") for j in range(part["length"] // 8 + 1))[:part["length"]]
+
+
+def torn_bytes(case, golden):
+    data = bytearray(contents(golden.path(golden.layered[case["base"]]))[:case.get("cut")])
+    for part in case.get("overwrite", []):
+        data[part["offset"]:part["offset"] + part["length"]] = filler(part)
+    for part in case.get("append", []):
+        data += filler(part)
+    check(hashlib.sha256(data).hexdigest() == case["sha256"], "the test makes another file than the golden one")
+    return bytes(data)
+
+
+def same_entries(facts, entries):
+    return listed_entries(facts) == wanted_entries(entries)
+
+
+def zip_reads(path, values):
+    """Python's zipfile reads all of it, and these values."""
+    with zipfile.ZipFile(path) as archive:
+        check(archive.testzip() is None, "zipfile: %s is damaged", archive.testzip())
+        names = archive.namelist()
+        check(len(set(names)) == len(names), "zipfile: a name twice")
+        for name, value in values.items():
+            check(archive.read(name) == value, "zipfile: %s is another one", name)
+        return names
+
+
+def torn_case(case, golden):
+    path = os.path.join(FOLDER, "torn-%s.zip" % case["id"].replace(":", "-").replace("/", "-"))
+    with open(path, "wb") as file:
+        file.write(torn_bytes(case, golden))
+    layers = {layer["layer"]: layer for layer in golden.layered[case["base"]]["layers"]}
+    layers[0] = None
+    layers[max(layers) + 1] = {"layer": max(layers) + 1, "entries": [], "arrays": []}
+    allowed = [case["layer"]] + case.get("either", [])
+    reply = yield look(path, entries=1, nodes=1, layers=2)
+    facts = seen(reply, case["size"])
+    if facts["open"] != "OK":
+        check(0 in allowed and facts["open"].startswith("ERR_CORRUPT"), "layer %s wanted: %s", allowed, facts["open"])
+        reply = yield Job("begin", path, direct=0)
+        reply.refused("ERR_CORRUPT")
+        os.remove(path)
+        return
+    if "or_error_in" in case:
+        newest = max(layers) - 1
+        replies = yield [look(path, value=key) for key in case["or_error_in"]] if same_entries_by_name(facts, layers[newest]) else []
+        for reply, key in zip(replies, case["or_error_in"]):
+            check(reply.facts["values"][key].startswith("ERR_"), "%s reads", key)
+        if replies:
+            os.remove(path)
+            return
+    found = [n for n in allowed if layers[n] is not None and same_entries(facts, layers[n]["entries"])]
+    check(found, "layer %s wanted: %s", allowed, facts)
+    layer = layers[found[0]]
+    arrays = [golden.arrays[a] for a in layer["arrays"]]
+    replies = yield array_jobs(path, arrays)
+    for reply, array in zip(replies, arrays):
+        check_array(reply, array, case["size"])
+    yield from continued(path, layer)
+    os.remove(path)
+
+
+def same_entries_by_name(facts, layer):
+    return sorted(text_of(e["name"]) for e in facts["entries"]) == sorted(e["name"] for e in layer["entries"])
+
+
+def continued(path, layer):
+    """The next writer goes on from this layer, and everybody reads the result."""
+    replies = yield [Job("begin", path, direct=0), Job("put", "more", text="and more"), Job("finish", "")]
+    for reply in replies:
+        reply.good()
+    reply = yield look(path, entries=1, layers=1, verify=1)
+    facts = opened(reply, os.path.getsize(path))
+    check(facts["torn_bytes"] == 0 and not facts["foreign"] and facts["size"] == os.path.getsize(path), "%s", facts)
+    check(facts["verify"] == "OK", "verify: %s", bytes.fromhex(facts["first_finding"]))
+    keys = {entry["name"] for entry in layer["entries"]}
+    check({text_of(e["name"]) for e in facts["entries"]} == keys | {"more"}, "entries: %s", facts["entries"])
+    check(len(facts["layers"]) == 2 and facts["layers"][1][2] == layer.get("length", facts["layers"][1][2]),
+          "layers: %s", facts["layers"])
+    check(set(zip_reads(path, {"more": b"and more"})) == keys | {"more"}, "zipfile: other names")
+
+
+# ---- hostile -------------------------------------------------------------------------------------------------
+
+def malformed_case(case, golden):
+    path, node = golden.path(case), case["node"]
+    keys = [look(path, array=node), look(path, nodes=1, entries=1, verify=1, layers=2)]
+    replies = yield keys
+    facts = seen(replies[0], case["file_size"])
+    found = facts["arrays"][node] if facts["open"] == "OK" else facts["open"]
+    right = [case[key] for key in ("sha256", "sha256_alt") if key in case]
+    expect = case["expect"]
+    if found.startswith("ERR_"):
+        check(expect != "value", "%s: %s", case["what"], found)
+    else:
+        check(expect != "error", "was read: %s", case["what"])
+        check(not right or found in right, "other data: %s", case["what"])
+    facts = seen(replies[1], case["file_size"])
+    if facts["open"] == "OK" and case.get("verify") == "error":
+        check(facts["verify"].startswith("ERR_CORRUPT") and facts["findings"] > 0, "verify finds nothing: %s", case["what"])
+    if facts["open"] == "OK":
+        for entry in facts["entries"]:
+            name = bytes.fromhex(entry["name"])
+            parts = name.split(b"/")
+            check(not entry["key"] or not (set(parts) & {b"", b".", b".."}), "%s is a key", name)
+    for part in case.get("still_readable", []):
+        check(False, "the test does not know still_readable")
+    if case.get("truncate_every_byte"):
+        size = case["file_size"]
+        replies = yield [look(path, array=node, cut=cut) for cut in range(size)]
+        for cut, reply in enumerate(replies):
+            facts = seen(reply, size)
+            check(facts["open"].startswith("ERR_"), "cut at %d it opens", cut)
+
+
+def writes_on_hostile(case, golden):
+    """Whoever writes on such a file gets an error, or an archive that others read."""
+    path = os.path.join(FOLDER, "on-%s.zip" % case["id"])
+    shutil.copyfile(golden.path(case), path)
+    os.chmod(path, 0o644)
+    replies = yield [Job("begin", path, direct=0), Job("put", "more", text="and more"), Job("finish", ""),
+                     look(path, value="more")]
+    if replies[0].ok:
+        facts = seen(replies[3], os.path.getsize(path))
+        check(facts["open"] == "OK" and not facts["values"]["more"].startswith("ERR"), "%s: %s", case["what"], facts)
+    else:
+        replies[0].refused()
+        check(contents(path) == contents(golden.path(case)), "refused, but changed")
+    os.remove(path)
+
+
+def golden_tests(counter, golden, inflates):
+    manifest = golden.manifest
+    for word, program in (("", ARCHIVE_DRIVER), ("sanitized: ", ARCHIVE_DRIVER_SANITIZED)):
+        if not os.path.exists(program):
+            continue
+        tests = [("archive " + case["id"], good_case(case, golden, inflates)) for case in manifest["cases"]]
+        tests += [("layers " + case["id"], layered_case(case, golden)) for case in manifest["layers"]]
+        tests += [("cut everywhere " + case["id"], cut_everywhere(case, golden, 1 if program == ARCHIVE_DRIVER else 13))
+                  for case in manifest["layers"]]
+        tests += [("torn " + case["id"], torn_case(case, golden)) for case in manifest["torn"]]
+        tests += [("malformed archive " + case["id"], malformed_case(case, golden)) for case in manifest["malformed"]]
+        tests += [("on malformed archive " + case["id"], writes_on_hostile(case, golden)) for case in manifest["malformed"]]
+        counter.together([(word + name, test) for name, test in tests], [program])
+    for case in manifest["generate"]:
+        counter.together([("generated archive " + case["id"], generated(case, golden))], [ARCHIVE_DRIVER])
+
+
+def main():
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    os.makedirs(FOLDER)
+    counter = common.Counter()
+    inflates = "gzip" in common.Codecs().present
+    golden = os.path.join(os.path.dirname(ROOT), "shared", "golden", "zip")
+    if os.path.exists(os.path.join(golden, "manifest.json")):
+        golden_tests(counter, Golden(golden), inflates)
+    else:
+        print("left out: the collection of archives: it is not in ../shared/golden")
+    shutil.rmtree(FOLDER)
+    return counter.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
