@@ -17660,22 +17660,19 @@ static shardio_file shardio_p_zip_value_file(shardio_p_zip_value *v)
     return file;
 }
 
-static shardio_status shardio_p_zip_store_open(void *store, const char *key, bool update,
-                                               const shardio_allocator *allocator, shardio_file *file, int *code)
+/* Opens the value of an entry; `name` is for messages. */
+static shardio_status shardio_p_zip_open_entry(shardio_archive *a, const char *name, shardio_p_zip_entry *entry,
+                                               bool update, const shardio_allocator *allocator, shardio_file *file,
+                                               int *code)
 {
-    shardio_archive *a = (shardio_archive *)store;
     shardio_error error;
-    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
-    if (update && !a->writing) return SHARDIO_ERR_STATE;
-    shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
-    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
     shardio_p_no_error(&error);
     if ((entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0 || (entry->method != 0 && entry->method != 8))
         return SHARDIO_ERR_UNSUPPORTED;
     shardio_status status = shardio_p_zip_locate(a, entry, &error);
     *code = error.system_code;
     if (status != SHARDIO_OK) return status;
-    shardio_p_zip_value *v = shardio_p_zip_new_value(a, key, allocator);
+    shardio_p_zip_value *v = shardio_p_zip_new_value(a, name, allocator);
     if (v == NULL) return SHARDIO_ERR_MEMORY;
     v->entry = (size_t)(entry - a->entries);
     v->size = entry->size;
@@ -17684,6 +17681,17 @@ static shardio_status shardio_p_zip_store_open(void *store, const char *key, boo
     if (status != SHARDIO_OK) (void)shardio_p_zip_value_close(v, SHARDIO_CLOSE_KEEP, false, code);
     else *file = shardio_p_zip_value_file(v);
     return status;
+}
+
+static shardio_status shardio_p_zip_store_open(void *store, const char *key, bool update,
+                                               const shardio_allocator *allocator, shardio_file *file, int *code)
+{
+    shardio_archive *a = (shardio_archive *)store;
+    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
+    if (update && !a->writing) return SHARDIO_ERR_STATE;
+    shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
+    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
+    return shardio_p_zip_open_entry(a, key, entry, update, allocator, file, code);
 }
 
 static shardio_status shardio_p_zip_store_create(void *store, const char *key, bool overwrite, uint64_t most,
@@ -18238,7 +18246,7 @@ static shardio_status shardio_p_zip_verify_value(shardio_archive *a, shardio_p_z
     if (status == SHARDIO_OK && (entry->method != 0 || (entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0)) {
         shardio_file file;
         int code = 0;
-        status = shardio_p_zip_store_open(a, shardio_p_zip_name_text(entry, key), false, a->allocator, &file, &code);
+        status = shardio_p_zip_open_entry(a, shardio_p_zip_name_text(entry, key), entry, false, a->allocator, &file, &code);
         if (status == SHARDIO_OK) shardio_file_close(&file);
         else *reason = "it is encrypted, or packed in a way that this build cannot read";
         return status;
