@@ -10,7 +10,8 @@
                           value=KEY (both as often as wanted). Each piece that fails has its own status. `peak`: the most
                           memory that was taken, bytes; `seconds`: of the processor
 
-       begin ARCHIVE      opens it for writing, for what follows; create overwrite alignment comment ome direct buffer
+       begin ARCHIVE      opens it for writing, for what follows; create overwrite alignment comment ome direct buffer;
+                          huge=1: a new one, of which what was never written is not read from the file
        array NODE         a new array of the elements in the file `data`; dtype shape chunk shard attributes
        write NODE         the region start, count of an array, from the file `data`
        group NODE         attributes
@@ -36,7 +37,7 @@ typedef struct job {
     shardio_array_options array;
     shardio_archive_options archive;
     uint64_t start[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS], size, cut;
-    bool entries, nodes, verify, cuts;
+    bool entries, nodes, verify, cuts, huge;
     int layers;
 } job;
 
@@ -126,6 +127,7 @@ static bool set_what(job *j, const char *key, const char *value, uint64_t number
     else if (is(key, "to")) j->to = value;
     else if (is(key, "entries")) j->entries = number != 0;
     else if (is(key, "nodes")) j->nodes = number != 0;
+    else if (is(key, "huge")) j->huge = number != 0;
     else if (is(key, "verify")) j->verify = number != 0;
     else if (is(key, "layers")) j->layers = (int)number;
     else if (is(key, "array")) j->arrays[j->array_count++] = value;
@@ -438,11 +440,77 @@ static shardio_status fail(shardio_error *error, shardio_status status, const ch
     return status;
 }
 
+/* A file with one large hole, which reads as zeros without the system: that takes minutes for 4 GiB on some machines. */
+typedef struct huge_file {
+    shardio_file file;
+    uint64_t end, hole, hole_end;
+} huge_file;
+static huge_file huge;
+
+static shardio_status huge_read(void *context, uint64_t offset, void *data, size_t size, size_t *done, int *code)
+{
+    huge_file *h = (huge_file *)context;
+    if (offset < h->hole || offset + size > h->hole_end)
+        return h->file.functions->read(h->file.context, offset, data, size, done, code);
+    memset(data, 0, size);
+    *done = size;
+    return SHARDIO_OK;
+}
+
+static shardio_status huge_write(void *context, uint64_t offset, const void *data, size_t size, size_t *done, int *code)
+{
+    huge_file *h = (huge_file *)context;
+    if (offset > h->end && offset - h->end > h->hole_end - h->hole) {
+        h->hole = h->end;
+        h->hole_end = offset;
+    }
+    if (offset < h->hole_end && offset + size > h->hole) h->hole = offset + size;
+    if (offset + size > h->end) h->end = offset + size;
+    return h->file.functions->write(h->file.context, offset, data, size, done, code);
+}
+
+static shardio_status huge_resize(void *context, uint64_t size, int *code)
+{
+    huge_file *h = (huge_file *)context;
+    return h->file.functions->resize(h->file.context, size, code);
+}
+
+static shardio_status huge_facts(void *context, shardio_file_facts *facts, int *code)
+{
+    huge_file *h = (huge_file *)context;
+    return h->file.functions->facts(h->file.context, facts, code);
+}
+
+static shardio_status huge_publish(void *context, bool durable, int *code)
+{
+    huge_file *h = (huge_file *)context;
+    return h->file.functions->publish(h->file.context, durable, code);
+}
+
+static shardio_status huge_close(void *context, shardio_close how, bool durable, int *code)
+{
+    huge_file *h = (huge_file *)context;
+    return h->file.functions->close(h->file.context, how, durable, code);
+}
+
+static shardio_archive *begin_huge(job *j, shardio_error *error)
+{
+    static const shardio_file_functions functions = {huge_read, huge_write, huge_resize, huge_facts, NULL, NULL, huge_publish,
+                                                     NULL, NULL, NULL, huge_close, NULL, NULL};
+    shardio_file file = {NULL, NULL, NULL};
+    memset(&huge, 0, sizeof huge);
+    if (shardio_file_open(&huge.file, j->what, SHARDIO_OPEN_CREATE, NULL, error) != SHARDIO_OK) return NULL;
+    file.functions = &functions;
+    file.context = &huge;
+    file.name = huge.file.name;
+    return shardio_archive_open_file(file, &j->archive, error);
+}
+
 static shardio_status begin(job *j, shardio_error *error)
 {
     if (writer != NULL) shardio_archive_close(writer);
     j->archive.write = true;
-    writer = shardio_archive_open(j->what, &j->archive, error);
+    writer = j->huge ? begin_huge(j, error) : shardio_archive_open(j->what, &j->archive, error);
     return error->status;
 }
 

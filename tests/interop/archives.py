@@ -15,7 +15,7 @@ import zipfile
 import zlib
 
 import common
-from common import ARCHIVE_DRIVER, ARCHIVE_DRIVER_SANITIZED, BUILD, ROOT, TMP, Job, check, good, run
+from common import ARCHIVE_DRIVER, ARCHIVE_DRIVER_SANITIZED, ROOT, TMP, Job, check
 
 FOLDER = os.path.join(TMP, "archives")
 MOST_SECONDS = 5            # of the processor, for one archive, with sanitizers
@@ -383,7 +383,7 @@ def writes_on_hostile(case, golden):
 
 
 def without_zlib():
-    """The driver again, as plain C without zlib; null: there is no compiler."""
+    """The driver again, as plain C without zlib; None: it does not compile."""
     program = os.path.join(FOLDER, "archive_driver")
     command = (os.environ.get("CC") or "cc").split() + ["-std=c99", "-O0", "-o", program,
                                                         os.path.join(common.HERE, "archive_driver.c")]
@@ -393,9 +393,10 @@ def without_zlib():
 def golden_tests(counter, golden, inflates):
     manifest = golden.manifest
     deflated = [case for case in manifest["cases"] if "inflate" in case.get("needs", [])]
-    program = without_zlib()
-    check(program, "the driver does not compile without zlib")
-    counter.together([("without zlib: archive " + case["id"], good_case(case, golden, False)) for case in deflated], [program])
+    plain = without_zlib()
+    counter.test("driver without zlib", check, plain is not None, "it does not compile")
+    if plain is not None:
+        counter.together([("without zlib: archive " + case["id"], good_case(case, golden, False)) for case in deflated], [plain])
     if not inflates:
         print("left out: %d archives with deflated entries: no zlib here: make deps" % len(deflated))
     for word, program in (("", ARCHIVE_DRIVER), ("sanitized: ", ARCHIVE_DRIVER_SANITIZED)):
@@ -414,6 +415,294 @@ def golden_tests(counter, golden, inflates):
         counter.together([("generated archive " + case["id"], generated(case, golden))], [ARCHIVE_DRIVER])
 
 
+# ---- ours, read by others ------------------------------------------------------------------------------------
+
+SIZES = {"uint8": 1, "uint16": 2, "float64": 8}
+HUGE = (1 << 32) + 1000     # of an entry of zeros in the collection, whose CRC-32 is known there
+HUGE_CRC = 0x3FBC67BA
+
+
+def elements(dtype, shape, seed):
+    """Bytes of an array; of floats none is NaN."""
+    count = 1
+    for extent in shape:
+        count *= extent
+    start = common.mix(seed)
+    if dtype == "float64":
+        return b"".join(struct.pack("<d", common.mix(start + i) % 1000 / 8) for i in range(count))
+    return b"".join((common.mix(start + i) & (1 << 8 * SIZES[dtype]) - 1).to_bytes(SIZES[dtype], "little")
+                    for i in range(count))
+
+
+def new_array(node, dtype, shape, chunk, seed, shard=None, attributes="{}"):
+    def commas(numbers):
+        return ",".join(map(str, numbers))
+    more = {"shard": commas(shard)} if shard else {}
+    return Job("array", node, dtype=dtype, shape=commas(shape), chunk=commas(chunk), attributes=attributes,
+               data=elements(dtype, shape, seed), **more)
+
+
+def all_good(replies):
+    for reply in replies:
+        reply.good()
+
+
+def local_header(file, offset):
+    """The header of an entry, read without any library."""
+    file.seek(offset)
+    head = file.read(30)
+    signature, _, flags, method, _, _, crc, stored, size, name, extra = struct.unpack("<IHHHHHIIIHH", head)
+    check(signature == 0x04034B50, "no local header at %d", offset)
+    name, extra = file.read(name), file.read(extra)
+    at, fields = 0, {}
+    while at < len(extra):
+        check(at + 4 <= len(extra), "extra fields of %s do not end", name)
+        identity, length = struct.unpack_from("<HH", extra, at)
+        check(at + 4 + length <= len(extra), "extra fields of %s do not end", name)
+        fields[identity] = extra[at + 4:at + 4 + length]
+        at += 4 + length
+    if 0xFFFFFFFF in (size, stored):
+        check(size == stored == 0xFFFFFFFF and len(fields[1]) == 16, "64-bit field of %s", name)
+        size, stored = struct.unpack("<QQ", fields[1])
+    return name.decode(), flags, method, crc, stored, size, file.tell()
+
+
+def check_headers(path, alignment=1):
+    """Local headers agree with the directory, nothing lies over anything, values begin where they were wanted to, zarr.json
+    come first, the root before its members."""
+    with zipfile.ZipFile(path) as archive:
+        listed = archive.infolist()
+    reached = 0
+    with open(path, "rb") as file:
+        for info in sorted(listed, key=lambda i: i.header_offset):
+            name, flags, method, crc, stored, size, data = local_header(file, info.header_offset)
+            check((name, crc, stored, size, method) == (info.filename, info.CRC, info.compress_size, info.file_size, 0),
+                  "%s: the headers differ", name)
+            check(flags == info.flag_bits and flags & ~0x800 == 0, "%s: flags %x", name, flags)
+            check(data % alignment == 0, "%s begins at %d", name, data)
+            check(info.header_offset >= reached, "%s lies over another one", name)
+            reached = data + stored
+    names = [info.filename for info in listed]
+    depths = [name.count("/") if name.split("/")[-1] == "zarr.json" else 1 << 20 for name in names]
+    check(depths == sorted(depths), "zarr.json do not come first: %s", names[:20])
+    return names
+
+
+def unzip(*arguments):
+    """unzip, which may be missing; its own word for a problem is the exit code."""
+    if shutil.which("unzip") is None:
+        return None
+    process = subprocess.run(["unzip"] + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+    check(process.returncode == 0, "unzip %s: %s", " ".join(arguments), process.stdout[-300:].decode("utf-8", "replace"))
+    return process.stdout
+
+
+def others_read(path, facts, alignment=1):
+    """Everybody sees the same keys, whole."""
+    names = check_headers(path, alignment)
+    zip_reads(path, {})
+    unzip("-tqq", path)
+    check(sorted(names) == sorted(text_of(e["name"]) for e in facts["entries"]), "other names: %s", names[:20])
+
+
+EVERYDAY = {"plain": {}, "aligned to 64": {"alignment": 64}, "aligned to 4096": {"alignment": 4096}, "direct": {"direct": 1},
+            "small buffer": {"buffer": 4096}, "ozx": {"ome": "0.5"}, "comment": {"comment": "PK and more"}}
+
+
+def everyday(number, options):
+    """Arrays defined, changed, renamed, deleted in several commits; each of them is a layer that others read."""
+    path = os.path.join(FOLDER, "everyday-%d.zip" % number)
+    keys = dict({"direct": 0}, **options)
+    how = {"dtype": "uint16", "shape": (13, 11), "chunk": (4, 5)}
+    commits = [
+        [Job("group", "", attributes='{"made": 1}'), new_array("flat", seed=1, **how),
+         new_array("deep/sharded", seed=2, shard=(8, 10), attributes='{"unit": "\u00b5m"}', **how),
+         new_array("deep/floats", "float64", (7,), (3,), 3)],
+        [Job("write", "flat", start="2,3", count="5,6", data=elements("uint16", (5, 6), 4)),
+         Job("write", "deep/sharded", start="0,0", count="3,11", data=elements("uint16", (3, 11), 5)),
+         Job("delete", "deep/floats"), new_array("gr\u00f6\u00dfe/\u03b2", seed=6, **how)],
+        [Job("rename", "deep/sharded/", to="deep/moved/"), Job("put", "notes.txt", text="of no node")],
+        [Job("remove", "notes.txt"), Job("put", "empty", data=b""), Job("delete", "flat"), new_array("flat", seed=7, **how)]]
+    nodes = [{"flat", "deep/sharded", "deep/floats"}, {"flat", "deep/sharded", "gr\u00f6\u00dfe/\u03b2"},
+             {"flat", "deep/moved", "gr\u00f6\u00dfe/\u03b2"}, {"flat", "deep/moved", "gr\u00f6\u00dfe/\u03b2"}]
+    states = []
+    for layer, (jobs, arrays) in enumerate(zip(commits, nodes), 1):
+        replies = yield [Job("begin", path, create=int(layer == 1), **keys)] + jobs + [Job("finish", "")]
+        all_good(replies)
+        arrays = sorted(arrays)
+        replies = yield [look(path, entries=1, nodes=1, layers=1, verify=1)] + [look(path, array=node) for node in arrays]
+        facts = opened(replies[0], os.path.getsize(path))
+        check(facts["layer"] == layer and len(facts["layers"]) == layer and not facts["foreign"], "%s", facts)
+        check({p for p, node in facts["nodes"].items() if node["kind"] == "array"} == set(arrays), "%s", facts["nodes"])
+        check(facts["verify"] == "OK", "verify: %s", facts["verify"])
+        others_read(path, facts, options.get("alignment", 1))
+        states.append([reply.facts["arrays"] for reply in replies[1:]])
+    check(states[0][2]["flat"] == hashlib.sha256(elements("uint16", (13, 11), 1)).hexdigest(), "flat: %s", states[0])
+    check(states[1][0]["deep/sharded"] == states[2][0]["deep/moved"] != states[0][1]["deep/sharded"], "%s", states)
+    if "ome" in options:
+        check_ozx(path)
+    if "comment" in options:
+        check(zipfile.ZipFile(path).comment == b"PK and more", "comment")
+    for layer, arrays in enumerate(nodes, 1):
+        replies = yield [look(path, layer=layer, array=node) for node in sorted(arrays)]
+        check([reply.facts["arrays"] for reply in replies] == states[layer - 1], "layer %d has changed", layer)
+    replies = yield [Job("compact", path, **options), look(path, entries=1, layers=1)] + \
+        [look(path, array=node) for node in sorted(nodes[-1])]
+    replies[0].good()
+    facts = opened(replies[1], os.path.getsize(path))
+    check(len(facts["layers"]) == 1, "compacted: %s", facts["layers"])
+    check([reply.facts["arrays"] for reply in replies[2:]] == states[-1], "compacting has changed arrays")
+    others_read(path, facts, options.get("alignment", 1))
+    os.remove(path)
+
+
+def check_ozx(path):
+    """OME-NGFF RFC 9: the comment is JSON, zarr.json come first, 64-bit end records."""
+    with zipfile.ZipFile(path) as archive:
+        comment, names = json.loads(archive.comment), archive.namelist()
+    check(comment == {"ome": {"version": "0.5", "zipFile": {"centralDirectory": {"jsonFirst": True}}}}, "%s", comment)
+    check(names[0] == "zarr.json", "%s", names)
+    with open(path, "rb") as file:
+        check(local_header(file, 0)[0] == "zarr.json", "the first entry is not the root's")
+    end = contents(path)[-(22 + 20 + 56) - len(zipfile.ZipFile(path).comment):]
+    check(end[:4] == b"PK\6\6" and end[56:60] == b"PK\6\7" and end[76:80] == b"PK\5\6", "no 64-bit end records")
+
+
+def more_than_65535(count):
+    """So many entries, of which some go and others come."""
+    path = os.path.join(FOLDER, "many.zip")
+    replies = yield [Job("begin", path, create=1, direct=0), Job("group", "", attributes="{}"),
+                     new_array("m", "uint8", (count,), (1,), 1), Job("commit", ""),
+                     Job("write", "m", start="7", count="100", data=bytes(100)), Job("remove", "m/c/200"), Job("finish", "")]
+    all_good(replies)
+    replies = yield [look(path, layers=1, array="m"), look(path, layer=1, array="m")]
+    first, last = (opened(reply, os.path.getsize(path) + count * 200) for reply in reversed(replies))
+    data = elements("uint8", (count,), 1)
+    check(first["arrays"]["m"] == hashlib.sha256(data).hexdigest(), "the first layer: %s", first["arrays"])
+    data = data[:7] + bytes(100) + data[107:200] + b"\0" + data[201:]
+    check(last["arrays"]["m"] == hashlib.sha256(data).hexdigest(), "the last layer: %s", last["arrays"])
+    names = check_headers(path)
+    check(last["count"] == len(names) == len(set(names)), "%d names, zipfile %d", last["count"], len(names))
+    with zipfile.ZipFile(path) as archive:
+        check(archive.read("m/c/%d" % (count - 1)) == data[-1:] and archive.testzip() is None, "zipfile")
+    unzip("-tqq", path)
+    os.remove(path)
+
+
+def beyond_4_gib():
+    """A value of more than 4 GiB, others and the directory behind it, then one more commit."""
+    path = os.path.join(FOLDER, "huge.zip")
+    replies = yield [Job("begin", path, create=1, huge=1), Job("group", "", attributes="{}"), Job("put", "huge", size=HUGE),
+                     new_array("a", "uint16", (13, 11), (4, 5), 1), Job("finish", ""), Job("begin", path, direct=0),
+                     Job("put", "later", text="and later"), Job("finish", "")]
+    all_good(replies)
+    check(os.stat(path).st_blocks * 512 < 64 << 20, "the file is not sparse")
+    replies = yield [look(path, entries=1, layers=1, array="a")]
+    facts = opened(replies[0], 0)
+    check(facts["arrays"]["a"] == hashlib.sha256(elements("uint16", (13, 11), 1)).hexdigest(), "%s", facts["arrays"])
+    check([layer[0] for layer in facts["layers"]] == [2, 1], "%s", facts["layers"])
+    names = check_headers(path)
+    check(sorted(names) == sorted(text_of(e["name"]) for e in facts["entries"]), "%s", names)
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo("huge")
+        check((info.file_size, info.CRC) == (HUGE, HUGE_CRC), "%s", info)
+        check(archive.read("later") == b"and later" and archive.getinfo("later").header_offset > HUGE, "zipfile")
+        check(all(archive.read(name) for name in names if name != "huge"), "zipfile")
+    check(unzip("-p", path, "later") in (None, b"and later"), "unzip")
+    os.remove(path)
+
+
+# ---- ours, changed by others ---------------------------------------------------------------------------------
+
+def zipfile_appends(path):
+    """Python writes over the newest directory, and keeps the extra fields that it read there."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("theirs/deflated", b"of a foreign tool " * 100, zipfile.ZIP_DEFLATED)
+        archive.writestr("theirs/stored", b"stored")
+
+
+def zip_appends(path):
+    folder = os.path.join(FOLDER, "theirs-of-zip")
+    os.makedirs(os.path.join(folder, "theirs"), exist_ok=True)
+    for name, data in (("deflated", b"of a foreign tool " * 100), ("stored", b"stored")):
+        with open(os.path.join(folder, "theirs", name), "wb") as file:
+            file.write(data)
+    process = subprocess.run(["zip", "-qr", path, "theirs"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    check(process.returncode == 0, "zip: %s", process.stdout)
+
+
+def zip_deletes(path):
+    zip_appends(path)
+    process = subprocess.run(["zip", "-qd", path, "empty"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    check(process.returncode == 0, "zip: %s", process.stdout)
+
+
+def changed_by_others(name, change, options, inflates):
+    """What another program made of our archive is read; the next commit of ours is whole again, and what can still be found
+    of the layers before is told."""
+    path = os.path.join(FOLDER, "changed-%s.zip" % name.replace(" ", "-"))
+    how = {"dtype": "uint16", "shape": (13, 11), "chunk": (4, 5)}
+    begin, finish = Job("begin", path, direct=0), Job("finish", "")
+    replies = yield [Job("begin", path, create=1, direct=0, **options), Job("group", "", attributes="{}"),
+                     Job("put", "empty", data=b""), new_array("one", seed=1, **how), finish,
+                     begin, new_array("two", seed=2, shard=(8, 10), **how), finish]
+    all_good(replies)
+    before = opened((yield look(path, layers=1)), os.path.getsize(path))
+    change(path)
+    size = os.path.getsize(path)
+    keys = [look(path, entries=1, nodes=1, verify=1), look(path, layers=1), look(path, layers=2), look(path, array="one"),
+            look(path, array="two"), look(path, value="theirs/stored"), look(path, value="theirs/deflated")]
+    replies = yield keys
+    facts = opened(replies[0], size)
+    check(facts["foreign"] and facts["torn_bytes"] == 0, "%s", facts)
+    check(facts["verify"] == "OK" or not inflates, "verify: %s", bytes.fromhex(facts["first_finding"]))
+    check_values(replies[3:], size, inflates)
+    chained, searched = opened(replies[1], size), opened(replies[2], size)
+    check(searched["counted"] == "OK" and searched["layers"][0][2] == size, "%s", searched["layers"])
+    if chained["counted"] == "OK":   # the chain led to layers that are still there
+        check(chained["layers"][1:] == before["layers"][1:] and not chained["chain_broken"], "%s", chained["layers"])
+    else:
+        check(chained["counted"].startswith("ERR_CORRUPT") and chained["chain_broken"], "%s", chained["counted"])
+    replies = yield [begin, new_array("three", seed=3, **how), finish] + keys + [look(path, array="three")]
+    all_good(replies[:3])
+    size = os.path.getsize(path)
+    facts = opened(replies[3], size)
+    check(not facts["foreign"] and (facts["verify"] == "OK" or not inflates), "%s", facts)
+    check_values(replies[6:10], size, inflates)
+    check(replies[10].facts["arrays"]["three"] == hashlib.sha256(elements("uint16", (13, 11), 3)).hexdigest(), "three")
+    chained = opened(replies[4], size)
+    check(chained["layers"][0][2] == size and chained["layers"][0][0] == facts["layer"], "%s", chained["layers"])
+    check(len(chained["layers"]) > 1 and chained["layers"][1][2] == searched["layers"][0][2], "%s", chained["layers"])
+    zip_reads(path, {"theirs/stored": b"stored", "theirs/deflated": b"of a foreign tool " * 100})
+    unzip("-tqq", path)
+    os.remove(path)
+
+
+def check_values(replies, size, inflates):
+    one, two, stored, deflated = (opened(reply, size) for reply in replies)
+    for facts, node, seed in ((one, "one", 1), (two, "two", 2)):
+        check(facts["arrays"][node] == hashlib.sha256(elements("uint16", (13, 11), seed)).hexdigest(), "%s", facts["arrays"])
+    check(stored["values"]["theirs/stored"] == hashlib.sha256(b"stored").hexdigest(), "%s", stored["values"])
+    check(not inflates or deflated["values"]["theirs/deflated"] == hashlib.sha256(b"of a foreign tool " * 100).hexdigest(),
+          "%s", deflated["values"])
+
+
+def our_tests(counter, inflates):
+    for tool, package in (("unzip", "unzip"), ("zip", "zip")):
+        if shutil.which(tool) is None:
+            print("missing: %s: install the package %s" % (tool, package))
+    changes = {"zipfile": zipfile_appends}
+    if shutil.which("zip") is not None:
+        changes.update({"zip": zip_appends, "zip -d": zip_deletes})
+    for word, program in (("", ARCHIVE_DRIVER), ("sanitized: ", ARCHIVE_DRIVER_SANITIZED)):
+        tests = [("ours, " + name, everyday(number, options)) for number, (name, options) in enumerate(EVERYDAY.items())]
+        tests += [("ours, changed by %s, %s" % (name, how), changed_by_others(name + " " + how, change, options, inflates))
+                  for name, change in changes.items() for how, options in (("plain", {}), ("aligned", {"alignment": 4096}))]
+        counter.together([(word + name, test) for name, test in tests], [program])
+    counter.together([("ours, more than 65535 entries", more_than_65535(66000))], [ARCHIVE_DRIVER])
+    counter.together([("ours, beyond 4 GiB", beyond_4_gib())], [ARCHIVE_DRIVER])
+
+
 def main():
     os.makedirs(FOLDER, exist_ok=True)
     counter = common.Counter()
@@ -423,6 +712,7 @@ def main():
         golden_tests(counter, Golden(golden), inflates)
     else:
         print("left out: the collection of archives: it is not in ../shared/golden")
+    our_tests(counter, inflates)
     shutil.rmtree(FOLDER)
     return counter.end()
 
