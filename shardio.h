@@ -17722,6 +17722,8 @@ static shardio_status shardio_p_zip_store_create(void *store, const char *key, b
         shardio_p_zip_place_in_buffer(v);
         status = shardio_p_zip_fit(v, known ? most : 0, &fits, code);
     } else {
+        /* what is first in the file is what was written first: zarr.json of the root, as RFC 9 wants it */
+        if (a->end == 0) status = shardio_p_zip_flush(a, code);
         v->place = shardio_p_zip_take_place(v, known ? most : a->buffer_size);
         v->streamed = true;
     }
