@@ -17600,10 +17600,20 @@ SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *a, shardio_er
     return SHARDIO_OK;
 }
 
+/* Cuts off what this writer has put behind the last layer: other programs would find no directory at the end. If that
+   fails the next writer cuts it off. */
+static void shardio_p_zip_cut_uncommitted(shardio_archive *a)
+{
+    int code = 0;
+    if (!a->writing || a->torn || a->length == 0 || a->file_size <= a->length) return;
+    if (a->file.functions->resize(a->file.context, a->length, &code) == SHARDIO_OK) a->file_size = a->length;
+}
+
 /* Back to the last layer, or to nothing. */
 static shardio_status shardio_p_zip_reload(shardio_archive *a, shardio_error *error)
 {
     shardio_status status = SHARDIO_OK;
+    shardio_p_zip_cut_uncommitted(a);
     a->gathering = NULL;
     a->fill = a->gap_count = 0;
     a->changed = false;
@@ -17988,9 +17998,7 @@ SHARDIO_API shardio_archive *shardio_archive_open_file(shardio_file file, const 
 SHARDIO_API void shardio_archive_close(shardio_archive *a)
 {
     if (a == NULL) return;
-    int code = 0;
-    if (a->writing && !a->torn && a->length > 0 && a->file_size > a->length)   /* what was not committed */
-        (void)a->file.functions->resize(a->file.context, a->length, &code);
+    shardio_p_zip_cut_uncommitted(a);
     (void)shardio_p_file_close(&a->file, SHARDIO_CLOSE_DISCARD, false, NULL);
     shardio_p_zip_end_archive(a);
 }
@@ -18003,6 +18011,7 @@ SHARDIO_API shardio_status shardio_archive_finish(shardio_archive *a, shardio_er
         shardio_archive_close(a);
         return status;
     }
+    shardio_p_zip_cut_uncommitted(a);
     shardio_status closed = shardio_p_file_close(&a->file, SHARDIO_CLOSE_KEEP, false, error);
     shardio_p_zip_end_archive(a);
     return closed;
