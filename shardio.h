@@ -2202,9 +2202,24 @@ static inline shardio_status shardio_p_no_reader(const shardio_file *file, shard
 
 /* -- the system: two sets of the same small functions, the only place that knows which system it is */
 
+/* Codes for what the system has no number for; no system uses these. */
+enum { SHARDIO_P_CODE_LINK = -0x51A4D001, SHARDIO_P_CODE_SPECIAL, SHARDIO_P_CODE_DEFLATED, SHARDIO_P_CODE_PACKED };
+
+static bool shardio_p_own_text(int code, shardio_text *text)
+{
+    static const char *const texts[] = {
+        "a symbolic link leads out of the store, or could", "it is not a regular file",
+        "it is deflated: compile with SHARDIO_WITH_ZLIB and link zlib", "it is encrypted, or packed by an unknown method"
+    };
+    if (code < SHARDIO_P_CODE_LINK || code > SHARDIO_P_CODE_PACKED) return false;
+    shardio_text_add(text, texts[code - SHARDIO_P_CODE_LINK]);
+    return true;
+}
+
 #if SHARDIO_NO_OS
 static void shardio_p_system_text(int code, shardio_text *text)
 {
+    if (shardio_p_own_text(code, text)) return;
     shardio_text_add(text, "code ");
     shardio_text_add_int64(text, code);
 }
@@ -2225,16 +2240,6 @@ enum { SHARDIO_P_ACCESS_READ, SHARDIO_P_ACCESS_BOTH, SHARDIO_P_ACCESS_WRITE, SHA
 static bool shardio_p_is_beneath(const char *path, size_t root)
 {
     return root > 0 && shardio_p_length(path) > root;
-}
-
-/* Codes for what the system has no number for; no system uses these. */
-enum { SHARDIO_P_CODE_LINK = -0x51A4D001, SHARDIO_P_CODE_SPECIAL };
-
-static bool shardio_p_own_text(int code, shardio_text *text)
-{
-    if (code == SHARDIO_P_CODE_LINK) shardio_text_add(text, "a symbolic link leads out of the store, or could");
-    if (code == SHARDIO_P_CODE_SPECIAL) shardio_text_add(text, "it is not a regular file");
-    return code == SHARDIO_P_CODE_LINK || code == SHARDIO_P_CODE_SPECIAL;
 }
 
 #if defined(_WIN32)
@@ -16842,11 +16847,12 @@ static shardio_status shardio_p_zip_inflate(shardio_archive *a, const shardio_p_
 #endif
 
 /* A deflated value is inflated as a whole when it is opened. */
-static shardio_status shardio_p_zip_open_deflated(shardio_p_zip_value *v, const shardio_p_zip_entry *entry)
+static shardio_status shardio_p_zip_open_deflated(shardio_p_zip_value *v, const shardio_p_zip_entry *entry, int *code)
 {
     const shardio_archive *a = v->archive;
     uint64_t limit = a->options.decoded_limit != 0 ? a->options.decoded_limit : (uint64_t)1 << 30;
 #if SHARDIO_WITH_ZLIB
+    (void)code;
     /* deflate makes at most 1032 bytes of one */
     limit = shardio_p_min(limit, UINT32_MAX - 1);   /* zlib counts in 32 bits, and one byte more is taken */
     if (entry->size > limit || entry->stored > limit) return SHARDIO_ERR_LIMIT;
@@ -16860,6 +16866,7 @@ static shardio_status shardio_p_zip_open_deflated(shardio_p_zip_value *v, const 
     return status;
 #else
     (void)entry, (void)limit;
+    *code = SHARDIO_P_CODE_DEFLATED;
     return SHARDIO_ERR_UNSUPPORTED;
 #endif
 }
@@ -17687,10 +17694,20 @@ SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *a, shardio_er
     return SHARDIO_OK;
 }
 
+/* Cuts off what this writer has put behind the last layer: other programs would find no directory at the end. If that
+   fails the next writer cuts it off. Where nothing was written, nothing is touched. */
+static void shardio_p_zip_cut_uncommitted(shardio_archive *a)
+{
+    int code = 0;
+    if (!a->wrote || a->file_size <= a->length) return;
+    if (a->file.functions->resize(a->file.context, a->length, &code) == SHARDIO_OK) a->file_size = a->length;
+}
+
 /* Back to the last layer, or to nothing. */
 static shardio_status shardio_p_zip_reload(shardio_archive *a, shardio_error *error)
 {
     shardio_status status = SHARDIO_OK;
+    shardio_p_zip_cut_uncommitted(a);
     a->gathering = NULL;
     a->fill = a->gap_count = 0;
     a->changed = false;
@@ -17756,30 +17773,40 @@ static shardio_file shardio_p_zip_value_file(shardio_p_zip_value *v)
     return file;
 }
 
-static shardio_status shardio_p_zip_store_open(void *store, const char *key, bool update,
-                                               const shardio_allocator *allocator, shardio_file *file, int *code)
+/* Opens the value of an entry; `name` is for messages. */
+static shardio_status shardio_p_zip_open_entry(shardio_archive *a, const char *name, shardio_p_zip_entry *entry,
+                                               bool update, const shardio_allocator *allocator, shardio_file *file,
+                                               int *code)
 {
-    shardio_archive *a = (shardio_archive *)store;
     shardio_error error;
-    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
-    if (a->blank || (update && !a->writing)) return SHARDIO_ERR_STATE;
-    shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
-    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
     shardio_p_no_error(&error);
-    if ((entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0 || (entry->method != 0 && entry->method != 8))
+    if ((entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0 || (entry->method != 0 && entry->method != 8)) {
+        *code = SHARDIO_P_CODE_PACKED;
         return SHARDIO_ERR_UNSUPPORTED;
+    }
     shardio_status status = shardio_p_zip_locate(a, entry, &error);
     *code = error.system_code;
     if (status != SHARDIO_OK) return status;
-    shardio_p_zip_value *v = shardio_p_zip_new_value(a, key, allocator);
+    shardio_p_zip_value *v = shardio_p_zip_new_value(a, name, allocator);
     if (v == NULL) return SHARDIO_ERR_MEMORY;
     v->entry = (size_t)(entry - a->entries);
     v->size = entry->size;
     v->writing = v->moves = v->overwrite = update;
-    if (entry->method == 8) status = shardio_p_zip_open_deflated(v, entry);
+    if (entry->method == 8) status = shardio_p_zip_open_deflated(v, entry, code);
     if (status != SHARDIO_OK) (void)shardio_p_zip_value_close(v, SHARDIO_CLOSE_KEEP, false, code);
     else *file = shardio_p_zip_value_file(v);
     return status;
+}
+
+static shardio_status shardio_p_zip_store_open(void *store, const char *key, bool update,
+                                               const shardio_allocator *allocator, shardio_file *file, int *code)
+{
+    shardio_archive *a = (shardio_archive *)store;
+    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
+    if (a->blank || (update && !a->writing)) return SHARDIO_ERR_STATE;
+    shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
+    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
+    return shardio_p_zip_open_entry(a, key, entry, update, allocator, file, code);
 }
 
 static shardio_status shardio_p_zip_store_create(void *store, const char *key, bool overwrite, uint64_t most,
@@ -17801,6 +17828,8 @@ static shardio_status shardio_p_zip_store_create(void *store, const char *key, b
         shardio_p_zip_place_in_buffer(v);
         status = shardio_p_zip_fit(v, known ? most : 0, &fits, code);
     } else {
+        /* what is first in the file is what was written first: zarr.json of the root, as RFC 9 wants it */
+        if (a->end == 0) status = shardio_p_zip_flush(a, code);
         v->place = shardio_p_zip_take_place(v, known ? most : a->buffer_size);
         v->streamed = true;
     }
@@ -18075,17 +18104,10 @@ SHARDIO_API shardio_archive *shardio_archive_open_file(shardio_file file, const 
     return NULL;
 }
 
-/* Cuts off what was written and not committed; where nothing was written, nothing is touched. */
-static void shardio_p_zip_cut_rest(shardio_archive *a)
-{
-    int code = 0;
-    if (a->wrote && a->file_size > a->length) (void)a->file.functions->resize(a->file.context, a->length, &code);
-}
-
 SHARDIO_API void shardio_archive_close(shardio_archive *a)
 {
     if (a == NULL) return;
-    shardio_p_zip_cut_rest(a);
+    shardio_p_zip_cut_uncommitted(a);
     (void)shardio_p_file_close(&a->file, SHARDIO_CLOSE_DISCARD, false, NULL);
     shardio_p_zip_end_archive(a);
 }
@@ -18098,7 +18120,7 @@ SHARDIO_API shardio_status shardio_archive_finish(shardio_archive *a, shardio_er
         shardio_archive_close(a);
         return status;
     }
-    shardio_p_zip_cut_rest(a);
+    shardio_p_zip_cut_uncommitted(a);
     shardio_status closed = shardio_p_file_close(&a->file, SHARDIO_CLOSE_KEEP, false, error);
     shardio_p_zip_end_archive(a);
     return closed;
@@ -18340,11 +18362,12 @@ static bool shardio_p_zip_headers_agree(shardio_archive *a, const shardio_p_zip_
 
 /* Reads a value whole; its CRC-32 is checked at the end. */
 static shardio_status shardio_p_zip_verify_value(shardio_archive *a, shardio_p_zip_entry *entry, uint8_t *piece,
-                                                 size_t size, const char **reason)
+                                                 size_t size, const char **reason, int *code)
 {
     char key[SHARDIO_P_ZIP_NAME + 1];
     uint32_t crc = 0;
     *reason = NULL;
+    *code = 0;
     if (entry->damaged) {
         *reason = "it lies outside the file, over another one, or its sizes contradict each other";
         return SHARDIO_ERR_CORRUPT;
@@ -18355,10 +18378,8 @@ static shardio_status shardio_p_zip_verify_value(shardio_archive *a, shardio_p_z
     if (status == SHARDIO_ERR_CORRUPT) *reason = "its local header is another one's, or none";
     if (status == SHARDIO_OK && (entry->method != 0 || (entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0)) {
         shardio_file file;
-        int code = 0;
-        status = shardio_p_zip_store_open(a, shardio_p_zip_name_text(entry, key), false, a->allocator, &file, &code);
+        status = shardio_p_zip_open_entry(a, shardio_p_zip_name_text(entry, key), entry, false, a->allocator, &file, code);
         if (status == SHARDIO_OK) shardio_file_close(&file);
-        else *reason = "it is encrypted, or packed in a way that this build cannot read";
         return status;
     }
     for (uint64_t at = 0, n; at < entry->size && status == SHARDIO_OK; at += n) {
@@ -18371,12 +18392,12 @@ static shardio_status shardio_p_zip_verify_value(shardio_archive *a, shardio_p_z
 
 /* Tells of a fault in the entry of this name. */
 static void shardio_p_zip_find_fault(const shardio_archive *a, const shardio_p_zip_entry *entry, shardio_status status,
-                                     const char *reason, shardio_finding finding, void *context)
+                                     const char *reason, int code, shardio_finding finding, void *context)
 {
     char name[SHARDIO_P_ZIP_NAME + 1];
     shardio_error fault;
     const shardio_store store = {NULL, NULL, a->file.name};
-    shardio_p_key_fail(&fault, &store, status, "verify", shardio_p_zip_name_text(entry, name), 0, reason);
+    shardio_p_key_fail(&fault, &store, status, "verify", shardio_p_zip_name_text(entry, name), code, reason);
     if (finding != NULL) finding(context, &fault);
 }
 
@@ -18402,10 +18423,10 @@ SHARDIO_API shardio_status shardio_archive_verify(shardio_archive *a, shardio_fi
         if (progress != NULL && progress(progress_context, done, total) != 0)
             status = shardio_p_zip_fail(a, error, SHARDIO_ERR_CANCELLED, "verify", NULL);
         if (status != SHARDIO_OK) break;
-        shardio_status value = shardio_p_zip_verify_value(a, &a->entries[i], piece, SHARDIO_P_ZIP_WINDOW, &reason);
+        shardio_status value = shardio_p_zip_verify_value(a, &a->entries[i], piece, SHARDIO_P_ZIP_WINDOW, &reason, &code);
         if (value != SHARDIO_OK) {
             faults++;
-            shardio_p_zip_find_fault(a, &a->entries[i], value, reason, finding, context);
+            shardio_p_zip_find_fault(a, &a->entries[i], value, reason, code, finding, context);
         }
         done += a->entries[i].stored;
     }
