@@ -17215,7 +17215,7 @@ static shardio_status shardio_p_zip_copy(shardio_p_zip_value *v, uint64_t to, in
         size_t padded = (size_t)shardio_p_ceil(n, a->block);
         memset(piece + n, 0, padded - (size_t)n);
         if (status == SHARDIO_OK) status = shardio_p_zip_write(a, to + at, piece, padded, true, code);
-        shardio_p_zip_count(v, at, piece, (size_t)n);
+        if (status == SHARDIO_OK) shardio_p_zip_count(v, at, piece, (size_t)n);
         a->accounting.copied_bytes += n;
     }
     shardio_p_release(a->allocator, piece, size, a->memory_alignment);
