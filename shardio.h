@@ -18250,12 +18250,12 @@ static shardio_status shardio_p_zip_open_layer(shardio_archive *a, uint64_t laye
 {
     uint64_t length;
     shardio_status status = shardio_p_zip_layer_length(a, layer, &length, error);
-    if (status != SHARDIO_OK || length == a->length) return status;
-    status = shardio_p_zip_load(a, length, error);
-    if (status != SHARDIO_OK) return status;
-    a->layer = layer;
-    a->file_size = length;   /* newer layers are not torn */
-    return SHARDIO_OK;
+    if (status == SHARDIO_OK && length < a->length) {
+        status = shardio_p_zip_load(a, length, error);
+        if (status == SHARDIO_OK) a->file_size = length;   /* newer layers are not torn */
+    }
+    if (status == SHARDIO_OK) a->layer = layer;
+    return status;
 }
 
 SHARDIO_API shardio_status shardio_archive_rollback(shardio_archive *a, uint64_t layer, shardio_error *error)

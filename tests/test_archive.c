@@ -627,6 +627,7 @@ static void life_check_layer(life *l, size_t number)
     if (!CHECK(a != NULL)) return;
     shardio_store store = shardio_archive_store(a);
     if (number > 0) CHECK_U64(shardio_archive_about(a).layer, number);
+    if (number > 0 && number < l->count) CHECK_U64(shardio_archive_about(a).torn_bytes, 0);
     state_check(&l->layers[(number > 0 ? number : l->count) - 1].s, &store);
     CHECK_OK(shardio_archive_verify(a, no_findings, NULL, NULL, NULL, &error));
     shardio_archive_close(a);
