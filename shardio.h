@@ -17262,11 +17262,14 @@ static shardio_status shardio_p_zip_fit(shardio_p_zip_value *v, uint64_t size, b
     return status;
 }
 
-/* What is skipped in a piece of the file reads as zeros, whatever was there before. */
+/* What is skipped in a piece of the file reads as zeros, whatever was there before. Where the file does not reach yet there
+   was nothing, and may stay a hole. */
 static shardio_status shardio_p_zip_clear(shardio_p_zip_value *v, uint64_t end, int *code)
 {
     shardio_archive *a = v->archive;
-    shardio_status status = SHARDIO_OK;
+    shardio_status status = shardio_p_zip_cut_torn(a, code);
+    uint64_t there = a->file_size > v->place.data ? a->file_size - v->place.data : 0;
+    end = shardio_p_min(end, there);
     memset(a->header, 0, a->header_size);
     for (uint64_t at = v->size, n; at < end && status == SHARDIO_OK; at += n) {
         n = shardio_p_min(end - at, a->header_size);
