@@ -2510,7 +2510,7 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
 }
 
 /* Gives a directory another name, maybe in another directory. */
-static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+static inline shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
 {
     return shardio_p_os_rename(from, to, root, false, code);
 }
@@ -2998,7 +2998,7 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
 
 /* Gives a directory another name, maybe in another directory. Where the system cannot refuse a name that is taken in the
    same step, it still refuses a directory that holds something. */
-static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+static inline shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
 {
     shardio_p_place at_from, at_to;
     int moved = -1, ignored = 0;
