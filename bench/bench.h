@@ -186,6 +186,13 @@ static inline double bench_seconds(struct timeval t)
     return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
 }
 
+/* What follows an option on the command line. */
+static inline const char *bench_value(char **option)
+{
+    if (option[1] == NULL) bench_die("%s needs a value", option[0]);
+    return option[1];
+}
+
 static inline uint64_t bench_parse_bytes(const char *text)
 {
     char *end;

@@ -444,10 +444,7 @@ static void plan(job *j)
 int main(int argc, char **argv)
 {
     job j = defaults();
-    for (int i = 1; i < argc; i += 2) {
-        if (i + 1 == argc) bench_die("%s needs a value", argv[i]);
-        parse_option(&j, argv[i], argv[i + 1]);
-    }
+    for (int i = 1; i < argc; i += 2) parse_option(&j, argv[i], bench_value(argv + i));
     plan(&j);
     if (j.work == PREPARE) {
         write_pack(&j, false);

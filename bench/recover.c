@@ -105,11 +105,11 @@ int main(int argc, char **argv)
     w.size = (size_t)512 << 20;
     w.layout.chunks = 16384;
     for (int i = 1; i < argc; i += 2) {
-        if (i + 1 == argc) bench_die("%s needs a value", argv[i]);
-        if (strcmp(argv[i], "--bytes") == 0) w.size = (size_t)bench_parse_bytes(argv[i + 1]);
-        else if (strcmp(argv[i], "--chunks") == 0) w.layout.chunks = bench_parse_bytes(argv[i + 1]);
-        else if (strcmp(argv[i], "--rounds") == 0) rounds = (unsigned)bench_parse_bytes(argv[i + 1]);
-        else if (strcmp(argv[i], "--file") == 0) w.path = argv[i + 1];
+        const char *value = bench_value(argv + i);
+        if (strcmp(argv[i], "--bytes") == 0) w.size = (size_t)bench_parse_bytes(value);
+        else if (strcmp(argv[i], "--chunks") == 0) w.layout.chunks = bench_parse_bytes(value);
+        else if (strcmp(argv[i], "--rounds") == 0) rounds = (unsigned)bench_parse_bytes(value);
+        else if (strcmp(argv[i], "--file") == 0) w.path = value;
         else bench_die("unknown option %s", argv[i]);
     }
     w.index_at = w.size / 3;

@@ -524,10 +524,7 @@ int main(int argc, char **argv)
     job j = defaults();
     result r;
     memset(&r, 0, sizeof r);
-    for (int i = 1; i < argc; i += 2) {
-        if (i + 1 == argc) bench_die("%s needs a value", argv[i]);
-        parse_option(&j, argv[i], argv[i + 1]);
-    }
+    for (int i = 1; i < argc; i += 2) parse_option(&j, argv[i], bench_value(argv + i));
     prepare(&j);
     measure(&j, &r);
     inspect(&j, &r);
