@@ -16982,8 +16982,8 @@ typedef struct shardio_memory_entry {
     char *key;
     size_t key_size;
     uint64_t version;
-    uint64_t hash, tagged;             /* of the contents; the version that it is of, and one more; 0: of none */
-    uint32_t open;
+    uint64_t tagged;                   /* the version that the CRC-32 is of, and one more; 0: of none */
+    uint32_t crc, open;
     bool published, removed, overwrite;
 } shardio_memory_entry;
 
@@ -17128,29 +17128,17 @@ static shardio_status shardio_p_memory_store_list(void *store, const char *prefi
     return SHARDIO_OK;
 }
 
-/* 64 bits that depend on every byte. No CRC32C: chunks and indexes with their own behind them would all have the same. */
-static uint64_t shardio_p_hash_bytes(const uint8_t *data, size_t size)
-{
-    uint64_t hash = size;
-    for (size_t at = 0; at < size; at += 8) {
-        uint8_t word[8] = {0};
-        memcpy(word, data + at, size - at < 8 ? size - at : 8);
-        hash = (hash ^ shardio_p_load64(word, false)) * UINT64_C(0x9E3779B97F4A7C15);
-        hash ^= hash >> 29;
-    }
-    return hash;
-}
-
-/* Size and contents, so that a copy of the store has the same tags. */
+/* Size and CRC-32, as an archive has them, so that a copy of the store has the same tags. A CRC32C would be the same for
+   all contents that have their own behind them, and those are many. */
 static shardio_status shardio_p_memory_store_tag(void *store, const char *key, uint64_t tag[2], int *code)
 {
     shardio_memory_entry *entry = shardio_p_entry_find((const shardio_memory_store *)store, key);
     (void)code;
     if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
-    if (entry->tagged != entry->version + 1) entry->hash = shardio_p_hash_bytes(entry->data.data, entry->data.size);
+    if (entry->tagged != entry->version + 1) entry->crc = shardio_crc32(0, entry->data.data, entry->data.size);
     entry->tagged = entry->version + 1;
     tag[0] = entry->data.size;
-    tag[1] = entry->hash;
+    tag[1] = entry->crc;
     return SHARDIO_OK;
 }
 

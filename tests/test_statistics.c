@@ -110,14 +110,16 @@ static shardio_status note_stored(void *context, const char *key, const uint64_t
 {
     plain *p = (plain *)context;
     const shardio_array_facts *f = &p->facts;
+    uint64_t chunks = 1;
     (void)key, (void)size;
     CHECK(fault == NULL);
     if (fault != NULL) return SHARDIO_OK;
-    for (uint64_t n = 0; n < (reader != NULL ? f->index.chunks : 1); n++) {
+    for (uint32_t d = 0; d < f->ndim; d++) chunks *= p->per[d];
+    for (uint64_t n = 0; n < chunks; n++) {
         uint64_t offset = 0, length = 0, index[SHARDIO_MAX_DIMS], rest = n;
         bool inside = true;
         for (uint32_t d = f->ndim; d-- > 0;) {
-            index[d] = position[d] * p->per[d] + (reader != NULL ? rest % p->per[d] : 0);
+            index[d] = position[d] * p->per[d] + rest % p->per[d];
             rest /= p->per[d];
             inside = inside && index[d] < p->grid[d];
         }
@@ -496,4 +498,654 @@ TEST(random_lives_in_a_directory)
     }
 }
 
-TEST_MAIN(TEST_CASE(random_lives) TEST_CASE(random_lives_in_a_directory))
+
+TEST(random_lives_in_an_archive)
+{
+    for (uint64_t seed = 7000; seed < 7000 + seeds(400) / 10 && test_failures == 0; seed++) {
+        char path[300], file[340];
+        shardio_archive_options o;
+        shardio_memory_store memory;
+        shardio_store copy = shardio_store_memory(&memory, NULL);
+        shardio_error e;
+        life l;
+        memset(&o, 0, sizeof o);
+        o.write = o.create = true;
+        o.direct = SHARDIO_DIRECT_OFF;
+        o.durability = SHARDIO_DURABLE_NONE;
+        test_directory(path, sizeof path);
+        snprintf(file, sizeof file, "%s/a.zip", path);
+        shardio_archive *archive = shardio_archive_open(file, &o, &e);
+        if (!CHECK(archive != NULL)) return;
+        shardio_store store = shardio_archive_store(archive);
+        life_begin(&l, seed, &store);
+        life_run(&l);
+        CHECK_OK(shardio_archive_finish(archive, &e));
+        archive = shardio_archive_open(file, NULL, &e);
+        store = shardio_archive_store(archive);
+        check_statistics(&store, &l.o, RIGHT);
+        CHECK_OK(shardio_store_copy(&store, &copy, NULL, NULL, NULL, &e));
+        check_statistics(&copy, &l.o, RIGHT);
+        shardio_archive_close(archive);
+        shardio_store_memory_free(&memory);
+        if (test_failures) fprintf(stderr, "    seed %llu\n", (unsigned long long)seed);
+    }
+}
+
+/* ---- examples */
+
+static void example_options(shardio_array_options *o, shardio_dtype dtype, uint64_t elements, uint64_t chunk)
+{
+    memset(o, 0, sizeof *o);
+    o->dtype = dtype;
+    o->ndim = 1;
+    o->shape[0] = elements;
+    o->chunk[0] = chunk;
+    o->statistics = true;
+    o->durability = SHARDIO_DURABLE_NONE;
+}
+
+static shardio_statistics ask(const shardio_store *store, bool fill_is_value, shardio_status wanted)
+{
+    shardio_array_options o;
+    shardio_statistics s;
+    shardio_error e;
+    memset(&o, 0, sizeof o);
+    memset(&s, 0, sizeof s);
+    o.fill_is_value = fill_is_value;
+    shardio_array *a = shardio_array_open_in(store, &o, &e);
+    CHECK_STATUS(shardio_array_statistics(a, &s, &e), wanted);
+    CHECK_STATUS(e.status, wanted);
+    shardio_array_close(a);
+    return s;
+}
+
+static void write_example(const shardio_store *store, const shardio_array_options *o, uint64_t first, uint64_t count, const void *elements)
+{
+    shardio_error e;
+    CHECK_OK(shardio_array_define_in(store, o, &e));
+    shardio_array *a = shardio_array_update_in(store, o, &e);
+    CHECK_OK(shardio_array_write(a, &first, &count, elements, (size_t)count * 16, &e));
+    shardio_array_close(a);
+}
+
+TEST(fill_values_are_null_or_not)
+{
+    static const int16_t numbers[] = {23, -999, 31, 28, -999, -1000};
+    static const int16_t fill = -999;
+    shardio_memory_store memory;
+    shardio_store store = shardio_store_memory(&memory, NULL);
+    shardio_array_options o;
+    shardio_statistics s;
+    int16_t min, max;
+    example_options(&o, SHARDIO_INT16, 20, 4);
+    o.fill_value = &fill;
+    write_example(&store, &o, 0, 6, numbers);
+    s = ask(&store, false, SHARDIO_OK);
+    CHECK(s.has_range && !s.min_cut && !s.max_cut && s.min_size == 2 && s.max_size == 2);
+    memcpy(&min, s.min, 2);
+    memcpy(&max, s.max, 2);
+    CHECK(min == -1000 && max == 31);
+    CHECK_U64(s.rows, 20);
+    CHECK_U64(s.nulls, 16);
+    s = ask(&store, true, SHARDIO_OK);
+    CHECK_U64(s.nulls, 12);                                 /* three chunks were never written */
+    memcpy(&min, s.min, 2);
+    CHECK(min == -1000);
+    shardio_store_memory_free(&memory);
+}
+
+TEST(floats)
+{
+    static const double numbers[] = {NAN, 0.0, -0.0, INFINITY, -3.5, NAN};
+    shardio_memory_store memory;
+    shardio_store store = shardio_store_memory(&memory, NULL);
+    shardio_array_options o;
+    double min, max;
+    example_options(&o, SHARDIO_FLOAT64, 6, 2);
+    write_example(&store, &o, 0, 4, numbers);
+    shardio_statistics s = ask(&store, false, SHARDIO_OK);
+    memcpy(&min, s.min, 8);
+    memcpy(&max, s.max, 8);
+    CHECK(min == 0 && signbit(min) && max == (double)INFINITY);
+    CHECK_U64(s.nulls, 3);
+    shardio_store_memory_free(&memory);
+
+    store = shardio_store_memory(&memory, NULL);
+    write_example(&store, &o, 4, 2, numbers + 4);
+    s = ask(&store, false, SHARDIO_OK);
+    memcpy(&max, s.max, 8);
+    CHECK(s.has_range && max < -3.4);
+    CHECK_U64(s.nulls, 4);
+    shardio_store_memory_free(&memory);
+
+    store = shardio_store_memory(&memory, NULL);
+    write_example(&store, &o, 0, 1, numbers);
+    CHECK(!ask(&store, false, SHARDIO_OK).has_range);
+    s = ask(&store, true, SHARDIO_OK);
+    memcpy(&max, s.max, 8);
+    CHECK(s.has_range && max == 0 && !signbit(max));         /* the other element of the chunk */
+    shardio_store_memory_free(&memory);
+}
+
+TEST(long_texts_are_cut)
+{
+    static const char *const texts[] = {LONG_TEXT "b", LONG_TEXT "a", "b", "a text"};
+    shardio_memory_store memory;
+    shardio_store store = shardio_store_memory(&memory, NULL);
+    shardio_array_options o;
+    shardio_bytes elements[4];
+    for (int i = 0; i < 4; i++) {
+        elements[i].data = texts[i];
+        elements[i].size = strlen(texts[i]);
+    }
+    example_options(&o, SHARDIO_STRING, 4, 1);
+    write_example(&store, &o, 0, 4, elements);
+    shardio_statistics s = ask(&store, false, SHARDIO_OK);
+    CHECK(s.min_size == 6 && !s.min_cut && memcmp(s.min, "a text", 6) == 0);
+    CHECK(s.max_size == 1 && !s.max_cut && s.max[0] == 'b');
+    shardio_store_memory_free(&memory);
+    store = shardio_store_memory(&memory, NULL);
+    write_example(&store, &o, 0, 2, elements);
+    s = ask(&store, false, SHARDIO_OK);
+    CHECK(s.min_size == 64 && s.min_cut && s.max_size == 64 && s.max_cut && memcmp(s.min, s.max, 64) == 0);
+    CHECK_BYTES(s.min, LONG_TEXT, 64);
+    CHECK_U64(s.nulls, 2);
+    shardio_store_memory_free(&memory);
+}
+
+TEST(an_array_that_holds_nothing)
+{
+    shardio_memory_store memory;
+    shardio_store store = shardio_store_memory(&memory, NULL);
+    shardio_array_options o;
+    shardio_error e;
+    example_options(&o, SHARDIO_UINT8, 50, 8);
+    CHECK_OK(shardio_array_define_in(&store, &o, &e));
+    CHECK_U64(ask(&store, false, SHARDIO_OK).nulls, 50);
+    CHECK(!ask(&store, true, SHARDIO_OK).has_range);
+    o.overwrite = true;
+    o.shape[0] = 0;
+    CHECK_OK(shardio_array_define_in(&store, &o, &e));
+    CHECK_U64(ask(&store, false, SHARDIO_OK).rows, 0);
+    shardio_store_memory_free(&memory);
+}
+
+/* Transposed chunks, shards in shards, codecs around shards, keys of version 2, no dimension at all. */
+TEST(other_ways_to_store)
+{
+#define BYTES "{\"name\":\"bytes\",\"configuration\":{\"endian\":\"big\"}}"
+#define SHARD(chunk, inner) "{\"name\":\"sharding_indexed\",\"configuration\":{\"chunk_shape\":" chunk ",\"codecs\":[" inner "],\"index_codecs\":[" BYTES ",\"crc32c\"]}}"
+    static const char *const lists[] = {
+        "[{\"name\":\"transpose\",\"configuration\":{\"order\":[1,0]}}," BYTES "]",
+        "[" SHARD("[2,3]", "{\"name\":\"transpose\",\"configuration\":{\"order\":[1,0]}}," BYTES) "]",
+        "[" SHARD("[2,3]", SHARD("[1,3]", BYTES)) "]",
+        "[" SHARD("[2,3]", BYTES) ",\"crc32c\"]",
+        "[{\"name\":\"transpose\",\"configuration\":{\"order\":[1,0]}}," SHARD("[3,2]", BYTES) "]",
+    };
+    for (size_t i = 0; i <= sizeof lists / sizeof lists[0]; i++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_array_options o;
+        shardio_error e;
+        uint64_t r = i, start[2] = {0, 1}, count[2] = {7, 6}, smaller[2] = {5, 8};
+        int32_t data[63], fill = 5;
+        example_options(&o, SHARDIO_INT32, 0, 1);
+        o.fill_value = &fill;
+        o.key_v2 = i % 2 != 0;
+        o.ndim = i == 5 ? 0 : 2;
+        o.shape[0] = 7;
+        o.shape[1] = 9;
+        o.chunk[0] = 4;
+        o.chunk[1] = 6;
+        o.codec_list = i == 5 ? NULL : lists[i];
+        for (int k = 0; k < 63; k++) data[k] = (int32_t)(test_random(&r) % 20) - 9;
+        CHECK_OK(shardio_array_define_in(&store, &o, &e));
+        shardio_array *a = shardio_array_update_in(&store, &o, &e);
+        CHECK_OK(shardio_array_write(a, start, count, data, sizeof data, &e));
+        if (i < 5) CHECK_OK(shardio_array_resize(a, smaller, true, &e));
+        if (i == 4) CHECK_OK(shardio_array_resize(a, count, false, &e));
+        shardio_array_close(a);
+        if (i != 4) check_statistics(&store, &o, RIGHT);
+        CHECK_U64(ask(&store, false, SHARDIO_OK).rows, i == 5 ? 1 : i == 4 ? 42 : 40);
+        shardio_store_memory_free(&memory);
+    }
+}
+
+/* ---- what belongs to them */
+
+static shardio_status visit_node(void *context, const char *path, const shardio_node *node, const shardio_error *fault)
+{
+    (void)path;
+    CHECK(fault == NULL && node != NULL);
+    ++*(int *)context;
+    return SHARDIO_OK;
+}
+
+TEST(the_key_is_a_part_of_the_array)
+{
+    shardio_memory_store memory;
+    shardio_store store = shardio_store_memory(&memory, NULL);
+    shardio_array_options o;
+    shardio_error e;
+    key_list list;
+    uint16_t data[40] = {0, 1, 2, 3};
+    int findings = 0, nodes = 0;
+    example_options(&o, SHARDIO_UINT16, 40, 4);
+    o.path = "a/b";
+    for (int round = 0; round < 2; round++) {
+        shardio_array *a = shardio_array_create_in(&store, &o);
+        CHECK_OK(shardio_array_append(a, data, 40));
+        CHECK_OK(shardio_array_finish(a, &e));
+        CHECK_OK(store_keys(&store, "", &list));
+        CHECK(key_listed(&list, "a/b/" KEY));
+        CHECK_U64(list.count, 14);
+        a = shardio_array_open_in(&store, &o, &e);
+        CHECK_OK(shardio_array_verify(a, no_findings, &findings, NULL, NULL, &e));
+        shardio_array_close(a);
+        o.overwrite = true;
+    }
+    CHECK_OK(shardio_hierarchy_walk(&store, "", false, visit_node, &nodes, NULL, &e));
+    CHECK_U64(nodes, 3);
+    o.statistics = false;
+    CHECK_OK(shardio_array_define_in(&store, &o, &e));
+    CHECK_OK(store_keys(&store, "", &list));
+    CHECK(!key_listed(&list, "a/b/" KEY));
+    o.statistics = true;
+    CHECK_OK(shardio_array_define_in(&store, &o, &e));
+    CHECK_OK(shardio_node_remove(&store, "a", NULL, &e));
+    CHECK_OK(store_keys(&store, "", &list));
+    CHECK_U64(list.count, 1);
+    shardio_array *a = shardio_array_create_in(&store, &o);            /* and nothing stays of one that was given up */
+    CHECK_OK(shardio_array_append(a, data, 30));
+    shardio_array_abort(a);
+    CHECK_OK(store_keys(&store, "", &list));
+    CHECK_U64(list.count, 1);
+    shardio_store_memory_free(&memory);
+}
+
+TEST(left_out_they_cost_nothing)
+{
+    shardio_memory_store memory;
+    shardio_store inner = shardio_store_memory(&memory, NULL);
+    shardio_array_options o;
+    shardio_error e;
+    key_list list;
+    spy s;
+    shardio_store store = spy_begin(&s, &inner);
+    uint64_t zero = 0, count = 40;
+    uint16_t data[40] = {0, 1, 2, 3};
+    example_options(&o, SHARDIO_UINT16, 0, 4);
+    o.statistics = false;
+    shardio_array *a = shardio_array_create_in(&store, &o);
+    CHECK_OK(shardio_array_append(a, data, 40));
+    CHECK_OK(shardio_array_checkpoint(a));
+    CHECK_OK(shardio_array_finish(a, &e));
+    a = shardio_array_update_in(&store, &o, &e);
+    CHECK_OK(shardio_array_write(a, &zero, &count, data, sizeof data, &e));
+    CHECK_OK(shardio_array_resize(a, &count, false, &e));
+    shardio_array_close(a);
+    CHECK_U64(s.tags, 0);
+    CHECK_OK(store_keys(&inner, "", &list));
+    CHECK(!key_listed(&list, KEY));
+    ask(&inner, false, SHARDIO_ERR_NOT_FOUND);
+    shardio_store_memory_free(&memory);
+}
+
+TEST(a_store_without_tags)
+{
+    shardio_memory_store memory;
+    shardio_store store = shardio_store_memory(&memory, NULL);
+    shardio_store_functions functions = *store.functions;
+    shardio_array_options o;
+    shardio_statistics s;
+    shardio_error e;
+    uint8_t data[8] = {1};
+    functions.tag = NULL;
+    store.functions = &functions;
+    example_options(&o, SHARDIO_UINT8, 8, 4);
+    CHECK_STATUS(shardio_array_define_in(&store, &o, &e), SHARDIO_ERR_UNSUPPORTED);
+    CHECK_STATUS(shardio_array_finish(shardio_array_create_in(&store, &o), &e), SHARDIO_ERR_UNSUPPORTED);
+    o.statistics = false;
+    CHECK_OK(shardio_array_define_in(&store, &o, &e));
+    shardio_array *a = shardio_array_update_in(&store, &o, &e);
+    CHECK_STATUS(shardio_array_make_statistics(a, NULL, NULL, &e), SHARDIO_ERR_UNSUPPORTED);
+    CHECK_STATUS(shardio_array_statistics(a, &s, &e), SHARDIO_ERR_NOT_FOUND);
+    CHECK_STATUS(shardio_array_statistics(a, NULL, &e), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_array_statistics(NULL, &s, &e), SHARDIO_ERR_ARGUMENT);
+    shardio_array_close(a);
+    o.statistics = true;
+    a = shardio_array_update_in(&store, &o, &e);
+    CHECK_STATUS(e.status, SHARDIO_ERR_UNSUPPORTED);
+    shardio_array_close(a);
+    a = shardio_array_continue_in(&store, &o);
+    CHECK_STATUS(shardio_array_append(a, data, 1), SHARDIO_ERR_UNSUPPORTED);
+    shardio_array_abort(a);
+    shardio_store_memory_free(&memory);
+}
+
+/* Each change of zarr.json that makes other elements of the same chunks. */
+TEST(bound_to_the_metadata)
+{
+    static const struct { const char *from, *to; bool same; } changes[] = {
+        {"\"shape\": [40]", "\"shape\": [39]", false}, {"\"int16\"", "\"uint16\"", false},
+        {"\"fill_value\": 0", "\"fill_value\": 1", false}, {"\"little\"", "\"big\"", false},
+        {"\"chunk_shape\": [4]", "\"chunk_shape\": [8]", false},
+        {"\"attributes\": {}", "\"attributes\": {\"a\": 1}", true},
+        {"\"codecs\": [{\"name\"", "\"codecs\": [ { \"name\"", true},
+    };
+    int16_t data[40] = {3, 2, 1, -1, -2};
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_array_options o;
+        size_t size;
+        char changed[2000];
+        example_options(&o, SHARDIO_INT16, 40, 4);
+        write_example(&store, &o, 0, 40, data);
+        char *text = (char *)store_get(&store, "zarr.json", &size), *at = strstr(text, changes[i].from);
+        if (!CHECK(at != NULL)) return;
+        snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - text), text, changes[i].to, at + strlen(changes[i].from));
+        CHECK_OK(store_put_text(&store, "zarr.json", changed));
+        check_statistics(&store, &o, changes[i].same ? RIGHT : ABSENT);
+        free(text);
+        shardio_store_memory_free(&memory);
+    }
+}
+
+/* One chunk of twenty was changed by somebody else: only that one is read. */
+TEST(only_what_changed_is_read)
+{
+    shardio_memory_store memory;
+    shardio_store inner = shardio_store_memory(&memory, NULL);
+    shardio_array_options o;
+    shardio_error e;
+    spy s;
+    shardio_store store = spy_begin(&s, &inner);
+    uint16_t data[40], other[2] = {60000, 7};
+    for (int i = 0; i < 40; i++) data[i] = (uint16_t)(i + 1);
+    example_options(&o, SHARDIO_UINT16, 40, 2);
+    write_example(&inner, &o, 0, 40, data);
+    CHECK_OK(store_put(&inner, "c/3", other, sizeof other));
+    CHECK_OK(store_remove(&inner, "c/5"));
+    ask(&inner, false, SHARDIO_ERR_NOT_FOUND);
+    shardio_array *a = shardio_array_update_in(&store, NULL, &e);
+    CHECK_OK(shardio_array_make_statistics(a, NULL, NULL, &e));
+    CHECK_U64(s.reads, 2);                                  /* the statistics, the chunk */
+    CHECK_OK(shardio_array_make_statistics(a, NULL, NULL, &e));
+    CHECK_U64(s.reads, 3);
+    shardio_array_close(a);
+    check_statistics(&inner, &o, RIGHT);
+    CHECK_U64(ask(&inner, false, SHARDIO_OK).nulls, 2);
+    shardio_store_memory_free(&memory);
+}
+
+static int stop_later(void *context, uint64_t done, uint64_t total)
+{
+    CHECK(done <= total);
+    return ++*(int *)context == 5;
+}
+
+TEST(making_them_can_be_stopped)
+{
+    shardio_memory_store memory;
+    shardio_store inner = shardio_store_memory(&memory, NULL);
+    shardio_array_options o;
+    shardio_error e;
+    spy s;
+    shardio_store store = spy_begin(&s, &inner);
+    uint16_t data[40] = {1, 2, 3};
+    int calls = 0;
+    example_options(&o, SHARDIO_UINT16, 40, 2);
+    o.statistics = false;
+    write_example(&inner, &o, 0, 40, data);
+    shardio_array *a = shardio_array_update_in(&store, NULL, &e);
+    CHECK_STATUS(shardio_array_make_statistics(a, stop_later, &calls, &e), SHARDIO_ERR_CANCELLED);
+    CHECK_U64(s.reads, 5);
+    check_statistics(&inner, &o, ABSENT);
+    CHECK_OK(shardio_array_make_statistics(a, NULL, NULL, &e));
+    CHECK_U64(s.reads, 5 + 1 + 15);
+    shardio_array_close(a);
+    check_statistics(&inner, &o, RIGHT);
+    shardio_store_memory_free(&memory);
+}
+
+/* The statistics cannot be written: everything else is there, and the error is said. */
+TEST(data_first)
+{
+    char path[300], blocked[340];
+    shardio_array_options o;
+    shardio_error e;
+    uint16_t data[40] = {1, 2, 3}, back[40];
+    uint64_t zero = 0, count = 40;
+    test_directory(path, sizeof path);
+    snprintf(blocked, sizeof blocked, "%s/%s", path, KEY);
+    CHECK(mkdir(blocked, 0777) == 0);
+    example_options(&o, SHARDIO_UINT16, 0, 4);
+    shardio_array *a = shardio_array_create(path, &o);
+    CHECK_OK(shardio_array_append(a, data, 20));
+    CHECK_OK(shardio_array_checkpoint(a));
+    CHECK_OK(shardio_array_append(a, data + 20, 20));
+    CHECK_STATUS(shardio_array_finish(a, &e), SHARDIO_ERR_EXISTS);
+    CHECK_STATUS(e.status, SHARDIO_ERR_EXISTS);
+    a = shardio_array_open(path, NULL, &e);
+    CHECK_OK(shardio_array_read(a, &zero, &count, back, sizeof back, &e));
+    CHECK_BYTES(back, data, sizeof data);
+    shardio_array_close(a);
+    CHECK(rmdir(blocked) == 0);
+    shardio_store store = shardio_store_directory(path);
+    check_statistics(&store, &o, ABSENT);
+}
+
+/* ---- failures */
+
+typedef enum phase { CREATE, CONTINUE, CHANGE, MAKE, PHASES } phase;
+
+static shardio_status run_phase(life *l, phase which)
+{
+    shardio_error e;
+    if (which == CREATE) return life_append(l, shardio_array_create_in(l->store, &l->o), false);
+    if (which == CONTINUE) return life_append(l, shardio_array_continue_in(l->store, &l->o), false);
+    shardio_array *a = shardio_array_update_in(l->store, &l->o, &e);
+    shardio_status status = e.status;
+    if (status == SHARDIO_OK && which == CHANGE) status = life_change(l, a, false);
+    if (status == SHARDIO_OK && which == MAKE) status = shardio_array_make_statistics(a, NULL, NULL, &e);
+    shardio_array_close(a);
+    return status;
+}
+
+/* A life up to a phase in which something fails: call `fail_at` of the store, or of the allocator. True: it did. */
+static bool failing_life(uint64_t seed, phase which, uint64_t fail_at, bool memory_fails, bool forever, bool late)
+{
+    shardio_memory_store memory;
+    shardio_store inner = shardio_store_memory(&memory, NULL);
+    shardio_error e;
+    counter c;
+    spy s;
+    life l;
+    shardio_store store = spy_begin(&s, &inner);
+    life_begin(&l, seed, &store);
+    l.o.allocator = counter_begin(&c);
+    if (which != CREATE) CHECK_OK(run_phase(&l, CREATE));
+    if (which == MAKE) {
+        l.o.statistics = false;
+        CHECK_OK(run_phase(&l, CHANGE));
+        l.o.statistics = true;
+    }
+    s.calls = 0;
+    s.forever = forever;
+    s.late = late;
+    if (memory_fails) c.fail_at = c.calls + fail_at;
+    else s.fail_at = fail_at;
+    (void)run_phase(&l, which);
+    bool failed = memory_fails ? c.calls >= c.fail_at : s.failed;
+    s.fail_at = c.fail_at = 0;
+    CHECK_U64(c.live, 0);
+    shardio_array *a = shardio_array_open_in(&inner, &l.o, &e);
+    shardio_array_close(a);
+    l.store = &inner;
+    if (e.status == SHARDIO_OK) check_statistics(&inner, &l.o, RIGHT_OR_ABSENT);
+    else CHECK_STATUS(e.status, SHARDIO_ERR_NOT_FOUND);
+    if (e.status == SHARDIO_OK && !failed) check_statistics(&inner, &l.o, RIGHT);
+    shardio_store_memory_free(&memory);
+    return failed;
+}
+
+static void fail_everywhere(bool memory_fails, bool forever, bool late)
+{
+    for (uint64_t seed = 100; seed < 100 + seeds(400) / 50; seed++)
+        for (int which = CREATE; which < PHASES; which++)
+            for (uint64_t n = 1; test_failures == 0; n++) {
+                bool failed = failing_life(seed, (phase)which, n, memory_fails, forever, late);
+                if (test_failures) fprintf(stderr, "    seed %llu, phase %d, call %llu\n", (unsigned long long)seed, which, (unsigned long long)n);
+                if (!failed) break;
+            }
+}
+
+TEST(every_call_fails_once) { fail_everywhere(false, false, false); }
+TEST(every_call_fails_after_it_was_done) { fail_everywhere(false, false, true); }
+TEST(every_call_fails_from_there_on) { fail_everywhere(false, true, false); }
+TEST(no_memory) { fail_everywhere(true, false, false); }
+
+/* ---- what somebody else may have put there */
+
+static void seal(uint8_t *data, size_t size)
+{
+    if (size < 4) return;
+    uint32_t crc = shardio_crc32c(0, data, size - 4);
+    for (int i = 0; i < 4; i++) data[size - 4 + (size_t)i] = (uint8_t)(crc >> 8 * i);
+}
+
+/* Asks through an allocator with little memory; what is sealed may say anything, what is not says nothing. */
+static void ask_damaged(const shardio_store *store, const uint8_t *data, size_t size, bool sealed)
+{
+    shardio_array_options o;
+    shardio_statistics s;
+    shardio_error e;
+    counter c;
+    memset(&o, 0, sizeof o);
+    o.allocator = counter_begin(&c);
+    CHECK_OK(store_put(store, KEY, data, size));
+    shardio_array *a = shardio_array_update_in(store, &o, &e);
+    CHECK_OK(e.status);
+    c.limit = c.live + 20000 + 4 * size;
+    shardio_status status = shardio_array_statistics(a, &s, &e);
+    if (!sealed || status != SHARDIO_OK) CHECK_STATUS(status, SHARDIO_ERR_NOT_FOUND);
+    shardio_array_close(a);
+    c.limit = 0;
+    o.statistics = true;                                    /* and nobody who writes trips over it */
+    a = shardio_array_update_in(store, &o, &e);
+    CHECK_OK(e.status);
+    shardio_array_close(a);
+    CHECK_U64(c.live, 0);
+}
+
+TEST(damaged)
+{
+    static const shardio_dtype types[] = {SHARDIO_UINT16, SHARDIO_STRING, SHARDIO_COMPLEX64};
+    for (size_t k = 0; k < 3; k++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_array_options o;
+        shardio_error e;
+        uint64_t r = k, start[2] = {0, 0}, count[2] = {5, 7};
+        size_t size;
+        uint8_t fill[16] = {0}, data[35 * 16];
+        example_options(&o, types[k], 5, 2);
+        o.ndim = 2;
+        o.shape[1] = 7;
+        o.chunk[1] = 2;
+        o.shard[0] = 2;
+        o.shard[1] = 4;
+        some_elements(&o, fill, &r, 35, data);
+        CHECK_OK(shardio_array_define_in(&store, &o, &e));
+        shardio_array *a = shardio_array_update_in(&store, &o, &e);
+        CHECK_OK(shardio_array_write(a, start, count, data, 35 * shardio_dtype_size(types[k]), &e));
+        shardio_array_close(a);
+        uint8_t *good = store_get(&store, KEY, &size), *bad = (uint8_t *)malloc(size + 8);
+        for (size_t n = 0; n < size; n++) ask_damaged(&store, good, n, false);
+        memcpy(bad, good, size);
+        bad[size] = 0;
+        ask_damaged(&store, bad, size + 1, false);
+        for (size_t at = 0; at < size && test_failures == 0; at++) {
+            for (int how = 0; how < 6; how++) {
+                static const uint8_t flips[] = {0x01, 0x80, 0xFF, 0x02, 0x08, 0x40};
+                memcpy(bad, good, size);
+                bad[at] ^= flips[how];
+                ask_damaged(&store, bad, size, false);
+                seal(bad, size);
+                ask_damaged(&store, bad, size, true);
+            }
+        }
+        for (uint64_t n = 0; n < 3000 && test_failures == 0; n++) {
+            memcpy(bad, good, size);
+            for (uint64_t m = 1 + test_random(&r) % 4; m > 0; m--) {
+                size_t at = (size_t)(test_random(&r) % size) & ~(size_t)3;
+                memset(bad + at, test_random(&r) % 3 ? (int)(test_random(&r) % 5) : 0xFF, size - at < 8 ? size - at : 8);
+            }
+            seal(bad, size);
+            ask_damaged(&store, bad, size, true);
+        }
+        free(good);
+        free(bad);
+        shardio_store_memory_free(&memory);
+    }
+}
+
+/* ---- tags */
+
+TEST(tags_of_files)
+{
+    char path[300], name[340];
+    uint64_t first[2], second[2];
+    int code = 0;
+    test_directory(path, sizeof path);
+    shardio_store store = shardio_store_directory(path);
+    const shardio_store_functions *f = store.functions;
+    CHECK_STATUS(f->tag(store.context, "c/0", first, &code), SHARDIO_ERR_NOT_FOUND);
+    CHECK_OK(store_put_text(&store, "c/0", "some text"));
+    CHECK_STATUS(f->tag(store.context, "../x", first, &code), SHARDIO_ERR_ARGUMENT);
+    CHECK(f->tag(store.context, "c", first, &code) != SHARDIO_OK);
+    CHECK_OK(f->tag(store.context, "c/0", first, &code));
+    CHECK_OK(f->tag(store.context, "c/0", second, &code));
+    CHECK(memcmp(first, second, sizeof first) == 0);
+    usleep(20000);
+    snprintf(name, sizeof name, "%s/c/0", path);
+    FILE *file = fopen(name, "r+b");                        /* as long, in the same inode */
+    if (!CHECK(file != NULL)) return;
+    CHECK(fputs("same", file) >= 0 && fclose(file) == 0);
+    CHECK_OK(f->tag(store.context, "c/0", second, &code));
+    CHECK(memcmp(first, second, sizeof first) != 0);
+    CHECK_OK(store_put_text(&store, "c/0", "some text"));
+    CHECK_OK(f->tag(store.context, "c/0", first, &code));
+    CHECK(memcmp(first, second, sizeof first) != 0);
+}
+
+/* Shards whose chunks and index have their CRC32C behind them: a CRC32C of them all would say nothing. */
+TEST(tags_in_memory)
+{
+    shardio_memory_store memory;
+    shardio_store store = shardio_store_memory(&memory, NULL);
+    uint8_t value[20];
+    uint64_t first[2], second[2];
+    int code = 0;
+    for (int i = 0; i < 20; i++) value[i] = (uint8_t)i;
+    seal(value, sizeof value);
+    CHECK_OK(store_put(&store, "c/0", value, sizeof value));
+    CHECK_OK(store.functions->tag(store.context, "c/0", first, &code));
+    value[3] = 77;
+    seal(value, sizeof value);
+    CHECK_OK(store_put(&store, "c/0", value, sizeof value));
+    CHECK_OK(store.functions->tag(store.context, "c/0", second, &code));
+    CHECK(memcmp(first, second, sizeof first) != 0);
+    CHECK_STATUS(store.functions->tag(store.context, "c/1", first, &code), SHARDIO_ERR_NOT_FOUND);
+    shardio_store_memory_free(&memory);
+}
+
+TEST_MAIN(TEST_CASE(random_lives) TEST_CASE(random_lives_in_a_directory) TEST_CASE(random_lives_in_an_archive)
+          TEST_CASE(fill_values_are_null_or_not) TEST_CASE(floats) TEST_CASE(long_texts_are_cut)
+          TEST_CASE(an_array_that_holds_nothing) TEST_CASE(other_ways_to_store) TEST_CASE(the_key_is_a_part_of_the_array)
+          TEST_CASE(left_out_they_cost_nothing) TEST_CASE(a_store_without_tags) TEST_CASE(bound_to_the_metadata)
+          TEST_CASE(only_what_changed_is_read) TEST_CASE(making_them_can_be_stopped) TEST_CASE(data_first)
+          TEST_CASE(every_call_fails_once) TEST_CASE(every_call_fails_after_it_was_done)
+          TEST_CASE(every_call_fails_from_there_on) TEST_CASE(no_memory) TEST_CASE(damaged) TEST_CASE(tags_of_files)
+          TEST_CASE(tags_in_memory))
