@@ -43,7 +43,7 @@
        codec      how chunk bytes are encoded: a table of callbacks; crc32c, zstd, gzip, blosc, lz4
        pack       packfiles: many small items in one file, each found by its number with one read
        zarr       arrays: create, append, checkpoint, read and write regions, resize, verify; groups, attributes
-       store      where the keys live: a directory, memory
+       store      where the keys live: a directory, memory, an archive (one ZIP file, in layers)
 
    ERRORS    Every function that can fail returns a shardio_status; 0 is success. Writers keep their first error:
              later calls return it and do nothing, and finish repeats it, so a loop may check once, at the end.
@@ -99,6 +99,20 @@
                         of others the first bytes, then zeros
 
    Group: a directory whose zarr.json says so; arrays and groups lie in directories below it.
+
+   Archive (a ZIP file), keys and values as in a directory; every commit is a layer behind those before:
+
+       | header | value | header | value | ... | directory | end record | gap | header | value | ... | directory | end record |
+         layer 1                                                          layer 2: what is new, and all keys
+
+       Values are stored as they are, sizes and CRC-32 in their headers; shards begin at a block of the file system, and so
+       does each commit, so that no block of an older one is written again. The directory lists zarr.json first, parents
+       before children. An end record counts if directory offset + directory size = where it stands. Extra fields of ours,
+       which others pass over:
+
+       each entry   u16 0x6453  u16 2   u16 bytes of extra fields in the header in front of the value
+       the first    u16 0x6873  u16 24  u32 1, u32 CRC-32 of the directory (this number 0), u64 number of the layer,
+                                        u64 bytes of the file up to the end of the layer before, 0: none
 
    Elements of variable length in a chunk (codecs vlen-utf8, vlen-bytes), all numbers u32, little-endian:
 
@@ -1112,7 +1126,9 @@ SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shar
     X(FLOAT64, "float64", 8, 8) X(COMPLEX64, "complex64", 8, 4) X(COMPLEX128, "complex128", 16, 8)                 \
     X(RAW, "r8", 1, 1)                       /* any number of bytes: raw_bytes of the options says how many */      \
     X(STRING, "string", sizeof(shardio_bytes), 1)   /* UTF-8; in memory a shardio_bytes each */                    \
-    X(BYTES, "bytes", sizeof(shardio_bytes), 1)
+    X(BYTES, "bytes", sizeof(shardio_bytes), 1)                                                                    \
+    X(DATETIME64, "numpy.datetime64", 8, 8)  /* int64: time_scale times time_unit since 1970, UTC; the least: no time */ \
+    X(TIMEDELTA64, "numpy.timedelta64", 8, 8)
 
 typedef enum shardio_dtype {
     SHARDIO_DTYPE_UNSET = 0,
@@ -1169,6 +1185,8 @@ typedef struct shardio_array_options {
     uint32_t ndim;                           /* 1 to 32; 0 for an array that is defined, not appended to */
     shardio_dtype dtype;                     /* has to be set */
     uint32_t raw_bytes;                      /* bytes of an element of type SHARDIO_RAW */
+    uint32_t time_scale;                     /* SHARDIO_DATETIME64, _TIMEDELTA64: so many time_units are one; 0: 1 */
+    const char *time_unit;                   /* Y M W D h m s ms us ns ps fs as; null: generic */
     uint64_t shape[SHARDIO_MAX_DIMS];        /* elements; shape[0] may be SHARDIO_UNLIMITED */
     uint64_t chunk[SHARDIO_MAX_DIMS];        /* elements of a chunk, at least 1 each */
     uint64_t shard[SHARDIO_MAX_DIMS];        /* elements of a shard, multiples of the chunk; all 0: one file a chunk */
@@ -1312,6 +1330,8 @@ typedef struct shardio_array_facts {
     bool sharded, big_endian, key_v2;
     char key_separator;
     size_t element_size;                  /* bytes of an element in memory */
+    uint32_t time_scale;                  /* of SHARDIO_DATETIME64 and _TIMEDELTA64, otherwise 0 */
+    const char *time_unit;                /* "ns"; null of other types. Static text */
     bool begun_frame;                     /* a writer holds a part of a frame */
     shardio_index_layout index;           /* of its shards; chunks: in one shard */
     const void *fill_value;               /* one element, machine's byte order */
@@ -1399,8 +1419,8 @@ typedef struct shardio_statistics {
     uint64_t rows;               /* elements: the product of the shape */
     uint64_t nulls;              /* of these, never written or equal to the fill value by bits (option fill_is_value: only
                                     those never written, which is to say, in chunks that are not stored) */
-    bool has_range;              /* there are min and max, of the elements that are neither null nor NaN; -0.0 is less than
-                                    0.0. Not of complex numbers, which have no order */
+    bool has_range;              /* there are min and max, of the elements that are neither null nor NaN nor NaT; -0.0 is
+                                    less than 0.0. Not of complex numbers, which have no order */
     bool min_cut, max_cut;       /* raw bits, strings and bytes, ordered by bytes: these are only the first bytes of it */
     size_t min_size, max_size;   /* bytes */
     uint8_t min[SHARDIO_STATISTICS_BYTES], max[SHARDIO_STATISTICS_BYTES];   /* an element in the machine's byte order, or the
@@ -1528,6 +1548,22 @@ SHARDIO_API shardio_status shardio_group_consolidate(const shardio_store *store,
 SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const char *path,
                                                const shardio_node_options *options, shardio_error *error);
 
+/* Gives the node at `path`, and all below it, the path `new_path`; missing groups on the way are created. In a directory
+   one step; in an archive the values are copied, because their names stand beside them. SHARDIO_ERR_NOT_FOUND: there is
+   no node; SHARDIO_ERR_EXISTS: something lies at the new path. Consolidated metadata of groups above is not touched. */
+SHARDIO_API shardio_status shardio_node_rename(const shardio_store *store, const char *path, const char *new_path,
+                                               const shardio_node_options *options, shardio_error *error);
+
+/* Told of an array's value of an attribute, as JSON; absent (text null) where it has none. `fault` as in
+   shardio_node_visitor. Not SHARDIO_OK: stop. */
+typedef shardio_status (*shardio_attribute_visitor)(void *context, const char *path, shardio_json value,
+                                                    const shardio_error *fault);
+
+/* Looks the attribute `name` up in all arrays at `path` and below, in the order of their paths: one read each. */
+SHARDIO_API shardio_status shardio_attribute_of_arrays(const shardio_store *store, const char *path, const char *name,
+                                                       shardio_attribute_visitor visit, void *context,
+                                                       const shardio_node_options *options, shardio_error *error);
+
 #endif /* !SHARDIO_NO_ZARR */
 
 #if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
@@ -1583,8 +1619,8 @@ typedef struct shardio_archive_options {
 SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardio_archive_options *options,
                                                   shardio_error *error);
 
-/* Rewrites the archive at `path` with the newest layer alone and swaps it in atomically. The file has to have room
-   beside it for a copy, which is found out as it is written. `options` (may be null): alignment, comment, ome_version,
+/* Rewrites the archive at `path` with the newest layer alone and swaps it in atomically. The file system has to
+   have room for a copy, which is looked at first. `options` (may be null): alignment, comment, ome_version,
    direct, durability, limits, allocator. Entries that are no keys are left behind. `progress` (may be null) in bytes. */
 SHARDIO_API shardio_status shardio_archive_compact(const char *path, const shardio_archive_options *options,
                                                    shardio_progress progress, void *context, shardio_error *error);
@@ -1663,11 +1699,20 @@ SHARDIO_API shardio_status shardio_archive_verify(shardio_archive *archive, shar
                                                   shardio_progress progress, void *progress_context,
                                                   shardio_error *error);
 
-/* Copies every value of one store to another, whose keys of the same name are replaced: saving a store in memory to an
-   archive (commit then), or loading it. `progress` (may be null) in bytes of all. `allocator` may be null: malloc. */
+/* Copies every value of one store to another, whose keys of the same name are replaced. `progress` (may be null) in bytes
+   of all. `allocator` may be null: malloc. An archive is to be committed then. */
 SHARDIO_API shardio_status shardio_store_copy(const shardio_store *from, const shardio_store *to,
                                               shardio_progress progress, void *context,
                                               const shardio_allocator *allocator, shardio_error *error);
+
+#if !SHARDIO_NO_OS
+/* Saves a store, one in memory above all, as an archive of one layer, and loads an archive into a store. `options` (may
+   be null) as for shardio_archive_open; saving replaces an archive that exists only with `overwrite`. */
+SHARDIO_API shardio_status shardio_store_save(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error);
+SHARDIO_API shardio_status shardio_store_load(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error);
+#endif
 
 #endif /* !SHARDIO_NO_STORE */
 
@@ -2408,6 +2453,18 @@ static shardio_status shardio_p_os_sync(shardio_p_handle handle, int *code)
     return FlushFileBuffers(handle) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
+/* Bytes that the file system of a file has left for us; UINT64_MAX: not known. */
+static uint64_t shardio_p_os_room(shardio_p_handle handle)
+{
+    wchar_t path[SHARDIO_P_PATH];
+    ULARGE_INTEGER room;
+    DWORD n = GetFinalPathNameByHandleW(handle, path, SHARDIO_P_PATH, 0);
+    while (n > 0 && n < SHARDIO_P_PATH && path[n - 1] != L'\\') n--;   /* the directory */
+    if (n == 0 || n >= SHARDIO_P_PATH) return UINT64_MAX;
+    path[n] = 0;
+    return GetDiskFreeSpaceExW(path, &room, NULL, NULL) ? room.QuadPart : UINT64_MAX;
+}
+
 /* Locks a byte that no file has, so that nobody who reads is kept out. */
 static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
 {
@@ -2501,6 +2558,12 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
     if (status != SHARDIO_OK) return status;
     return MoveFileExW(wide_from, wide_to, replace ? MOVEFILE_REPLACE_EXISTING : 0) ? SHARDIO_OK
            : shardio_p_os_last(code);
+}
+
+/* Gives a directory another name, maybe in another directory. */
+static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+{
+    return shardio_p_os_rename(from, to, root, false, code);
 }
 
 static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
@@ -2836,6 +2899,13 @@ static shardio_status shardio_p_os_sync(shardio_p_handle handle, int *code)
     return shardio_p_os_last(code);
 }
 
+/* Bytes that the file system of a file has left for us; UINT64_MAX: not known. */
+static uint64_t shardio_p_os_room(shardio_p_handle handle)
+{
+    struct statvfs s;
+    return fstatvfs(handle, &s) == 0 ? (uint64_t)s.f_bavail * s.f_frsize : UINT64_MAX;
+}
+
 /* For this open file alone: a lock of fcntl would vanish when any other descriptor of the process on it is closed. */
 static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
 {
@@ -2975,6 +3045,28 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
     /* refuses an existing name in one step, too */
     int linked = linkat(at.directory, from, at.directory, at.name, 0);
     return shardio_p_os_leave(&at, linked == 0 ? unlinkat(at.directory, from, 0) : linked, code);
+}
+
+/* Gives a directory another name, maybe in another directory. Where the system cannot refuse a name that is taken in the
+   same step, it still refuses a directory that holds something. */
+static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+{
+    shardio_p_place at_from, at_to;
+    int moved = -1, ignored = 0;
+    shardio_status status = shardio_p_os_enter(from, root, &at_from, code);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_os_enter(to, root, &at_to, code);
+    if (status == SHARDIO_OK) {
+#if defined(SYS_renameat2)
+        moved = (int)syscall(SYS_renameat2, at_from.directory, at_from.name, at_to.directory, at_to.name, 1u);
+        if (moved != 0 && (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP))
+#endif
+            moved = renameat(at_from.directory, at_from.name, at_to.directory, at_to.name);
+        if (moved != 0 && errno == ENOTEMPTY) errno = EEXIST;
+        status = shardio_p_os_leave(&at_to, moved, code);
+    }
+    (void)shardio_p_os_leave(&at_from, 0, &ignored);
+    return status;
 }
 
 static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
@@ -3299,6 +3391,11 @@ static const shardio_file_functions *shardio_p_osf_functions(void)
         shardio_p_osf_close, NULL, NULL
     };
     return &functions;
+}
+
+static inline uint64_t shardio_p_osf_room(const shardio_file *file)
+{
+    return shardio_p_os_room(((const shardio_p_os_file *)file->context)->handle);
 }
 
 /* Locks a file of the system's against others who lock it, until it is closed. */
@@ -9146,9 +9243,24 @@ static void shardio_p_add_float(shardio_text *text, const uint8_t *element, size
     }
 }
 
+static bool shardio_p_is_time(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_DATETIME64 || dtype == SHARDIO_TIMEDELTA64;
+}
+
+/* The unit of this name, as static text; null: there is none. */
+static const char *shardio_p_time_unit(const char *name)
+{
+    static const char *const units[] = {"generic", "Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"};
+    if (shardio_p_same(name, "\xCE\xBCs")) name = "us";   /* with a Greek letter */
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (shardio_p_same(name, units[i])) return units[i];
+    return NULL;
+}
+
 static bool shardio_p_is_signed(shardio_dtype dtype)
 {
-    return dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64;
+    return (dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64) || shardio_p_is_time(dtype);
 }
 
 static bool shardio_p_is_float(shardio_dtype dtype)
@@ -9329,6 +9441,11 @@ static bool shardio_p_fill_from_json(shardio_json value, shardio_dtype dtype, ui
     if (dtype == SHARDIO_RAW) return shardio_p_bytes_from_json(value, element, raw, &size) && size == raw;
     if (shardio_p_is_complex(dtype)) return shardio_p_complex_from_json(value, element, type.unit);
     if (shardio_p_is_float(dtype)) return shardio_p_float_from_json(value, element, type.size);
+    if (shardio_p_is_time(dtype) && shardio_json_is(value, "NaT")) {
+        const int64_t no_time = INT64_MIN;
+        memcpy(element, &no_time, sizeof no_time);
+        return true;
+    }
     return shardio_p_integer_from_json(value, element, type.size, shardio_p_is_signed(dtype));
 }
 
@@ -9363,6 +9480,8 @@ typedef struct shardio_p_level {
 typedef struct shardio_p_meta {
     uint32_t ndim, level_count;
     shardio_dtype dtype;
+    uint32_t time_scale;
+    const char *time_unit;                     /* static text, or null */
     size_t element, unit;                      /* bytes; the unit is 1 if the machine's byte order is that of the file */
     uint64_t shape[SHARDIO_MAX_DIMS];
     uint64_t chunk[SHARDIO_MAX_DIMS], shard[SHARDIO_MAX_DIMS];      /* elements of what is gathered, and of a key */
@@ -9548,6 +9667,16 @@ static void shardio_p_add_codecs(shardio_text *text, const shardio_p_meta *m, co
 
 static void shardio_p_add_data_type(shardio_text *text, const shardio_p_meta *m)
 {
+    if (shardio_p_is_time(m->dtype)) {
+        shardio_text_add(text, "{\"name\": ");
+        shardio_text_add_string(text, shardio_dtype_name(m->dtype));
+        shardio_text_add(text, ", \"configuration\": {\"unit\": ");
+        shardio_text_add_string(text, m->time_unit);
+        shardio_text_add(text, ", \"scale_factor\": ");
+        shardio_text_add_uint64(text, m->time_scale);
+        shardio_text_add(text, "}}");
+        return;
+    }
     if (m->dtype != SHARDIO_RAW) {
         shardio_text_add_string(text, shardio_dtype_name(m->dtype));
         return;
@@ -9654,6 +9783,21 @@ static const char *shardio_p_read_shape(shardio_p_meta *m, shardio_json root)
     return shardio_p_read_extents_json(shardio_json_member(root, "shape"), m->shape, &m->ndim);
 }
 
+/* Unit and scale of a type of time (extension data types of zarr-extensions, as zarr-python writes them). */
+static const char *shardio_p_read_time(shardio_p_meta *m, shardio_json configuration)
+{
+    char unit[16];
+    uint64_t scale = 0;
+    bool named = shardio_json_string(shardio_json_member(configuration, "unit"), unit, sizeof unit);
+    m->time_unit = named ? shardio_p_time_unit(unit) : NULL;
+    if (m->time_unit == NULL) return "no unit of time that there is";
+    if (!shardio_json_uint64(shardio_json_member(configuration, "scale_factor"), &scale) || scale == 0 ||
+        scale > INT32_MAX)
+        return "scale_factor is no number from 1 to 2147483647";
+    m->time_scale = (uint32_t)scale;
+    return NULL;
+}
+
 /* "uint8", "r16", or an object with a name; zarr-python's raw_bytes says its size in the configuration. */
 static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root, shardio_p_trouble *trouble)
 {
@@ -9665,6 +9809,7 @@ static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root, sha
     if (wrong != NULL && shardio_json_kind(value) == '{') return wrong;
     if (wrong == NULL) m->dtype = shardio_dtype_from_name(name);
     if (m->dtype == SHARDIO_RAW) raw = shardio_p_raw_bytes(name);
+    if (shardio_p_is_time(m->dtype) && (wrong = shardio_p_read_time(m, configuration)) != NULL) return wrong;
     if (wrong == NULL && shardio_p_same(name, "raw_bytes") &&
         shardio_json_uint64(shardio_json_member(configuration, "length_bytes"), &raw) && raw > 0)
         m->dtype = SHARDIO_RAW;
@@ -10383,6 +10528,13 @@ static shardio_status shardio_p_type_from_options(shardio_p_meta *m, const shard
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option dtype", "not set, or no such type");
     if (m->element == 0 || m->element > SHARDIO_P_MOST_RAW)
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option raw_bytes", "a raw element has 1 to 256 bytes");
+    if (shardio_p_is_time(m->dtype)) {
+        m->time_scale = o->time_scale != 0 ? o->time_scale : 1;
+        m->time_unit = shardio_p_time_unit(o->time_unit != NULL ? o->time_unit : "generic");
+        if (m->time_unit == NULL || m->time_scale > INT32_MAX)
+            return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options time_unit and time_scale",
+                                    "no unit that there is, or a scale of more than 2147483647");
+    }
     if (shardio_p_is_variable(m->dtype)) memcpy(m->fill, &empty, sizeof empty);
     if (o->fill_value != NULL) memcpy(m->fill, o->fill_value, m->element);
     if (m->dtype == SHARDIO_BOOL) m->fill[0] = m->fill[0] != 0;
@@ -12527,6 +12679,8 @@ SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, sh
     const shardio_p_meta *m = &array->meta;
     facts->ndim = m->ndim;
     facts->dtype = m->dtype;
+    facts->time_scale = m->time_scale;
+    facts->time_unit = m->time_unit;
     memcpy(facts->shape, m->shape, sizeof facts->shape);
     memcpy(facts->chunk, m->levels[m->level_count > 1 ? 1 : 0].extent, sizeof facts->chunk);
     memcpy(facts->shard, m->shard, sizeof facts->shard);
@@ -14372,6 +14526,8 @@ typedef struct shardio_p_look {
     const shardio_p_meta *meta;
     uint64_t flip, turn;          /* bits turned around to get the rank: of all numbers, and of those with the first bit set */
     uint64_t infinity;            /* bits without the sign that are larger are no number */
+    uint64_t none;                /* nor are these (has_none) */
+    bool has_none;
     uint64_t low, high;           /* ranks; none yet if low > high */
     uint64_t fills;
     shardio_bytes least, greatest;
@@ -14385,6 +14541,8 @@ static void shardio_p_look_begin(shardio_p_look *s, const shardio_p_meta *m)
     s->meta = m;
     s->low = s->infinity = UINT64_MAX;
     if (shardio_p_is_signed(m->dtype) || shardio_p_is_float(m->dtype)) s->flip = sign;
+    s->has_none = shardio_p_is_time(m->dtype);
+    s->none = sign;   /* NaT */
     if (!shardio_p_is_float(m->dtype)) return;
     s->turn = sign - 1;
     s->infinity = m->element == 2 ? 0x7C00u : m->element == 4 ? 0x7F800000u : UINT64_C(0x7FF0000000000000);
@@ -14400,13 +14558,15 @@ enum { SHARDIO_P_LOOK_BLOCK = 64 };   /* elements: a loop of known length, which
         const type magnitude = (type)((type)~(type)0 >> 1);                                                        \
         type block[SHARDIO_P_LOOK_BLOCK], fill, low = (type)~(type)0, high = 0;                                    \
         memcpy(&fill, s->meta->fill, sizeof fill);                                                                 \
+        const type none = s->has_none ? (type)s->none : fill;                                                      \
         while (count > 0) {                                                                                        \
             const size_t n = (size_t)shardio_p_min(count, SHARDIO_P_LOOK_BLOCK);                                   \
             type fills = 0;                                                                                        \
             shardio_p_copy_elements((uint8_t *)block, at, n * sizeof fill, s->meta->unit);                         \
             for (size_t i = n; i < SHARDIO_P_LOOK_BLOCK; i++) block[i] = fill;                                     \
             for (int i = 0; i < SHARDIO_P_LOOK_BLOCK; i++) {                                                       \
-                const type x = block[i], is_fill = (type)(x == fill), is_nan = (type)((x & magnitude) > infinity); \
+                const type x = block[i], is_fill = (type)(x == fill);                                              \
+                const type is_nan = (type)(((x & magnitude) > infinity) | (x == none));                            \
                 const type skip = (type)(0 - (type)(is_fill | is_nan));                                            \
                 const type rank = (type)(x ^ flip ^ (turn & (type)(0 - (x >> (bits - 1)))));                       \
                 const type as_low = (type)(rank | skip), as_high = (type)(rank & (type)~skip);                     \
@@ -16719,6 +16879,77 @@ SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const
     return status;
 }
 
+/* -- renaming */
+
+/* Whether the node at `from` can go to `to`: it is there, and nothing is at the new place, nor an array above. */
+static shardio_status shardio_p_check_rename(const shardio_p_site *from, const shardio_p_site *to, shardio_error *error)
+{
+    shardio_p_claimed claimed = {to, false, false, false};
+    shardio_node node;
+    if (from->prefix == 0 || to->prefix == 0)
+        return shardio_p_site_fail(from, SHARDIO_ERR_ARGUMENT, "rename", 0, "the store itself has no name in it", error);
+    if (to->prefix >= from->prefix && memcmp(to->below, from->below, from->prefix) == 0)
+        return shardio_p_site_fail(to, SHARDIO_ERR_ARGUMENT, "rename", 0, "it lies in what is renamed", error);
+    if (from->store->functions->rename == NULL)
+        return shardio_p_site_fail(from, SHARDIO_ERR_UNSUPPORTED, "rename", 0, "this store cannot rename", error);
+    shardio_status status = shardio_p_load_node(from, &node, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_node_close(&node);
+    status = shardio_p_each_above(to, error, shardio_p_check_above);
+    if (status == SHARDIO_OK) status = shardio_p_list_below(to, "rename", shardio_p_claim_key, &claimed, error);
+    if (status == SHARDIO_OK && (claimed.itself || claimed.below || claimed.other))
+        status = shardio_p_site_fail(to, SHARDIO_ERR_EXISTS, "rename", 0, NULL, error);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_node_rename(const shardio_store *store, const char *path, const char *new_path,
+                                               const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_site from, to;
+    int code = 0;
+    shardio_status status = shardio_p_site_begin(&from, store, path, "rename", options, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_site_begin(&to, store, new_path, "rename", options, error);
+    if (status == SHARDIO_OK) status = shardio_p_check_rename(&from, &to, error);
+    if (status == SHARDIO_OK) status = shardio_p_each_above(&to, error, shardio_p_write_above);
+    if (status == SHARDIO_OK) {
+        status = store->functions->rename(store->context, from.below, to.below, &code);
+        if (status != SHARDIO_OK) (void)shardio_p_site_fail(&from, status, "rename", code, NULL, error);
+    }
+    if (status == SHARDIO_OK) status = shardio_p_sync_removed(&to, new_path, error);
+    if (status == SHARDIO_OK) status = shardio_p_sync_removed(&from, path, error);
+    shardio_p_site_end(&to);
+    shardio_p_site_end(&from);
+    return status;
+}
+
+/* -- attributes of many nodes */
+
+typedef struct shardio_p_lookup {
+    const char *name;
+    shardio_attribute_visitor visit;
+    void *context;
+} shardio_p_lookup;
+
+static shardio_status shardio_p_look_up(void *context, const char *path, const shardio_node *node,
+                                        const shardio_error *fault)
+{
+    const shardio_p_lookup *l = (const shardio_p_lookup *)context;
+    const shardio_json none = {NULL, 0};
+    if (node != NULL && node->kind != SHARDIO_NODE_ARRAY) return SHARDIO_OK;
+    return l->visit(l->context, path, node != NULL ? shardio_json_member(node->attributes, l->name) : none, fault);
+}
+
+SHARDIO_API shardio_status shardio_attribute_of_arrays(const shardio_store *store, const char *path, const char *name,
+                                                       shardio_attribute_visitor visit, void *context,
+                                                       const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_lookup lookup = {name, visit, context};
+    if (name == NULL || visit == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "look up", "an attribute", "a name and a visitor are needed");
+    return shardio_hierarchy_walk(store, path, false, shardio_p_look_up, &lookup, options, error);
+}
+
 #endif /* !SHARDIO_NO_ZARR */
 
 #if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
@@ -16768,20 +16999,52 @@ static shardio_status shardio_p_directory_create(void *store, const char *key, b
     return shardio_p_osf_open(file, path, shardio_p_directory_root(store), SHARDIO_OPEN_CREATE, &how, &reason, code);
 }
 
+/* Removes the directories above `path`, inside the store, that are empty. Cuts `path` up. */
+static void shardio_p_prune(char *path, size_t root)
+{
+    int ignored = 0;
+    for (size_t n = shardio_p_parent_length(path); n > root; n = shardio_p_parent_length(path)) {
+        path[n] = 0;
+        shardio_status pruned = shardio_p_os_remove(path, root, true, &ignored);
+        if (pruned != SHARDIO_OK && pruned != SHARDIO_ERR_NOT_FOUND) break;
+    }
+}
+
 /* Removes a key and the directories above it that are empty then; the key "" is the directory itself. */
 static shardio_status shardio_p_directory_remove(void *store, const char *key, int *code)
 {
     char path[SHARDIO_P_PATH];
     size_t root = shardio_p_directory_root(store);
-    int ignored = 0;
     if (!shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
     shardio_status status = shardio_p_os_remove(path, root, key[0] == 0, code);
-    if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND) return status;
-    for (size_t n = shardio_p_parent_length(path); key[0] != 0 && n > root; n = shardio_p_parent_length(path)) {
-        path[n] = 0;
-        shardio_status pruned = shardio_p_os_remove(path, root, true, &ignored);
-        if (pruned != SHARDIO_OK && pruned != SHARDIO_ERR_NOT_FOUND) break;
-    }
+    if (key[0] != 0 && (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)) shardio_p_prune(path, root);
+    return status;
+}
+
+/* root/prefix without the last separator. */
+static bool shardio_p_prefix_path(const void *store, const char *prefix, char *path)
+{
+    char key[SHARDIO_P_PATH];
+    size_t n = shardio_p_length(prefix);
+    if (n < 2 || n >= sizeof key || prefix[n - 1] != '/') return false;
+    memcpy(key, prefix, n - 1);
+    key[n - 1] = 0;
+    return shardio_p_key_path(store, key, path);
+}
+
+/* A prefix is a directory. */
+static shardio_status shardio_p_directory_rename(void *store, const char *from, const char *to, int *code)
+{
+    char old_path[SHARDIO_P_PATH], path[SHARDIO_P_PATH];
+    size_t root = shardio_p_directory_root(store), existing;
+    int ignored = 0;
+    if (!shardio_p_prefix_path(store, from, old_path) || !shardio_p_prefix_path(store, to, path))
+        return SHARDIO_ERR_ARGUMENT;
+    shardio_status status = shardio_p_make_parents(path, root, &existing, code);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_os_move(old_path, path, root, code);
+    if (status == SHARDIO_OK) shardio_p_prune(old_path, root);
+    else (void)shardio_p_each_new_parent(path, root, existing, &ignored, shardio_p_remove_directory);
     return status;
 }
 
@@ -16923,7 +17186,8 @@ SHARDIO_API shardio_store shardio_store_directory(const char *path)
 {
     static const shardio_store_functions functions = {
         shardio_p_directory_open, shardio_p_directory_create, shardio_p_directory_remove, shardio_p_directory_list,
-        shardio_p_directory_sync, shardio_p_directory_file_memory, NULL, shardio_p_directory_tag, false
+        shardio_p_directory_sync, shardio_p_directory_file_memory, shardio_p_directory_rename,
+        shardio_p_directory_tag, false
     };
     const char *name = path != NULL ? path : "";
     shardio_store store = {&functions, (void *)(uintptr_t)name, name};
@@ -17142,6 +17406,66 @@ static shardio_status shardio_p_memory_store_tag(void *store, const char *key, u
     return SHARDIO_OK;
 }
 
+/* An entry for a value of `size` bytes of its own under another key. */
+static shardio_memory_entry *shardio_p_entry_copy(shardio_memory_store *memory, const shardio_memory_entry *entry,
+                                                  const char *to, const char *rest)
+{
+    size_t n = shardio_p_length(to), m = shardio_p_length(rest) + 1, size = n + m;
+    shardio_memory_entry *copy = (shardio_memory_entry *)shardio_p_allocate(memory->allocator, sizeof *copy + size, 16);
+    if (copy == NULL) return NULL;
+    memset(copy, 0, sizeof *copy);
+    copy->data.allocator = memory->allocator;
+    copy->store = memory;
+    copy->key = (char *)(copy + 1);
+    copy->key_size = size;
+    copy->published = true;
+    memcpy(copy->key, to, n);
+    memcpy(copy->key + n, rest, m);
+    if (!shardio_p_memory_reserve(&copy->data, entry->data.size)) {
+        shardio_p_release(memory->allocator, copy, sizeof *copy + size, 16);
+        return NULL;
+    }
+    copy->data.size = entry->data.size;
+    if (copy->data.size > 0) memcpy(copy->data.data, entry->data.data, copy->data.size);
+    return copy;
+}
+
+static bool shardio_p_entry_is_below(const shardio_memory_entry *entry, const char *prefix)
+{
+    size_t n = shardio_p_length(prefix);
+    return entry->published && !entry->removed && shardio_p_length(entry->key) > n && memcmp(entry->key, prefix, n) == 0;
+}
+
+/* The values are copied, because files that are open keep the old ones; only then the old ones go. */
+static shardio_status shardio_p_memory_store_rename(void *store, const char *from, const char *to, int *code)
+{
+    shardio_memory_store *memory = (shardio_memory_store *)store;
+    shardio_memory_entry *copies = NULL, *next;
+    shardio_status status = SHARDIO_ERR_NOT_FOUND;
+    (void)code;
+    for (const shardio_memory_entry *entry = memory->entries; entry != NULL; entry = entry->next)
+        if (shardio_p_entry_is_below(entry, to)) return SHARDIO_ERR_EXISTS;
+    for (const shardio_memory_entry *entry = memory->entries; entry != NULL; entry = entry->next) {
+        if (!shardio_p_entry_is_below(entry, from)) continue;
+        shardio_memory_entry *copy = shardio_p_entry_copy(memory, entry, to, entry->key + shardio_p_length(from));
+        status = copy != NULL ? SHARDIO_OK : SHARDIO_ERR_MEMORY;
+        if (copy == NULL) break;
+        copy->next = copies;
+        copies = copy;
+    }
+    for (shardio_memory_entry *entry = memory->entries; entry != NULL && status == SHARDIO_OK; entry = next) {
+        next = entry->next;
+        if (shardio_p_entry_is_below(entry, from)) shardio_p_entry_drop(entry);
+    }
+    for (; copies != NULL; copies = next) {
+        next = copies->next;
+        copies->next = memory->entries;
+        memory->entries = copies;
+        if (status != SHARDIO_OK) shardio_p_entry_free(copies);
+    }
+    return status;
+}
+
 static size_t shardio_p_memory_store_file_memory(void *store, size_t length)
 {
     (void)store, (void)length;
@@ -17152,7 +17476,8 @@ SHARDIO_API shardio_store shardio_store_memory(shardio_memory_store *memory, con
 {
     static const shardio_store_functions functions = {
         shardio_p_memory_store_open, shardio_p_memory_store_create, shardio_p_memory_store_remove,
-        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory, NULL, shardio_p_memory_store_tag, false
+        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory, shardio_p_memory_store_rename,
+        shardio_p_memory_store_tag, false
     };
     shardio_store store = {&functions, memory, "memory"};
     memory->entries = NULL;
@@ -18297,8 +18622,8 @@ static shardio_status shardio_p_zip_list_value(shardio_p_zip_value *v, shardio_p
 {
     shardio_archive *a = v->archive;
     size_t room = (size_t)(v->place.data - v->place.begin);
-    shardio_p_zip_entry *old = shardio_p_zip_find(a, v->name);
     if (!shardio_p_zip_reserve(a, 1)) return SHARDIO_ERR_MEMORY;
+    shardio_p_zip_entry *old = shardio_p_zip_find(a, v->name);
     entry->header = v->place.begin;
     entry->data = v->place.data;
     size_t extra = room - SHARDIO_P_ZIP_LOCAL - entry->name_size;
@@ -19477,6 +19802,41 @@ SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardi
     return a;
 }
 
+SHARDIO_API shardio_status shardio_store_save(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error)
+{
+    shardio_archive_options o;
+    shardio_error ignored;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    if (error == NULL) error = &ignored;
+    o.create = true;
+    shardio_archive *archive = shardio_archive_open(path, &o, error);
+    if (archive == NULL) return error->status;
+    shardio_store to = shardio_archive_store(archive);
+    shardio_status status = shardio_store_copy(store, &to, NULL, NULL, o.allocator, error);
+    if (status == SHARDIO_OK) return shardio_archive_finish(archive, error);
+    shardio_archive_close(archive);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_store_load(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error)
+{
+    shardio_archive_options o;
+    shardio_error ignored;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    if (error == NULL) error = &ignored;
+    o.write = o.create = false;
+    shardio_archive *archive = shardio_archive_open(path, &o, error);
+    if (archive == NULL) return error->status;
+    shardio_store from = shardio_archive_store(archive);
+    shardio_status status = shardio_store_copy(&from, store, NULL, NULL, o.allocator, error);
+    shardio_archive_close(archive);
+    return status;
+}
+
 /* Copies all that counts of one archive into another. */
 static shardio_status shardio_p_zip_copy_entries(shardio_archive *to, shardio_archive *from, shardio_progress progress,
                                                  void *context, shardio_error *error)
@@ -19521,6 +19881,10 @@ SHARDIO_API shardio_status shardio_archive_compact(const char *path, const shard
     reading.write = reading.create = false;
     shardio_archive *from = shardio_archive_open_file(file, &reading, error), *to = NULL;
     if (from == NULL) return error->status;
+    if (shardio_archive_about(from).live_bytes > shardio_p_osf_room(&from->file)) {
+        shardio_archive_close(from);
+        return shardio_p_fail(error, SHARDIO_ERR_NO_SPACE, "compact", path, "there is no room for a copy beside it");
+    }
     o.create = true;
     o.overwrite = true;
     o.layer = 0;

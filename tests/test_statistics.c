@@ -45,8 +45,16 @@ static double float_at(const plain *p, const uint8_t *element)
     return memcpy(&d, element, 8), d;
 }
 
+static bool is_time(const plain *p)
+{
+    return p->facts.dtype == SHARDIO_DATETIME64 || p->facts.dtype == SHARDIO_TIMEDELTA64;
+}
+
+static int64_t integer_at(const plain *p, const uint8_t *element);
+
 static bool is_nan(const plain *p, const uint8_t *element)
 {
+    if (is_time(p)) return integer_at(p, element) == INT64_MIN;
     bool floats = p->facts.dtype >= SHARDIO_FLOAT16 && p->facts.dtype <= SHARDIO_FLOAT64;
     return floats && float_at(p, element) != float_at(p, element);
 }
@@ -88,7 +96,7 @@ static bool less(const plain *p, const uint8_t *a, const uint8_t *b)
         size_t last = machine_big_endian() ? 0 : p->facts.element_size - 1;
         return x < y || (x == 0 && y == 0 && a[last] > b[last]);      /* -0.0 before 0.0 */
     }
-    if (t >= SHARDIO_INT8 && t <= SHARDIO_INT64) return integer_at(p, a) < integer_at(p, b);
+    if ((t >= SHARDIO_INT8 && t <= SHARDIO_INT64) || is_time(p)) return integer_at(p, a) < integer_at(p, b);
     return unsigned_at(p, a) < unsigned_at(p, b);
 }
 
