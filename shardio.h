@@ -95,8 +95,8 @@
                8   u64  elements inside the shape that are equal to the fill value
                16  u8   1: there are extremes of the others, +2: min, +4: max is cut
                17  u8   bytes of min; u8 bytes of max; u8 0
-               20  v    min, then v bytes max: numbers big-endian, the sign bit turned around, of negative floats all bits;
-                        of others the first bytes, then zeros
+               20  v    min, then v bytes max: numbers big-endian, the sign bit turned around, of negative floats all
+                        bits; of others the first bytes, then zeros
 
    Group: a directory whose zarr.json says so; arrays and groups lie in directories below it.
 
@@ -1239,7 +1239,8 @@ typedef struct shardio_array_options {
 
 /* Memory that writing an array takes: all of it in one piece, when it is created, and no more later. Only creating and
    continuing take something besides for a moment: the zarr.json of groups on the way, a chunk that is continued. Not
-   counted: contexts of codecs, made at the beginning; contents of strings and bytes, kept until their chunks are written. */
+   counted: contexts of codecs, made at the beginning; contents of strings and bytes, kept until their chunks are
+   written; statistics. */
 typedef struct shardio_memory_plan {
     uint64_t total;             /* bytes: the sum of */
     uint64_t rows;              /* gathered rows of chunks */
@@ -1417,33 +1418,35 @@ enum { SHARDIO_STATISTICS_BYTES = 64 };
 /* Statistics of all elements of an array. */
 typedef struct shardio_statistics {
     uint64_t rows;               /* elements: the product of the shape */
-    uint64_t nulls;              /* of these, never written or equal to the fill value by bits (option fill_is_value: only
-                                    those never written, which is to say, in chunks that are not stored) */
-    bool has_range;              /* there are min and max, of the elements that are neither null nor NaN nor NaT; -0.0 is
-                                    less than 0.0. Not of complex numbers, which have no order */
-    bool min_cut, max_cut;       /* raw bits, strings and bytes, ordered by bytes: these are only the first bytes of it */
+    uint64_t nulls;              /* of these, never written or equal to the fill value by bits (option fill_is_value:
+                                    only those never written, which is to say, in chunks that are not stored) */
+    bool has_range;              /* there are min and max, of the elements that are neither null nor NaN nor NaT; -0.0
+                                    is less than 0.0. Not of complex numbers, which have no order */
+    bool min_cut, max_cut;       /* raw bits, strings and bytes, ordered by bytes: these are only its first bytes */
     size_t min_size, max_size;   /* bytes */
-    uint8_t min[SHARDIO_STATISTICS_BYTES], max[SHARDIO_STATISTICS_BYTES];   /* an element in the machine's byte order, or the
-                                                                               bytes of a string, without a zero byte */
+    uint8_t min[SHARDIO_STATISTICS_BYTES];   /* an element in the machine's byte order, or the bytes of a string, */
+    uint8_t max[SHARDIO_STATISTICS_BYTES];   /* without a zero byte */
 } shardio_statistics;
 
-/* The statistics of an array opened for reading or changing, without reading a chunk: one read of what was kept, one look
-   at the tag of each shard, or chunk that is a file. SHARDIO_ERR_NOT_FOUND: there are none, or somebody who kept none has
-   changed something since; then shardio_array_make_statistics makes them. In a directory the tag is made of size,
-   inode and time of change: a change that leaves all three alike, within one tick of the file system's clock, is not
-   seen. Memory: what was kept, for numbers 22 to 36 bytes a chunk, for strings 148, as long as decoded_limit allows it.
+/* The statistics of an array opened for reading or changing, without reading a chunk: one read of what was kept, one
+   look at the tag of each shard, or chunk that is a file. SHARDIO_ERR_NOT_FOUND: there are none, or somebody who kept
+   none has changed something since; then shardio_array_make_statistics makes them. In a directory the tag is made of
+   size, inode and time of change: a change that leaves all three alike, within one tick of the file system's clock, is
+   not seen. Memory: what was kept, for numbers 22 to 36 bytes a chunk, for strings 148, as long as decoded_limit
+   allows it.
 
-   With the option statistics they are kept while an array is written or changed: in memory that grows with the number of
-   chunks by doubling, besides what is planned for; each chunk written is looked at once. They are written after the data:
-   by checkpoint, finish and define, by shardio_array_close, or when they are asked for. Should that fail, the data is
-   complete and the statistics are absent: finish and define return the error, a checkpoint tries again at the next one.
-   Resizing reads the chunks at the edge that are not rewritten. Needs a store with tags, or SHARDIO_ERR_UNSUPPORTED. */
+   With the option statistics they are kept while an array is written or changed: in memory that grows with the number
+   of chunks by doubling, besides what is planned for; each chunk written is looked at once. They are written after the
+   data: by checkpoint (all of them, each time), finish and define, by shardio_array_close, or when they are asked for.
+   Should that fail, the data is complete and the statistics are absent: finish and define return the error, a
+   checkpoint leaves it to the next one. Resizing reads the chunks at the edge that are not rewritten. Needs a store
+   with tags, or SHARDIO_ERR_UNSUPPORTED. */
 SHARDIO_API shardio_status shardio_array_statistics(shardio_array *array, shardio_statistics *statistics,
                                                     shardio_error *error);
 
-/* Makes the statistics of an array opened by shardio_array_update, with or without the option, by reading the chunks whose
-   keys have other tags than when they were last looked at, and writes them. `progress` (may be null) in bytes of the files;
-   what was done before it stopped need not be done again. */
+/* Makes the statistics of an array opened by shardio_array_update, with or without the option, by reading the chunks
+   whose keys have other tags than when they were last looked at, and writes them. `progress` (may be null) in bytes of
+   the files; what was done before it stopped need not be done again. */
 SHARDIO_API shardio_status shardio_array_make_statistics(shardio_array *array, shardio_progress progress, void *context,
                                                          shardio_error *error);
 
@@ -10318,6 +10321,7 @@ static void shardio_p_statistics_reshaped(shardio_array *array);
 static shardio_status shardio_p_begin_statistics(shardio_array *array, bool load, shardio_error *error);
 static shardio_status shardio_p_save_statistics(shardio_array *array, shardio_error *error);
 static void shardio_p_end_statistics(shardio_array *array);
+static uint64_t shardio_p_statistics_bytes(const shardio_array *array);
 static void shardio_p_free_statistics(const shardio_array *array, shardio_p_statistics *statistics);
 
 /* The handle that there is when there is no memory for one: the first members of an array, of which nothing else is
@@ -12706,7 +12710,7 @@ SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, sh
     facts->codecs = leaf->chain.count;
     for (uint32_t i = 0; i < leaf->chain.count; i++) facts->codec_names[i] = leaf->chain.codecs[i]->name;
     facts->key_prefix = array->prefix;
-    facts->memory = array->memory_size + shardio_p_room_bytes(array);
+    facts->memory = array->memory_size + shardio_p_room_bytes(array) + shardio_p_statistics_bytes(array);
     return SHARDIO_OK;
 }
 
@@ -14524,7 +14528,7 @@ static void shardio_p_load_partial(shardio_p_partial *p, const uint8_t *from, si
 /* Looks at elements. Numbers are compared by their rank: bits that sort, as unsigned numbers, as the elements do. */
 typedef struct shardio_p_look {
     const shardio_p_meta *meta;
-    uint64_t flip, turn;          /* bits turned around to get the rank: of all numbers, and of those with the first bit set */
+    uint64_t flip, turn;          /* bits turned around to get the rank: always, and if the first bit is set */
     uint64_t infinity;            /* bits without the sign that are larger are no number */
     uint64_t none;                /* nor are these (has_none) */
     bool has_none;
@@ -14698,6 +14702,16 @@ static void shardio_p_free_statistics(const shardio_array *array, shardio_p_stat
     shardio_p_release(array->allocator, s, sizeof *s, 16);
 }
 
+/* Bytes of memory of the table. */
+static uint64_t shardio_p_statistics_bytes(const shardio_array *array)
+{
+    const shardio_p_statistics *s = array->statistics;
+    uint64_t sum = 0;
+    if (s == NULL) return 0;
+    for (size_t i = 0; i < s->count; i++) sum += s->keys[i].room * s->partial;
+    return sum + sizeof *s + s->room * sizeof *s->keys + s->slot_count * sizeof *s->slots;
+}
+
 /* The shape that everything in the table is about. */
 static void shardio_p_set_statistics_shape(shardio_p_statistics *s, const shardio_p_meta *m, const uint64_t *shape)
 {
@@ -14807,7 +14821,8 @@ static bool shardio_p_grow_partials(const shardio_array *array, const shardio_p_
     return true;
 }
 
-static bool shardio_p_has_partial(const shardio_p_statistics *s, const shardio_p_recorded *key, size_t at, uint64_t chunk)
+static bool shardio_p_has_partial(const shardio_p_statistics *s, const shardio_p_recorded *key, size_t at,
+                                  uint64_t chunk)
 {
     return at < key->count && shardio_p_load64(key->partials + at * s->partial, false) == chunk;
 }
@@ -14854,7 +14869,8 @@ static bool shardio_p_inside(const shardio_p_meta *m, const uint64_t *shape, con
 {
     for (uint32_t i = m->ndim; i-- > 0;) {
         uint64_t skipped = chunk % m->per_shard[i] * m->chunk[i];
-        uint64_t left = position[i] < shardio_p_divide_up(shape[i], m->shard[i]) ? shape[i] - position[i] * m->shard[i] : 0;
+        bool begins = position[i] < shardio_p_divide_up(shape[i], m->shard[i]);
+        uint64_t left = begins ? shape[i] - position[i] * m->shard[i] : 0;
         chunk /= m->per_shard[i];
         if (skipped >= left) return false;
         count[i] = shardio_p_min(m->chunk[i], left - skipped);
@@ -14890,7 +14906,8 @@ static void shardio_p_reshape_statistics(const shardio_array *array, shardio_p_s
     for (size_t i = 0; i < s->count; i++) {
         uint64_t position[SHARDIO_MAX_DIMS];
         shardio_p_recorded key = s->keys[i];
-        bool inside = shardio_p_position_of(key.number, s->grid, m->ndim, position) && shardio_p_is_in_grid(m, position);
+        bool inside = shardio_p_position_of(key.number, s->grid, m->ndim, position) &&
+                      shardio_p_is_in_grid(m, position);
         if (inside) {
             shardio_p_reshape_key(array, s, &key, position, m->shape);
             key.number = shardio_p_shard_number(m, position);
@@ -14985,7 +15002,7 @@ static void shardio_p_statistics_note(shardio_array *array, const uint64_t *inde
 
 /* -- statistics: the key that holds them */
 
-/* What zarr.json says besides the shape and decides what the elements are. Blanks in the list of codecs do not count. */
+/* What zarr.json says besides the shape and makes the elements what they are. Blanks in the list of codecs do not count. */
 static uint32_t shardio_p_statistics_identity(const shardio_p_meta *m)
 {
     const char *name = shardio_dtype_name(m->dtype);
@@ -15045,8 +15062,7 @@ static void shardio_p_sort_recorded(shardio_p_statistics *s)
     shardio_p_fill_slots(s);
 }
 
-/* The partials of a key that lie inside the shape, as the file has them; 0 too if the key has none or is not known: *put
-   says whether it belongs into the file. */
+/* The partials of a key that lie inside the shape, as the file has them; *put says whether it belongs into the file. */
 static uint64_t shardio_p_count_partials(const shardio_array *array, const shardio_p_recorded *key,
                                          const uint64_t *shape, bool *put)
 {
@@ -15218,8 +15234,8 @@ static bool shardio_p_partial_is_right(const shardio_array *array, const shardio
            shardio_p_compare_extremes(&p.min, &p.max) <= 0;
 }
 
-static const char *shardio_p_take_key(const shardio_array *array, shardio_p_statistics *s, shardio_p_statistics_input *in,
-                                      const uint8_t *entry)
+static const char *shardio_p_take_key(const shardio_array *array, shardio_p_statistics *s,
+                                      shardio_p_statistics_input *in, const uint8_t *entry)
 {
     const shardio_p_meta *m = &array->meta;
     const uint64_t number = shardio_p_load64(entry, false), count = shardio_p_load64(entry + 24, false);
@@ -15281,16 +15297,36 @@ static const char *shardio_p_take_statistics(const shardio_array *array, shardio
         if (wrong != NULL) return wrong;
     }
     uint32_t crc = in->crc;
-    bool good = shardio_p_take_bytes(in, entry, 4) && shardio_p_load32_little(entry) == crc && shardio_p_bytes_left(in) == 0;
+    bool good = shardio_p_take_bytes(in, entry, 4) && shardio_p_load32_little(entry) == crc &&
+                shardio_p_bytes_left(in) == 0;
     return good ? NULL : shardio_p_statistics_damaged;
 }
 
+/* Reads the statistics from their open key. */
+static shardio_status shardio_p_read_statistics(shardio_array *array, shardio_p_statistics *s,
+                                                shardio_p_statistics_input *in, const char *key)
+{
+    const shardio_store *store = &array->store;
+    shardio_file_facts facts;
+    shardio_status status = shardio_p_file_facts(&in->file, &facts, in->error);
+    if (status != SHARDIO_OK) return status;
+    if (s == NULL) return shardio_p_key_fail(in->error, store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
+    if (facts.size > array->decoded_limit)
+        return shardio_p_key_fail(in->error, store, SHARDIO_ERR_LIMIT, "read", key, 0,
+                                  "larger than the option decoded_limit");
+    in->size = facts.size;
+    const char *wrong = shardio_p_take_statistics(array, s, in);
+    if (in->status != SHARDIO_OK || wrong == NULL) return in->status;
+    if (s->no_memory) return shardio_p_key_fail(in->error, store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
+    return shardio_p_key_fail(in->error, store, SHARDIO_ERR_NOT_FOUND, "read", key, 0, wrong);
+}
+
 /* Reads the statistics of an array into a new table. SHARDIO_ERR_NOT_FOUND: there are none that say anything. */
-static shardio_status shardio_p_load_statistics(shardio_array *array, shardio_p_statistics **loaded, shardio_error *error)
+static shardio_status shardio_p_load_statistics(shardio_array *array, shardio_p_statistics **loaded,
+                                                shardio_error *error)
 {
     const shardio_store *store = &array->store;
     shardio_p_statistics_input in;
-    shardio_file_facts facts;
     int code = 0;
     *loaded = NULL;
     memset(&in, 0, sizeof in);
@@ -15298,20 +15334,10 @@ static shardio_status shardio_p_load_statistics(shardio_array *array, shardio_p_
     const char *key = shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY);
     shardio_status status = store->functions->open(store->context, key, false, shardio_p_small_memory(array), &in.file,
                                                    &code);
-    if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "open", key, code, "there are no statistics");
-    status = shardio_p_file_facts(&in.file, &facts, error);
-    shardio_p_statistics *s = status == SHARDIO_OK ? shardio_p_new_statistics(array) : NULL;
-    if (status == SHARDIO_OK && s == NULL) status = shardio_p_key_fail(error, store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
-    if (status == SHARDIO_OK && facts.size > array->decoded_limit)
-        status = shardio_p_key_fail(error, store, SHARDIO_ERR_LIMIT, "read", key, 0, "larger than the option decoded_limit");
-    if (status == SHARDIO_OK) {
-        in.size = facts.size;
-        const char *wrong = shardio_p_take_statistics(array, s, &in);
-        if (in.status != SHARDIO_OK) status = in.status;
-        else if (wrong != NULL)
-            status = shardio_p_key_fail(error, store, s->no_memory ? SHARDIO_ERR_MEMORY : SHARDIO_ERR_NOT_FOUND, "read", key,
-                                        0, s->no_memory ? NULL : wrong);
-    }
+    if (status != SHARDIO_OK)
+        return shardio_p_key_fail(error, store, status, "open", key, code, "there are no statistics");
+    shardio_p_statistics *s = shardio_p_new_statistics(array);
+    status = shardio_p_read_statistics(array, s, &in, key);
     shardio_file_close(&in.file);
     if (status == SHARDIO_OK) *loaded = s;
     else shardio_p_free_statistics(array, s);
@@ -15459,7 +15485,8 @@ SHARDIO_API shardio_status shardio_array_statistics(shardio_array *array, shardi
     shardio_status status = shardio_p_reader_enter(array, "read the statistics of", error);
     if (status != SHARDIO_OK) return status;
     if (statistics == NULL)
-        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read the statistics of", array->store.name, "no place for them");
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read the statistics of", array->store.name,
+                              "no place for them");
     if (array->store.functions->tag == NULL)
         return shardio_p_fail(error, SHARDIO_ERR_NOT_FOUND, "read the statistics of", array->store.name,
                               "the store cannot tell whether a value is still the same");
@@ -15551,7 +15578,8 @@ static shardio_status shardio_p_survey_key(shardio_p_change *c, const uint64_t *
     key->known = false;
     shardio_status status = there ? shardio_p_survey_chunks(c, position, same) : SHARDIO_OK;
     if (status != SHARDIO_OK) return status;
-    key->known = there && shardio_p_tag_of(array, position, after) == SHARDIO_OK && memcmp(before, after, sizeof after) == 0;
+    key->known = there && shardio_p_tag_of(array, position, after) == SHARDIO_OK &&
+                 memcmp(before, after, sizeof after) == 0;
     memcpy(key->tag, before, sizeof before);
     return array->statistics->no_memory ? SHARDIO_ERR_MEMORY : SHARDIO_OK;
 }
@@ -15567,7 +15595,8 @@ static void shardio_p_statistics_reshaped(shardio_array *array)
     for (size_t i = 0; s != NULL && i < s->count; i++) {
         if (!s->keys[i].known || !shardio_p_is_stale(s, &s->keys[i])) continue;
         if (!shardio_p_position_of(s->keys[i].number, s->grid, array->meta.ndim, position)) continue;
-        if (shardio_p_survey_key(&c, position) != SHARDIO_OK) break;   /* the data is as it shall be; its statistics are absent */
+        /* should it fail, the data is as it shall be, and its statistics are absent */
+        if (shardio_p_survey_key(&c, position) != SHARDIO_OK) break;
     }
     if (s != NULL) shardio_p_no_error(&array->error);
 }
@@ -17166,7 +17195,8 @@ static shardio_status shardio_p_directory_tag(void *store, const char *key, uint
     shardio_p_handle handle;
     int ignored = 0;
     if (key[0] == 0 || !shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
-    shardio_status status = shardio_p_os_open(path, shardio_p_directory_root(store), SHARDIO_P_ACCESS_READ, &handle, code);
+    size_t root = shardio_p_directory_root(store);
+    shardio_status status = shardio_p_os_open(path, root, SHARDIO_P_ACCESS_READ, &handle, code);
     if (status != SHARDIO_OK) return status;
     memset(&facts, 0, sizeof facts);
     status = shardio_p_os_facts(handle, &facts, code);
@@ -17392,7 +17422,7 @@ static shardio_status shardio_p_memory_store_list(void *store, const char *prefi
     return SHARDIO_OK;
 }
 
-/* Size and CRC-32, as an archive has them, so that a copy of the store has the same tags. A CRC32C would be the same for
+/* Size and CRC-32, as an archive has them, so that a copy of the store has the same tags. CRC32C would be the same for
    all contents that have their own behind them, and those are many. */
 static shardio_status shardio_p_memory_store_tag(void *store, const char *key, uint64_t tag[2], int *code)
 {

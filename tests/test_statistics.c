@@ -1032,6 +1032,7 @@ static void ask_damaged(const shardio_store *store, const uint8_t *data, size_t 
     counter c;
     memset(&o, 0, sizeof o);
     o.allocator = counter_begin(&c);
+    o.buffer_size = 4096;
     CHECK_OK(store_put(store, KEY, data, size));
     shardio_array *a = shardio_array_update_in(store, &o, &e);
     CHECK_OK(e.status);
@@ -1070,21 +1071,21 @@ TEST(damaged)
         CHECK_OK(shardio_array_write(a, start, count, data, 35 * shardio_dtype_size(types[k]), &e));
         shardio_array_close(a);
         uint8_t *good = store_get(&store, KEY, &size), *bad = (uint8_t *)malloc(size + 8);
-        for (size_t n = 0; n < size; n++) ask_damaged(&store, good, n, false);
+        for (size_t n = 0; n < size; n += n < 150 ? 1 : 13) ask_damaged(&store, good, n, false);
         memcpy(bad, good, size);
         bad[size] = 0;
         ask_damaged(&store, bad, size + 1, false);
         for (size_t at = 0; at < size && test_failures == 0; at++) {
-            for (int how = 0; how < 6; how++) {
+            for (int how = 0; how < 2; how++) {
                 static const uint8_t flips[] = {0x01, 0x80, 0xFF, 0x02, 0x08, 0x40};
                 memcpy(bad, good, size);
-                bad[at] ^= flips[how];
+                bad[at] ^= flips[(at + 3 * (size_t)how) % 6];
                 ask_damaged(&store, bad, size, false);
                 seal(bad, size);
                 ask_damaged(&store, bad, size, true);
             }
         }
-        for (uint64_t n = 0; n < 3000 && test_failures == 0; n++) {
+        for (uint64_t n = 0; n < 1000 && test_failures == 0; n++) {
             memcpy(bad, good, size);
             for (uint64_t m = 1 + test_random(&r) % 4; m > 0; m--) {
                 size_t at = (size_t)(test_random(&r) % size) & ~(size_t)3;
