@@ -15002,7 +15002,7 @@ static void shardio_p_statistics_note(shardio_array *array, const uint64_t *inde
 
 /* -- statistics: the key that holds them */
 
-/* What zarr.json says besides the shape and makes the elements what they are. Blanks in the list of codecs do not count. */
+/* What zarr.json says besides the shape of what the elements are. Blanks in the list of codecs do not count. */
 static uint32_t shardio_p_statistics_identity(const shardio_p_meta *m)
 {
     const char *name = shardio_dtype_name(m->dtype);

@@ -189,7 +189,8 @@ static void check_extreme(const plain *p, const uint8_t *want, const uint8_t *go
 {
     shardio_bytes b = bytes_at(p, want);
     CHECK(cut == (b.size > SHARDIO_STATISTICS_BYTES));
-    CHECK_U64(size, b.size > SHARDIO_STATISTICS_BYTES ? SHARDIO_STATISTICS_BYTES : b.size);
+    const size_t most = SHARDIO_STATISTICS_BYTES;
+    CHECK_U64(size, b.size > most ? most : b.size);
     if (size <= b.size && size > 0) CHECK_BYTES(got, b.data, size);
 }
 
