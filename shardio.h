@@ -1382,7 +1382,7 @@ SHARDIO_API void shardio_array_close(shardio_array *array);
    which it was read, and lies where it lay, which is asked at each read as without a cache, and not with the option
    unchanging. Of files without identity nothing is kept, and of a file of the system's nothing while its last change is
    so recent that another one would get the same time: some milliseconds (on file systems with coarse times up to two
-   seconds) after it was written. Writing regions is served, too, and keeps nothing.
+   seconds) after it was written, by this machine's clock. Writing regions is served, too, and keeps nothing.
 
    What was used longest ago goes first. Memory comes from the allocator of the cache, never more than the budgets;
    where there is none, nothing is kept and reads go on. One thread at a time uses a cache and all handles that share it.
@@ -9893,19 +9893,21 @@ static bool shardio_p_cache_table(shardio_cache *cache, shardio_cache_part *part
     return true;
 }
 
-/* Whether there is a table for one more; it is kept so empty that there nearly always is a slot. */
+/* Slots for `count` items, so many that there nearly always is one. */
+static size_t shardio_p_cache_slots_for(size_t count)
+{
+    size_t slots = SHARDIO_P_FIRST_SLOTS;
+    while (slots / 4 < count && slots < SIZE_MAX / 64) slots *= 2;
+    return slots;
+}
+
+/* Whether there is a table for one more. That of blocks is as large as it ever has to be: once they take the budget, there
+   is no room for a larger one. */
 static bool shardio_p_cache_has_table(shardio_cache *cache, shardio_cache_part *part)
 {
-    size_t want = part->slot_count;
-    if (part == &cache->raw) {   /* as many blocks as the budget holds: later there is no room for a larger one */
-        for (want = SHARDIO_P_FIRST_SLOTS; part->budget / cache->block_size > want / 4 && want < SIZE_MAX / 64;) want *= 2;
-        if (part->slot_count > 0) return true;
-    } else if (want == 0) {
-        want = SHARDIO_P_FIRST_SLOTS;
-    } else if (part->counts.items >= want / 4 && want < SIZE_MAX / 64) {
-        want *= 2;
-    }
-    return want == part->slot_count || shardio_p_cache_table(cache, part, want) || part->slot_count > 0;
+    bool blocks = part == &cache->raw;
+    size_t want = shardio_p_cache_slots_for(blocks ? part->budget / cache->block_size : (size_t)part->counts.items + 1);
+    return want <= part->slot_count || shardio_p_cache_table(cache, part, want) || part->slot_count > 0;
 }
 
 /* Takes in an item whose stamp is set; what has its key or, if need be, its slot goes. */
