@@ -1224,8 +1224,8 @@ SHARDIO_API shardio_array *shardio_array_create(const char *path, const shardio_
 SHARDIO_API shardio_array *shardio_array_continue(const char *path, const shardio_array_options *options);
 
 /* Opens an array for reading: one read, of its zarr.json. `options` (may be null): path, codecs known besides our own,
-   memory for reading (0: 16 MiB), max_open_files, index_memory, decoded_limit, metadata_limit, unbuffered, unchanging, cache,
-   allocator. Never null; an array that could not be opened returns its error from every call. */
+   memory for reading (0: 16 MiB), max_open_files, index_memory, decoded_limit, metadata_limit, unbuffered, unchanging,
+   cache, allocator. Never null; an array that could not be opened returns its error from every call. */
 SHARDIO_API shardio_array *shardio_array_open(const char *path, const shardio_array_options *options,
                                               shardio_error *error);
 
@@ -1369,11 +1369,11 @@ SHARDIO_API void shardio_array_close(shardio_array *array);
 
 /* -- caches: what was read is kept for the next read, by any number of arrays, in any stores, under one budget.
 
-   Decoded chunks: a region that is read is served from them where they are there, without a read or a decoder. Chunks of a
-   region with at most half the budget in it are kept; a larger one goes to its place as without a cache. What is kept of
-   a chunk is what its codecs gave: of strings and bytes the packed elements, which are looked through at each read; of a
-   shard that codecs encode as a whole that shard, whose chunks are decoded from it at each read. Missing chunks and those
-   that are damaged are not kept.
+   Decoded chunks: a region that is read is served from them where they are there, without a read or a decoder. Chunks of
+   a region of at most half the budget are kept; a larger one goes to its place as without a cache. What is kept of a
+   chunk is what its codecs gave: of strings and bytes the packed elements, which are looked through at each read; of a
+   shard that codecs encode as a whole that shard, whose chunks are decoded from it at each read. Missing chunks and
+   those that are damaged are not kept.
    Raw blocks: reads of files that are shorter than a block (indexes of shards, small chunks, parts of shards inside
    shards) read the block around them, which spares calls to a slow file system; longer ones pass by, and so does
    unbuffered reading. accounting.device_calls counts these reads as without a cache.
@@ -1385,14 +1385,14 @@ SHARDIO_API void shardio_array_close(shardio_array *array);
    seconds) after it was written, by this machine's clock. Writing regions is served, too, and keeps nothing.
 
    What was used longest ago goes first. Memory comes from the allocator of the cache, never more than the budgets;
-   where there is none, nothing is kept and reads go on. One thread at a time uses a cache and all handles that share it.
-   Handles of the same array in the same store share what is kept, which goes when the last of them is closed. */
+   where there is none, nothing is kept and reads go on. One thread at a time uses a cache and all handles that share
+   it. Handles of the same array in the same store share what is kept, which goes when the last of them is closed. */
 
 #define SHARDIO_CACHE_OFF SIZE_MAX
 
 typedef struct shardio_cache_options {
-    size_t decoded_bytes;                /* most bytes for decoded chunks; 0: 256 MiB; SHARDIO_CACHE_OFF: none are kept */
-    size_t raw_bytes;                    /* most bytes for raw blocks; 0: 64 MiB; SHARDIO_CACHE_OFF: none are kept */
+    size_t decoded_bytes;                /* the most for decoded chunks; 0: 256 MiB; SHARDIO_CACHE_OFF: none are kept */
+    size_t raw_bytes;                    /* the most for raw blocks; 0: 64 MiB; SHARDIO_CACHE_OFF: none are kept */
     size_t block_size;                   /* of raw blocks, bytes, at least 512; 0: 64 KiB */
     const shardio_allocator *allocator;  /* must outlive the cache; null: malloc */
 } shardio_cache_options;
@@ -9901,8 +9901,8 @@ static size_t shardio_p_cache_slots_for(size_t count)
     return slots;
 }
 
-/* Whether there is a table for one more. That of blocks is as large as it ever has to be: once they take the budget, there
-   is no room for a larger one. */
+/* Whether there is a table for one more. That of blocks is as large as it ever has to be: once they take the budget,
+   there is no room for a larger one. */
 static bool shardio_p_cache_has_table(shardio_cache *cache, shardio_cache_part *part)
 {
     bool blocks = part == &cache->raw;
@@ -10027,15 +10027,16 @@ static size_t shardio_p_cache_budget(size_t bytes, size_t usual)
 
 SHARDIO_API void shardio_cache_begin(shardio_cache *cache, const shardio_cache_options *options)
 {
+    shardio_cache_options o;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
     memset(cache, 0, sizeof *cache);
-    cache->decoded.budget = shardio_p_cache_budget(options != NULL ? options->decoded_bytes : 0, SHARDIO_P_USUAL_DECODED);
-    cache->raw.budget = shardio_p_cache_budget(options != NULL ? options->raw_bytes : 0, SHARDIO_P_USUAL_RAW);
+    cache->decoded.budget = shardio_p_cache_budget(o.decoded_bytes, SHARDIO_P_USUAL_DECODED);
+    cache->raw.budget = shardio_p_cache_budget(o.raw_bytes, SHARDIO_P_USUAL_RAW);
     cache->block_size = SHARDIO_P_USUAL_BLOCK;
-    if (options != NULL && options->block_size != 0)
-        cache->block_size = (size_t)shardio_p_max(options->block_size, SHARDIO_P_LEAST_BLOCK);
-    /* a block has to fit, with what goes with it */
-    if (cache->raw.budget / 2 < cache->block_size) cache->raw.budget = 0;
-    cache->allocator = options != NULL ? options->allocator : NULL;
+    if (o.block_size != 0) cache->block_size = (size_t)shardio_p_max(o.block_size, SHARDIO_P_LEAST_BLOCK);
+    if (cache->raw.budget / 2 < cache->block_size) cache->raw.budget = 0;   /* no block fits with what goes with it */
+    cache->allocator = o.allocator;
 }
 
 SHARDIO_API void shardio_cache_count(const shardio_cache *cache, shardio_cache_counts *decoded,
@@ -10149,14 +10150,15 @@ static void shardio_p_tracked_hint(void *file, shardio_hint hint, uint64_t offse
 static shardio_status shardio_p_tracked_close(void *file, shardio_close how, bool durable, int *code)
 {
     const shardio_p_tracked *w = (const shardio_p_tracked *)file;
-    return w->file.functions->close != NULL ? w->file.functions->close(w->file.context, how, durable, code) : SHARDIO_OK;
+    if (w->file.functions->close == NULL) return SHARDIO_OK;
+    return w->file.functions->close(w->file.context, how, durable, code);
 }
 
 static shardio_file shardio_p_tracked_file(shardio_p_tracked *w)
 {
     static const shardio_file_functions functions = {
-        shardio_p_tracked_read, NULL, NULL, shardio_p_tracked_facts, shardio_p_tracked_set_direct, NULL, NULL, NULL, NULL,
-        shardio_p_tracked_hint, shardio_p_tracked_close, NULL, NULL
+        shardio_p_tracked_read, NULL, NULL, shardio_p_tracked_facts, shardio_p_tracked_set_direct, NULL, NULL, NULL,
+        NULL, shardio_p_tracked_hint, shardio_p_tracked_close, NULL, NULL
     };
     shardio_file file = {&functions, w, w->file.name};
     return file;
@@ -10887,8 +10889,9 @@ static bool shardio_p_same_array(const shardio_array *a, const shardio_array *b)
     if (a->store.functions != b->store.functions || (a->store.context != b->store.context && !path)) return false;
     if (!shardio_p_same(a->store_path, b->store_path) || !shardio_p_same(a->prefix, b->prefix)) return false;
     if (m->ndim != n->ndim || m->dtype != n->dtype || m->element != n->element) return false;
-    if (m->key_v2 != n->key_v2 || m->separator != n->separator || m->codec_list.size != n->codec_list.size) return false;
-    return memcmp(m->codec_list.text, n->codec_list.text, m->codec_list.size) == 0 && shardio_p_same_levels(m, n);
+    if (m->key_v2 != n->key_v2 || m->separator != n->separator || !shardio_p_same_levels(m, n)) return false;
+    return m->codec_list.size == n->codec_list.size &&
+           memcmp(m->codec_list.text, n->codec_list.text, m->codec_list.size) == 0;
 }
 
 static void shardio_p_join_cache(shardio_array *array, shardio_cache *cache)
@@ -10989,8 +10992,8 @@ static const shardio_p_cached *shardio_p_find_decoded(shardio_array *array, uint
 static void shardio_p_forget_decoded(shardio_array *array, uint32_t k, const uint64_t *origin)
 {
     shardio_cache *cache = array->cache;
-    shardio_p_cached *item = cache != NULL ? shardio_p_cache_find(&cache->decoded, shardio_p_decoded_key(array, k, origin))
-                             : NULL;
+    if (cache == NULL) return;
+    shardio_p_cached *item = shardio_p_cache_find(&cache->decoded, shardio_p_decoded_key(array, k, origin));
     if (item != NULL) shardio_p_cache_drop(cache, &cache->decoded, item);
 }
 
@@ -12992,8 +12995,8 @@ static shardio_status shardio_p_use_chunk(const shardio_p_reading *r, uint32_t k
     return SHARDIO_OK;
 }
 
-/* Decodes the chunk of level k that begins at element `origin`, and puts what the region covers where it belongs. If that
-   went well, `keep` says where it is kept; null: nowhere. */
+/* Decodes the chunk of level k that begins at element `origin`, and puts what the region covers where it belongs. If
+   that went well, `keep` says where it is kept; null: nowhere. */
 static shardio_status shardio_p_decode_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
                                              const uint8_t *data, size_t size, const shardio_p_stamp *keep,
                                              shardio_error *error)
@@ -13010,7 +13013,8 @@ static const shardio_p_stamp *shardio_p_keep_at(const shardio_p_reading *r, uint
                                                 shardio_p_stamp *stamp)
 {
     bool looked;
-    return r->keeps && shardio_p_decoded_stamp(r->array, k, origin, file, offset, length, stamp, &looked) ? stamp : NULL;
+    if (!r->keeps) return NULL;
+    return shardio_p_decoded_stamp(r->array, k, origin, file, offset, length, stamp, &looked) ? stamp : NULL;
 }
 
 /* -- shards that are kept open */
@@ -13573,9 +13577,9 @@ static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_
 static shardio_p_reading shardio_p_reading_of(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                               uint8_t *to, const ptrdiff_t *stride)
 {
+    const uint64_t most = SHARDIO_P_BEYOND_CACHE / array->meta.element;
     shardio_p_reading r = {array, start, count, to, stride, array->meta.fill, array->meta.unit,
-                           count != NULL && shardio_p_product(count, 0,
-                                                              array->meta.ndim) > SHARDIO_P_BEYOND_CACHE / array->meta.element,
+                           count != NULL && shardio_p_product(count, 0, array->meta.ndim) > most,
                            to != NULL && shardio_p_is_kept(array, count)};
     return r;
 }
