@@ -52,7 +52,7 @@ FOUND := $(shell CC='$(CC)' sh tests/have $(BUILD)/have $(LIBRARIES))
 endif
 ADAPTERS := $(foreach l,$(FOUND),$(WITH_$(l)))
 with :=
-$(BUILD)/examples/shardio $(BUILD)/bench/pack $(foreach v,c asan-gcc asan-clang tsan cxx interop,$(BUILD)/$(v)/%): with := $(ADAPTERS)
+$(BUILD)/examples/shardio $(BUILD)/bench/pack $(BUILD)/bench/crc $(foreach v,c asan-gcc asan-clang tsan cxx interop,$(BUILD)/$(v)/%): with := $(ADAPTERS)
 $(BUILD)/examples/pack_threads: with := $(if $(filter zstd,$(FOUND)),$(WITH_zstd)) -pthread
 
 # ---- compiling ------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@
        config     compile-time options, version, linkage
        errors     one status, one error record, one sentence
        platform   allocators, files, the table of file functions, the system's files, files in memory
-       checksum   CRC32C, SHA-256
+       checksum   CRC32C, CRC-32, SHA-256
        slot       the write coalescer: any bytes in, aligned blocks out
        index      the shard index, kept as its encoded bytes
        shard      write, update, checkpoint, read, verify, recover and compact one shard file
@@ -43,7 +43,7 @@
        codec      how chunk bytes are encoded: a table of callbacks; crc32c, zstd, gzip, blosc, lz4
        pack       packfiles: many small items in one file, each found by its number with one read
        zarr       arrays: create, append, checkpoint, read and write regions, resize, verify; groups, attributes
-       store      where the keys live: a directory, memory
+       store      where the keys live: a directory, memory, an archive (one ZIP file, in layers)
 
    ERRORS    Every function that can fail returns a shardio_status; 0 is success. Writers keep their first error:
              later calls return it and do nothing, and finish repeats it, so a loop may check once, at the end.
@@ -81,6 +81,20 @@
        movie.zarr/c/0/0/0.1f..9e.shardio-tmp     a shard being written; left behind only by a crash
 
    Group: a directory whose zarr.json says so; arrays and groups lie in directories below it.
+
+   Archive (a ZIP file), keys and values as in a directory; every commit is a layer behind those before:
+
+       | header | value | header | value | ... | directory | end record | gap | header | value | ... | directory | end record |
+         layer 1                                                          layer 2: what is new, and all keys
+
+       Values are stored as they are, sizes and CRC-32 in their headers; shards begin at a block of the file system, and so
+       does each commit, so that no block of an older one is written again. The directory lists zarr.json first, parents
+       before children. An end record counts if directory offset + directory size = where it stands. Extra fields of ours,
+       which others pass over:
+
+       each entry   u16 0x6453  u16 2   u16 bytes of extra fields in the header in front of the value
+       the first    u16 0x6873  u16 24  u32 1, u32 CRC-32 of the directory (this number 0), u64 number of the layer,
+                                        u64 bytes of the file up to the end of the layer before, 0: none
 
    Elements of variable length in a chunk (codecs vlen-utf8, vlen-bytes), all numbers u32, little-endian:
 
@@ -122,9 +136,9 @@
    SHARDIO_NO_SHARD         all files    without shard (and so without zarr)
    SHARDIO_NO_ZARR          all files    without codec, json and zarr
    SHARDIO_NO_PACK          all files    without pack and SHA-256
-   SHARDIO_NO_STORE         all files    without store (arrays then live in a store of the caller's)
+   SHARDIO_NO_STORE         all files    without store and CRC-32 (arrays then live in a store of the caller's)
    SHARDIO_NO_HARDWARE      one file     checksums in plain C, whatever the CPU has
-   SHARDIO_SMALL            one file     one CRC32C table of 1 KiB in place of 8 KiB
+   SHARDIO_SMALL            one file     the tables of CRC32C and CRC-32 take 1 KiB each in place of 8 KiB
    SHARDIO_WITH_ZSTD        all files    codec zstd, on libzstd 1.4 or later (link -lzstd)
    SHARDIO_WITH_ZLIB        all files    codec gzip, on zlib (link -lz)
    SHARDIO_WITH_BLOSC       all files    codec blosc, on c-blosc 1.16 or later, which is not c-blosc2 (link -lblosc)
@@ -210,6 +224,7 @@ SHARDIO_API int shardio_version(void);
     X(ERR_CANCELLED, "cancelled")                         /* the progress callback said stop */                   \
     X(ERR_NOT_FOUND, "not found")                                                                                 \
     X(ERR_EXISTS, "exists already")                       /* and overwriting was not asked for */                 \
+    X(ERR_LOCKED, "locked by another writer")                                                                     \
     X(ERR_PERMISSION, "permission denied")                                                                        \
     X(ERR_NO_SPACE, "no space left")                                                                              \
     X(ERR_IO, "input/output error")                       /* system_code says which */                            \
@@ -395,6 +410,14 @@ SHARDIO_API uint32_t shardio_crc32c(uint32_t crc, const void *data, size_t size)
 
 /* How shardio_crc32c computes on this CPU: "sse4.2+pclmul", "armv8" or "tables". Static text. */
 SHARDIO_API const char *shardio_crc32c_kind(void);
+
+#if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
+/* The same for CRC-32, that of ZIP and zlib (RFC 1952 section 8). Any thread. */
+SHARDIO_API uint32_t shardio_crc32(uint32_t crc, const void *data, size_t size);
+
+/* How shardio_crc32 computes on this CPU: "vpclmul", "pclmul", "armv8" or "tables". Static text. */
+SHARDIO_API const char *shardio_crc32_kind(void);
+#endif
 
 #if !SHARDIO_NO_PACK
 /* SHA-256 (FIPS 180-4) of bytes that come in pieces. begin asks what the CPU has, which costs microseconds in a virtual
@@ -1085,7 +1108,9 @@ SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shar
     X(FLOAT64, "float64", 8, 8) X(COMPLEX64, "complex64", 8, 4) X(COMPLEX128, "complex128", 16, 8)                 \
     X(RAW, "r8", 1, 1)                       /* any number of bytes: raw_bytes of the options says how many */      \
     X(STRING, "string", sizeof(shardio_bytes), 1)   /* UTF-8; in memory a shardio_bytes each */                    \
-    X(BYTES, "bytes", sizeof(shardio_bytes), 1)
+    X(BYTES, "bytes", sizeof(shardio_bytes), 1)                                                                    \
+    X(DATETIME64, "numpy.datetime64", 8, 8)  /* int64: time_scale times time_unit since 1970, UTC; the least: no time */ \
+    X(TIMEDELTA64, "numpy.timedelta64", 8, 8)
 
 typedef enum shardio_dtype {
     SHARDIO_DTYPE_UNSET = 0,
@@ -1143,6 +1168,8 @@ typedef struct shardio_array_options {
     uint32_t ndim;                           /* 1 to 32; 0 for an array that is defined, not appended to */
     shardio_dtype dtype;                     /* has to be set */
     uint32_t raw_bytes;                      /* bytes of an element of type SHARDIO_RAW */
+    uint32_t time_scale;                     /* SHARDIO_DATETIME64, _TIMEDELTA64: so many time_units are one; 0: 1 */
+    const char *time_unit;                   /* Y M W D h m s ms us ns ps fs as; null: generic */
     uint64_t shape[SHARDIO_MAX_DIMS];        /* elements; shape[0] may be SHARDIO_UNLIMITED */
     uint64_t chunk[SHARDIO_MAX_DIMS];        /* elements of a chunk, at least 1 each */
     uint64_t shard[SHARDIO_MAX_DIMS];        /* elements of a shard, multiples of the chunk; all 0: one file a chunk */
@@ -1284,6 +1311,8 @@ typedef struct shardio_array_facts {
     bool sharded, big_endian, key_v2;
     char key_separator;
     size_t element_size;                  /* bytes of an element in memory */
+    uint32_t time_scale;                  /* of SHARDIO_DATETIME64 and _TIMEDELTA64, otherwise 0 */
+    const char *time_unit;                /* "ns"; null of other types. Static text */
     bool begun_frame;                     /* a writer holds a part of a frame */
     shardio_index_layout index;           /* of its shards; chunks: in one shard */
     const void *fill_value;               /* one element, machine's byte order */
@@ -1536,6 +1565,22 @@ SHARDIO_API shardio_status shardio_group_consolidate(const shardio_store *store,
 SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const char *path,
                                                const shardio_node_options *options, shardio_error *error);
 
+/* Gives the node at `path`, and all below it, the path `new_path`; missing groups on the way are created. In a directory
+   one step; in an archive the values are copied, because their names stand beside them. SHARDIO_ERR_NOT_FOUND: there is
+   no node; SHARDIO_ERR_EXISTS: something lies at the new path. Consolidated metadata of groups above is not touched. */
+SHARDIO_API shardio_status shardio_node_rename(const shardio_store *store, const char *path, const char *new_path,
+                                               const shardio_node_options *options, shardio_error *error);
+
+/* Told of an array's value of an attribute, as JSON; absent (text null) where it has none. `fault` as in
+   shardio_node_visitor. Not SHARDIO_OK: stop. */
+typedef shardio_status (*shardio_attribute_visitor)(void *context, const char *path, shardio_json value,
+                                                    const shardio_error *fault);
+
+/* Looks the attribute `name` up in all arrays at `path` and below, in the order of their paths: one read each. */
+SHARDIO_API shardio_status shardio_attribute_of_arrays(const shardio_store *store, const char *path, const char *name,
+                                                       shardio_attribute_visitor visit, void *context,
+                                                       const shardio_node_options *options, shardio_error *error);
+
 #endif /* !SHARDIO_NO_ZARR */
 
 #if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
@@ -1559,6 +1604,133 @@ typedef struct shardio_memory_store {
 } shardio_memory_store;
 SHARDIO_API shardio_store shardio_store_memory(shardio_memory_store *memory, const shardio_allocator *allocator);
 SHARDIO_API void shardio_store_memory_free(shardio_memory_store *memory);
+
+/* An archive: one ordinary ZIP file that holds a whole hierarchy, for one array or many. Each commit adds a layer behind
+   everything that is there: new values, then a directory of all keys. The newest layer counts; older ones can be opened,
+   and come back when the newer are rolled back. A crash at any moment leaves the last layer that was complete: what lies
+   behind it is passed over, and cut off by the next writer. Reads what other programs wrote, deflated values with
+   SHARDIO_WITH_ZLIB. */
+typedef struct shardio_archive shardio_archive;
+
+typedef struct shardio_archive_options {
+    bool write;                /* read and write; a file that is not there is made, and appears with the first commit */
+    bool create;               /* write: a new archive; one that exists: SHARDIO_ERR_EXISTS */
+    bool overwrite;            /* create: one that exists is replaced by the first commit */
+    uint64_t layer;            /* read: this layer, counted from 1; 0: the newest */
+    uint32_t alignment;        /* write: the bytes of each value begin at a multiple of this power of two; 0: anywhere,
+                                  but shards at a block of the file system */
+    const char *comment;       /* write: of the archive; null: as it was. Borrowed for the call */
+    const char *ome_version;   /* write: as OME-NGFF RFC 9 wants an .ozx, with its comment for this version ("0.5") */
+    shardio_direct direct;
+    shardio_durability durability;
+    size_t buffer_size;        /* write: where small values are gathered, bytes; 0: 4 MiB */
+    size_t directory_limit;    /* the most bytes of a directory; 0: 1 GiB */
+    size_t decoded_limit;      /* the most bytes that a deflated value may have; 0: 1 GiB */
+    const shardio_allocator *allocator;   /* must outlive the archive; null: malloc */
+} shardio_archive_options;
+
+#if !SHARDIO_NO_OS
+/* Opens an archive: one read, a second one for a directory of more than 64 KiB; a file that does not end in a directory
+   is searched backwards for one. Null on failure. A writer locks the file: a second one gets SHARDIO_ERR_LOCKED.
+   Readers are never kept out and see the layer that was the newest when they opened it. `options` and `error` may be
+   null. Close with shardio_archive_close or shardio_archive_finish. */
+SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardio_archive_options *options,
+                                                  shardio_error *error);
+
+/* Rewrites the archive at `path` with the newest layer alone and swaps it in atomically. The file system has to
+   have room for a copy, which is looked at first. `options` (may be null): alignment, comment, ome_version,
+   direct, durability, limits, allocator. Entries that are no keys are left behind. `progress` (may be null) in bytes. */
+SHARDIO_API shardio_status shardio_archive_compact(const char *path, const shardio_archive_options *options,
+                                                   shardio_progress progress, void *context, shardio_error *error);
+#endif
+/* The same on an open file, which belongs to the archive from here, even if this fails. Nothing is locked. */
+SHARDIO_API shardio_archive *shardio_archive_open_file(shardio_file file, const shardio_archive_options *options,
+                                                       shardio_error *error);
+
+/* The store that the archive is, for all functions that take one. Valid until it is closed. What is written through it is
+   read through it at once, and by others when it was committed. A value that others may read is never changed: a shard
+   that is changed is written anew, a checkpoint of a shard in flight makes a copy of it. */
+SHARDIO_API shardio_store shardio_archive_store(shardio_archive *archive);
+
+/* Makes a layer of what was written and removed since the last one, durable unless the durability is none. Arrays that
+   are being appended to may go on; what they have not published is not in it. Nothing to commit: no layer. After an error
+   the last layer is still the one that others see. */
+SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *archive, shardio_error *error);
+
+/* Forgets what was written and removed since the last commit. Handles on it become invalid: SHARDIO_ERR_CHANGED. */
+SHARDIO_API shardio_status shardio_archive_discard(shardio_archive *archive, shardio_error *error);
+
+/* Makes `layer` the newest: discards, then cuts off what is behind it. SHARDIO_ERR_NOT_FOUND: there is no such layer. */
+SHARDIO_API shardio_status shardio_archive_rollback(shardio_archive *archive, uint64_t layer, shardio_error *error);
+
+/* Commits, closes. The archive has ended whatever is returned. */
+SHARDIO_API shardio_status shardio_archive_finish(shardio_archive *archive, shardio_error *error);
+
+/* Closes without commit: an archive that never had one is removed. Null is allowed. */
+SHARDIO_API void shardio_archive_close(shardio_archive *archive);
+
+/* What is known about an archive. */
+typedef struct shardio_archive_facts {
+    uint64_t layer;            /* number of the layer that is open; 0: none yet */
+    uint64_t size;             /* of the file up to the end of this layer, bytes */
+    uint64_t live_bytes;       /* of these, values with their headers, and the directory */
+    uint64_t torn_bytes;       /* behind the layer: of a commit that was never completed, or somebody else's */
+    uint64_t entries;          /* names in the directory */
+    bool changed;              /* there is something to commit */
+    bool foreign;              /* another program wrote the directory: what it says is checked at each value */
+    bool chain_broken;         /* the layer before was overwritten by another program */
+    const char *comment;       /* ended with a zero byte, lives until the next call */
+    shardio_accounting accounting;   /* of a writer */
+} shardio_archive_facts;
+SHARDIO_API shardio_archive_facts shardio_archive_about(const shardio_archive *archive);
+
+/* Told of a layer, newest first: number, where its directory begins, bytes of the file up to its end, entries. False:
+   stop. */
+typedef bool (*shardio_layer_visitor)(void *context, uint64_t layer, uint64_t directory, uint64_t size,
+                                      uint64_t entries);
+
+/* Visits the layers from the one that is open down to the first, each with a read or two. With `search` the file is
+   searched for those that another program has cut off from the newer ones, too. SHARDIO_ERR_CORRUPT: a layer is not
+   where the one above says. */
+SHARDIO_API shardio_status shardio_archive_each_layer(shardio_archive *archive, bool search,
+                                                      shardio_layer_visitor visit, void *context,
+                                                      shardio_error *error);
+
+/* An entry of the directory, as it lies in the file. */
+typedef struct shardio_archive_entry {
+    const char *name;          /* ended with a zero byte, until the visitor returns */
+    uint64_t header, data;     /* offsets; data SHARDIO_NO_OFFSET: the header cannot be read */
+    uint64_t size, stored;     /* bytes of the value, and in the file */
+    uint32_t crc;              /* CRC-32 of the value */
+    uint16_t method;           /* 0 stored, 8 deflated */
+    bool key;                  /* a value of the store */
+    bool committed;
+} shardio_archive_entry;
+typedef bool (*shardio_entry_visitor)(void *context, const shardio_archive_entry *entry);
+
+/* Visits all entries, in the order of the directory. */
+SHARDIO_API shardio_status shardio_archive_each_entry(shardio_archive *archive, shardio_entry_visitor visit,
+                                                      void *context, shardio_error *error);
+
+/* Checks every value: its header, its length, its CRC-32. As shardio_array_verify. */
+SHARDIO_API shardio_status shardio_archive_verify(shardio_archive *archive, shardio_finding finding, void *context,
+                                                  shardio_progress progress, void *progress_context,
+                                                  shardio_error *error);
+
+/* Copies every value of one store to another, whose keys of the same name are replaced. `progress` (may be null) in bytes
+   of all. `allocator` may be null: malloc. An archive is to be committed then. */
+SHARDIO_API shardio_status shardio_store_copy(const shardio_store *from, const shardio_store *to,
+                                              shardio_progress progress, void *context,
+                                              const shardio_allocator *allocator, shardio_error *error);
+
+#if !SHARDIO_NO_OS
+/* Saves a store, one in memory above all, as an archive of one layer, and loads an archive into a store. `options` (may
+   be null) as for shardio_archive_open; saving replaces an archive that exists only with `overwrite`. */
+SHARDIO_API shardio_status shardio_store_save(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error);
+SHARDIO_API shardio_status shardio_store_load(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error);
+#endif
 
 #endif /* !SHARDIO_NO_STORE */
 
@@ -1619,13 +1791,6 @@ static inline uint64_t shardio_p_max(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-static inline uint64_t shardio_p_mix(uint64_t x)
-{
-    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return x ^ (x >> 31);
-}
-
 /* `alignment` is a power of two. */
 static inline uint64_t shardio_p_floor(uint64_t value, uint64_t alignment)
 {
@@ -1635,6 +1800,14 @@ static inline uint64_t shardio_p_floor(uint64_t value, uint64_t alignment)
 static inline uint64_t shardio_p_ceil(uint64_t value, uint64_t alignment)
 {
     return shardio_p_floor(value + (alignment - 1), alignment);
+}
+
+/* Each bit of the result depends on all bits of x. */
+static inline uint64_t shardio_p_mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return x ^ (x >> 31);
 }
 
 /* >>errors ---------------------------------------------------------------------------------------------------- */
@@ -2305,6 +2478,28 @@ static shardio_status shardio_p_os_sync(shardio_p_handle handle, int *code)
     return FlushFileBuffers(handle) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
+/* Bytes that the file system of a file has left for us; UINT64_MAX: not known. */
+static uint64_t shardio_p_os_room(shardio_p_handle handle)
+{
+    wchar_t path[SHARDIO_P_PATH];
+    ULARGE_INTEGER room;
+    DWORD n = GetFinalPathNameByHandleW(handle, path, SHARDIO_P_PATH, 0);
+    while (n > 0 && n < SHARDIO_P_PATH && path[n - 1] != L'\\') n--;   /* the directory */
+    if (n == 0 || n >= SHARDIO_P_PATH) return UINT64_MAX;
+    path[n] = 0;
+    return GetDiskFreeSpaceExW(path, &room, NULL, NULL) ? room.QuadPart : UINT64_MAX;
+}
+
+/* Locks a byte that no file has, so that nobody who reads is kept out. */
+static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
+{
+    OVERLAPPED at;
+    memset(&at, 0, sizeof at);
+    at.Offset = at.OffsetHigh = 0x7FFFFFFE;
+    if (LockFileEx(handle, LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &at)) return SHARDIO_OK;
+    return GetLastError() == ERROR_LOCK_VIOLATION ? SHARDIO_ERR_LOCKED : shardio_p_os_last(code);
+}
+
 static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_facts *facts, int *code)
 {
     BY_HANDLE_FILE_INFORMATION info;
@@ -2390,6 +2585,12 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
            : shardio_p_os_last(code);
 }
 
+/* Gives a directory another name, maybe in another directory. */
+static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+{
+    return shardio_p_os_rename(from, to, root, false, code);
+}
+
 static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
@@ -2469,6 +2670,7 @@ static bool shardio_p_is_separator(char c)
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/types.h>
@@ -2731,6 +2933,23 @@ static shardio_status shardio_p_os_sync(shardio_p_handle handle, int *code)
     return shardio_p_os_last(code);
 }
 
+/* Bytes that the file system of a file has left for us; UINT64_MAX: not known. */
+static uint64_t shardio_p_os_room(shardio_p_handle handle)
+{
+    struct statvfs s;
+    return fstatvfs(handle, &s) == 0 ? (uint64_t)s.f_bavail * s.f_frsize : UINT64_MAX;
+}
+
+/* For this open file alone: a lock of fcntl would vanish when any other descriptor of the process on it is closed. */
+static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
+{
+    int result;
+    do result = flock(handle, LOCK_EX | LOCK_NB);
+    while (result < 0 && errno == EINTR);
+    if (result == 0 || errno == ENOSYS || errno == ENOTSUP || errno == ENOLCK) return SHARDIO_OK;   /* it has no locks */
+    return errno == EWOULDBLOCK ? SHARDIO_ERR_LOCKED : shardio_p_os_last(code);
+}
+
 #if defined(__linux__) && defined(SYS_statx)
 /* STATX_DIOALIGN (Linux 6.1), by number because headers older than the kernel do not name it. False: no answer. */
 static bool shardio_p_os_direct_alignment(shardio_p_handle handle, uint32_t *memory, uint32_t *offset)
@@ -2860,6 +3079,28 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
     /* refuses an existing name in one step, too */
     int linked = linkat(at.directory, from, at.directory, at.name, 0);
     return shardio_p_os_leave(&at, linked == 0 ? unlinkat(at.directory, from, 0) : linked, code);
+}
+
+/* Gives a directory another name, maybe in another directory. Where the system cannot refuse a name that is taken in the
+   same step, it still refuses a directory that holds something. */
+static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+{
+    shardio_p_place at_from, at_to;
+    int moved = -1, ignored = 0;
+    shardio_status status = shardio_p_os_enter(from, root, &at_from, code);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_os_enter(to, root, &at_to, code);
+    if (status == SHARDIO_OK) {
+#if defined(SYS_renameat2)
+        moved = (int)syscall(SYS_renameat2, at_from.directory, at_from.name, at_to.directory, at_to.name, 1u);
+        if (moved != 0 && (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP))
+#endif
+            moved = renameat(at_from.directory, at_from.name, at_to.directory, at_to.name);
+        if (moved != 0 && errno == ENOTEMPTY) errno = EEXIST;
+        status = shardio_p_os_leave(&at_to, moved, code);
+    }
+    (void)shardio_p_os_leave(&at_from, 0, &ignored);
+    return status;
 }
 
 static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
@@ -3214,6 +3455,17 @@ static inline bool shardio_p_is_settled(const shardio_file *file, const shardio_
     return now > changed && now - changed > step;
 }
 
+static inline uint64_t shardio_p_osf_room(const shardio_file *file)
+{
+    return shardio_p_os_room(((const shardio_p_os_file *)file->context)->handle);
+}
+
+/* Locks a file of the system's against others who lock it, until it is closed. */
+static inline shardio_status shardio_p_osf_lock(const shardio_file *file, int *code)
+{
+    return shardio_p_os_lock(((const shardio_p_os_file *)file->context)->handle, code);
+}
+
 SHARDIO_API size_t shardio_file_memory(size_t length)
 {
     return sizeof(shardio_p_os_file) + 2 * (length + 1) + SHARDIO_P_SUFFIX;
@@ -3412,6 +3664,10 @@ static inline void shardio_p_store32_little(uint8_t *to, uint32_t x)
     for (int i = 0; i < 4; i++) to[i] = (uint8_t)(x >> 8 * i);
 }
 
+/* The polynomials, bits reversed: bit 31 is x^0. */
+#define SHARDIO_P_CRC32C 0x82F63B78u
+#define SHARDIO_P_CRC32 0xEDB88320u
+
 /* The tables are linear: entry i is the sum of the entries of its bits, so eight numbers make a table of 256 and the
    compiler does the rest. Table t advances a byte by t more bytes. */
 #define SHARDIO_P_CRC_1(i, a, b, c, d, e, f, g, h)                                                                 \
@@ -3458,39 +3714,42 @@ static const uint32_t shardio_p_crc_tables[SHARDIO_P_CRC_TABLES][256] = {
 };
 
 /* All of these work on the inner state, the complement of the CRC. */
-static uint32_t shardio_p_crc32c_tables(uint32_t state, const uint8_t *data, size_t size)
+static uint32_t shardio_p_crc_by_tables(const uint32_t (*tables)[256], uint32_t state, const uint8_t *data, size_t size)
 {
 #if SHARDIO_P_CRC_TABLES == 8
     for (; size >= 8; data += 8, size -= 8) {
         uint32_t low = state ^ shardio_p_load32_little(data);
-        state = shardio_p_crc_tables[7][low & 255] ^ shardio_p_crc_tables[6][low >> 8 & 255] ^
-                shardio_p_crc_tables[5][low >> 16 & 255] ^ shardio_p_crc_tables[4][low >> 24] ^
-                shardio_p_crc_tables[3][data[4]] ^ shardio_p_crc_tables[2][data[5]] ^
-                shardio_p_crc_tables[1][data[6]] ^ shardio_p_crc_tables[0][data[7]];
+        state = tables[7][low & 255] ^ tables[6][low >> 8 & 255] ^ tables[5][low >> 16 & 255] ^ tables[4][low >> 24] ^
+                tables[3][data[4]] ^ tables[2][data[5]] ^ tables[1][data[6]] ^ tables[0][data[7]];
     }
 #endif
-    for (; size > 0; data++, size--) state = shardio_p_crc_tables[0][(state ^ *data) & 255] ^ state >> 8;
+    for (; size > 0; data++, size--) state = tables[0][(state ^ *data) & 255] ^ state >> 8;
     return state;
 }
 
-/* The product of two polynomials modulo P, bits reversed: bit 31 is x^0. */
-static inline uint32_t shardio_p_crc_multiply(uint32_t a, uint32_t b)
+static uint32_t shardio_p_crc32c_tables(uint32_t state, const uint8_t *data, size_t size)
+{
+    return shardio_p_crc_by_tables(shardio_p_crc_tables, state, data, size);
+}
+
+/* The product of two polynomials modulo a third, P. */
+static inline uint32_t shardio_p_crc_multiply(uint32_t polynomial, uint32_t a, uint32_t b)
 {
     uint32_t product = 0;
     for (; a != 0; a <<= 1) {
         if (a >> 31) product ^= b;
-        b = b >> 1 ^ (b & 1 ? 0x82F63B78u : 0);
+        b = b >> 1 ^ (b & 1 ? polynomial : 0);
     }
     return product;
 }
 
 /* x^(8n) mod P: what a state is multiplied by when n bytes of zeros follow. */
-static inline uint32_t shardio_p_crc_power(size_t n)
+static inline uint32_t shardio_p_crc_power(uint32_t polynomial, size_t n)
 {
     uint32_t power = 0x80000000u, factor = 0x00800000u;
     for (; n > 0; n >>= 1) {
-        if (n & 1) power = shardio_p_crc_multiply(power, factor);
-        factor = shardio_p_crc_multiply(factor, factor);
+        if (n & 1) power = shardio_p_crc_multiply(polynomial, power, factor);
+        factor = shardio_p_crc_multiply(polynomial, factor, factor);
     }
     return power;
 }
@@ -3539,8 +3798,9 @@ static inline void shardio_p_crc_move_three_tables(const shardio_p_crc_window *w
     difference[2] = c;
 }
 
-/* Which instructions there are. Each set gives a step of 8 bytes, one of a byte, and a shift of a state over as many
-   bytes of zeros as a stream has, with which three independent streams are joined: one stream alone waits for the
+/* Which instructions there are: for CRC32C, on ARM for CRC-32 as well; the polynomial says which is meant, x86 has no
+   choice. Each set gives a step of 8 bytes, one of a byte, and a shift of a state over as many bytes of zeros as a
+   stream has, with which three independent streams are joined: one stream alone waits for the
    instruction's latency. Long streams because the CPU fetches ahead from memory only where it reads on for some pages;
    shorter ones for what is left. */
 typedef struct shardio_p_crc_stream {
@@ -3560,7 +3820,8 @@ typedef struct shardio_p_crc_stream {
 #define SHARDIO_P_CRC_TARGET __attribute__((target("sse4.2,pclmul")))
 #endif
 /* x^(8n-33) mod P, bits reversed: the 33 are what the carry-less product and the CRC instruction add */
-static const shardio_p_crc_stream shardio_p_crc_streams[] = {
+#define SHARDIO_P_CRC_STREAMS 4
+static const shardio_p_crc_stream shardio_p_crc_streams[SHARDIO_P_CRC_STREAMS] = {
     {65536, 0xC5013A36u}, {4096, 0x82F89C77u}, {512, 0xDD7E3B0Cu}, {128, 0x0D3B6092u}};
 
 static const char *shardio_p_crc_hardware(void)
@@ -3572,8 +3833,10 @@ static const char *shardio_p_crc_hardware(void)
 #endif
 }
 
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step8(uint32_t state, const uint8_t *data)
+SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step8(uint32_t polynomial, uint32_t state,
+                                                                const uint8_t *data)
 {
+    (void)polynomial;
 #if defined(__i386__)
     uint32_t low, high;
     memcpy(&low, data, 4);
@@ -3586,17 +3849,18 @@ SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step8(uint32_t state, 
 #endif
 }
 
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step1(uint32_t state, uint8_t byte)
+SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step1(uint32_t polynomial, uint32_t state, uint8_t byte)
 {
+    (void)polynomial;
     return _mm_crc32_u8(state, byte);
 }
 
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_shift(uint32_t state, uint32_t constant)
+SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_shift(uint32_t polynomial, uint32_t state, uint32_t constant)
 {
     uint8_t product[16];
     __m128i p = _mm_clmulepi64_si128(_mm_cvtsi32_si128((int)state), _mm_cvtsi32_si128((int)constant), 0);
     _mm_storeu_si128((__m128i *)(void *)product, p);
-    return shardio_p_crc_step8(0, product);
+    return shardio_p_crc_step8(polynomial, 0, product);
 }
 
 #elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__)) && !defined(__AARCH64EB__)
@@ -3611,8 +3875,9 @@ SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_shift(uint32_t state, 
 #define SHARDIO_P_CRC_TARGET __attribute__((target("+crc")))
 #endif
 /* x^(8n) mod P, bits reversed; the product costs some hundred steps, so the streams are longer */
-static const shardio_p_crc_stream shardio_p_crc_streams[] = {{65536, 0xFE7740E6u}, {8192, 0x28461564u},
-                                                             {512, 0x74C360A4u}};
+#define SHARDIO_P_CRC_STREAMS 3
+static const shardio_p_crc_stream shardio_p_crc_streams[SHARDIO_P_CRC_STREAMS] = {
+    {65536, 0xFE7740E6u}, {8192, 0x28461564u}, {512, 0x74C360A4u}};
 
 static const char *shardio_p_crc_hardware(void)
 {
@@ -3625,56 +3890,71 @@ static const char *shardio_p_crc_hardware(void)
 #endif
 }
 
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step8(uint32_t state, const uint8_t *data)
+SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step8(uint32_t polynomial, uint32_t state,
+                                                                const uint8_t *data)
 {
     uint64_t word;
     memcpy(&word, data, 8);
-    __asm__("crc32cx %w0, %w0, %x1" : "+r"(state) : "r"(word));
+    if (polynomial == SHARDIO_P_CRC32C) __asm__("crc32cx %w0, %w0, %x1" : "+r"(state) : "r"(word));
+    else __asm__("crc32x %w0, %w0, %x1" : "+r"(state) : "r"(word));
     return state;
 }
 
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step1(uint32_t state, uint8_t byte)
+SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_step1(uint32_t polynomial, uint32_t state, uint8_t byte)
 {
-    __asm__("crc32cb %w0, %w0, %w1" : "+r"(state) : "r"((uint32_t)byte));
+    if (polynomial == SHARDIO_P_CRC32C) __asm__("crc32cb %w0, %w0, %w1" : "+r"(state) : "r"((uint32_t)byte));
+    else __asm__("crc32b %w0, %w0, %w1" : "+r"(state) : "r"((uint32_t)byte));
     return state;
 }
 
-static inline uint32_t shardio_p_crc_shift(uint32_t state, uint32_t constant)
+static inline uint32_t shardio_p_crc_shift(uint32_t polynomial, uint32_t state, uint32_t constant)
 {
-    return shardio_p_crc_multiply(state, constant);
+    return shardio_p_crc_multiply(polynomial, state, constant);
 }
 #endif
 #endif
 
 #if SHARDIO_P_CRC_HARDWARE
+#if defined(__GNUC__)   /* otherwise ARM's two polynomials share one copy, which asks at every step which it is */
+#define SHARDIO_P_CRC_INLINE SHARDIO_P_CRC_TARGET __attribute__((always_inline)) static inline
+#else
+#define SHARDIO_P_CRC_INLINE SHARDIO_P_CRC_TARGET static inline
+#endif
+
 /* Three streams of `length` bytes each, two steps a turn so that the loop itself costs nothing. */
-SHARDIO_P_CRC_TARGET static inline uint32_t shardio_p_crc_three(uint32_t state, const uint8_t *data,
-                                                                const shardio_p_crc_stream *stream)
+SHARDIO_P_CRC_INLINE uint32_t shardio_p_crc_three(uint32_t polynomial, uint32_t state, const uint8_t *data,
+                                                  const shardio_p_crc_stream *stream)
 {
     uint32_t second = 0, third = 0;
     const uint8_t *b = data + stream->length, *c = b + stream->length;
     for (const uint8_t *end = b; data < end; data += 16, b += 16, c += 16) {
-        state = shardio_p_crc_step8(state, data);
-        second = shardio_p_crc_step8(second, b);
-        third = shardio_p_crc_step8(third, c);
-        state = shardio_p_crc_step8(state, data + 8);
-        second = shardio_p_crc_step8(second, b + 8);
-        third = shardio_p_crc_step8(third, c + 8);
+        state = shardio_p_crc_step8(polynomial, state, data);
+        second = shardio_p_crc_step8(polynomial, second, b);
+        third = shardio_p_crc_step8(polynomial, third, c);
+        state = shardio_p_crc_step8(polynomial, state, data + 8);
+        second = shardio_p_crc_step8(polynomial, second, b + 8);
+        third = shardio_p_crc_step8(polynomial, third, c + 8);
     }
-    state = shardio_p_crc_shift(state, stream->constant) ^ second;
-    return shardio_p_crc_shift(state, stream->constant) ^ third;
+    state = shardio_p_crc_shift(polynomial, state, stream->constant) ^ second;
+    return shardio_p_crc_shift(polynomial, state, stream->constant) ^ third;
+}
+
+/* `streams` are those of the polynomial, SHARDIO_P_CRC_STREAMS of them. */
+SHARDIO_P_CRC_INLINE uint32_t shardio_p_crc_by_steps(uint32_t polynomial, const shardio_p_crc_stream *streams,
+                                                     uint32_t state, const uint8_t *data, size_t size)
+{
+    for (const shardio_p_crc_stream *stream = streams; stream < streams + SHARDIO_P_CRC_STREAMS; stream++) {
+        size_t step = 3 * (size_t)stream->length;
+        for (; size >= step; data += step, size -= step) state = shardio_p_crc_three(polynomial, state, data, stream);
+    }
+    for (; size >= 8; data += 8, size -= 8) state = shardio_p_crc_step8(polynomial, state, data);
+    for (; size > 0; data++, size--) state = shardio_p_crc_step1(polynomial, state, *data);
+    return state;
 }
 
 SHARDIO_P_CRC_TARGET static uint32_t shardio_p_crc32c_hardware(uint32_t state, const uint8_t *data, size_t size)
 {
-    for (size_t i = 0; i < sizeof shardio_p_crc_streams / sizeof shardio_p_crc_streams[0]; i++) {
-        const shardio_p_crc_stream *stream = &shardio_p_crc_streams[i];
-        size_t step = 3 * (size_t)stream->length;
-        for (; size >= step; data += step, size -= step) state = shardio_p_crc_three(state, data, stream);
-    }
-    for (; size >= 8; data += 8, size -= 8) state = shardio_p_crc_step8(state, data);
-    for (; size > 0; data++, size--) state = shardio_p_crc_step1(state, *data);
-    return state;
+    return shardio_p_crc_by_steps(SHARDIO_P_CRC32C, shardio_p_crc_streams, state, data, size);
 }
 
 /* The two moves of a window, with the instruction in place of the table. */
@@ -3685,7 +3965,7 @@ SHARDIO_P_CRC_TARGET static inline size_t shardio_p_crc_move_hardware(const shar
     const uint8_t *in = data + window->length;
     uint32_t d = *difference;
     for (size_t i = 0; i < steps; i++) {
-        d = shardio_p_crc_step1(d, in[i]) ^ window->share[data[i]];
+        d = shardio_p_crc_step1(SHARDIO_P_CRC32C, d, in[i]) ^ window->share[data[i]];
         if (d == 0) steps = i + 1;   /* and out */
     }
     *difference = d;
@@ -3700,9 +3980,9 @@ SHARDIO_P_CRC_TARGET static inline void shardio_p_crc_move_three_hardware(const 
     uint32_t a = difference[0], b = difference[1], c = difference[2];
     for (size_t i = 0; i < steps; i++) {
         size_t j = i + steps, k = j + steps;
-        a = shardio_p_crc_step1(a, in[i]) ^ window->share[data[i]];
-        b = shardio_p_crc_step1(b, in[j]) ^ window->share[data[j]];
-        c = shardio_p_crc_step1(c, in[k]) ^ window->share[data[k]];
+        a = shardio_p_crc_step1(SHARDIO_P_CRC32C, a, in[i]) ^ window->share[data[i]];
+        b = shardio_p_crc_step1(SHARDIO_P_CRC32C, b, in[j]) ^ window->share[data[j]];
+        c = shardio_p_crc_step1(SHARDIO_P_CRC32C, c, in[k]) ^ window->share[data[k]];
         if (a == 0 && found[0] == 0) found[0] = i + 1;
         if (b == 0 && found[1] == 0) found[1] = i + 1;
         if (c == 0 && found[2] == 0) found[2] = i + 1;
@@ -3752,15 +4032,15 @@ SHARDIO_API uint32_t shardio_crc32c(uint32_t crc, const void *data, size_t size)
 
 static inline void shardio_p_crc_window_begin(shardio_p_crc_window *window, size_t length)
 {
-    uint32_t power = shardio_p_crc_power(length);
-    uint32_t target = ~SHARDIO_P_CRC_RESIDUE ^ shardio_p_crc_multiply(~0u, power);   /* state with its CRC, from 0 */
-    uint32_t drift = shardio_p_crc_multiply(target, shardio_p_crc_power(1)) ^ target;
+    const uint32_t p = SHARDIO_P_CRC32C, power = shardio_p_crc_power(p, length);
+    uint32_t target = ~SHARDIO_P_CRC_RESIDUE ^ shardio_p_crc_multiply(p, ~0u, power);   /* state with its CRC, from 0 */
+    uint32_t drift = shardio_p_crc_multiply(p, target, shardio_p_crc_power(p, 1)) ^ target;
     window->length = length;
     window->share[0] = 0;
     for (size_t byte = 1; byte < 256; byte++) {
         size_t rest = byte & (byte - 1);   /* linear as well: a product for each bit is enough */
         window->share[byte] = rest != 0 ? window->share[rest] ^ window->share[byte ^ rest]
-                                        : shardio_p_crc_multiply(shardio_p_crc_tables[0][byte], power);
+                                        : shardio_p_crc_multiply(p, shardio_p_crc_tables[0][byte], power);
     }
     for (size_t byte = 0; byte < 256; byte++) window->share[byte] ^= drift;
 }
@@ -3815,6 +4095,178 @@ static inline shardio_status shardio_p_crc_window_search(const shardio_p_crc_win
     if (status != SHARDIO_OK) return status;
     return shardio_p_crc_search_one(window, difference, data, 3 * third, steps, visit, context);
 }
+
+/* -- CRC-32 */
+
+#if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
+static const uint32_t shardio_p_crc32_table[SHARDIO_P_CRC_TABLES][256] = {
+    SHARDIO_P_CRC_TABLE(0x77073096u, 0xEE0E612Cu, 0x076DC419u, 0x0EDB8832u, 0x1DB71064u, 0x3B6E20C8u, 0x76DC4190u,
+                        0xEDB88320u),
+#if SHARDIO_P_CRC_TABLES == 8
+    SHARDIO_P_CRC_TABLE(0x191B3141u, 0x32366282u, 0x646CC504u, 0xC8D98A08u, 0x4AC21251u, 0x958424A2u, 0xF0794F05u,
+                        0x3B83984Bu),
+    SHARDIO_P_CRC_TABLE(0x01C26A37u, 0x0384D46Eu, 0x0709A8DCu, 0x0E1351B8u, 0x1C26A370u, 0x384D46E0u, 0x709A8DC0u,
+                        0xE1351B80u),
+    SHARDIO_P_CRC_TABLE(0xB8BC6765u, 0xAA09C88Bu, 0x8F629757u, 0xC5B428EFu, 0x5019579Fu, 0xA032AF3Eu, 0x9B14583Du,
+                        0xED59B63Bu),
+    SHARDIO_P_CRC_TABLE(0x3D6029B0u, 0x7AC05360u, 0xF580A6C0u, 0x30704BC1u, 0x60E09782u, 0xC1C12F04u, 0x58F35849u,
+                        0xB1E6B092u),
+    SHARDIO_P_CRC_TABLE(0xCB5CD3A5u, 0x4DC8A10Bu, 0x9B914216u, 0xEC53826Du, 0x03D6029Bu, 0x07AC0536u, 0x0F580A6Cu,
+                        0x1EB014D8u),
+    SHARDIO_P_CRC_TABLE(0xA6770BB4u, 0x979F1129u, 0xF44F2413u, 0x33EF4E67u, 0x67DE9CCEu, 0xCFBD399Cu, 0x440B7579u,
+                        0x8816EAF2u),
+    SHARDIO_P_CRC_TABLE(0xCCAA009Eu, 0x4225077Du, 0x844A0EFAu, 0xD3E51BB5u, 0x7CBB312Bu, 0xF9766256u, 0x299DC2EDu,
+                        0x533B85DAu)
+#endif
+};
+
+static uint32_t shardio_p_crc32_tables(uint32_t state, const uint8_t *data, size_t size)
+{
+    return shardio_p_crc_by_tables(shardio_p_crc32_table, state, data, size);
+}
+
+#define SHARDIO_P_CRC32_WIDE 0
+#if SHARDIO_P_CRC_HARDWARE && defined(__aarch64__)
+#define SHARDIO_P_CRC32_KIND "armv8"
+static const shardio_p_crc_stream shardio_p_crc32_streams[SHARDIO_P_CRC_STREAMS] = {
+    {65536, 0x31FEC169u}, {8192, 0x83852D0Fu}, {512, 0x8E7EA170u}};
+
+SHARDIO_P_CRC_TARGET static uint32_t shardio_p_crc32_hardware(uint32_t state, const uint8_t *data, size_t size)
+{
+    return shardio_p_crc_by_steps(SHARDIO_P_CRC32, shardio_p_crc32_streams, state, data, size);
+}
+#elif SHARDIO_P_CRC_HARDWARE
+/* x86 has no instruction for this polynomial, but carry-less products. With x^n mod P they move bytes n bits on, onto
+   others, and the remainder stays the same. Bits are reversed: of a register the low half has 64 further to go. A product
+   is one bit short of a register, and a constant in the low half of its number 32 bits ahead: 33 less to go. */
+#define SHARDIO_P_CRC32_KIND "pclmul"
+static const uint64_t shardio_p_crc32_over16[2] = {0xAE689191u, 0xCCAA009Eu};   /* x^(n+64-33), x^(n-33); n = 8 * 16 */
+static const uint64_t shardio_p_crc32_over64[2] = {0x8F352D95u, 0x1D9513D7u};
+
+SHARDIO_P_CRC_TARGET static inline __m128i shardio_p_crc32_load(const void *from)
+{
+    return _mm_loadu_si128((const __m128i *)from);
+}
+
+/* `a` moved by a distance onto `next`. */
+SHARDIO_P_CRC_TARGET static inline __m128i shardio_p_crc32_fold(__m128i a, __m128i distance, __m128i next)
+{
+    __m128i low = _mm_clmulepi64_si128(a, distance, 0x00), high = _mm_clmulepi64_si128(a, distance, 0x11);
+    return _mm_xor_si128(_mm_xor_si128(low, high), next);
+}
+
+/* Four registers, because one alone waits for the product. What they hold in the end are 16 bytes as good as all
+   before them: these and what is left take the tables. */
+SHARDIO_P_CRC_TARGET static uint32_t shardio_p_crc32_hardware(uint32_t state, const uint8_t *data, size_t size)
+{
+    const __m128i over16 = shardio_p_crc32_load(shardio_p_crc32_over16);
+    const __m128i over64 = shardio_p_crc32_load(shardio_p_crc32_over64);
+    uint8_t last[16];
+    if (size < 32) return shardio_p_crc32_tables(state, data, size);
+    __m128i a = _mm_xor_si128(shardio_p_crc32_load(data), _mm_cvtsi32_si128((int)state));
+    if (size >= 64) {
+        __m128i b = shardio_p_crc32_load(data + 16), c = shardio_p_crc32_load(data + 32);
+        __m128i d = shardio_p_crc32_load(data + 48);
+        for (; size >= 128; size -= 64) {
+            data += 64;
+            a = shardio_p_crc32_fold(a, over64, shardio_p_crc32_load(data));
+            b = shardio_p_crc32_fold(b, over64, shardio_p_crc32_load(data + 16));
+            c = shardio_p_crc32_fold(c, over64, shardio_p_crc32_load(data + 32));
+            d = shardio_p_crc32_fold(d, over64, shardio_p_crc32_load(data + 48));
+        }
+        b = shardio_p_crc32_fold(a, over16, b);
+        c = shardio_p_crc32_fold(b, over16, c);
+        a = shardio_p_crc32_fold(c, over16, d);
+        data += 48;
+        size -= 48;
+    }
+    for (; size >= 32; size -= 16) {
+        data += 16;
+        a = shardio_p_crc32_fold(a, over16, shardio_p_crc32_load(data));
+    }
+    _mm_storeu_si128((__m128i *)(void *)last, a);
+    state = shardio_p_crc32_tables(0, last, sizeof last);
+    return shardio_p_crc32_tables(state, data + 16, size - 16);
+}
+
+#if defined(__GNUC__) && (__GNUC__ >= 10 || defined(__clang_major__) && __clang_major__ >= 10)
+#undef SHARDIO_P_CRC32_WIDE
+#define SHARDIO_P_CRC32_WIDE 1
+#include <immintrin.h>
+#define SHARDIO_P_CRC32_WIDE_TARGET __attribute__((target("avx2,pclmul,vpclmulqdq")))
+static const uint64_t shardio_p_crc32_over128[2] = {0x33FFF533u, 0x910EEEC1u};
+
+static bool shardio_p_crc32_is_wide(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("vpclmulqdq");
+}
+
+SHARDIO_P_CRC32_WIDE_TARGET static inline __m256i shardio_p_crc32_fold_wide(__m256i a, __m256i distance,
+                                                                            const uint8_t *next)
+{
+    __m256i low = _mm256_clmulepi64_epi128(a, distance, 0x00), high = _mm256_clmulepi64_epi128(a, distance, 0x11);
+    return _mm256_xor_si256(_mm256_xor_si256(low, high), _mm256_loadu_si256((const __m256i *)(const void *)next));
+}
+
+/* The same, twice as wide: 128 bytes or more become 128 bytes and what is left. */
+SHARDIO_P_CRC32_WIDE_TARGET static uint32_t shardio_p_crc32_wide(uint32_t state, const uint8_t *data, size_t size)
+{
+    const __m256i over128 = _mm256_broadcastsi128_si256(shardio_p_crc32_load(shardio_p_crc32_over128));
+    uint8_t last[128];
+    const __m256i *from = (const __m256i *)(const void *)data;
+    __m256i *to = (__m256i *)(void *)last;
+    __m256i a = _mm256_xor_si256(_mm256_loadu_si256(from), _mm256_setr_epi32((int)state, 0, 0, 0, 0, 0, 0, 0));
+    __m256i b = _mm256_loadu_si256(from + 1), c = _mm256_loadu_si256(from + 2), d = _mm256_loadu_si256(from + 3);
+    for (; size >= 256; size -= 128) {
+        data += 128;
+        a = shardio_p_crc32_fold_wide(a, over128, data);
+        b = shardio_p_crc32_fold_wide(b, over128, data + 32);
+        c = shardio_p_crc32_fold_wide(c, over128, data + 64);
+        d = shardio_p_crc32_fold_wide(d, over128, data + 96);
+    }
+    _mm256_storeu_si256(to, a);
+    _mm256_storeu_si256(to + 1, b);
+    _mm256_storeu_si256(to + 2, c);
+    _mm256_storeu_si256(to + 3, d);
+    _mm256_zeroupper();   /* gcc 12 leaves it out before a call that it knows, and all that follows is slow */
+    state = shardio_p_crc32_hardware(0, last, sizeof last);
+    return shardio_p_crc32_hardware(state, data + 128, size - 128);
+}
+#endif
+#else
+#define SHARDIO_P_CRC32_KIND "tables"
+static uint32_t shardio_p_crc32_hardware(uint32_t state, const uint8_t *data, size_t size)
+{
+    return shardio_p_crc32_tables(state, data, size);
+}
+#endif
+
+#if !SHARDIO_P_CRC32_WIDE
+static bool shardio_p_crc32_is_wide(void)
+{
+    return false;
+}
+
+static uint32_t shardio_p_crc32_wide(uint32_t state, const uint8_t *data, size_t size)
+{
+    return shardio_p_crc32_hardware(state, data, size);
+}
+#endif
+
+SHARDIO_API const char *shardio_crc32_kind(void)
+{
+    if (shardio_p_crc_hardware() == NULL) return "tables";
+    return shardio_p_crc32_is_wide() ? "vpclmul" : SHARDIO_P_CRC32_KIND;
+}
+
+SHARDIO_API uint32_t shardio_crc32(uint32_t crc, const void *data, size_t size)
+{
+    const uint8_t *bytes = (const uint8_t *)data;
+    if (size >= 256 && shardio_p_crc32_is_wide()) return ~shardio_p_crc32_wide(~crc, bytes, size);
+    if (shardio_p_crc_hardware() != NULL) return ~shardio_p_crc32_hardware(~crc, bytes, size);
+    return ~shardio_p_crc32_tables(~crc, bytes, size);
+}
+#endif /* !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR */
 
 /* -- SHA-256 */
 
@@ -8853,9 +9305,24 @@ static void shardio_p_add_float(shardio_text *text, const uint8_t *element, size
     }
 }
 
+static bool shardio_p_is_time(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_DATETIME64 || dtype == SHARDIO_TIMEDELTA64;
+}
+
+/* The unit of this name, as static text; null: there is none. */
+static const char *shardio_p_time_unit(const char *name)
+{
+    static const char *const units[] = {"generic", "Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"};
+    if (shardio_p_same(name, "\xCE\xBCs")) name = "us";   /* with a Greek letter */
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (shardio_p_same(name, units[i])) return units[i];
+    return NULL;
+}
+
 static bool shardio_p_is_signed(shardio_dtype dtype)
 {
-    return dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64;
+    return (dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64) || shardio_p_is_time(dtype);
 }
 
 static bool shardio_p_is_float(shardio_dtype dtype)
@@ -9036,6 +9503,11 @@ static bool shardio_p_fill_from_json(shardio_json value, shardio_dtype dtype, ui
     if (dtype == SHARDIO_RAW) return shardio_p_bytes_from_json(value, element, raw, &size) && size == raw;
     if (shardio_p_is_complex(dtype)) return shardio_p_complex_from_json(value, element, type.unit);
     if (shardio_p_is_float(dtype)) return shardio_p_float_from_json(value, element, type.size);
+    if (shardio_p_is_time(dtype) && shardio_json_is(value, "NaT")) {
+        const int64_t no_time = INT64_MIN;
+        memcpy(element, &no_time, sizeof no_time);
+        return true;
+    }
     return shardio_p_integer_from_json(value, element, type.size, shardio_p_is_signed(dtype));
 }
 
@@ -9070,6 +9542,8 @@ typedef struct shardio_p_level {
 typedef struct shardio_p_meta {
     uint32_t ndim, level_count;
     shardio_dtype dtype;
+    uint32_t time_scale;
+    const char *time_unit;                     /* static text, or null */
     size_t element, unit;                      /* bytes; the unit is 1 if the machine's byte order is that of the file */
     uint64_t shape[SHARDIO_MAX_DIMS];
     uint64_t chunk[SHARDIO_MAX_DIMS], shard[SHARDIO_MAX_DIMS];      /* elements of what is gathered, and of a key */
@@ -9255,6 +9729,16 @@ static void shardio_p_add_codecs(shardio_text *text, const shardio_p_meta *m, co
 
 static void shardio_p_add_data_type(shardio_text *text, const shardio_p_meta *m)
 {
+    if (shardio_p_is_time(m->dtype)) {
+        shardio_text_add(text, "{\"name\": ");
+        shardio_text_add_string(text, shardio_dtype_name(m->dtype));
+        shardio_text_add(text, ", \"configuration\": {\"unit\": ");
+        shardio_text_add_string(text, m->time_unit);
+        shardio_text_add(text, ", \"scale_factor\": ");
+        shardio_text_add_uint64(text, m->time_scale);
+        shardio_text_add(text, "}}");
+        return;
+    }
     if (m->dtype != SHARDIO_RAW) {
         shardio_text_add_string(text, shardio_dtype_name(m->dtype));
         return;
@@ -9361,6 +9845,21 @@ static const char *shardio_p_read_shape(shardio_p_meta *m, shardio_json root)
     return shardio_p_read_extents_json(shardio_json_member(root, "shape"), m->shape, &m->ndim);
 }
 
+/* Unit and scale of a type of time (extension data types of zarr-extensions, as zarr-python writes them). */
+static const char *shardio_p_read_time(shardio_p_meta *m, shardio_json configuration)
+{
+    char unit[16];
+    uint64_t scale = 0;
+    bool named = shardio_json_string(shardio_json_member(configuration, "unit"), unit, sizeof unit);
+    m->time_unit = named ? shardio_p_time_unit(unit) : NULL;
+    if (m->time_unit == NULL) return "no unit of time that there is";
+    if (!shardio_json_uint64(shardio_json_member(configuration, "scale_factor"), &scale) || scale == 0 ||
+        scale > INT32_MAX)
+        return "scale_factor is no number from 1 to 2147483647";
+    m->time_scale = (uint32_t)scale;
+    return NULL;
+}
+
 /* "uint8", "r16", or an object with a name; zarr-python's raw_bytes says its size in the configuration. */
 static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root, shardio_p_trouble *trouble)
 {
@@ -9372,6 +9871,7 @@ static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root, sha
     if (wrong != NULL && shardio_json_kind(value) == '{') return wrong;
     if (wrong == NULL) m->dtype = shardio_dtype_from_name(name);
     if (m->dtype == SHARDIO_RAW) raw = shardio_p_raw_bytes(name);
+    if (shardio_p_is_time(m->dtype) && (wrong = shardio_p_read_time(m, configuration)) != NULL) return wrong;
     if (wrong == NULL && shardio_p_same(name, "raw_bytes") &&
         shardio_json_uint64(shardio_json_member(configuration, "length_bytes"), &raw) && raw > 0)
         m->dtype = SHARDIO_RAW;
@@ -10489,6 +10989,13 @@ static shardio_status shardio_p_type_from_options(shardio_p_meta *m, const shard
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option dtype", "not set, or no such type");
     if (m->element == 0 || m->element > SHARDIO_P_MOST_RAW)
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option raw_bytes", "a raw element has 1 to 256 bytes");
+    if (shardio_p_is_time(m->dtype)) {
+        m->time_scale = o->time_scale != 0 ? o->time_scale : 1;
+        m->time_unit = shardio_p_time_unit(o->time_unit != NULL ? o->time_unit : "generic");
+        if (m->time_unit == NULL || m->time_scale > INT32_MAX)
+            return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options time_unit and time_scale",
+                                    "no unit that there is, or a scale of more than 2147483647");
+    }
     if (shardio_p_is_variable(m->dtype)) memcpy(m->fill, &empty, sizeof empty);
     if (o->fill_value != NULL) memcpy(m->fill, o->fill_value, m->element);
     if (m->dtype == SHARDIO_BOOL) m->fill[0] = m->fill[0] != 0;
@@ -12750,6 +13257,8 @@ SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, sh
     const shardio_p_meta *m = &array->meta;
     facts->ndim = m->ndim;
     facts->dtype = m->dtype;
+    facts->time_scale = m->time_scale;
+    facts->time_unit = m->time_unit;
     memcpy(facts->shape, m->shape, sizeof facts->shape);
     memcpy(facts->chunk, m->levels[m->level_count > 1 ? 1 : 0].extent, sizeof facts->chunk);
     memcpy(facts->shard, m->shard, sizeof facts->shard);
@@ -15790,6 +16299,77 @@ SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const
     return status;
 }
 
+/* -- renaming */
+
+/* Whether the node at `from` can go to `to`: it is there, and nothing is at the new place, nor an array above. */
+static shardio_status shardio_p_check_rename(const shardio_p_site *from, const shardio_p_site *to, shardio_error *error)
+{
+    shardio_p_claimed claimed = {to, false, false, false};
+    shardio_node node;
+    if (from->prefix == 0 || to->prefix == 0)
+        return shardio_p_site_fail(from, SHARDIO_ERR_ARGUMENT, "rename", 0, "the store itself has no name in it", error);
+    if (to->prefix >= from->prefix && memcmp(to->below, from->below, from->prefix) == 0)
+        return shardio_p_site_fail(to, SHARDIO_ERR_ARGUMENT, "rename", 0, "it lies in what is renamed", error);
+    if (from->store->functions->rename == NULL)
+        return shardio_p_site_fail(from, SHARDIO_ERR_UNSUPPORTED, "rename", 0, "this store cannot rename", error);
+    shardio_status status = shardio_p_load_node(from, &node, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_node_close(&node);
+    status = shardio_p_each_above(to, error, shardio_p_check_above);
+    if (status == SHARDIO_OK) status = shardio_p_list_below(to, "rename", shardio_p_claim_key, &claimed, error);
+    if (status == SHARDIO_OK && (claimed.itself || claimed.below || claimed.other))
+        status = shardio_p_site_fail(to, SHARDIO_ERR_EXISTS, "rename", 0, NULL, error);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_node_rename(const shardio_store *store, const char *path, const char *new_path,
+                                               const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_site from, to;
+    int code = 0;
+    shardio_status status = shardio_p_site_begin(&from, store, path, "rename", options, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_site_begin(&to, store, new_path, "rename", options, error);
+    if (status == SHARDIO_OK) status = shardio_p_check_rename(&from, &to, error);
+    if (status == SHARDIO_OK) status = shardio_p_each_above(&to, error, shardio_p_write_above);
+    if (status == SHARDIO_OK) {
+        status = store->functions->rename(store->context, from.below, to.below, &code);
+        if (status != SHARDIO_OK) (void)shardio_p_site_fail(&from, status, "rename", code, NULL, error);
+    }
+    if (status == SHARDIO_OK) status = shardio_p_sync_removed(&to, new_path, error);
+    if (status == SHARDIO_OK) status = shardio_p_sync_removed(&from, path, error);
+    shardio_p_site_end(&to);
+    shardio_p_site_end(&from);
+    return status;
+}
+
+/* -- attributes of many nodes */
+
+typedef struct shardio_p_lookup {
+    const char *name;
+    shardio_attribute_visitor visit;
+    void *context;
+} shardio_p_lookup;
+
+static shardio_status shardio_p_look_up(void *context, const char *path, const shardio_node *node,
+                                        const shardio_error *fault)
+{
+    const shardio_p_lookup *l = (const shardio_p_lookup *)context;
+    const shardio_json none = {NULL, 0};
+    if (node != NULL && node->kind != SHARDIO_NODE_ARRAY) return SHARDIO_OK;
+    return l->visit(l->context, path, node != NULL ? shardio_json_member(node->attributes, l->name) : none, fault);
+}
+
+SHARDIO_API shardio_status shardio_attribute_of_arrays(const shardio_store *store, const char *path, const char *name,
+                                                       shardio_attribute_visitor visit, void *context,
+                                                       const shardio_node_options *options, shardio_error *error)
+{
+    shardio_p_lookup lookup = {name, visit, context};
+    if (name == NULL || visit == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "look up", "an attribute", "a name and a visitor are needed");
+    return shardio_hierarchy_walk(store, path, false, shardio_p_look_up, &lookup, options, error);
+}
+
 #endif /* !SHARDIO_NO_ZARR */
 
 #if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
@@ -15839,20 +16419,52 @@ static shardio_status shardio_p_directory_create(void *store, const char *key, b
     return shardio_p_osf_open(file, path, shardio_p_directory_root(store), SHARDIO_OPEN_CREATE, &how, &reason, code);
 }
 
+/* Removes the directories above `path`, inside the store, that are empty. Cuts `path` up. */
+static void shardio_p_prune(char *path, size_t root)
+{
+    int ignored = 0;
+    for (size_t n = shardio_p_parent_length(path); n > root; n = shardio_p_parent_length(path)) {
+        path[n] = 0;
+        shardio_status pruned = shardio_p_os_remove(path, root, true, &ignored);
+        if (pruned != SHARDIO_OK && pruned != SHARDIO_ERR_NOT_FOUND) break;
+    }
+}
+
 /* Removes a key and the directories above it that are empty then; the key "" is the directory itself. */
 static shardio_status shardio_p_directory_remove(void *store, const char *key, int *code)
 {
     char path[SHARDIO_P_PATH];
     size_t root = shardio_p_directory_root(store);
-    int ignored = 0;
     if (!shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
     shardio_status status = shardio_p_os_remove(path, root, key[0] == 0, code);
-    if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND) return status;
-    for (size_t n = shardio_p_parent_length(path); key[0] != 0 && n > root; n = shardio_p_parent_length(path)) {
-        path[n] = 0;
-        shardio_status pruned = shardio_p_os_remove(path, root, true, &ignored);
-        if (pruned != SHARDIO_OK && pruned != SHARDIO_ERR_NOT_FOUND) break;
-    }
+    if (key[0] != 0 && (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)) shardio_p_prune(path, root);
+    return status;
+}
+
+/* root/prefix without the last separator. */
+static bool shardio_p_prefix_path(const void *store, const char *prefix, char *path)
+{
+    char key[SHARDIO_P_PATH];
+    size_t n = shardio_p_length(prefix);
+    if (n < 2 || n >= sizeof key || prefix[n - 1] != '/') return false;
+    memcpy(key, prefix, n - 1);
+    key[n - 1] = 0;
+    return shardio_p_key_path(store, key, path);
+}
+
+/* A prefix is a directory. */
+static shardio_status shardio_p_directory_rename(void *store, const char *from, const char *to, int *code)
+{
+    char old_path[SHARDIO_P_PATH], path[SHARDIO_P_PATH];
+    size_t root = shardio_p_directory_root(store), existing;
+    int ignored = 0;
+    if (!shardio_p_prefix_path(store, from, old_path) || !shardio_p_prefix_path(store, to, path))
+        return SHARDIO_ERR_ARGUMENT;
+    shardio_status status = shardio_p_make_parents(path, root, &existing, code);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_os_move(old_path, path, root, code);
+    if (status == SHARDIO_OK) shardio_p_prune(old_path, root);
+    else (void)shardio_p_each_new_parent(path, root, existing, &ignored, shardio_p_remove_directory);
     return status;
 }
 
@@ -15975,7 +16587,7 @@ SHARDIO_API shardio_store shardio_store_directory(const char *path)
 {
     static const shardio_store_functions functions = {
         shardio_p_directory_open, shardio_p_directory_create, shardio_p_directory_remove, shardio_p_directory_list,
-        shardio_p_directory_sync, shardio_p_directory_file_memory, NULL, NULL, false
+        shardio_p_directory_sync, shardio_p_directory_file_memory, shardio_p_directory_rename, NULL, false
     };
     const char *name = path != NULL ? path : "";
     shardio_store store = {&functions, (void *)(uintptr_t)name, name};
@@ -16185,6 +16797,66 @@ static shardio_status shardio_p_memory_store_list(void *store, const char *prefi
     return SHARDIO_OK;
 }
 
+/* An entry for a value of `size` bytes of its own under another key. */
+static shardio_memory_entry *shardio_p_entry_copy(shardio_memory_store *memory, const shardio_memory_entry *entry,
+                                                  const char *to, const char *rest)
+{
+    size_t n = shardio_p_length(to), m = shardio_p_length(rest) + 1, size = n + m;
+    shardio_memory_entry *copy = (shardio_memory_entry *)shardio_p_allocate(memory->allocator, sizeof *copy + size, 16);
+    if (copy == NULL) return NULL;
+    memset(copy, 0, sizeof *copy);
+    copy->data.allocator = memory->allocator;
+    copy->store = memory;
+    copy->key = (char *)(copy + 1);
+    copy->key_size = size;
+    copy->published = true;
+    memcpy(copy->key, to, n);
+    memcpy(copy->key + n, rest, m);
+    if (!shardio_p_memory_reserve(&copy->data, entry->data.size)) {
+        shardio_p_release(memory->allocator, copy, sizeof *copy + size, 16);
+        return NULL;
+    }
+    copy->data.size = entry->data.size;
+    if (copy->data.size > 0) memcpy(copy->data.data, entry->data.data, copy->data.size);
+    return copy;
+}
+
+static bool shardio_p_entry_is_below(const shardio_memory_entry *entry, const char *prefix)
+{
+    size_t n = shardio_p_length(prefix);
+    return entry->published && !entry->removed && shardio_p_length(entry->key) > n && memcmp(entry->key, prefix, n) == 0;
+}
+
+/* The values are copied, because files that are open keep the old ones; only then the old ones go. */
+static shardio_status shardio_p_memory_store_rename(void *store, const char *from, const char *to, int *code)
+{
+    shardio_memory_store *memory = (shardio_memory_store *)store;
+    shardio_memory_entry *copies = NULL, *next;
+    shardio_status status = SHARDIO_ERR_NOT_FOUND;
+    (void)code;
+    for (const shardio_memory_entry *entry = memory->entries; entry != NULL; entry = entry->next)
+        if (shardio_p_entry_is_below(entry, to)) return SHARDIO_ERR_EXISTS;
+    for (const shardio_memory_entry *entry = memory->entries; entry != NULL; entry = entry->next) {
+        if (!shardio_p_entry_is_below(entry, from)) continue;
+        shardio_memory_entry *copy = shardio_p_entry_copy(memory, entry, to, entry->key + shardio_p_length(from));
+        status = copy != NULL ? SHARDIO_OK : SHARDIO_ERR_MEMORY;
+        if (copy == NULL) break;
+        copy->next = copies;
+        copies = copy;
+    }
+    for (shardio_memory_entry *entry = memory->entries; entry != NULL && status == SHARDIO_OK; entry = next) {
+        next = entry->next;
+        if (shardio_p_entry_is_below(entry, from)) shardio_p_entry_drop(entry);
+    }
+    for (; copies != NULL; copies = next) {
+        next = copies->next;
+        copies->next = memory->entries;
+        memory->entries = copies;
+        if (status != SHARDIO_OK) shardio_p_entry_free(copies);
+    }
+    return status;
+}
+
 static size_t shardio_p_memory_store_file_memory(void *store, size_t length)
 {
     (void)store, (void)length;
@@ -16195,7 +16867,7 @@ SHARDIO_API shardio_store shardio_store_memory(shardio_memory_store *memory, con
 {
     static const shardio_store_functions functions = {
         shardio_p_memory_store_open, shardio_p_memory_store_create, shardio_p_memory_store_remove,
-        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory, NULL, NULL, false
+        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory, shardio_p_memory_store_rename, NULL, false
     };
     shardio_store store = {&functions, memory, "memory"};
     memory->entries = NULL;
@@ -16208,6 +16880,2420 @@ SHARDIO_API void shardio_store_memory_free(shardio_memory_store *memory)
 {
     while (memory->entries != NULL) shardio_p_entry_free(memory->entries);
 }
+
+/* -- an archive: a ZIP file (PKWARE APPNOTE 6.3.10), values stored as they are; layers are ours alone */
+
+enum {
+    SHARDIO_P_ZIP_LOCAL = 30, SHARDIO_P_ZIP_CENTRAL = 46, SHARDIO_P_ZIP_END = 22,   /* bytes without what varies */
+    SHARDIO_P_ZIP_END64 = 56, SHARDIO_P_ZIP_LOCATOR = 20,
+    SHARDIO_P_ZIP_EXTRA64 = 0x0001,    /* sizes and offset of 64 bits (4.5.3) */
+    SHARDIO_P_ZIP_PADDING = 0xD935,    /* bytes that only move what follows; at least 5, with its head */
+    SHARDIO_P_ZIP_PLACE = 0x6453,      /* ours, of a directory entry: u16, bytes of extra fields in the local header */
+    SHARDIO_P_ZIP_CHAIN = 0x6873,      /* ours, of the first directory entry: see shardio_p_zip_read_chain */
+    SHARDIO_P_ZIP_PLACE_SIZE = 4 + 2, SHARDIO_P_ZIP_CHAIN_SIZE = 4 + 24, SHARDIO_P_ZIP_EXTRA64_SIZE = 4 + 24,
+    SHARDIO_P_ZIP_LEAST_PADDING = 5,
+    SHARDIO_P_ZIP_NAME = 4095,         /* bytes of a key; longer names are kept, but are no keys */
+    SHARDIO_P_ZIP_GAPS = 64,           /* places of values that were given up, to be used again before the commit */
+    SHARDIO_P_ZIP_WINDOW = 1 << 20,    /* bytes read at a time where an end record is searched */
+    SHARDIO_P_ZIP_TAIL = 65535 + 22 + 56 + 20,
+    SHARDIO_P_ZIP_DATE = 0x0021,       /* 1980-01-01: the same input makes the same bytes */
+    SHARDIO_P_ZIP_UTF8 = 0x0800, SHARDIO_P_ZIP_DESCRIPTOR = 0x0008, SHARDIO_P_ZIP_ENCRYPTED = 0x2041
+};
+#define SHARDIO_P_ZIP_LOCAL_SIGNATURE 0x04034B50u
+#define SHARDIO_P_ZIP_CENTRAL_SIGNATURE 0x02014B50u
+#define SHARDIO_P_ZIP_END_SIGNATURE 0x06054B50u
+#define SHARDIO_P_ZIP_END64_SIGNATURE 0x06064B50u
+#define SHARDIO_P_ZIP_LOCATOR_SIGNATURE 0x07064B50u
+#define SHARDIO_P_ZIP_ALL_ONES 0xFFFFFFFFu
+
+/* A name of the directory. Of names that stand there twice the last counts, the others are gone. */
+typedef struct shardio_p_zip_entry {
+    const char *name;             /* in the directory as it was read, or own memory */
+    const uint8_t *record;        /* the directory entry as it was read; null: to be made */
+    uint64_t header;              /* offset of the local header, in the file or (`held`) in the buffer */
+    uint64_t data;                /* offset of the bytes; 0: the local header was not looked at yet */
+    uint64_t size, stored;
+    uint32_t crc;
+    uint16_t name_size, method, flags;
+    bool key, gone, held, damaged, committed;
+    bool alone;                   /* nothing else lies in its blocks of the file */
+    bool trusted;                 /* the directory that it was read from was ours */
+} shardio_p_zip_entry;
+
+typedef struct shardio_p_zip_gap {
+    uint64_t offset, size;
+} shardio_p_zip_gap;
+
+/* A directory as it was read. */
+typedef struct shardio_p_zip_directory {
+    uint8_t *bytes;
+    size_t size;
+    uint64_t count;
+    bool own;                     /* ours, and unchanged since */
+    bool chained;                 /* the next two are known */
+    uint64_t number, previous;    /* of the layer; bytes of the file up to the end of the one before, 0: none */
+} shardio_p_zip_directory;
+
+/* What an end record says, with the 64-bit one in front of it if there is one. */
+typedef struct shardio_p_zip_end {
+    uint64_t directory, size, count;
+    uint64_t comment, length;     /* offsets: of the comment, and behind it */
+} shardio_p_zip_end;
+
+struct shardio_p_zip_value;
+
+struct shardio_archive {
+    shardio_file file;
+    const shardio_allocator *allocator;
+    shardio_archive_options options;
+    char *comment;                            /* ended with a zero byte */
+    size_t comment_size, comment_room;
+    /* the layer that is open */
+    shardio_p_zip_directory directory;
+    uint64_t layer, length, directory_offset, directory_size, file_size, previous;
+    bool own;                                 /* its directory is ours */
+    bool chained, chain_broken;               /* `previous` is known; what it tells of is not there */
+    shardio_p_zip_entry *entries;
+    size_t count, capacity;
+    uint32_t *table;                          /* 1 + the entry, by the hash of its name; 0: free */
+    size_t slots, used;                       /* slots: a power of two */
+    uint64_t seed, generation;
+    /* writing */
+    bool writing, changed, direct, published;
+    bool torn;                                /* something lies behind the layer, to be cut off before the first write */
+    uint32_t memory_alignment;
+    uint32_t block;                           /* every commit and every streamed value begins at a multiple */
+    uint64_t end;                             /* where the next piece of the file goes */
+    uint8_t *buffer;
+    size_t buffer_size, fill;
+    size_t held;                              /* first entry that may lie in the buffer */
+    uint8_t *header;                          /* room for one local header, whole blocks */
+    size_t header_size;
+    struct shardio_p_zip_value *gathering;    /* the value whose bytes go into the buffer, or null */
+    shardio_p_zip_gap gaps[SHARDIO_P_ZIP_GAPS];
+    size_t gap_count;
+    shardio_file replaced;                    /* the archive that this one will take the place of, locked; or none */
+    shardio_file_facts wishes;                /* what the file wants of writes */
+    shardio_accounting accounting;
+};
+
+static inline uint16_t shardio_p_load16_little(const uint8_t *from)
+{
+    return (uint16_t)(from[0] | from[1] << 8);
+}
+
+static inline void shardio_p_store16_little(uint8_t *to, uint64_t x)
+{
+    to[0] = (uint8_t)x;
+    to[1] = (uint8_t)(x >> 8);
+}
+
+/* A field of 32 bits whose true value stands elsewhere if it does not fit. */
+static inline void shardio_p_store32_or_ones(uint8_t *to, uint64_t x)
+{
+    shardio_p_store32_little(to, x < SHARDIO_P_ZIP_ALL_ONES ? (uint32_t)x : SHARDIO_P_ZIP_ALL_ONES);
+}
+
+static shardio_status shardio_p_zip_fail(const shardio_archive *a, shardio_error *error, shardio_status status,
+                                         const char *operation, const char *reason)
+{
+    return shardio_p_fail(error, status, operation, a->file.name, reason);
+}
+
+/* The field `id` among `size` bytes of extra fields; null: it is not there. Bytes that make no whole field end them. */
+static const uint8_t *shardio_p_zip_extra(const uint8_t *extra, size_t size, uint16_t id, size_t *field_size)
+{
+    while (size >= 4) {
+        size_t n = shardio_p_load16_little(extra + 2);
+        if (n > size - 4) return NULL;
+        *field_size = n;
+        if (shardio_p_load16_little(extra) == id) return extra + 4;
+        extra += 4 + n;
+        size -= 4 + n;
+    }
+    return NULL;
+}
+
+/* -- reading the file */
+
+/* Everything but the writing of whole blocks goes through the page cache. */
+static shardio_status shardio_p_zip_set_direct(shardio_archive *a, bool direct)
+{
+    int code = 0;
+    if (a->direct == direct || a->file.functions->set_direct == NULL) return SHARDIO_OK;
+    shardio_status status = a->file.functions->set_direct(a->file.context, direct, &code);
+    if (status == SHARDIO_OK) a->direct = direct;
+    return status;
+}
+
+static shardio_status shardio_p_zip_read(shardio_archive *a, uint64_t offset, void *data, size_t size,
+                                         shardio_error *error)
+{
+    shardio_status status = shardio_p_zip_set_direct(a, false);
+    if (status != SHARDIO_OK) return shardio_p_zip_fail(a, error, status, "read", NULL);
+    return shardio_file_read(&a->file, offset, data, size, error);
+}
+
+/* A part of the file in memory. */
+typedef struct shardio_p_zip_window {
+    uint8_t *data;
+    uint64_t offset;
+    size_t size;
+} shardio_p_zip_window;
+
+/* Bytes of the file, from the window if they are all in it. */
+static shardio_status shardio_p_zip_peek(shardio_archive *a, const shardio_p_zip_window *window, uint64_t offset,
+                                         void *data, size_t size, shardio_error *error)
+{
+    if (offset < window->offset || offset - window->offset > window->size ||
+        size > window->size - (size_t)(offset - window->offset))
+        return shardio_p_zip_read(a, offset, data, size, error);
+    memcpy(data, window->data + (offset - window->offset), size);
+    return SHARDIO_OK;
+}
+
+/* The 64-bit end record that a locator right in front of the end record leads to. *end keeps what it has if there is none;
+   false: there is one, and the two do not agree. */
+static bool shardio_p_zip_read_end64(shardio_archive *a, const shardio_p_zip_window *window, uint64_t position,
+                                     shardio_p_zip_end *end, uint64_t *begin)
+{
+    uint8_t locator[SHARDIO_P_ZIP_LOCATOR], record[SHARDIO_P_ZIP_END64];
+    uint64_t at, length;
+    *begin = position;
+    if (position < SHARDIO_P_ZIP_LOCATOR + SHARDIO_P_ZIP_END64 ||
+        shardio_p_zip_peek(a, window, position - sizeof locator, locator, sizeof locator, NULL) != SHARDIO_OK ||
+        shardio_p_load32_little(locator) != SHARDIO_P_ZIP_LOCATOR_SIGNATURE)
+        return true;
+    at = shardio_p_load64(locator + 8, false);
+    if (at > position - sizeof locator - sizeof record ||
+        shardio_p_zip_peek(a, window, at, record, sizeof record, NULL) != SHARDIO_OK ||
+        shardio_p_load32_little(record) != SHARDIO_P_ZIP_END64_SIGNATURE ||
+        !shardio_p_add(shardio_p_load64(record + 4, false), 12, &length) || length != position - sizeof locator - at)
+        return false;
+    uint64_t count = shardio_p_load64(record + 32, false), size = shardio_p_load64(record + 40, false);
+    uint64_t directory = shardio_p_load64(record + 48, false);
+    if ((end->count != 0xFFFF && end->count != count) || (end->size != SHARDIO_P_ZIP_ALL_ONES && end->size != size) ||
+        (end->directory != SHARDIO_P_ZIP_ALL_ONES && end->directory != directory) ||
+        count != shardio_p_load64(record + 24, false))
+        return false;
+    end->count = count;
+    end->size = size;
+    end->directory = directory;
+    *begin = at;
+    return true;
+}
+
+/* Reads the end record at `position`. False: it is none, because the directory that it tells of does not end where it
+   begins. That is how bytes that only look like one are told from it: in a comment, or in an archive inside a value. */
+static bool shardio_p_zip_read_end(shardio_archive *a, const shardio_p_zip_window *window, uint64_t position,
+                                   uint64_t file_size, shardio_p_zip_end *end)
+{
+    const uint8_t *record = window->data + (position - window->offset);
+    uint64_t begin;
+    end->count = shardio_p_load16_little(record + 10);
+    end->size = shardio_p_load32_little(record + 12);
+    end->directory = shardio_p_load32_little(record + 16);
+    end->comment = position + SHARDIO_P_ZIP_END;
+    end->length = end->comment + shardio_p_load16_little(record + 20);
+    if (end->length > file_size || shardio_p_load16_little(record + 8) != shardio_p_load16_little(record + 10))
+        return false;
+    return shardio_p_zip_read_end64(a, window, position, end, &begin) && end->directory <= begin &&
+           end->size == begin - end->directory && end->count <= end->size / SHARDIO_P_ZIP_CENTRAL;
+}
+
+/* -- the directory */
+
+/* Bytes of the directory entry at `at`, of `size` that are left; 0: there is none. */
+static size_t shardio_p_zip_record_size(const uint8_t *at, size_t size)
+{
+    if (size < SHARDIO_P_ZIP_CENTRAL || shardio_p_load32_little(at) != SHARDIO_P_ZIP_CENTRAL_SIGNATURE) return 0;
+    size_t n = SHARDIO_P_ZIP_CENTRAL + (size_t)shardio_p_load16_little(at + 28) + shardio_p_load16_little(at + 30) +
+               shardio_p_load16_little(at + 32);
+    return n <= size ? n : 0;
+}
+
+static const uint8_t *shardio_p_zip_record_extra(const uint8_t *record, uint16_t id, size_t *size)
+{
+    return shardio_p_zip_extra(record + SHARDIO_P_ZIP_CENTRAL + shardio_p_load16_little(record + 28),
+                               shardio_p_load16_little(record + 30), id, size);
+}
+
+/* The chain, in the extra field of the first entry: u32 1, u32 CRC-32 of the directory with this number 0, u64 number of
+   the layer, u64 bytes of the file up to the end of the layer before. */
+static void shardio_p_zip_read_chain(shardio_p_zip_directory *d)
+{
+    static const uint8_t zeros[4] = {0};
+    size_t size;
+    const uint8_t *chain = d->count > 0 ? shardio_p_zip_record_extra(d->bytes, SHARDIO_P_ZIP_CHAIN, &size) : NULL;
+    if (chain == NULL || size != SHARDIO_P_ZIP_CHAIN_SIZE - 4 || shardio_p_load32_little(chain) != 1) return;
+    size_t before = (size_t)(chain + 4 - d->bytes);
+    uint32_t crc = shardio_crc32(shardio_crc32(0, d->bytes, before), zeros, 4);
+    crc = shardio_crc32(crc, d->bytes + before + 4, d->size - before - 4);
+    d->chained = true;
+    d->own = crc == shardio_p_load32_little(chain + 4);
+    d->number = shardio_p_load64(chain + 8, false);
+    d->previous = shardio_p_load64(chain + 16, false);
+}
+
+static void shardio_p_zip_release_directory(const shardio_archive *a, shardio_p_zip_directory *d)
+{
+    shardio_p_release(a->allocator, d->bytes, d->size + 1, 16);
+    memset(d, 0, sizeof *d);
+}
+
+/* Reads a directory and counts through it. SHARDIO_ERR_CORRUPT: it is none. */
+static shardio_status shardio_p_zip_read_directory(shardio_archive *a, const shardio_p_zip_window *window,
+                                                   const shardio_p_zip_end *end, shardio_p_zip_directory *d,
+                                                   shardio_error *error)
+{
+    uint64_t limit = a->options.directory_limit != 0 ? a->options.directory_limit : (uint64_t)1 << 30;
+    uint8_t first[4];
+    shardio_status status = SHARDIO_OK;
+    memset(d, 0, sizeof *d);
+    d->size = (size_t)end->size;
+    d->count = end->count;
+    if (end->size > limit || end->size >= SIZE_MAX || end->count >= UINT32_MAX / 4)
+        return shardio_p_zip_fail(a, error, SHARDIO_ERR_LIMIT, "open",
+                                  "its directory is larger than the option directory_limit");
+    if (end->size >= sizeof first) {   /* before memory is taken for it */
+        status = shardio_p_zip_peek(a, window, end->directory, first, sizeof first, error);
+        if (status == SHARDIO_OK && shardio_p_load32_little(first) != SHARDIO_P_ZIP_CENTRAL_SIGNATURE)
+            return SHARDIO_ERR_CORRUPT;
+    }
+    if (status == SHARDIO_OK) d->bytes = (uint8_t *)shardio_p_allocate(a->allocator, d->size + 1, 16);
+    if (status == SHARDIO_OK && d->bytes == NULL)
+        status = shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", "no memory for its directory");
+    if (status == SHARDIO_OK && d->size > 0)
+        status = shardio_p_zip_peek(a, window, end->directory, d->bytes, d->size, error);
+    size_t at = 0;
+    for (uint64_t i = 0, n; i < d->count && status == SHARDIO_OK; i++, at += (size_t)n) {
+        n = shardio_p_zip_record_size(d->bytes + at, d->size - at);
+        if (n == 0) status = SHARDIO_ERR_CORRUPT;
+    }
+    if (status == SHARDIO_OK && at != d->size) status = SHARDIO_ERR_CORRUPT;
+    if (status != SHARDIO_OK) shardio_p_zip_release_directory(a, d);
+    else shardio_p_zip_read_chain(d);
+    return status;
+}
+
+/* Looks for the last end record with a whole directory among the first `limit` bytes of the file, at its very end if
+   `exact`. What false ones cost is bounded by the size of the file. SHARDIO_ERR_NOT_FOUND: there is none. */
+static shardio_status shardio_p_zip_search(shardio_archive *a, uint64_t limit, bool exact, shardio_p_zip_end *end,
+                                           shardio_p_zip_directory *d, shardio_error *error)
+{
+    shardio_p_zip_window window = {NULL, 0, 0};
+    uint64_t work = 0, stop = limit, most = shardio_p_min(limit, exact ? SHARDIO_P_ZIP_TAIL : SHARDIO_P_ZIP_WINDOW);
+    size_t room = (size_t)most;
+    shardio_status status = SHARDIO_ERR_NOT_FOUND;
+    if (limit < SHARDIO_P_ZIP_END) return status;
+    window.data = (uint8_t *)shardio_p_allocate(a->allocator, room, 16);
+    if (window.data == NULL) return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", NULL);
+    while (status == SHARDIO_ERR_NOT_FOUND && stop >= SHARDIO_P_ZIP_END) {
+        window.size = (size_t)shardio_p_min(stop, room);
+        window.offset = stop - window.size;
+        shardio_status got = shardio_p_zip_read(a, window.offset, window.data, window.size, error);
+        if (got != SHARDIO_OK) status = got;
+        for (size_t at = window.size - SHARDIO_P_ZIP_END + 1; at-- > 0 && status == SHARDIO_ERR_NOT_FOUND;) {
+            if (window.data[at] != 'P' || shardio_p_load32_little(window.data + at) != SHARDIO_P_ZIP_END_SIGNATURE ||
+                !shardio_p_zip_read_end(a, &window, window.offset + at, limit, end) || (exact && end->length != limit))
+                continue;
+            work += end->size + SHARDIO_P_ZIP_END;
+            got = shardio_p_zip_read_directory(a, &window, end, d, error);
+            if (got != SHARDIO_ERR_CORRUPT) status = got;
+            else if (work / 4 > limit)
+                status = shardio_p_zip_fail(a, error, got, "open", "it is full of false end records");
+        }
+        if (exact || window.offset == 0) break;
+        stop = window.offset + SHARDIO_P_ZIP_END - 1;
+    }
+    shardio_p_release(a->allocator, window.data, room, 16);
+    return status;
+}
+
+/* -- entries by name */
+
+static uint64_t shardio_p_zip_hash(const shardio_archive *a, const char *name, size_t size)
+{
+    uint64_t hash = a->seed ^ size, word;
+    for (; size >= 8; name += 8, size -= 8) {
+        memcpy(&word, name, 8);
+        hash = shardio_p_mix(hash ^ word);
+    }
+    word = 0;
+    memcpy(&word, name, size);
+    return shardio_p_mix(hash ^ word);
+}
+
+/* The slot of the table for this name: that of its entry, or a free one. */
+static size_t shardio_p_zip_slot(const shardio_archive *a, const char *name, size_t size)
+{
+    size_t at = (size_t)shardio_p_zip_hash(a, name, size) & (a->slots - 1);
+    for (; a->table[at] != 0; at = (at + 1) & (a->slots - 1)) {
+        const shardio_p_zip_entry *entry = &a->entries[a->table[at] - 1];
+        if (entry->name_size == size && memcmp(entry->name, name, size) == 0) break;
+    }
+    return at;
+}
+
+static shardio_p_zip_entry *shardio_p_zip_find(const shardio_archive *a, const char *key)
+{
+    size_t n = shardio_p_length(key);
+    if (a->slots == 0 || n > SHARDIO_P_ZIP_NAME) return NULL;
+    uint32_t number = a->table[shardio_p_zip_slot(a, key, n)];
+    return number != 0 && !a->entries[number - 1].gone ? &a->entries[number - 1] : NULL;
+}
+
+/* Makes room for `more` entries. False: no memory. */
+static bool shardio_p_zip_reserve(shardio_archive *a, uint64_t more)
+{
+    uint64_t wanted = a->count + more, slots = a->slots != 0 ? a->slots : 16;
+    if (wanted > a->capacity) {
+        uint64_t capacity = shardio_p_max(wanted, a->capacity + a->capacity / 2 + 16);
+        if (capacity >= UINT32_MAX || capacity > SIZE_MAX / sizeof(shardio_p_zip_entry)) return false;
+        size_t size = (size_t)capacity * sizeof(shardio_p_zip_entry);
+        shardio_p_zip_entry *entries = (shardio_p_zip_entry *)shardio_p_allocate(a->allocator, size, 16);
+        if (entries == NULL) return false;
+        if (a->count > 0) memcpy(entries, a->entries, a->count * sizeof *entries);
+        shardio_p_release(a->allocator, a->entries, a->capacity * sizeof *entries, 16);
+        a->entries = entries;
+        a->capacity = (size_t)capacity;
+    }
+    while (slots / 2 < a->used + more) slots *= 2;
+    if (slots == a->slots) return true;
+    if (slots > SIZE_MAX / sizeof(uint32_t)) return false;
+    uint32_t *table = (uint32_t *)shardio_p_allocate(a->allocator, (size_t)slots * sizeof *table, 16), *old = a->table;
+    size_t old_slots = a->slots;
+    if (table == NULL) return false;
+    memset(table, 0, (size_t)slots * sizeof *table);
+    a->table = table;
+    a->slots = (size_t)slots;
+    for (size_t i = 0; i < old_slots; i++)
+        if (old[i] != 0)
+            table[shardio_p_zip_slot(a, a->entries[old[i] - 1].name, a->entries[old[i] - 1].name_size)] = old[i];
+    shardio_p_release(a->allocator, old, old_slots * sizeof *old, 16);
+    return true;
+}
+
+/* Puts an entry behind the others, for which there is room; one of the same name is gone then. */
+static shardio_p_zip_entry *shardio_p_zip_add(shardio_archive *a, const shardio_p_zip_entry *entry)
+{
+    shardio_p_zip_entry *added = &a->entries[a->count++];
+    *added = *entry;
+    if (!entry->key) return added;
+    size_t slot = shardio_p_zip_slot(a, entry->name, entry->name_size);
+    if (a->table[slot] != 0) a->entries[a->table[slot] - 1].gone = true;
+    else a->used++;
+    a->table[slot] = (uint32_t)a->count;
+    return added;
+}
+
+/* Whether a name of the directory is a key: UTF-8, plain, not too long, no directory. */
+static bool shardio_p_zip_is_key(const char *name, size_t size)
+{
+    char key[SHARDIO_P_ZIP_NAME + 1];
+    size_t n = 1;
+    if (size == 0 || size > SHARDIO_P_ZIP_NAME || memchr(name, 0, size) != NULL) return false;
+    for (size_t at = 0; at < size && n > 0; at += n) n = shardio_p_utf8(name + at, size - at);
+    memcpy(key, name, size);
+    key[size] = 0;
+    return n > 0 && shardio_p_key_is_plain(key);
+}
+
+/* Sizes and offset of a directory entry, from its 64-bit field where they are all ones there. False: it lacks one. */
+static bool shardio_p_zip_read_sizes(const uint8_t *record, shardio_p_zip_entry *entry)
+{
+    uint64_t *const members[3] = {&entry->size, &entry->stored, &entry->header};
+    static const uint8_t places[3] = {24, 20, 42};
+    size_t left = 0;
+    const uint8_t *wide = shardio_p_zip_record_extra(record, SHARDIO_P_ZIP_EXTRA64, &left);
+    for (int i = 0; i < 3; i++) {
+        *members[i] = shardio_p_load32_little(record + places[i]);
+        if (*members[i] != SHARDIO_P_ZIP_ALL_ONES) continue;
+        if (wide == NULL || left < 8) return false;
+        *members[i] = shardio_p_load64(wide, false);
+        wide += 8;
+        left -= 8;
+    }
+    return true;
+}
+
+/* Whether a value, with the least header that it can have, lies in front of the directory. */
+static bool shardio_p_zip_lies_inside(const shardio_archive *a, const shardio_p_zip_entry *entry)
+{
+    uint64_t least = (uint64_t)SHARDIO_P_ZIP_LOCAL + entry->name_size, end;
+    return shardio_p_add(entry->header, least, &end) && shardio_p_add(end, entry->stored, &end) &&
+           end <= a->directory_offset;
+}
+
+static void shardio_p_zip_read_entry(shardio_archive *a, const uint8_t *record)
+{
+    shardio_p_zip_entry entry;
+    size_t size;
+    memset(&entry, 0, sizeof entry);
+    entry.record = record;
+    entry.name = (const char *)record + SHARDIO_P_ZIP_CENTRAL;
+    entry.name_size = shardio_p_load16_little(record + 28);
+    entry.flags = shardio_p_load16_little(record + 8);
+    entry.method = shardio_p_load16_little(record + 10);
+    entry.crc = shardio_p_load32_little(record + 16);
+    entry.committed = true;
+    entry.trusted = a->directory.own;
+    entry.key = shardio_p_zip_is_key(entry.name, entry.name_size);
+    entry.damaged = !shardio_p_zip_read_sizes(record, &entry) || !shardio_p_zip_lies_inside(a, &entry) ||
+                    (entry.method == 0 && entry.size != entry.stored);
+    const uint8_t *place = a->directory.own ? shardio_p_zip_record_extra(record, SHARDIO_P_ZIP_PLACE, &size) : NULL;
+    if (place != NULL && size == SHARDIO_P_ZIP_PLACE_SIZE - 4 && !entry.damaged) {
+        entry.data = entry.header + SHARDIO_P_ZIP_LOCAL + entry.name_size + shardio_p_load16_little(place);
+        entry.damaged = entry.data > a->directory_offset || entry.stored > a->directory_offset - entry.data;
+    }
+    (void)shardio_p_zip_add(a, &entry);
+}
+
+/* Values that lie over one another are no accident. */
+static shardio_status shardio_p_zip_mark_overlaps(shardio_archive *a)
+{
+    shardio_p_extent *extents;
+    size_t size = a->count * sizeof *extents;
+    if (a->count < 2) return SHARDIO_OK;
+    extents = (shardio_p_extent *)shardio_p_allocate(a->allocator, size, 16);
+    if (extents == NULL) return SHARDIO_ERR_MEMORY;
+    size_t n = 0;
+    for (size_t i = 0; i < a->count; i++) {
+        const shardio_p_zip_entry *entry = &a->entries[i];
+        if (entry->damaged) continue;
+        extents[n].offset = entry->header;
+        extents[n].length = SHARDIO_P_ZIP_LOCAL + entry->name_size + entry->stored;
+        extents[n++].chunk = i;
+    }
+    shardio_p_sort(extents, n);
+    for (size_t i = 1, last = 0; i < n; i++) {   /* last: the one that reaches farthest so far */
+        uint64_t end = extents[last].offset + extents[last].length;
+        if (extents[i].offset < end)
+            a->entries[extents[i].chunk].damaged = a->entries[extents[last].chunk].damaged = true;
+        if (extents[i].offset + extents[i].length > end) last = i;
+    }
+    shardio_p_release(a->allocator, extents, size, 16);
+    return SHARDIO_OK;
+}
+
+static void shardio_p_zip_forget(shardio_archive *a)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (a->entries[i].record == NULL)
+            shardio_p_release(a->allocator, (void *)(uintptr_t)a->entries[i].name,
+                              (size_t)a->entries[i].name_size + 1, 1);
+    shardio_p_release(a->allocator, a->entries, a->capacity * sizeof *a->entries, 16);
+    shardio_p_release(a->allocator, a->table, a->slots * sizeof *a->table, 16);
+    shardio_p_zip_release_directory(a, &a->directory);
+    a->entries = NULL;
+    a->table = NULL;
+    a->count = a->capacity = a->slots = a->used = a->held = 0;
+    a->generation++;
+}
+
+/* Keeps a comment; of a layer it is read from the file. */
+static shardio_status shardio_p_zip_set_comment(shardio_archive *a, const char *text, uint64_t offset, size_t size,
+                                                shardio_error *error)
+{
+    char *room = (char *)shardio_p_allocate(a->allocator, size + 1, 1);
+    if (room == NULL) return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", NULL);
+    shardio_status status = SHARDIO_OK;
+    if (text != NULL) memcpy(room, text, size);
+    else if (size > 0) status = shardio_p_zip_read(a, offset, room, size, error);
+    room[size] = 0;
+    shardio_p_release(a->allocator, a->comment, a->comment_room, 1);
+    a->comment = room;
+    a->comment_size = size;
+    a->comment_room = size + 1;
+    return status;
+}
+
+/* Takes a directory that was read as the layer that is open. */
+static shardio_status shardio_p_zip_take_layer(shardio_archive *a, const shardio_p_zip_end *end,
+                                               const shardio_p_zip_directory *d, shardio_error *error)
+{
+    shardio_p_zip_forget(a);
+    a->directory = *d;
+    a->directory_offset = end->directory;
+    a->length = end->length;
+    a->layer = d->chained && d->number > 0 ? d->number : 1;
+    a->own = d->own;
+    a->chained = d->chained;
+    a->previous = d->previous;
+    a->directory_size = d->size;
+    if (!shardio_p_zip_reserve(a, d->count))
+        return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", "no memory for its directory");
+    size_t at = 0;
+    for (uint64_t i = 0; i < d->count; i++) {
+        shardio_p_zip_read_entry(a, d->bytes + at);
+        at += shardio_p_zip_record_size(d->bytes + at, d->size - at);
+    }
+    a->held = a->count;
+    if (!d->own && shardio_p_zip_mark_overlaps(a) != SHARDIO_OK)
+        return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", "no memory for its directory");
+    return shardio_p_zip_set_comment(a, NULL, end->comment, (size_t)(end->length - end->comment), error);
+}
+
+/* Opens the last layer within the first `limit` bytes. SHARDIO_ERR_CORRUPT: there is none. */
+static shardio_status shardio_p_zip_load(shardio_archive *a, uint64_t limit, shardio_error *error)
+{
+    shardio_p_zip_end end;
+    shardio_p_zip_directory d;
+    shardio_status status = shardio_p_zip_search(a, limit, true, &end, &d, error);
+    if (status == SHARDIO_ERR_NOT_FOUND) status = shardio_p_zip_search(a, limit, false, &end, &d, error);
+    if (status == SHARDIO_ERR_NOT_FOUND)
+        return shardio_p_zip_fail(a, error, SHARDIO_ERR_CORRUPT, "open", "it has no whole ZIP directory");
+    return status == SHARDIO_OK ? shardio_p_zip_take_layer(a, &end, &d, error) : status;
+}
+
+/* -- values */
+
+/* Where a value goes: its header, its bytes, and the end of the room for them; in the file, or in the buffer. */
+typedef struct shardio_p_zip_place {
+    uint64_t begin, data, end;
+} shardio_p_zip_place;
+
+/* An open value: what is read, or what is written and not there yet. */
+typedef struct shardio_p_zip_value {
+    shardio_archive *archive;
+    const shardio_allocator *allocator;
+    uint64_t generation;
+    size_t entry;                 /* read, or published; SIZE_MAX: neither */
+    char *name;                   /* for messages; behind the struct */
+    size_t room;                  /* of this piece of memory */
+    uint8_t *inflated;            /* a deflated value, whole; or null */
+    size_t inflated_size;
+    /* the CRC-32 of what was read or written in order so far: bytes counted, and those behind that may yet be cut off */
+    uint64_t counted;
+    uint32_t crc;
+    size_t pending;
+    /* writing */
+    bool writing, overwrite, unordered;
+    bool streamed;                /* into its own piece of the file; otherwise gathered in the buffer */
+    bool moves;                   /* what is under the key is what was written so far: the next write copies it */
+    shardio_p_zip_place place;
+    uint64_t size;
+    uint8_t *tail;                /* the bytes pending; behind the struct */
+} shardio_p_zip_value;
+
+static shardio_p_zip_entry *shardio_p_zip_value_entry(const shardio_p_zip_value *v)
+{
+    return v->entry < v->archive->count ? &v->archive->entries[v->entry] : NULL;
+}
+
+/* Looks at a local header where the directory does not tell what it holds: it must bear the same name (APPNOTE 4.3.7). */
+static shardio_status shardio_p_zip_locate(shardio_archive *a, shardio_p_zip_entry *entry, shardio_error *error)
+{
+    uint8_t header[SHARDIO_P_ZIP_LOCAL + SHARDIO_P_ZIP_NAME];
+    size_t n = SHARDIO_P_ZIP_LOCAL + (size_t)entry->name_size;
+    if (entry->damaged || n > sizeof header) return SHARDIO_ERR_CORRUPT;
+    if (entry->data != 0 || entry->held) return SHARDIO_OK;
+    shardio_status status = shardio_p_zip_read(a, entry->header, header, n, error);
+    if (status != SHARDIO_OK) return status;
+    uint64_t data = entry->header + n + shardio_p_load16_little(header + 28);
+    if (shardio_p_load32_little(header) != SHARDIO_P_ZIP_LOCAL_SIGNATURE ||
+        shardio_p_load16_little(header + 26) != entry->name_size ||
+        memcmp(header + SHARDIO_P_ZIP_LOCAL, entry->name, entry->name_size) != 0 ||
+        shardio_p_load16_little(header + 8) != entry->method || data > a->directory_offset ||
+        entry->stored > a->directory_offset - data)
+        return SHARDIO_ERR_CORRUPT;
+    entry->data = data;
+    return SHARDIO_OK;
+}
+
+/* Bytes of an entry as they are stored. */
+static shardio_status shardio_p_zip_read_stored(shardio_archive *a, const shardio_p_zip_entry *entry, uint64_t offset,
+                                                void *data, size_t size, shardio_error *error)
+{
+    if (!entry->held) return shardio_p_zip_read(a, entry->data + offset, data, size, error);
+    memcpy(data, a->buffer + entry->data + offset, size);
+    return SHARDIO_OK;
+}
+
+#if SHARDIO_WITH_ZLIB
+/* Inflates all of an entry into memory. */
+static shardio_status shardio_p_zip_inflate(shardio_archive *a, const shardio_p_zip_entry *entry, uint8_t *out,
+                                            const shardio_allocator *allocator)
+{
+    z_stream z;
+    size_t stored = (size_t)entry->stored;
+    uint8_t *in = (uint8_t *)shardio_p_allocate(allocator, stored + 1, 1);
+    if (in == NULL) return SHARDIO_ERR_MEMORY;
+    shardio_status status = shardio_p_zip_read_stored(a, entry, 0, in, stored, NULL);
+    memset(&z, 0, sizeof z);
+    if (status == SHARDIO_OK && inflateInit2(&z, -15) != Z_OK) status = SHARDIO_ERR_MEMORY;
+    if (status == SHARDIO_OK) {
+        z.next_in = in;
+        z.avail_in = (uInt)stored;
+        z.next_out = out;
+        z.avail_out = (uInt)entry->size;
+        int result = inflate(&z, Z_FINISH);
+        if (result != Z_STREAM_END || z.avail_out != 0 || z.avail_in != 0) status = SHARDIO_ERR_CORRUPT;
+        (void)inflateEnd(&z);
+    }
+    shardio_p_release(allocator, in, stored + 1, 1);
+    return status;
+}
+#endif
+
+/* A deflated value is inflated as a whole when it is opened. */
+static shardio_status shardio_p_zip_open_deflated(shardio_p_zip_value *v, const shardio_p_zip_entry *entry)
+{
+    const shardio_archive *a = v->archive;
+    uint64_t limit = a->options.decoded_limit != 0 ? a->options.decoded_limit : (uint64_t)1 << 30;
+#if SHARDIO_WITH_ZLIB
+    /* deflate makes at most 1032 bytes of one */
+    if (entry->size > limit || entry->stored > limit || limit > UINT32_MAX) return SHARDIO_ERR_LIMIT;
+    if (entry->size / 1032 > entry->stored) return SHARDIO_ERR_CORRUPT;
+    v->inflated_size = (size_t)entry->size + 1;
+    v->inflated = (uint8_t *)shardio_p_allocate(a->allocator, v->inflated_size, 16);
+    if (v->inflated == NULL) return SHARDIO_ERR_MEMORY;
+    shardio_status status = shardio_p_zip_inflate(v->archive, entry, v->inflated, a->allocator);
+    if (status == SHARDIO_OK && shardio_crc32(0, v->inflated, (size_t)entry->size) != entry->crc)
+        status = SHARDIO_ERR_CHECKSUM;
+    return status;
+#else
+    (void)entry, (void)limit;
+    return SHARDIO_ERR_UNSUPPORTED;
+#endif
+}
+
+/* The value under its key is still the one that was opened. */
+static bool shardio_p_zip_is_current(const shardio_p_zip_value *v)
+{
+    const shardio_p_zip_entry *entry = shardio_p_zip_value_entry(v);
+    return v->generation == v->archive->generation && (entry == NULL || !entry->gone);
+}
+
+static shardio_status shardio_p_zip_value_facts(void *file, shardio_file_facts *facts, int *code)
+{
+    const shardio_p_zip_value *v = (const shardio_p_zip_value *)file;
+    const shardio_archive *a = v->archive;
+    (void)code;
+    memset(facts, 0, sizeof *facts);
+    if (v->generation != a->generation) return SHARDIO_ERR_CHANGED;
+    const shardio_p_zip_entry *entry = shardio_p_zip_value_entry(v);
+    if (v->writing) {
+        *facts = a->wishes;
+        facts->size = v->size;
+    } else if (entry != NULL) {
+        facts->size = entry->size;
+    }
+    facts->identity[0] = shardio_p_zip_is_current(v) ? (uint64_t)(uintptr_t)a : 0;
+    facts->identity[1] = a->generation;
+    facts->identity[2] = v->entry;
+    return SHARDIO_OK;
+}
+
+/* Counts what is read in order from the beginning, where somebody reads all of it: then the CRC-32 must come out. */
+static shardio_status shardio_p_zip_check(shardio_p_zip_value *v, const shardio_p_zip_entry *entry, uint64_t offset,
+                                          const void *data, size_t size, size_t asked)
+{
+    if (offset != v->counted || (offset == 0 && asked < entry->size)) return SHARDIO_OK;
+    v->crc = shardio_crc32(offset == 0 ? 0 : v->crc, data, size);
+    v->counted += size;
+    if (v->counted < entry->size) return SHARDIO_OK;
+    v->counted = 0;
+    return v->crc == entry->crc ? SHARDIO_OK : SHARDIO_ERR_CHECKSUM;
+}
+
+/* Bytes of a value, from where they are at the moment. */
+static shardio_status shardio_p_zip_read_value(shardio_p_zip_value *v, uint64_t offset, void *data, size_t size,
+                                               shardio_error *error)
+{
+    shardio_archive *a = v->archive;
+    if (!v->writing || v->moves) {
+        if (v->inflated == NULL)
+            return shardio_p_zip_read_stored(a, shardio_p_zip_value_entry(v), offset, data, size, error);
+        memcpy(data, v->inflated + offset, size);
+        return SHARDIO_OK;
+    }
+    if (v->streamed) return shardio_p_zip_read(a, v->place.data + offset, data, size, error);
+    memcpy(data, a->buffer + v->place.data + offset, size);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_zip_value_read(void *file, uint64_t offset, void *data, size_t size, size_t *done,
+                                               int *code)
+{
+    shardio_p_zip_value *v = (shardio_p_zip_value *)file;
+    shardio_archive *a = v->archive;
+    shardio_error error;
+    *done = 0;
+    if (v->generation != a->generation) return SHARDIO_ERR_CHANGED;
+    const shardio_p_zip_entry *entry = shardio_p_zip_value_entry(v);
+    uint64_t end = v->writing ? v->size : entry->size;
+    if (offset >= end) return SHARDIO_OK;
+    size_t n = (size_t)shardio_p_min(size, end - offset);
+    shardio_p_no_error(&error);
+    shardio_status status = shardio_p_zip_read_value(v, offset, data, n, &error);
+    if (status != SHARDIO_OK) *code = error.system_code;
+    else if (!v->writing && v->inflated == NULL) status = shardio_p_zip_check(v, entry, offset, data, n, size);
+    if (status == SHARDIO_OK) *done = n;
+    return status;
+}
+
+static void shardio_p_zip_value_hint(void *file, shardio_hint hint, uint64_t offset, uint64_t size)
+{
+    const shardio_p_zip_value *v = (const shardio_p_zip_value *)file;
+    const shardio_archive *a = v->archive;
+    const shardio_p_zip_entry *entry = shardio_p_zip_value_entry(v);
+    if (v->writing || v->inflated != NULL || v->generation != a->generation || entry == NULL || entry->held) return;
+    if (a->file.functions->hint != NULL)
+        a->file.functions->hint(a->file.context, hint, entry->data + offset, size);
+}
+
+/* -- writing: where the bytes go */
+
+static uint64_t shardio_p_zip_unit(const shardio_archive *a)
+{
+    return shardio_p_max(a->block, a->options.alignment);
+}
+
+/* A piece of the file of `size` bytes, whole blocks: one that was given up, or the next at the end. */
+static uint64_t shardio_p_zip_take(shardio_archive *a, uint64_t size)
+{
+    for (size_t i = 0; i < a->gap_count; i++) {
+        shardio_p_zip_gap *gap = &a->gaps[i];
+        uint64_t at = gap->offset;
+        if (gap->size < size) continue;
+        gap->offset += size;
+        gap->size -= size;
+        if (gap->size == 0) *gap = a->gaps[--a->gap_count];
+        return at;
+    }
+    uint64_t at = a->end;
+    a->end += size;
+    return at;
+}
+
+/* Gives a piece back that no commit knows of. */
+static void shardio_p_zip_give(shardio_archive *a, uint64_t offset, uint64_t end)
+{
+    offset = shardio_p_ceil(offset, shardio_p_zip_unit(a));
+    if (offset >= end) return;
+    if (end == a->end) {
+        a->end = offset;
+        return;
+    }
+    for (size_t i = 0; i < a->gap_count; i++) {   /* one that continues another makes it larger */
+        if (a->gaps[i].offset + a->gaps[i].size != offset) continue;
+        a->gaps[i].size += end - offset;
+        return;
+    }
+    if (a->gap_count == SHARDIO_P_ZIP_GAPS) return;   /* it stays dead until the archive is compacted */
+    a->gaps[a->gap_count].offset = offset;
+    a->gaps[a->gap_count++].size = end - offset;
+}
+
+/* What lies behind the last layer, of a commit that was never completed, goes before the first write. */
+static shardio_status shardio_p_zip_cut_torn(shardio_archive *a, int *code)
+{
+    if (!a->torn) return SHARDIO_OK;
+    shardio_status status = a->file.functions->resize(a->file.context, a->length, code);
+    a->torn = status != SHARDIO_OK;
+    if (status == SHARDIO_OK) a->file_size = a->length;
+    return status;
+}
+
+/* Writes whole blocks past the page cache if `direct` and the system takes it, anything else through it. */
+static shardio_status shardio_p_zip_write(shardio_archive *a, uint64_t offset, const void *data, size_t size,
+                                          bool direct, int *code)
+{
+    const uint8_t *from = (const uint8_t *)data;
+    int stuck = 0;
+    shardio_status status = shardio_p_zip_cut_torn(a, code);
+    if (status != SHARDIO_OK) return status;
+    direct = direct && a->options.direct != SHARDIO_DIRECT_OFF && offset % a->block == 0 && size % a->block == 0 &&
+             (uintptr_t)data % a->memory_alignment == 0;
+    status = shardio_p_zip_set_direct(a, direct);
+    if (status != SHARDIO_OK && a->options.direct == SHARDIO_DIRECT_ON) return SHARDIO_ERR_DIRECT;
+    while (size > 0) {
+        size_t done = 0, ask = (size_t)shardio_p_min(size, SHARDIO_P_LARGEST_TRANSFER);
+        status = a->file.functions->write(a->file.context, offset, from, ask, &done, code);
+        a->accounting.device_calls++;
+        if (status == SHARDIO_ERR_DIRECT && a->direct && a->options.direct == SHARDIO_DIRECT_AUTO) {
+            a->options.direct = SHARDIO_DIRECT_OFF;
+            a->accounting.direct_reason = "the system refused an unbuffered write";
+            a->accounting.direct_code = *code;
+            status = shardio_p_zip_set_direct(a, false);
+            if (status == SHARDIO_OK) continue;
+        }
+        if (status != SHARDIO_OK) return status;
+        if (a->direct) done -= done % a->block;
+        if (done == 0 && ++stuck > SHARDIO_P_PATIENCE) return SHARDIO_ERR_NO_SPACE;
+        a->accounting.device_bytes += done;
+        a->file_size = shardio_p_max(a->file_size, offset + done);
+        offset += done;
+        from += done;
+        size -= done;
+    }
+    return SHARDIO_OK;
+}
+
+/* Bytes of extra fields in front of data that is to begin at a multiple of `unit`, when the header begins at `begin` and
+   may need `wide` bytes for a 64-bit field. */
+static uint64_t shardio_p_zip_extra_room(uint64_t begin, size_t name_size, uint64_t unit, uint64_t wide)
+{
+    uint64_t head = begin + SHARDIO_P_ZIP_LOCAL + name_size;
+    uint64_t room = shardio_p_ceil(head + wide, unit) - head;
+    while (room != wide && room < wide + SHARDIO_P_ZIP_LEAST_PADDING) room += unit;
+    return room;
+}
+
+/* The local header of an entry, with `room` bytes of extra fields: a 64-bit one if it needs it, the rest padding. */
+static void shardio_p_zip_make_local(uint8_t *to, const shardio_p_zip_entry *entry, size_t room)
+{
+    bool wide = entry->size >= SHARDIO_P_ZIP_ALL_ONES || entry->stored >= SHARDIO_P_ZIP_ALL_ONES;
+    uint8_t *extra = to + SHARDIO_P_ZIP_LOCAL + entry->name_size;
+    memset(to, 0, SHARDIO_P_ZIP_LOCAL + (size_t)entry->name_size + room);
+    shardio_p_store32_little(to, SHARDIO_P_ZIP_LOCAL_SIGNATURE);
+    shardio_p_store16_little(to + 4, wide ? 45 : 20);
+    shardio_p_store16_little(to + 6, entry->flags);
+    shardio_p_store16_little(to + 8, entry->method);
+    shardio_p_store16_little(to + 12, SHARDIO_P_ZIP_DATE);
+    shardio_p_store32_little(to + 14, entry->crc);
+    shardio_p_store32_or_ones(to + 18, wide ? UINT64_MAX : entry->stored);
+    shardio_p_store32_or_ones(to + 22, wide ? UINT64_MAX : entry->size);
+    shardio_p_store16_little(to + 26, entry->name_size);
+    shardio_p_store16_little(to + 28, room);
+    memcpy(to + SHARDIO_P_ZIP_LOCAL, entry->name, entry->name_size);
+    if (wide) {
+        shardio_p_store16_little(extra, SHARDIO_P_ZIP_EXTRA64);
+        shardio_p_store16_little(extra + 2, 16);
+        shardio_p_store64(extra + 4, entry->size, false);
+        shardio_p_store64(extra + 12, entry->stored, false);
+        extra += 20;
+        room -= 20;
+    }
+    if (room == 0) return;
+    shardio_p_store16_little(extra, SHARDIO_P_ZIP_PADDING);
+    shardio_p_store16_little(extra + 2, room - 4);
+}
+
+/* An entry for a new value; its name is copied. */
+static shardio_status shardio_p_zip_begin_entry(const shardio_archive *a, const char *key, shardio_p_zip_entry *entry)
+{
+    size_t n = shardio_p_length(key);
+    char *name = (char *)shardio_p_allocate(a->allocator, n + 1, 1);
+    if (name == NULL) return SHARDIO_ERR_MEMORY;
+    memset(entry, 0, sizeof *entry);
+    memcpy(name, key, n + 1);
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)key[i] >= 0x80) entry->flags = SHARDIO_P_ZIP_UTF8;
+    entry->name = name;
+    entry->name_size = (uint16_t)n;
+    entry->key = true;
+    return SHARDIO_OK;
+}
+
+/* The value that is gathered lies behind those that are complete. */
+static void shardio_p_zip_place_in_buffer(shardio_p_zip_value *v)
+{
+    const shardio_archive *a = v->archive;
+    size_t name = shardio_p_length(v->name);
+    uint64_t unit = shardio_p_max(1, a->options.alignment);
+    v->place.begin = a->fill;
+    v->place.data = a->fill + SHARDIO_P_ZIP_LOCAL + name + shardio_p_zip_extra_room(a->fill, name, unit, 0);
+    v->place.end = a->buffer_size;
+}
+
+/* Writes what was gathered so far; a value that is not complete yet moves to the front of the buffer. */
+static shardio_status shardio_p_zip_flush(shardio_archive *a, int *code)
+{
+    shardio_p_zip_value *v = a->gathering;
+    uint64_t size = shardio_p_ceil(a->fill, shardio_p_zip_unit(a));
+    if (a->fill == 0) return SHARDIO_OK;
+    size_t padded = (size_t)shardio_p_ceil(a->fill, a->block);
+    size_t over = padded - a->fill;   /* a block's rest is zeros in the file, and may be the value's in the buffer */
+    uint8_t *kept = a->header;
+    memcpy(kept, a->buffer + a->fill, over);
+    memset(a->buffer + a->fill, 0, over);
+    uint64_t at = shardio_p_zip_take(a, size);
+    shardio_status status = shardio_p_zip_write(a, at, a->buffer, padded, true, code);
+    memcpy(a->buffer + a->fill, kept, over);
+    if (status != SHARDIO_OK) {
+        shardio_p_zip_give(a, at, at + size);
+        return status;
+    }
+    for (size_t i = a->held; i < a->count; i++) {
+        shardio_p_zip_entry *entry = &a->entries[i];
+        if (!entry->held) continue;
+        entry->held = false;
+        entry->header += at;
+        entry->data += at;
+    }
+    a->held = a->count;
+    a->fill = 0;
+    if (v == NULL) return SHARDIO_OK;
+    uint64_t from = v->place.data;
+    shardio_p_zip_place_in_buffer(v);
+    memmove(a->buffer + v->place.data, a->buffer + from, (size_t)v->size);
+    return SHARDIO_OK;
+}
+
+/* -- writing: a value */
+
+/* What a value held in the file or in the buffer, and nobody may read any more, is given back. */
+static void shardio_p_zip_drop(shardio_archive *a, shardio_p_zip_entry *entry)
+{
+    entry->gone = true;
+    a->changed = true;
+    if (!entry->committed && entry->alone)
+        shardio_p_zip_give(a, entry->header, shardio_p_ceil(entry->data + entry->stored, a->block));
+}
+
+/* A piece of the file for a value of up to `most` bytes, its header in blocks of its own. */
+static shardio_p_zip_place shardio_p_zip_take_place(const shardio_p_zip_value *v, uint64_t most)
+{
+    shardio_archive *a = v->archive;
+    uint64_t unit = shardio_p_zip_unit(a);
+    size_t name = shardio_p_length(v->name);
+    uint64_t room = SHARDIO_P_ZIP_LOCAL + name + shardio_p_zip_extra_room(0, name, unit, 20);
+    uint64_t size = shardio_p_ceil(room + most, unit);
+    shardio_p_zip_place place = {0, 0, 0};
+    place.begin = shardio_p_zip_take(a, size);
+    place.data = place.begin + room;
+    place.end = place.begin + size;
+    return place;
+}
+
+/* The CRC-32 goes along; what is in the last block may still be cut off or written again, so its bytes are kept. */
+static void shardio_p_zip_count(shardio_p_zip_value *v, uint64_t offset, const uint8_t *data, size_t size)
+{
+    if (offset < v->counted || offset > v->counted + v->pending) {
+        v->unordered = true;
+        return;
+    }
+    size_t again = (size_t)(offset - v->counted);   /* of the bytes kept, those that stay */
+    v->crc = shardio_crc32(v->crc, v->tail, again);
+    size_t keep = (size_t)shardio_p_min(size, v->archive->block);
+    v->crc = shardio_crc32(v->crc, data, size - keep);
+    memcpy(v->tail, data + (size - keep), keep);
+    v->pending = keep;
+    v->counted = offset + size - keep;
+}
+
+/* Copies the bytes of a value to another place in the file. */
+static shardio_status shardio_p_zip_copy(shardio_p_zip_value *v, uint64_t to, int *code)
+{
+    shardio_archive *a = v->archive;
+    size_t size = (size_t)shardio_p_ceil(shardio_p_min(SHARDIO_P_DEFAULT_BUFFER, shardio_p_max(v->size, 1)), a->block);
+    uint8_t *piece = (uint8_t *)shardio_p_allocate(a->allocator, size, a->memory_alignment);
+    shardio_status status = piece != NULL ? SHARDIO_OK : SHARDIO_ERR_MEMORY;
+    v->crc = 0;
+    v->counted = 0;
+    v->pending = 0;
+    v->unordered = false;
+    for (uint64_t at = 0, n; at < v->size && status == SHARDIO_OK; at += n) {
+        n = shardio_p_min(size, v->size - at);
+        status = shardio_p_zip_read_value(v, at, piece, (size_t)n, NULL);
+        size_t padded = (size_t)shardio_p_ceil(n, a->block);
+        memset(piece + n, 0, padded - (size_t)n);
+        if (status == SHARDIO_OK) status = shardio_p_zip_write(a, to + at, piece, padded, true, code);
+        shardio_p_zip_count(v, at, piece, (size_t)n);
+        a->accounting.copied_bytes += n;
+    }
+    shardio_p_release(a->allocator, piece, size, a->memory_alignment);
+    return status;
+}
+
+/* A value that outgrows its place, or that others may read as it is, goes on in another one. */
+static shardio_status shardio_p_zip_move(shardio_p_zip_value *v, uint64_t wanted, int *code)
+{
+    shardio_archive *a = v->archive;
+    uint64_t most = wanted;
+    if (v->streamed && !v->moves && v->place.end == a->end) {   /* the last one grows where it is */
+        a->end = v->place.begin + shardio_p_ceil(v->place.data - v->place.begin + wanted, shardio_p_zip_unit(a));
+        v->place.end = a->end;
+        return SHARDIO_OK;
+    }
+    if (v->moves && shardio_p_zip_value_entry(v)->gone) return SHARDIO_ERR_CHANGED;
+    if (v->size > 0 && !v->moves) most = 2 * wanted;   /* so that all is copied once more at the most, in sum */
+    shardio_p_zip_place place = shardio_p_zip_take_place(v, most);
+    shardio_status status = shardio_p_zip_copy(v, place.data, code);
+    if (status != SHARDIO_OK) {
+        v->unordered = true;
+        shardio_p_zip_give(a, place.begin, place.end);
+        return status;
+    }
+    if (v->streamed && !v->moves) shardio_p_zip_give(a, v->place.begin, v->place.end);
+    if (a->gathering == v) a->gathering = NULL;
+    v->place = place;
+    v->streamed = true;
+    v->moves = false;
+    return SHARDIO_OK;
+}
+
+/* Whether the buffer can take a value of `size` bytes; what is complete in it is written to make room. */
+static shardio_status shardio_p_zip_fit(shardio_p_zip_value *v, uint64_t size, bool *fits, int *code)
+{
+    shardio_archive *a = v->archive;
+    *fits = v->place.data + size <= a->buffer_size;
+    if (*fits || a->fill == 0) return SHARDIO_OK;
+    shardio_status status = shardio_p_zip_flush(a, code);
+    *fits = status == SHARDIO_OK && v->place.data + size <= a->buffer_size;
+    return status;
+}
+
+static shardio_status shardio_p_zip_value_write(void *file, uint64_t offset, const void *data, size_t size,
+                                                size_t *done, int *code)
+{
+    shardio_p_zip_value *v = (shardio_p_zip_value *)file;
+    shardio_archive *a = v->archive;
+    uint64_t end;
+    bool fits = true;
+    shardio_status status = SHARDIO_OK;
+    *done = 0;
+    if (v->generation != a->generation) return SHARDIO_ERR_CHANGED;
+    if (!shardio_p_add(offset, size, &end) || end > UINT64_MAX / 4) return SHARDIO_ERR_NO_SPACE;
+    if (v->moves) fits = false;
+    else if (!v->streamed) status = shardio_p_zip_fit(v, end, &fits, code);
+    else fits = end <= v->place.end - v->place.data;
+    if (status == SHARDIO_OK && !fits) status = shardio_p_zip_move(v, shardio_p_max(end, v->size), code);
+    if (status != SHARDIO_OK) return status;
+    if (v->streamed) {
+        status = shardio_p_zip_write(a, v->place.data + offset, data, size, true, code);
+        shardio_p_zip_count(v, offset, (const uint8_t *)data, size);
+    } else {
+        if (offset > v->size) memset(a->buffer + v->place.data + v->size, 0, (size_t)(offset - v->size));
+        memcpy(a->buffer + v->place.data + offset, data, size);
+        a->accounting.copied_bytes += size;
+    }
+    if (status != SHARDIO_OK) return status;
+    v->size = shardio_p_max(v->size, end);
+    *done = size;
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_zip_value_resize(void *file, uint64_t size, int *code)
+{
+    static const uint8_t zero = 0;
+    shardio_p_zip_value *v = (shardio_p_zip_value *)file;
+    size_t done;
+    if (v->generation != v->archive->generation) return SHARDIO_ERR_CHANGED;
+    if (size > v->size) return shardio_p_zip_value_write(file, size - 1, &zero, 1, &done, code);
+    if (size < v->size && v->moves) {
+        shardio_status status = shardio_p_zip_move(v, v->size, code);
+        if (status != SHARDIO_OK) return status;
+    }
+    v->size = size;
+    if (size < v->counted) v->unordered = true;
+    else v->pending = (size_t)shardio_p_min(v->pending, size - v->counted);
+    return SHARDIO_OK;
+}
+
+/* The CRC-32 of a value that is complete; one that was not written in order is read again. */
+static shardio_status shardio_p_zip_finish_crc(shardio_p_zip_value *v, uint32_t *crc)
+{
+    shardio_archive *a = v->archive;
+    shardio_status status = SHARDIO_OK;
+    *crc = 0;
+    if (!v->streamed) {
+        *crc = shardio_crc32(0, a->buffer + v->place.data, (size_t)v->size);
+        return SHARDIO_OK;
+    }
+    if (!v->unordered && v->counted + v->pending == v->size) {
+        *crc = shardio_crc32(v->crc, v->tail, v->pending);
+        return SHARDIO_OK;
+    }
+    uint8_t *piece = (uint8_t *)shardio_p_allocate(a->allocator, SHARDIO_P_ZIP_WINDOW, 16);
+    if (piece == NULL) return SHARDIO_ERR_MEMORY;
+    for (uint64_t at = 0, n; at < v->size && status == SHARDIO_OK; at += n) {
+        n = shardio_p_min(SHARDIO_P_ZIP_WINDOW, v->size - at);
+        status = shardio_p_zip_read(a, v->place.data + at, piece, (size_t)n, NULL);
+        *crc = shardio_crc32(*crc, piece, (size_t)n);
+    }
+    shardio_p_release(a->allocator, piece, SHARDIO_P_ZIP_WINDOW, 16);
+    return status;
+}
+
+/* Writes the header of a value that is complete, and lists it. */
+static shardio_status shardio_p_zip_list_value(shardio_p_zip_value *v, shardio_p_zip_entry *entry, int *code)
+{
+    shardio_archive *a = v->archive;
+    size_t room = (size_t)(v->place.data - v->place.begin);
+    if (!shardio_p_zip_reserve(a, 1)) return SHARDIO_ERR_MEMORY;
+    shardio_p_zip_entry *old = shardio_p_zip_find(a, v->name);
+    entry->header = v->place.begin;
+    entry->data = v->place.data;
+    size_t extra = room - SHARDIO_P_ZIP_LOCAL - entry->name_size;
+    if (v->streamed) {
+        shardio_p_zip_make_local(a->header, entry, extra);
+        shardio_status status = shardio_p_zip_write(a, v->place.begin, a->header, room, true, code);
+        if (status != SHARDIO_OK) return status;
+        shardio_p_zip_give(a, v->place.data + v->size, v->place.end);
+        entry->alone = true;
+    } else {
+        shardio_p_zip_make_local(a->buffer + v->place.begin, entry, extra);
+        a->fill = (size_t)(v->place.data + v->size);
+        a->gathering = NULL;
+        entry->held = true;
+    }
+    if (old != NULL) shardio_p_zip_drop(a, old);
+    (void)shardio_p_zip_add(a, entry);
+    v->entry = a->count - 1;
+    a->changed = true;
+    return SHARDIO_OK;
+}
+
+/* Lists a value; `packed` (or null) says how its bytes are stored, if not as they are. */
+static shardio_status shardio_p_zip_publish_as(shardio_p_zip_value *v, const shardio_p_zip_entry *packed, uint32_t crc,
+                                               int *code)
+{
+    shardio_p_zip_entry entry;
+    shardio_status status = shardio_p_zip_begin_entry(v->archive, v->name, &entry);
+    if (status != SHARDIO_OK) return status;
+    entry.crc = crc;
+    entry.size = packed != NULL ? packed->size : v->size;
+    entry.stored = v->size;
+    if (packed != NULL) entry.method = packed->method;
+    if (packed != NULL) entry.flags |= packed->flags & SHARDIO_P_ZIP_ENCRYPTED;
+    status = shardio_p_zip_list_value(v, &entry, code);
+    if (status != SHARDIO_OK)
+        shardio_p_release(v->archive->allocator, (void *)(uintptr_t)entry.name, (size_t)entry.name_size + 1, 1);
+    return status;
+}
+
+static shardio_status shardio_p_zip_value_publish(void *file, bool durable, int *code)
+{
+    shardio_p_zip_value *v = (shardio_p_zip_value *)file;
+    uint32_t crc;
+    (void)durable;   /* a commit is */
+    if (v->generation != v->archive->generation) return SHARDIO_ERR_CHANGED;
+    if (v->moves) return SHARDIO_OK;   /* nothing was written since the last time */
+    if (v->entry == SIZE_MAX && !v->overwrite && shardio_p_zip_find(v->archive, v->name) != NULL)
+        return SHARDIO_ERR_EXISTS;
+    shardio_status status = shardio_p_zip_finish_crc(v, &crc);
+    if (status == SHARDIO_OK) status = shardio_p_zip_publish_as(v, NULL, crc, code);
+    v->moves = status == SHARDIO_OK;
+    return status;
+}
+
+static shardio_status shardio_p_zip_value_close(void *file, shardio_close how, bool durable, int *code)
+{
+    shardio_p_zip_value *v = (shardio_p_zip_value *)file;
+    shardio_archive *a = v->archive;
+    shardio_status status = SHARDIO_OK;
+    if (v->writing && how == SHARDIO_CLOSE_PUBLISH) status = shardio_p_zip_value_publish(file, durable, code);
+    if (a->gathering == v) a->gathering = NULL;
+    else if (v->writing && v->streamed && !v->moves && v->generation == a->generation)
+        shardio_p_zip_give(a, v->place.begin, v->place.end);
+    shardio_p_release(a->allocator, v->inflated, v->inflated_size, 16);
+    shardio_p_release(v->allocator, v, v->room, sizeof(uint64_t));
+    return status;
+}
+
+/* -- writing: a commit */
+
+/* A directory entry for a value of ours. */
+static size_t shardio_p_zip_make_record(uint8_t *to, const shardio_p_zip_entry *entry)
+{
+    const uint64_t members[3] = {entry->size, entry->stored, entry->header};
+    size_t n = SHARDIO_P_ZIP_CENTRAL + (size_t)entry->name_size, extra = n;
+    memset(to, 0, SHARDIO_P_ZIP_CENTRAL);
+    memcpy(to + SHARDIO_P_ZIP_CENTRAL, entry->name, entry->name_size);
+    for (int i = 0; i < 3; i++) {
+        if (members[i] < SHARDIO_P_ZIP_ALL_ONES) continue;
+        if (n == extra) n += 4;
+        shardio_p_store64(to + n, members[i], false);
+        n += 8;
+    }
+    bool wide = n > extra;
+    if (wide) {
+        shardio_p_store16_little(to + extra, SHARDIO_P_ZIP_EXTRA64);
+        shardio_p_store16_little(to + extra + 2, n - extra - 4);
+    }
+    shardio_p_store16_little(to + n, SHARDIO_P_ZIP_PLACE);
+    shardio_p_store16_little(to + n + 2, SHARDIO_P_ZIP_PLACE_SIZE - 4);
+    shardio_p_store16_little(to + n + 4, entry->data - entry->header - SHARDIO_P_ZIP_LOCAL - entry->name_size);
+    n += SHARDIO_P_ZIP_PLACE_SIZE;
+    shardio_p_store32_little(to, SHARDIO_P_ZIP_CENTRAL_SIGNATURE);
+    shardio_p_store16_little(to + 4, 3 << 8 | (wide ? 45 : 20));   /* made by a system with the modes of Unix */
+    shardio_p_store16_little(to + 6, wide ? 45 : 20);
+    shardio_p_store16_little(to + 8, entry->flags);
+    shardio_p_store16_little(to + 10, entry->method);
+    shardio_p_store16_little(to + 14, SHARDIO_P_ZIP_DATE);
+    shardio_p_store32_little(to + 16, entry->crc);
+    shardio_p_store32_or_ones(to + 20, entry->stored);
+    shardio_p_store32_or_ones(to + 24, entry->size);
+    shardio_p_store16_little(to + 28, entry->name_size);
+    shardio_p_store16_little(to + 30, n - extra);
+    shardio_p_store32_little(to + 38, (uint32_t)0100644 << 16);    /* a file, rw-r--r-- */
+    shardio_p_store32_or_ones(to + 42, entry->header);
+    return n;
+}
+
+/* A directory entry as it was read, without what only the directory that it came from knew. */
+static size_t shardio_p_zip_keep_record(uint8_t *to, const shardio_p_zip_entry *entry)
+{
+    const uint8_t *record = entry->record, *extra = record + SHARDIO_P_ZIP_CENTRAL + entry->name_size;
+    size_t left = shardio_p_load16_little(record + 30), comment = shardio_p_load16_little(record + 32);
+    size_t n = SHARDIO_P_ZIP_CENTRAL + (size_t)entry->name_size, begin = n;
+    memcpy(to, record, n);
+    while (left >= 4) {
+        size_t size = (size_t)shardio_p_min(4 + (size_t)shardio_p_load16_little(extra + 2), left);
+        uint16_t id = shardio_p_load16_little(extra);
+        if (id != SHARDIO_P_ZIP_CHAIN && (id != SHARDIO_P_ZIP_PLACE || entry->trusted)) {
+            memcpy(to + n, extra, size);
+            n += size;
+        }
+        extra += size;
+        left -= size;
+    }
+    memcpy(to + n, extra, left + comment);
+    shardio_p_store16_little(to + 30, n + left - begin);
+    return n + left + comment;
+}
+
+/* Puts the chain behind the extra fields of the first entry, which is `size` bytes. Its CRC-32 comes when all is there. */
+static size_t shardio_p_zip_add_chain(const shardio_archive *a, uint8_t *record, size_t size, uint8_t **checksum)
+{
+    size_t extra = shardio_p_load16_little(record + 30), comment = shardio_p_load16_little(record + 32);
+    uint8_t *chain = record + size - comment;
+    *checksum = NULL;
+    if (extra + SHARDIO_P_ZIP_CHAIN_SIZE > 0xFFFF) return size;
+    memmove(chain + SHARDIO_P_ZIP_CHAIN_SIZE, chain, comment);
+    shardio_p_store16_little(record + 30, extra + SHARDIO_P_ZIP_CHAIN_SIZE);
+    shardio_p_store16_little(chain, SHARDIO_P_ZIP_CHAIN);
+    shardio_p_store16_little(chain + 2, SHARDIO_P_ZIP_CHAIN_SIZE - 4);
+    shardio_p_store32_little(chain + 4, 1);
+    shardio_p_store32_little(chain + 8, 0);
+    shardio_p_store64(chain + 12, a->layer + 1, false);
+    shardio_p_store64(chain + 20, a->length, false);
+    *checksum = chain + 8;
+    return size + SHARDIO_P_ZIP_CHAIN_SIZE;
+}
+
+/* How many components are in front of a name's "zarr.json"; SIZE_MAX: it has another last one. */
+static size_t shardio_p_zip_depth(const shardio_p_zip_entry *entry)
+{
+    static const char name[] = "zarr.json";
+    size_t n = sizeof name - 1, depth = 0;
+    if (entry->name_size < n || memcmp(entry->name + entry->name_size - n, name, n) != 0 ||
+        (entry->name_size > n && entry->name[entry->name_size - n - 1] != '/'))
+        return SIZE_MAX;
+    for (size_t i = 0; i < entry->name_size; i++) depth += entry->name[i] == '/';
+    return depth;
+}
+
+/* A directory that is being put together. */
+typedef struct shardio_p_zip_listing {
+    uint8_t *bytes, *checksum;
+    size_t size, room;
+    uint64_t count;
+} shardio_p_zip_listing;
+
+static void shardio_p_zip_list_entry(const shardio_archive *a, shardio_p_zip_listing *l, const shardio_p_zip_entry *entry)
+{
+    uint8_t *to = l->bytes + l->size;
+    size_t n = entry->record != NULL ? shardio_p_zip_keep_record(to, entry) : shardio_p_zip_make_record(to, entry);
+    if (l->count == 0) n = shardio_p_zip_add_chain(a, to, n, &l->checksum);
+    l->size += n;
+    l->count++;
+}
+
+/* zarr.json first, the root's before all others and parents before what is below them; then the rest as it came. */
+static void shardio_p_zip_list_entries(const shardio_archive *a, shardio_p_zip_listing *l)
+{
+    size_t nodes = 0;
+    for (size_t i = 0; i < a->count; i++)
+        nodes += !a->entries[i].gone && shardio_p_zip_depth(&a->entries[i]) != SIZE_MAX;
+    for (size_t depth = 0, listed = 0; listed < nodes; depth++) {
+        for (size_t i = 0; i < a->count; i++) {
+            if (a->entries[i].gone || shardio_p_zip_depth(&a->entries[i]) != depth) continue;
+            shardio_p_zip_list_entry(a, l, &a->entries[i]);
+            listed++;
+        }
+    }
+    for (size_t i = 0; i < a->count; i++)
+        if (!a->entries[i].gone && shardio_p_zip_depth(&a->entries[i]) == SIZE_MAX)
+            shardio_p_zip_list_entry(a, l, &a->entries[i]);
+}
+
+/* The end records behind a directory at `offset`. */
+static void shardio_p_zip_list_end(const shardio_archive *a, shardio_p_zip_listing *l, uint64_t offset)
+{
+    uint64_t size = l->size, count = l->count;
+    uint8_t *to = l->bytes + l->size;
+    bool wide = count >= 0xFFFF || size >= SHARDIO_P_ZIP_ALL_ONES || offset >= SHARDIO_P_ZIP_ALL_ONES ||
+                a->options.ome_version != NULL;
+    memset(to, 0, SHARDIO_P_ZIP_END64 + SHARDIO_P_ZIP_LOCATOR + SHARDIO_P_ZIP_END);
+    if (wide) {
+        shardio_p_store32_little(to, SHARDIO_P_ZIP_END64_SIGNATURE);
+        shardio_p_store64(to + 4, SHARDIO_P_ZIP_END64 - 12, false);
+        shardio_p_store16_little(to + 12, 3 << 8 | 45);
+        shardio_p_store16_little(to + 14, 45);
+        shardio_p_store64(to + 24, count, false);
+        shardio_p_store64(to + 32, count, false);
+        shardio_p_store64(to + 40, size, false);
+        shardio_p_store64(to + 48, offset, false);
+        to += SHARDIO_P_ZIP_END64;
+        shardio_p_store32_little(to, SHARDIO_P_ZIP_LOCATOR_SIGNATURE);
+        shardio_p_store64(to + 8, offset + size, false);
+        shardio_p_store32_little(to + 16, 1);
+        to += SHARDIO_P_ZIP_LOCATOR;
+    }
+    shardio_p_store32_little(to, SHARDIO_P_ZIP_END_SIGNATURE);
+    shardio_p_store16_little(to + 8, wide ? 0xFFFF : count);
+    shardio_p_store16_little(to + 10, wide ? 0xFFFF : count);
+    shardio_p_store32_or_ones(to + 12, wide ? UINT64_MAX : size);
+    shardio_p_store32_or_ones(to + 16, wide ? UINT64_MAX : offset);
+    shardio_p_store16_little(to + 20, a->comment_size);
+    memcpy(to + SHARDIO_P_ZIP_END, a->comment, a->comment_size);
+    l->size = (size_t)(to + SHARDIO_P_ZIP_END + a->comment_size - l->bytes);
+}
+
+/* Puts the directory together, in whole blocks of zeros. */
+static shardio_status shardio_p_zip_make_directory(const shardio_archive *a, shardio_p_zip_listing *l, uint64_t offset,
+                                                   uint64_t *directory_size)
+{
+    uint64_t room = SHARDIO_P_ZIP_END64 + SHARDIO_P_ZIP_LOCATOR + SHARDIO_P_ZIP_END + a->comment_size +
+                    SHARDIO_P_ZIP_CHAIN_SIZE;
+    memset(l, 0, sizeof *l);
+    for (size_t i = 0; i < a->count; i++) {
+        const shardio_p_zip_entry *entry = &a->entries[i];
+        if (entry->gone) continue;
+        room += SHARDIO_P_ZIP_CENTRAL + (uint64_t)entry->name_size + SHARDIO_P_ZIP_EXTRA64_SIZE + SHARDIO_P_ZIP_PLACE_SIZE;
+        if (entry->record != NULL)
+            room += (uint64_t)shardio_p_load16_little(entry->record + 30) + shardio_p_load16_little(entry->record + 32);
+    }
+    room = shardio_p_ceil(room, a->block);
+    if (room > SIZE_MAX / 2) return SHARDIO_ERR_MEMORY;
+    l->room = (size_t)room;
+    l->bytes = (uint8_t *)shardio_p_allocate(a->allocator, l->room, a->memory_alignment);
+    if (l->bytes == NULL) return SHARDIO_ERR_MEMORY;
+    memset(l->bytes, 0, l->room);
+    shardio_p_zip_list_entries(a, l);
+    *directory_size = l->size;
+    if (l->checksum != NULL) shardio_p_store32_little(l->checksum, shardio_crc32(0, l->bytes, l->size));
+    shardio_p_zip_list_end(a, l, offset);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_zip_sync(shardio_archive *a, int *code)
+{
+    if (a->options.durability == SHARDIO_DURABLE_NONE || a->file.functions->sync == NULL) return SHARDIO_OK;
+    a->accounting.syncs++;
+    return a->file.functions->sync(a->file.context, code);
+}
+
+/* Writes the directory behind everything that is durable already, and makes it durable. */
+static shardio_status shardio_p_zip_write_directory(shardio_archive *a, const shardio_p_zip_listing *l, uint64_t offset,
+                                                    int *code)
+{
+    uint64_t length = offset + l->size;
+    shardio_status status = shardio_p_zip_write(a, offset, l->bytes, (size_t)shardio_p_ceil(l->size, a->block), true,
+                                                code);
+    if (status == SHARDIO_OK && a->file_size > length)
+        status = a->file.functions->resize(a->file.context, length, code);
+    if (status != SHARDIO_OK) return status;
+    a->file_size = length;
+    status = shardio_p_zip_sync(a, code);
+    if (status != SHARDIO_OK || a->published || a->file.functions->publish == NULL) return status;
+    status = a->file.functions->publish(a->file.context, a->options.durability != SHARDIO_DURABLE_NONE, code);
+    a->published = status == SHARDIO_OK;
+    return status;
+}
+
+static shardio_status shardio_p_zip_check_writing(const shardio_archive *a, const char *operation, shardio_error *error)
+{
+    shardio_p_no_error(error);
+    if (a == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, NULL, "no archive");
+    if (!a->writing) return shardio_p_zip_fail(a, error, SHARDIO_ERR_STATE, operation, "it was opened for reading");
+    return SHARDIO_OK;
+}
+
+SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *a, shardio_error *error)
+{
+    shardio_p_zip_listing listing;
+    uint64_t directory_size;
+    int code = 0;
+    shardio_status status = shardio_p_zip_check_writing(a, "commit", error);
+    if (status != SHARDIO_OK || !a->changed) return status;
+    status = shardio_p_zip_flush(a, &code);
+    if (status == SHARDIO_OK) status = shardio_p_zip_sync(a, &code);
+    if (status != SHARDIO_OK)
+        return shardio_p_fail_at(error, status, "commit", a->file.name, SHARDIO_NO_OFFSET, code, NULL);
+    uint64_t offset = a->end;
+    status = shardio_p_zip_make_directory(a, &listing, offset, &directory_size);
+    if (status == SHARDIO_OK) status = shardio_p_zip_write_directory(a, &listing, offset, &code);
+    shardio_p_release(a->allocator, listing.bytes, listing.room, a->memory_alignment);
+    if (status != SHARDIO_OK)
+        return shardio_p_fail_at(error, status, "commit", a->file.name, SHARDIO_NO_OFFSET, code, NULL);
+    for (size_t i = 0; i < a->count; i++) a->entries[i].committed = true;
+    a->layer++;
+    a->previous = a->length;
+    a->own = a->chained = listing.checksum != NULL;
+    a->length = offset + listing.size;
+    a->directory_offset = offset;
+    a->directory_size = directory_size;
+    a->end = shardio_p_ceil(a->length, shardio_p_zip_unit(a));
+    a->gap_count = 0;   /* what lies in front of a layer is never written again */
+    a->changed = a->chain_broken = false;
+    return SHARDIO_OK;
+}
+
+/* Back to the last layer, or to nothing. */
+static shardio_status shardio_p_zip_reload(shardio_archive *a, shardio_error *error)
+{
+    shardio_status status = SHARDIO_OK;
+    a->gathering = NULL;
+    a->fill = a->gap_count = 0;
+    a->changed = false;
+    if (a->length > 0) status = shardio_p_zip_load(a, a->length, error);
+    else shardio_p_zip_forget(a);
+    a->end = shardio_p_ceil(a->length, shardio_p_zip_unit(a));
+    a->torn = a->file_size > a->length;
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_archive_discard(shardio_archive *a, shardio_error *error)
+{
+    shardio_status status = shardio_p_zip_check_writing(a, "discard", error);
+    return status == SHARDIO_OK ? shardio_p_zip_reload(a, error) : status;
+}
+
+/* -- the store */
+
+static shardio_p_zip_value *shardio_p_zip_new_value(shardio_archive *a, const char *key,
+                                                    const shardio_allocator *allocator)
+{
+    size_t n = shardio_p_length(key) + 1, room = sizeof(shardio_p_zip_value) + n + a->block;
+    shardio_p_zip_value *v = (shardio_p_zip_value *)shardio_p_allocate(allocator, room, sizeof(uint64_t));
+    if (v == NULL) return NULL;
+    memset(v, 0, sizeof *v);
+    v->archive = a;
+    v->allocator = allocator;
+    v->generation = a->generation;
+    v->entry = SIZE_MAX;
+    v->name = (char *)(v + 1);
+    v->tail = (uint8_t *)v->name + n;
+    v->room = room;
+    memcpy(v->name, key, n);
+    return v;
+}
+
+/* Unbuffered writing is the archive's to give, to a value that has blocks of its own. */
+static shardio_status shardio_p_zip_value_set_direct(void *file, bool direct, int *code)
+{
+    const shardio_p_zip_value *v = (const shardio_p_zip_value *)file;
+    (void)code;
+    bool refused = v->archive->options.direct == SHARDIO_DIRECT_OFF || v->archive->file.functions->set_direct == NULL;
+    return direct && refused ? SHARDIO_ERR_UNSUPPORTED : SHARDIO_OK;
+}
+
+static shardio_file shardio_p_zip_value_file(shardio_p_zip_value *v)
+{
+    static const shardio_file_functions reading = {
+        shardio_p_zip_value_read, NULL, NULL, shardio_p_zip_value_facts, NULL, NULL, NULL, NULL, NULL,
+        shardio_p_zip_value_hint, shardio_p_zip_value_close, NULL, NULL
+    };
+    static const shardio_file_functions writing = {
+        shardio_p_zip_value_read, shardio_p_zip_value_write, shardio_p_zip_value_resize, shardio_p_zip_value_facts,
+        shardio_p_zip_value_set_direct, NULL, shardio_p_zip_value_publish, NULL, NULL, shardio_p_zip_value_hint,
+        shardio_p_zip_value_close, NULL, NULL
+    };
+    shardio_file file = {NULL, NULL, NULL};
+    file.functions = v->writing ? &writing : &reading;
+    file.context = v;
+    file.name = v->name;
+    return file;
+}
+
+static shardio_status shardio_p_zip_store_open(void *store, const char *key, bool update,
+                                               const shardio_allocator *allocator, shardio_file *file, int *code)
+{
+    shardio_archive *a = (shardio_archive *)store;
+    shardio_error error;
+    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
+    if (update && !a->writing) return SHARDIO_ERR_STATE;
+    shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
+    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
+    shardio_p_no_error(&error);
+    if ((entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0 || (entry->method != 0 && entry->method != 8))
+        return SHARDIO_ERR_UNSUPPORTED;
+    shardio_status status = shardio_p_zip_locate(a, entry, &error);
+    *code = error.system_code;
+    if (status != SHARDIO_OK) return status;
+    shardio_p_zip_value *v = shardio_p_zip_new_value(a, key, allocator);
+    if (v == NULL) return SHARDIO_ERR_MEMORY;
+    v->entry = (size_t)(entry - a->entries);
+    v->size = entry->size;
+    v->writing = v->moves = v->overwrite = update;
+    if (entry->method == 8) status = shardio_p_zip_open_deflated(v, entry);
+    if (status != SHARDIO_OK) (void)shardio_p_zip_value_close(v, SHARDIO_CLOSE_KEEP, false, code);
+    else *file = shardio_p_zip_value_file(v);
+    return status;
+}
+
+static shardio_status shardio_p_zip_store_create(void *store, const char *key, bool overwrite, uint64_t most,
+                                                 const shardio_allocator *allocator, shardio_file *file, int *code)
+{
+    shardio_archive *a = (shardio_archive *)store;
+    bool known = most != SHARDIO_NO_OFFSET, fits;
+    shardio_status status = SHARDIO_OK;
+    if (!a->writing) return SHARDIO_ERR_STATE;
+    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
+    if (shardio_p_length(key) > SHARDIO_P_ZIP_NAME) return SHARDIO_ERR_LIMIT;
+    if (!overwrite && shardio_p_zip_find(a, key) != NULL) return SHARDIO_ERR_EXISTS;
+    shardio_p_zip_value *v = shardio_p_zip_new_value(a, key, allocator);
+    if (v == NULL) return SHARDIO_ERR_MEMORY;
+    v->writing = true;
+    v->overwrite = overwrite;
+    if (a->gathering == NULL && (!known || most <= a->buffer_size / 2)) {
+        a->gathering = v;
+        shardio_p_zip_place_in_buffer(v);
+        status = shardio_p_zip_fit(v, known ? most : 0, &fits, code);
+    } else {
+        v->place = shardio_p_zip_take_place(v, known ? most : a->buffer_size);
+        v->streamed = true;
+    }
+    if (status == SHARDIO_OK) *file = shardio_p_zip_value_file(v);
+    else (void)shardio_p_zip_value_close(v, SHARDIO_CLOSE_DISCARD, false, code);
+    return status;
+}
+
+static shardio_status shardio_p_zip_store_remove(void *store, const char *key, int *code)
+{
+    shardio_archive *a = (shardio_archive *)store;
+    (void)code;
+    if (!a->writing) return SHARDIO_ERR_STATE;
+    if (key[0] == 0) return SHARDIO_OK;
+    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
+    shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
+    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
+    shardio_p_zip_drop(a, entry);
+    return SHARDIO_OK;
+}
+
+static bool shardio_p_zip_begins_with(const shardio_p_zip_entry *entry, const char *prefix, size_t n)
+{
+    return entry->key && !entry->gone && entry->name_size >= n && memcmp(entry->name, prefix, n) == 0;
+}
+
+static shardio_status shardio_p_zip_store_list(void *store, const char *prefix,
+                                               bool (*each)(void *context, const char *key, uint64_t size,
+                                                            bool temporary),
+                                               void *context, int *code)
+{
+    const shardio_archive *a = (const shardio_archive *)store;
+    char key[SHARDIO_P_ZIP_NAME + 1];
+    size_t n = shardio_p_length(prefix);
+    (void)code;
+    for (size_t i = 0; i < a->count; i++) {
+        const shardio_p_zip_entry *entry = &a->entries[i];
+        if (!shardio_p_zip_begins_with(entry, prefix, n)) continue;
+        memcpy(key, entry->name, entry->name_size);
+        key[entry->name_size] = 0;
+        if (!each(context, key, entry->size, false)) break;
+    }
+    return SHARDIO_OK;
+}
+
+static size_t shardio_p_zip_store_file_memory(void *store, size_t length)
+{
+    return sizeof(shardio_p_zip_value) + length + 1 + ((const shardio_archive *)store)->block;
+}
+
+static shardio_status shardio_p_zip_store_tag(void *store, const char *key, uint64_t tag[2], int *code)
+{
+    const shardio_p_zip_entry *entry = shardio_p_zip_find((const shardio_archive *)store, key);
+    (void)code;
+    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
+    tag[0] = entry->size;
+    tag[1] = entry->crc;
+    return SHARDIO_OK;
+}
+
+/* Writes a value under another name, or into another archive, with its bytes as they are stored. */
+static shardio_status shardio_p_zip_adopt(shardio_archive *to, const char *key, shardio_archive *from,
+                                          shardio_p_zip_entry *entry, uint8_t *piece, size_t size, int *code)
+{
+    shardio_file file;
+    shardio_error error;
+    shardio_p_no_error(&error);
+    shardio_status status = shardio_p_zip_locate(from, entry, &error);
+    if (status == SHARDIO_OK)
+        status = shardio_p_zip_store_create(to, key, true, entry->stored + to->block, to->allocator, &file, code);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_zip_value *v = (shardio_p_zip_value *)file.context;
+    shardio_p_zip_entry source = *entry;
+    size_t number = from == to ? (size_t)(entry - from->entries) : 0;
+    for (uint64_t at = 0, n; at < source.stored && status == SHARDIO_OK; at += n) {
+        size_t done;
+        n = shardio_p_min(size, source.stored - at);
+        if (from == to) source = from->entries[number];   /* it may have left the buffer */
+        status = shardio_p_zip_read_stored(from, &source, at, piece, (size_t)n, &error);
+        size_t padded = v->streamed ? (size_t)shardio_p_ceil(n, to->block) : (size_t)n;
+        memset(piece + n, 0, padded - (size_t)n);
+        if (status == SHARDIO_OK) status = shardio_p_zip_value_write(v, at, piece, padded, &done, code);
+    }
+    if (status == SHARDIO_OK) status = shardio_p_zip_value_resize(v, source.stored, code);
+    uint32_t crc = source.crc;
+    if (status == SHARDIO_OK && source.method == 0) status = shardio_p_zip_finish_crc(v, &crc);
+    if (status == SHARDIO_OK && crc != source.crc) status = SHARDIO_ERR_CHECKSUM;
+    if (status == SHARDIO_OK)
+        status = shardio_p_zip_publish_as(v, &source, crc, code);
+    v->moves = status == SHARDIO_OK;
+    shardio_status closed = shardio_p_zip_value_close(v, SHARDIO_CLOSE_DISCARD, false, code);
+    return status == SHARDIO_OK ? closed : status;
+}
+
+/* Local headers bear the names, so values are copied. */
+static shardio_status shardio_p_zip_store_rename(void *store, const char *from, const char *to, int *code)
+{
+    shardio_archive *a = (shardio_archive *)store;
+    char key[2 * (SHARDIO_P_ZIP_NAME + 1)];
+    size_t n = shardio_p_length(from), m = shardio_p_length(to), count = a->count;
+    shardio_status status = SHARDIO_OK;
+    if (!a->writing) return SHARDIO_ERR_STATE;
+    for (size_t i = 0; i < count; i++) {
+        if (shardio_p_zip_begins_with(&a->entries[i], to, m)) return SHARDIO_ERR_EXISTS;
+        if (shardio_p_zip_begins_with(&a->entries[i], from, n) && a->entries[i].name_size - n + m > SHARDIO_P_ZIP_NAME)
+            return SHARDIO_ERR_LIMIT;
+    }
+    size_t size = (size_t)shardio_p_ceil(SHARDIO_P_DEFAULT_BUFFER, a->block);
+    uint8_t *piece = (uint8_t *)shardio_p_allocate(a->allocator, size, a->memory_alignment);
+    if (piece == NULL) return SHARDIO_ERR_MEMORY;
+    for (size_t i = 0; i < count && status == SHARDIO_OK; i++) {
+        shardio_p_zip_entry *entry = &a->entries[i];
+        if (!shardio_p_zip_begins_with(entry, from, n)) continue;
+        memcpy(key, to, m);
+        memcpy(key + m, entry->name + n, entry->name_size - n);
+        key[m + entry->name_size - n] = 0;
+        status = shardio_p_zip_adopt(a, key, a, entry, piece, size, code);
+    }
+    for (size_t i = 0; i < count && status == SHARDIO_OK; i++)   /* the old names, */
+        if (shardio_p_zip_begins_with(&a->entries[i], from, n)) shardio_p_zip_drop(a, &a->entries[i]);
+    for (size_t i = count; i < a->count && status != SHARDIO_OK; i++)   /* or what was copied until it failed */
+        shardio_p_zip_drop(a, &a->entries[i]);
+    shardio_p_release(a->allocator, piece, size, a->memory_alignment);
+    return status;
+}
+
+SHARDIO_API shardio_store shardio_archive_store(shardio_archive *archive)
+{
+    static const shardio_store_functions functions = {
+        shardio_p_zip_store_open, shardio_p_zip_store_create, shardio_p_zip_store_remove, shardio_p_zip_store_list, NULL,
+        shardio_p_zip_store_file_memory, shardio_p_zip_store_rename, shardio_p_zip_store_tag, true
+    };
+    shardio_store store = {NULL, NULL, ""};
+    if (archive == NULL) return store;
+    store.functions = &functions;
+    store.context = archive;
+    store.name = archive->file.name;
+    return store;
+}
+
+/* -- opening and closing */
+
+static void shardio_p_zip_end_archive(shardio_archive *a)
+{
+    const shardio_allocator *allocator = a->allocator;
+    shardio_file_close(&a->replaced);
+    shardio_p_zip_forget(a);
+    shardio_p_release(allocator, a->comment, a->comment_room, 1);
+    shardio_p_release(allocator, a->buffer, a->buffer_size, a->memory_alignment);
+    shardio_p_release(allocator, a->header, a->header_size, a->memory_alignment);
+    shardio_p_release(allocator, a, sizeof *a, sizeof(uint64_t));
+}
+
+/* How the file is written, and memory for it. */
+static shardio_status shardio_p_zip_begin_writing(shardio_archive *a, shardio_error *error)
+{
+    shardio_file_facts facts;
+    uint32_t alignment = a->options.alignment;
+    shardio_status status = shardio_p_file_facts(&a->file, &facts, error);
+    if (status != SHARDIO_OK) return status;
+    if (facts.special || a->file.functions->resize == NULL)
+        return shardio_p_zip_fail(a, error, SHARDIO_ERR_UNSUPPORTED, "open", "it is no regular file");
+    if ((alignment & (alignment - 1)) != 0 || alignment > 32768)
+        return shardio_p_zip_fail(a, error, SHARDIO_ERR_ARGUMENT, "open",
+                                  "the option alignment is no power of two up to 32768");
+    a->accounting.files = 1;
+    a->wishes = facts;
+    a->block = facts.length_alignment > facts.offset_alignment ? facts.length_alignment : facts.offset_alignment;
+    if (a->block == 0) a->block = a->file.functions->sync != NULL ? SHARDIO_P_DEFAULT_BLOCK : 1;
+    if (facts.length_alignment == 0) a->options.direct = SHARDIO_DIRECT_OFF;
+    a->memory_alignment = facts.memory_alignment > 16 ? facts.memory_alignment : 16;
+    size_t buffer = a->options.buffer_size != 0 ? a->options.buffer_size : (size_t)SHARDIO_P_DEFAULT_BUFFER;
+    uint64_t unit = shardio_p_zip_unit(a);
+    a->buffer_size = (size_t)shardio_p_ceil(shardio_p_max(buffer, 2 * unit + SHARDIO_P_ZIP_NAME), unit);
+    a->header_size = (size_t)shardio_p_ceil(SHARDIO_P_ZIP_LOCAL + SHARDIO_P_ZIP_NAME + 64, unit) + (size_t)unit;
+    a->buffer = (uint8_t *)shardio_p_allocate(a->allocator, a->buffer_size, a->memory_alignment);
+    a->header = (uint8_t *)shardio_p_allocate(a->allocator, a->header_size, a->memory_alignment);
+    if (a->buffer == NULL || a->header == NULL)
+        return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", "no memory for its buffer");
+    a->end = shardio_p_ceil(a->length, unit);
+    a->torn = a->file_size > a->length;
+    return SHARDIO_OK;
+}
+
+/* The comment that the options want (RFC 9, "Archive comment"). */
+static shardio_status shardio_p_zip_take_comment(shardio_archive *a, shardio_error *error)
+{
+    static const char before[] = "{\"ome\": {\"version\": ";
+    static const char after[] = ", \"zipFile\": {\"centralDirectory\": {\"jsonFirst\": true}}}}";
+    char text[256];
+    shardio_text t = {text, sizeof text, 0};
+    const char *comment = a->options.comment;
+    if (a->options.ome_version != NULL && comment == NULL) {
+        shardio_text_add(&t, before);
+        shardio_text_add_string(&t, a->options.ome_version);
+        shardio_text_add(&t, after);
+        comment = text;
+    }
+    if (comment == NULL) comment = a->comment != NULL ? a->comment : "";
+    size_t n = comment == a->comment ? a->comment_size : shardio_p_length(comment);
+    if (n > 0xFFFF || t.size >= sizeof text)
+        return shardio_p_zip_fail(a, error, SHARDIO_ERR_ARGUMENT, "open", "the comment has more than 65535 bytes");
+    return shardio_p_zip_set_comment(a, comment, 0, n, error);
+}
+
+static shardio_status shardio_p_zip_open_layer(shardio_archive *a, uint64_t layer, shardio_error *error);
+
+/* Names from a file shall not be chosen to collide. */
+static uint64_t shardio_p_zip_noise(void)
+{
+#if SHARDIO_NO_OS
+    return 0;
+#else
+    return shardio_p_os_noise();
+#endif
+}
+
+static shardio_status shardio_p_zip_begin(shardio_archive *a, shardio_error *error)
+{
+    shardio_file_facts facts;
+    shardio_status status = shardio_p_file_facts(&a->file, &facts, error);
+    if (status != SHARDIO_OK) return status;
+    a->file_size = facts.size;
+    a->block = a->memory_alignment = 1;
+    a->published = facts.size > 0;
+    if (a->writing && a->options.layer != 0)
+        return shardio_p_zip_fail(a, error, SHARDIO_ERR_ARGUMENT, "open", "an older layer can only be read");
+    if (!a->writing || facts.size > 0) status = shardio_p_zip_load(a, facts.size, error);
+    if (status == SHARDIO_OK && a->options.layer != 0) status = shardio_p_zip_open_layer(a, a->options.layer, error);
+    if (status == SHARDIO_OK && a->writing) status = shardio_p_zip_begin_writing(a, error);
+    if (status == SHARDIO_OK && a->writing) status = shardio_p_zip_take_comment(a, error);
+    return status;
+}
+
+SHARDIO_API shardio_archive *shardio_archive_open_file(shardio_file file, const shardio_archive_options *options,
+                                                       shardio_error *error)
+{
+    const shardio_allocator *allocator = options != NULL ? options->allocator : NULL;
+    shardio_p_no_error(error);
+    shardio_archive *a = NULL;
+    if (file.functions == NULL) {
+        (void)shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", NULL, "no file");
+        return NULL;
+    }
+    a = (shardio_archive *)shardio_p_allocate(allocator, sizeof *a, sizeof(uint64_t));
+    if (a == NULL) {
+        (void)shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", file.name, NULL);
+        (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
+        return NULL;
+    }
+    memset(a, 0, sizeof *a);
+    if (options != NULL) a->options = *options;
+    a->file = file;
+    a->allocator = allocator;
+    a->writing = a->options.write || a->options.create;
+    a->seed = shardio_p_mix((uint64_t)(uintptr_t)a ^ shardio_p_zip_noise());
+    if (shardio_p_zip_begin(a, error) == SHARDIO_OK) return a;
+    shardio_archive_close(a);
+    return NULL;
+}
+
+SHARDIO_API void shardio_archive_close(shardio_archive *a)
+{
+    if (a == NULL) return;
+    int code = 0;
+    if (a->writing && !a->torn && a->length > 0 && a->file_size > a->length)   /* what was not committed */
+        (void)a->file.functions->resize(a->file.context, a->length, &code);
+    (void)shardio_p_file_close(&a->file, SHARDIO_CLOSE_DISCARD, false, NULL);
+    shardio_p_zip_end_archive(a);
+}
+
+SHARDIO_API shardio_status shardio_archive_finish(shardio_archive *a, shardio_error *error)
+{
+    shardio_status status = shardio_archive_commit(a, error);
+    if (a == NULL) return status;
+    if (status != SHARDIO_OK || !a->published) {
+        shardio_archive_close(a);
+        return status;
+    }
+    shardio_status closed = shardio_p_file_close(&a->file, SHARDIO_CLOSE_KEEP, false, error);
+    shardio_p_zip_end_archive(a);
+    return closed;
+}
+
+/* -- layers */
+
+/* The layers of a file, newest first. */
+typedef struct shardio_p_zip_layer {
+    uint64_t number, directory, length, entries;
+} shardio_p_zip_layer;
+
+typedef struct shardio_p_zip_layers {
+    shardio_p_zip_layer *list;
+    size_t count, room;
+} shardio_p_zip_layers;
+
+static bool shardio_p_zip_add_layer(const shardio_archive *a, shardio_p_zip_layers *l, uint64_t number,
+                                    uint64_t directory, uint64_t length, uint64_t entries)
+{
+    if (l->count == l->room) {
+        size_t room = l->room * 2 + 16;
+        shardio_p_zip_layer *list = (shardio_p_zip_layer *)shardio_p_allocate(a->allocator, room * sizeof *list, 16);
+        if (list == NULL) return false;
+        if (l->count > 0) memcpy(list, l->list, l->count * sizeof *list);
+        shardio_p_release(a->allocator, l->list, l->room * sizeof *list, 16);
+        l->list = list;
+        l->room = room;
+    }
+    shardio_p_zip_layer *layer = &l->list[l->count++];
+    layer->number = number;
+    layer->directory = directory;
+    layer->length = length;
+    layer->entries = entries;
+    return true;
+}
+
+static void shardio_p_zip_release_layers(const shardio_archive *a, shardio_p_zip_layers *l)
+{
+    shardio_p_release(a->allocator, l->list, l->room * sizeof *l->list, 16);
+}
+
+/* The layer that ends at `length`, or with `search` the last one before it. */
+static shardio_status shardio_p_zip_layer_before(shardio_archive *a, uint64_t length, bool search,
+                                                 shardio_p_zip_end *end, shardio_p_zip_directory *d,
+                                                 shardio_error *error)
+{
+    shardio_status status = length > 0 ? shardio_p_zip_search(a, length, !search, end, d, error) : SHARDIO_ERR_NOT_FOUND;
+    if (status != SHARDIO_OK) return status;
+    shardio_p_release(a->allocator, d->bytes, d->size + 1, 16);
+    d->bytes = NULL;
+    return SHARDIO_OK;
+}
+
+/* Collects the layers from the one that is open down. Where the chain does not hold, the search finds what is there; layers
+   found that way are numbered from 1 when all are known. */
+static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool search, shardio_p_zip_layers *l,
+                                                   shardio_error *error)
+{
+    shardio_p_zip_end end;
+    shardio_p_zip_directory d;
+    uint64_t entries = 0, previous = a->previous;
+    shardio_status status = SHARDIO_OK;
+    memset(l, 0, sizeof *l);
+    if (a->layer == 0) return SHARDIO_OK;
+    for (size_t i = 0; i < a->count; i++) entries += !a->entries[i].gone && a->entries[i].committed;
+    bool found = shardio_p_zip_add_layer(a, l, a->layer, a->directory_offset, a->length, entries);
+    bool numbered = true, chained = a->chained;
+    uint64_t from = a->length, number = a->layer;
+    while (found && status == SHARDIO_OK && (chained ? previous > 0 : search)) {
+        status = chained ? shardio_p_zip_layer_before(a, previous, false, &end, &d, error) : SHARDIO_ERR_NOT_FOUND;
+        bool fits = status == SHARDIO_OK && previous < from && (!d.chained || d.number + 1 == number);
+        if (!fits && (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)) {
+            a->chain_broken = a->chain_broken || chained;
+            if (!search) {
+                status = shardio_p_zip_fail(a, error, SHARDIO_ERR_CORRUPT, "list layers of",
+                                            "another program has overwritten the layer before");
+                break;
+            }
+            status = shardio_p_zip_layer_before(a, from - 1, true, &end, &d, error);
+            numbered = false;
+        }
+        if (status != SHARDIO_OK) break;
+        number--;
+        found = shardio_p_zip_add_layer(a, l, number, end.directory, end.length, end.count);
+        from = end.length;
+        chained = d.chained;
+        previous = d.previous;
+    }
+    if (status == SHARDIO_ERR_NOT_FOUND) status = SHARDIO_OK;   /* the search came to the beginning */
+    if (!found) status = shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "list layers of", NULL);
+    for (size_t i = 0; i < l->count && !numbered; i++) l->list[i].number = l->count - i;
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_archive_each_layer(shardio_archive *a, bool search, shardio_layer_visitor visit,
+                                                      void *context, shardio_error *error)
+{
+    shardio_p_zip_layers layers;
+    shardio_p_no_error(error);
+    if (a == NULL || visit == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "list layers of", NULL, "no archive");
+    shardio_status status = shardio_p_zip_collect_layers(a, search, &layers, error);
+    for (size_t i = 0; i < layers.count; i++) {
+        const shardio_p_zip_layer *layer = &layers.list[i];
+        if (!visit(context, layer->number, layer->directory, layer->length, layer->entries)) break;
+    }
+    shardio_p_zip_release_layers(a, &layers);
+    return status;
+}
+
+/* Bytes of the file up to the end of a layer. */
+static shardio_status shardio_p_zip_layer_length(shardio_archive *a, uint64_t layer, uint64_t *length,
+                                                 shardio_error *error)
+{
+    shardio_p_zip_layers layers;
+    shardio_status status = shardio_p_zip_collect_layers(a, !a->chained || a->chain_broken, &layers, error);
+    *length = 0;
+    for (size_t i = 0; i < layers.count; i++)
+        if (layers.list[i].number == layer) *length = layers.list[i].length;
+    shardio_p_zip_release_layers(a, &layers);
+    if (*length > 0) return SHARDIO_OK;
+    return status != SHARDIO_OK ? status
+           : shardio_p_zip_fail(a, error, SHARDIO_ERR_NOT_FOUND, "open a layer of", "it has no such layer");
+}
+
+static shardio_status shardio_p_zip_open_layer(shardio_archive *a, uint64_t layer, shardio_error *error)
+{
+    uint64_t length;
+    shardio_status status = shardio_p_zip_layer_length(a, layer, &length, error);
+    if (status == SHARDIO_OK) status = shardio_p_zip_load(a, length, error);
+    if (status == SHARDIO_OK) a->layer = layer;
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_archive_rollback(shardio_archive *a, uint64_t layer, shardio_error *error)
+{
+    uint64_t length;
+    int code = 0;
+    shardio_status status = shardio_p_zip_check_writing(a, "roll back", error);
+    if (status == SHARDIO_OK) status = shardio_p_zip_layer_length(a, layer, &length, error);
+    if (status == SHARDIO_OK && a->changed) status = shardio_p_zip_reload(a, error);
+    if (status != SHARDIO_OK || length == a->length) return status;
+    status = a->file.functions->resize(a->file.context, length, &code);
+    if (status == SHARDIO_OK) status = shardio_p_zip_sync(a, &code);
+    if (status != SHARDIO_OK)
+        return shardio_p_fail_at(error, status, "roll back", a->file.name, length, code, NULL);
+    a->file_size = a->length = length;
+    status = shardio_p_zip_reload(a, error);
+    if (status == SHARDIO_OK) a->layer = layer;
+    return status;
+}
+
+/* -- what is in it */
+
+static const char *shardio_p_zip_name_text(const shardio_p_zip_entry *entry, char *text)
+{
+    size_t n = (size_t)shardio_p_min(entry->name_size, SHARDIO_P_ZIP_NAME);
+    memcpy(text, entry->name, n);
+    text[n] = 0;
+    return text;
+}
+
+SHARDIO_API shardio_status shardio_archive_each_entry(shardio_archive *a, shardio_entry_visitor visit, void *context,
+                                                      shardio_error *error)
+{
+    char name[SHARDIO_P_ZIP_NAME + 1];
+    int code = 0;
+    shardio_p_no_error(error);
+    if (a == NULL || visit == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "list", NULL, "no archive");
+    shardio_status status = a->fill > 0 ? shardio_p_zip_flush(a, &code) : SHARDIO_OK;   /* so that all have offsets */
+    if (status != SHARDIO_OK) return shardio_p_fail_at(error, status, "list", a->file.name, SHARDIO_NO_OFFSET, code, NULL);
+    for (size_t i = 0; i < a->count; i++) {
+        shardio_p_zip_entry *entry = &a->entries[i];
+        shardio_archive_entry e;
+        if (entry->gone) continue;
+        memset(&e, 0, sizeof e);
+        e.name = shardio_p_zip_name_text(entry, name);
+        e.header = entry->header;
+        e.data = shardio_p_zip_locate(a, entry, NULL) == SHARDIO_OK ? entry->data : SHARDIO_NO_OFFSET;
+        e.size = entry->size;
+        e.stored = entry->stored;
+        e.crc = entry->crc;
+        e.method = entry->method;
+        e.key = entry->key;
+        e.committed = entry->committed;
+        if (!visit(context, &e)) break;
+    }
+    return SHARDIO_OK;
+}
+
+SHARDIO_API shardio_archive_facts shardio_archive_about(const shardio_archive *a)
+{
+    shardio_archive_facts facts;
+    memset(&facts, 0, sizeof facts);
+    facts.comment = "";
+    if (a == NULL) return facts;
+    facts.layer = a->layer;
+    facts.size = a->length;
+    facts.live_bytes = a->length - a->directory_offset;
+    for (size_t i = 0; i < a->count; i++) {
+        const shardio_p_zip_entry *entry = &a->entries[i];
+        if (entry->gone) continue;
+        facts.entries++;
+        if (!entry->committed || entry->damaged) continue;
+        facts.live_bytes += entry->data > entry->header ? entry->data - entry->header + entry->stored
+                                                        : SHARDIO_P_ZIP_LOCAL + entry->name_size + entry->stored;
+    }
+    facts.torn_bytes = !a->writing || a->torn ? a->file_size - a->length : 0;
+    facts.changed = a->changed;
+    facts.foreign = a->layer > 0 && !a->own;
+    facts.chain_broken = a->chain_broken;
+    facts.comment = a->comment != NULL ? a->comment : "";
+    facts.accounting = a->accounting;
+    facts.accounting.logical_bytes = a->length;
+    facts.accounting.dead_bytes = a->length > facts.live_bytes ? a->length - facts.live_bytes : 0;
+    facts.accounting.direct = a->writing && a->options.direct != SHARDIO_DIRECT_OFF &&
+                              a->file.functions->set_direct != NULL;
+    return facts;
+}
+
+/* Whether sizes and CRC-32 in the local header are those of the directory, unless they stand behind the value. */
+static bool shardio_p_zip_headers_agree(shardio_archive *a, const shardio_p_zip_entry *entry)
+{
+    uint8_t header[SHARDIO_P_ZIP_LOCAL];
+    if (shardio_p_zip_read(a, entry->header, header, sizeof header, NULL) != SHARDIO_OK ||
+        shardio_p_load32_little(header) != SHARDIO_P_ZIP_LOCAL_SIGNATURE ||
+        shardio_p_load16_little(header + 26) != entry->name_size)
+        return false;
+    if ((shardio_p_load16_little(header + 6) & SHARDIO_P_ZIP_DESCRIPTOR) != 0) return true;
+    uint32_t stored = shardio_p_load32_little(header + 18);
+    return shardio_p_load32_little(header + 14) == entry->crc &&
+           (stored == SHARDIO_P_ZIP_ALL_ONES || stored == entry->stored);
+}
+
+/* Reads a value whole; its CRC-32 is checked at the end. */
+static shardio_status shardio_p_zip_verify_value(shardio_archive *a, shardio_p_zip_entry *entry, uint8_t *piece,
+                                                 size_t size, const char **reason)
+{
+    char key[SHARDIO_P_ZIP_NAME + 1];
+    uint32_t crc = 0;
+    *reason = NULL;
+    if (entry->damaged) {
+        *reason = "it lies outside the file, over another one, or its sizes contradict each other";
+        return SHARDIO_ERR_CORRUPT;
+    }
+    shardio_error error;
+    shardio_status status = shardio_p_zip_locate(a, entry, &error);
+    if (status == SHARDIO_OK && !shardio_p_zip_headers_agree(a, entry)) status = SHARDIO_ERR_CORRUPT;
+    if (status == SHARDIO_ERR_CORRUPT) *reason = "its local header is another one's, or none";
+    if (status == SHARDIO_OK && (entry->method != 0 || (entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0)) {
+        shardio_file file;
+        int code = 0;
+        status = shardio_p_zip_store_open(a, shardio_p_zip_name_text(entry, key), false, a->allocator, &file, &code);
+        if (status == SHARDIO_OK) shardio_file_close(&file);
+        else *reason = "it is encrypted, or packed in a way that this build cannot read";
+        return status;
+    }
+    for (uint64_t at = 0, n; at < entry->size && status == SHARDIO_OK; at += n) {
+        n = shardio_p_min(size, entry->size - at);
+        status = shardio_p_zip_read(a, entry->data + at, piece, (size_t)n, &error);
+        if (status == SHARDIO_OK) crc = shardio_crc32(crc, piece, (size_t)n);
+    }
+    return status == SHARDIO_OK && crc != entry->crc ? SHARDIO_ERR_CHECKSUM : status;
+}
+
+/* Tells of a fault in the entry of this name. */
+static void shardio_p_zip_find_fault(const shardio_archive *a, const shardio_p_zip_entry *entry, shardio_status status,
+                                     const char *reason, shardio_finding finding, void *context)
+{
+    char name[SHARDIO_P_ZIP_NAME + 1];
+    shardio_error fault;
+    const shardio_store store = {NULL, NULL, a->file.name};
+    shardio_p_key_fail(&fault, &store, status, "verify", shardio_p_zip_name_text(entry, name), 0, reason);
+    if (finding != NULL) finding(context, &fault);
+}
+
+SHARDIO_API shardio_status shardio_archive_verify(shardio_archive *a, shardio_finding finding, void *context,
+                                                  shardio_progress progress, void *progress_context,
+                                                  shardio_error *error)
+{
+    uint64_t total = 0, done = 0, faults = 0;
+    int code = 0;
+    shardio_p_no_error(error);
+    if (a == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "verify", NULL, "no archive");
+    if (a->fill > 0 && shardio_p_zip_flush(a, &code) != SHARDIO_OK)
+        return shardio_p_fail_at(error, SHARDIO_ERR_IO, "verify", a->file.name, SHARDIO_NO_OFFSET, code, NULL);
+    uint8_t *piece = (uint8_t *)shardio_p_allocate(a->allocator, SHARDIO_P_ZIP_WINDOW, 16);
+    if (piece == NULL) return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "verify", NULL);
+    for (size_t i = 0; i < a->count; i++)
+        if (!a->entries[i].gone && shardio_p_add(total, a->entries[i].stored, &done)) total = done;
+    done = 0;
+    shardio_status status = SHARDIO_OK;
+    for (size_t i = 0; i < a->count && status == SHARDIO_OK; i++) {
+        const char *reason;
+        if (a->entries[i].gone) continue;
+        if (progress != NULL && progress(progress_context, done, total) != 0)
+            status = shardio_p_zip_fail(a, error, SHARDIO_ERR_CANCELLED, "verify", NULL);
+        if (status != SHARDIO_OK) break;
+        shardio_status value = shardio_p_zip_verify_value(a, &a->entries[i], piece, SHARDIO_P_ZIP_WINDOW, &reason);
+        if (value != SHARDIO_OK) {
+            faults++;
+            shardio_p_zip_find_fault(a, &a->entries[i], value, reason, finding, context);
+        }
+        done += a->entries[i].stored;
+    }
+    shardio_p_release(a->allocator, piece, SHARDIO_P_ZIP_WINDOW, 16);
+    if (status != SHARDIO_OK || faults == 0) return status;
+    return shardio_p_zip_fail(a, error, SHARDIO_ERR_CORRUPT, "verify", "faults were found");
+}
+
+/* -- from one store to another */
+
+/* What a copy has still to do. */
+typedef struct shardio_p_transfer {
+    const shardio_store *from, *to;
+    const shardio_allocator *allocator;
+    shardio_progress progress;
+    void *context;
+    uint64_t done, total;
+    uint8_t *piece;
+    shardio_status status;
+    shardio_error *error;
+} shardio_p_transfer;
+
+enum { SHARDIO_P_TRANSFER = 1 << 20 };
+
+static bool shardio_p_count_value(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_transfer *t = (shardio_p_transfer *)context;
+    (void)key;
+    if (!temporary) t->total += size;
+    return true;
+}
+
+/* The bytes of an open file go through a slot into a new value. */
+static shardio_status shardio_p_copy_bytes(shardio_p_transfer *t, const char *key, const shardio_file *source,
+                                           uint64_t size)
+{
+    shardio_slot_options o;
+    shardio_slot slot;
+    shardio_file file;
+    int code = 0;
+    memset(&o, 0, sizeof o);
+    shardio_status status = t->to->functions->create(t->to->context, key, true, size, t->allocator, &file, &code);
+    if (status != SHARDIO_OK) return shardio_p_key_fail(t->error, t->to, status, "create", key, code, NULL);
+    status = shardio_slot_begin(&slot, file, t->piece, SHARDIO_P_TRANSFER, &o);
+    if (status == SHARDIO_OK) status = shardio_p_slot_append_from(&slot, source, 0, size);
+    status = status == SHARDIO_OK ? shardio_slot_finish(&slot) : (shardio_slot_abort(&slot), status);
+    if (status != SHARDIO_OK && t->error != NULL) *t->error = slot.error;
+    return status;
+}
+
+static bool shardio_p_copy_value(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_transfer *t = (shardio_p_transfer *)context;
+    shardio_file_facts facts;
+    shardio_file source;
+    int code = 0;
+    (void)size;
+    if (temporary) return true;
+    if (t->progress != NULL && t->progress(t->context, t->done, t->total) != 0)
+        t->status = shardio_p_key_fail(t->error, t->from, SHARDIO_ERR_CANCELLED, "copy", key, 0, NULL);
+    if (t->status != SHARDIO_OK) return false;
+    t->status = t->from->functions->open(t->from->context, key, false, t->allocator, &source, &code);
+    if (t->status != SHARDIO_OK) {
+        shardio_p_key_fail(t->error, t->from, t->status, "open", key, code, NULL);
+        return false;
+    }
+    t->status = shardio_p_file_facts(&source, &facts, t->error);
+    if (t->status == SHARDIO_OK) t->status = shardio_p_copy_bytes(t, key, &source, facts.size);
+    if (t->status == SHARDIO_OK) t->done += facts.size;
+    shardio_file_close(&source);
+    return t->status == SHARDIO_OK;
+}
+
+SHARDIO_API shardio_status shardio_store_copy(const shardio_store *from, const shardio_store *to,
+                                              shardio_progress progress, void *context,
+                                              const shardio_allocator *allocator, shardio_error *error)
+{
+    shardio_p_transfer t;
+    int code = 0;
+    shardio_p_no_error(error);
+    if (from == NULL || to == NULL || from->functions == NULL || to->functions == NULL || from->context == to->context)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "copy", NULL, "two stores are needed");
+    memset(&t, 0, sizeof t);
+    t.from = from;
+    t.to = to;
+    t.allocator = allocator;
+    t.progress = progress;
+    t.context = context;
+    t.error = error;
+    t.piece = (uint8_t *)shardio_p_allocate(allocator, SHARDIO_P_TRANSFER, SHARDIO_P_DEFAULT_BLOCK);
+    if (t.piece == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "copy", from->name, NULL);
+    shardio_status status = from->functions->list(from->context, "", shardio_p_count_value, &t, &code);
+    if (status == SHARDIO_OK) status = from->functions->list(from->context, "", shardio_p_copy_value, &t, &code);
+    shardio_p_release(allocator, t.piece, SHARDIO_P_TRANSFER, SHARDIO_P_DEFAULT_BLOCK);
+    if (t.status != SHARDIO_OK) return t.status;
+    return status == SHARDIO_OK ? status : shardio_p_key_fail(error, from, status, "list", "", code, NULL);
+}
+
+#if !SHARDIO_NO_OS
+/* -- archives that are files of the system's */
+
+/* Opens an archive to write, alone: the lock is on the file, so it is looked at again whether the name still leads to it. */
+static shardio_status shardio_p_zip_open_locked(const char *path, const shardio_open_options *how, shardio_file *file,
+                                                shardio_error *error)
+{
+    for (int tries = 0; tries < SHARDIO_P_PATIENCE; tries++) {
+        shardio_file again;
+        shardio_file_facts facts, named;
+        int code = 0;
+        shardio_status status = shardio_file_open(file, path, SHARDIO_OPEN_UPDATE, how, error);
+        if (status != SHARDIO_OK) return status;
+        status = shardio_p_osf_lock(file, &code);
+        if (status != SHARDIO_OK) {
+            shardio_file_close(file);
+            return shardio_p_fail_at(error, status, "open for writing", path, SHARDIO_NO_OFFSET, code, NULL);
+        }
+        status = shardio_p_file_facts(file, &facts, error);
+        if (status == SHARDIO_OK) status = shardio_file_open(&again, path, SHARDIO_OPEN_READ, how, error);
+        if (status == SHARDIO_OK) {
+            status = shardio_p_file_facts(&again, &named, error);
+            shardio_file_close(&again);
+        }
+        if (status == SHARDIO_OK && facts.identity[0] == named.identity[0] && facts.identity[1] == named.identity[1])
+            return SHARDIO_OK;
+        shardio_file_close(file);
+        if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND) return status;
+    }
+    return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "open for writing", path, "it is replaced again and again");
+}
+
+SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardio_archive_options *options,
+                                                  shardio_error *error)
+{
+    shardio_archive_options o;
+    shardio_open_options how = {NULL, false, false, true};
+    shardio_file file, replaced = {NULL, NULL, NULL};
+    shardio_error ignored;
+    shardio_status status;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    if (error == NULL) error = &ignored;
+    how.allocator = o.allocator;
+    how.overwrite = o.overwrite;
+    if (o.write || o.create) {
+        status = shardio_p_zip_open_locked(path, &how, &file, error);
+        bool fresh = status == SHARDIO_ERR_NOT_FOUND;
+        if (status == SHARDIO_OK && o.create) {   /* whoever writes the old one is not to lose it unawares */
+            replaced = file;
+            fresh = true;
+        }
+        if (fresh) status = shardio_file_open(&file, path, SHARDIO_OPEN_CREATE, &how, error);
+    } else {
+        status = shardio_file_open(&file, path, SHARDIO_OPEN_READ, &how, error);
+    }
+    if (status != SHARDIO_OK) {
+        shardio_file_close(&replaced);
+        return NULL;
+    }
+    shardio_archive *a = shardio_archive_open_file(file, &o, error);
+    if (a != NULL) a->replaced = replaced;
+    else shardio_file_close(&replaced);
+    return a;
+}
+
+SHARDIO_API shardio_status shardio_store_save(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error)
+{
+    shardio_archive_options o;
+    shardio_error ignored;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    if (error == NULL) error = &ignored;
+    o.create = true;
+    shardio_archive *archive = shardio_archive_open(path, &o, error);
+    if (archive == NULL) return error->status;
+    shardio_store to = shardio_archive_store(archive);
+    shardio_status status = shardio_store_copy(store, &to, NULL, NULL, o.allocator, error);
+    if (status == SHARDIO_OK) return shardio_archive_finish(archive, error);
+    shardio_archive_close(archive);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_store_load(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error)
+{
+    shardio_archive_options o;
+    shardio_error ignored;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    if (error == NULL) error = &ignored;
+    o.write = o.create = false;
+    shardio_archive *archive = shardio_archive_open(path, &o, error);
+    if (archive == NULL) return error->status;
+    shardio_store from = shardio_archive_store(archive);
+    shardio_status status = shardio_store_copy(&from, store, NULL, NULL, o.allocator, error);
+    shardio_archive_close(archive);
+    return status;
+}
+
+/* Copies all that counts of one archive into another. */
+static shardio_status shardio_p_zip_copy_entries(shardio_archive *to, shardio_archive *from, shardio_progress progress,
+                                                 void *context, shardio_error *error)
+{
+    char key[SHARDIO_P_ZIP_NAME + 1];
+    uint64_t done = 0, total = 0;
+    size_t size = (size_t)shardio_p_ceil(SHARDIO_P_DEFAULT_BUFFER, to->block);
+    const shardio_store store = {NULL, NULL, from->file.name};
+    shardio_status status = SHARDIO_OK;
+    uint8_t *piece = (uint8_t *)shardio_p_allocate(to->allocator, size, to->memory_alignment);
+    if (piece == NULL) return shardio_p_zip_fail(from, error, SHARDIO_ERR_MEMORY, "compact", NULL);
+    for (size_t i = 0; i < from->count; i++)
+        if (from->entries[i].key && !from->entries[i].gone) total += from->entries[i].stored;
+    for (size_t i = 0; i < from->count && status == SHARDIO_OK; i++) {
+        int code = 0;
+        shardio_p_zip_entry *entry = &from->entries[i];
+        if (!entry->key || entry->gone) continue;
+        (void)shardio_p_zip_name_text(entry, key);
+        if (progress != NULL && progress(context, done, total) != 0) status = SHARDIO_ERR_CANCELLED;
+        if (status == SHARDIO_OK) status = shardio_p_zip_adopt(to, key, from, entry, piece, size, &code);
+        if (status != SHARDIO_OK) shardio_p_key_fail(error, &store, status, "compact", key, code, NULL);
+        done += entry->stored;
+    }
+    shardio_p_release(to->allocator, piece, size, to->memory_alignment);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_archive_compact(const char *path, const shardio_archive_options *options,
+                                                   shardio_progress progress, void *context, shardio_error *error)
+{
+    shardio_archive_options o, reading;
+    shardio_file file;
+    shardio_error ignored;
+    shardio_open_options how = {NULL, true, false, false};
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    if (error == NULL) error = &ignored;
+    how.allocator = o.allocator;
+    shardio_status status = shardio_p_zip_open_locked(path, &how, &file, error);
+    if (status != SHARDIO_OK) return status;
+    reading = o;
+    reading.write = reading.create = false;
+    shardio_archive *from = shardio_archive_open_file(file, &reading, error), *to = NULL;
+    if (from == NULL) return error->status;
+    if (shardio_archive_about(from).live_bytes > shardio_p_osf_room(&from->file)) {
+        shardio_archive_close(from);
+        return shardio_p_fail(error, SHARDIO_ERR_NO_SPACE, "compact", path, "there is no room for a copy beside it");
+    }
+    o.create = true;
+    o.overwrite = true;
+    o.layer = 0;
+    if (o.comment == NULL && o.ome_version == NULL) o.comment = from->comment;
+    status = shardio_file_open(&file, path, SHARDIO_OPEN_CREATE, &how, error);
+    if (status == SHARDIO_OK) to = shardio_archive_open_file(file, &o, error);
+    if (status == SHARDIO_OK && to == NULL) status = error->status;
+    if (status == SHARDIO_OK) status = shardio_p_zip_copy_entries(to, from, progress, context, error);
+    if (status == SHARDIO_OK) {
+        to->changed = true;
+        status = shardio_archive_finish(to, error);
+    } else {
+        shardio_archive_close(to);
+    }
+    shardio_archive_close(from);
+    return status;
+}
+#endif
 
 #endif /* !SHARDIO_NO_STORE */
 #endif /* SHARDIO_IMPLEMENTATION */

@@ -1,9 +1,10 @@
 /* How fast shardio_crc32c is beside what the instruction can do: three interleaved streams of it, never combined into
-   one checksum, so nobody who computes a CRC32C with that instruction alone is faster. Prints CSV, one line per size and round:
+   one checksum, so nobody who computes a CRC32C with that instruction alone is faster. And shardio_crc32 beside both, and
+   beside zlib's where the library is there. Prints CSV, one line per size and round:
 
        bench_crc [--rounds N] [--time SECONDS] [--large BYTES]
 
-   GB/s of CPU time. `share` is shardio over the limit of the same round. */
+   GB/s of CPU time. `share` is shardio_crc32c over the limit of the same round. 0: not there. */
 #define SHARDIO_IMPLEMENTATION
 #include "../shardio.h"
 #include "bench.h"
@@ -59,6 +60,13 @@ CRC_TARGET static uint32_t limit(uint32_t seed, const uint8_t *data, size_t size
 
 typedef uint32_t (*checksum_function)(uint32_t crc, const void *data, size_t size);
 
+#if SHARDIO_WITH_ZLIB
+static uint32_t zlib_checksum(uint32_t crc, const void *data, size_t size)
+{
+    return (uint32_t)crc32_z(crc, (const unsigned char *)data, size);
+}
+#endif
+
 #if HAVE_LIMIT
 static uint32_t limit_checksum(uint32_t crc, const void *data, size_t size)
 {
@@ -92,18 +100,23 @@ static double speed(const score *s)
     return s->seconds > 0 ? s->bytes / s->seconds / 1e9 : 0;
 }
 
-/* The two take turns ten times: the CPU's clock rate and neighbours change within a round as well. */
+/* They take turns ten times: the CPU's clock rate and neighbours change within a round as well. */
 static void one_line(unsigned round, const uint8_t *data, size_t size, double seconds)
 {
-    score ours = {0, 0}, most = {0, 0};
+    score ours = {0, 0}, most = {0, 0}, zip = {0, 0}, zlib = {0, 0};
     for (int turn = 0; turn < 10; turn++) {
         work(&ours, shardio_crc32c, data, size, seconds / 10);
+        work(&zip, shardio_crc32, data, size, seconds / 10);
 #if HAVE_LIMIT
         work(&most, limit_checksum, data, size, seconds / 10);
 #endif
+#if SHARDIO_WITH_ZLIB
+        work(&zlib, zlib_checksum, data, size, seconds / 10);
+#endif
     }
-    printf("%u,%zu,%s,%.3f,%.3f,%.4f,%s,\"%s\"\n", round, size, shardio_crc32c_kind(), speed(&most), speed(&ours),
-           most.seconds > 0 ? speed(&ours) / speed(&most) : 0, SHARDIO_VERSION_STRING, BENCH_COMPILER);
+    printf("%u,%zu,%s,%.3f,%.3f,%.4f,%s,%.3f,%.3f,%s,\"%s\"\n", round, size, shardio_crc32c_kind(), speed(&most),
+           speed(&ours), most.seconds > 0 ? speed(&ours) / speed(&most) : 0, shardio_crc32_kind(), speed(&zip),
+           speed(&zlib), SHARDIO_VERSION_STRING, BENCH_COMPILER);
 }
 
 int main(int argc, char **argv)
@@ -121,7 +134,7 @@ int main(int argc, char **argv)
         else bench_die("unknown option %s", argv[i]);
     }
     data = bench_input(large, 1);
-    printf("round,bytes,kind,limit_gb_s,shardio_gb_s,share,version,compiler\n");
+    printf("round,bytes,kind,limit_gb_s,shardio_gb_s,share,crc32_kind,crc32_gb_s,zlib_gb_s,version,compiler\n");
     for (unsigned round = 0; round < rounds; round++) {
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) one_line(round, data, sizes[i], seconds);
         one_line(round, data, large, seconds);

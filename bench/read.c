@@ -14,13 +14,12 @@
 
    Contenders: raw-buffered, one pread after the other, of 8 MiB (whole) or a chunk (all others); raw-direct, the same
    past the page cache; raw-hinted, posix_fadvise(WILLNEED) for all chunks, then preads; shardio and, past the page
-   cache, shardio-direct; shardio-unchanging does not ask at each read whether the shard is still the same; with --cache 1
-   also shardio-cached, whose array keeps decoded chunks, warm from the second time on. --cold 1
-: before each one the files are dropped from the page cache, and mincore says that
-   they are gone; --cold 0: they are in it. Contenders take turns in one process, the first one changing with the round.
-   Memory that is read into was touched before; of `whole` and `random` it is the same for all. Files are open and the
-   indexes read beforehand, except for `whole`. A round before the first one is not counted, but what was read is
-   compared with what was written. */
+   cache, shardio-direct; shardio-unchanging does not ask at each read whether the shard is still the same; with
+   --cache 1 also shardio-cached, whose array keeps decoded chunks, warm from the second time on. --cold 1: before each
+   one the files are dropped from the page cache, and mincore says that they are gone; --cold 0: they are in it.
+   Contenders take turns in one process, the first one changing with the round. Memory that is read into was touched
+   before; of `whole` and `random` it is the same for all. Files are open and the indexes read beforehand, except for
+   `whole`. A round before the first one is not counted, but what was read is compared with what was written. */
 #define SHARDIO_IMPLEMENTATION
 #include "../shardio.h"
 #include "bench.h"

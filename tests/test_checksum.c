@@ -1,81 +1,112 @@
-/* CRC32C: known answers, and every way of computing it against a bitwise one. SHA-256: known answers. */
+/* CRC32C and CRC-32: known answers, and every way of computing them against a bitwise one. SHA-256: known answers. */
 #include "test.h"
 
-/* One bit at a time, as RFC 3720 defines it. */
-static uint32_t reference(uint32_t crc, const uint8_t *data, size_t size)
+/* One bit at a time, as RFC 3720 and RFC 1952 define them. */
+static uint32_t bitwise(uint32_t polynomial, uint32_t crc, const uint8_t *data, size_t size)
 {
     crc = ~crc;
     for (size_t i = 0; i < size; i++) {
         crc ^= data[i];
-        for (int bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ (UINT32_C(0x82F63B78) & (0u - (crc & 1)));
+        for (int bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ (polynomial & (0u - (crc & 1)));
     }
     return ~crc;
 }
 
-typedef uint32_t (*crc_function)(uint32_t crc, const void *data, size_t size);
+enum { CRC32C, CRC32 };
+static const uint32_t polynomials[] = {UINT32_C(0x82F63B78), UINT32_C(0xEDB88320)};
 
-static uint32_t by_tables(uint32_t crc, const void *data, size_t size)
+static uint32_t reference(uint32_t crc, const uint8_t *data, size_t size)
+{
+    return bitwise(polynomials[CRC32C], crc, data, size);
+}
+
+static uint32_t crc32c_by_tables(uint32_t crc, const void *data, size_t size)
 {
     return ~shardio_p_crc32c_tables(~crc, (const uint8_t *)data, size);
 }
 
-static uint32_t by_hardware(uint32_t crc, const void *data, size_t size)
+static uint32_t crc32c_by_hardware(uint32_t crc, const void *data, size_t size)
 {
     return ~shardio_p_crc32c_hardware(~crc, (const uint8_t *)data, size);
 }
 
-/* Every path that was compiled and that this CPU has; returns how many. */
-static size_t all_paths(crc_function *paths, const char **names)
+static uint32_t crc32_by_tables(uint32_t crc, const void *data, size_t size)
 {
-    size_t count = 0;
-    paths[count] = shardio_crc32c;
-    names[count++] = shardio_crc32c_kind();
-    paths[count] = by_tables;
-    names[count++] = "tables";
-    if (shardio_p_crc_hardware() == NULL) return count;
-    paths[count] = by_hardware;
-    names[count++] = "instructions";
-    return count;
+    return ~shardio_p_crc32_tables(~crc, (const uint8_t *)data, size);
+}
+
+static uint32_t crc32_by_hardware(uint32_t crc, const void *data, size_t size)
+{
+    return ~shardio_p_crc32_hardware(~crc, (const uint8_t *)data, size);
+}
+
+static uint32_t crc32_wide(uint32_t crc, const void *data, size_t size)   /* which begins with 128 bytes */
+{
+    if (size < 128) return crc32_by_hardware(crc, data, size);
+    return ~shardio_p_crc32_wide(~crc, (const uint8_t *)data, size);
+}
+
+typedef struct crc_path {
+    uint32_t (*crc)(uint32_t crc, const void *data, size_t size);
+    const char *name;
+    int which;   /* CRC32C or CRC32 */
+} crc_path;
+
+static const crc_path all_paths[] = {
+    {shardio_crc32c, "shardio_crc32c", CRC32C}, {shardio_crc32, "shardio_crc32", CRC32},
+    {crc32c_by_tables, "crc32c, tables", CRC32C}, {crc32_by_tables, "crc32, tables", CRC32},
+    {crc32c_by_hardware, "crc32c, instructions", CRC32C}, {crc32_by_hardware, "crc32, instructions", CRC32},
+    {crc32_wide, "crc32, wide", CRC32},
+};
+
+/* How many of the paths this CPU has. */
+static size_t count_paths(void)
+{
+    if (shardio_p_crc_hardware() == NULL) return 4;
+    return shardio_p_crc32_is_wide() ? 7 : 6;
 }
 
 TEST(known_answers)
 {
-    /* RFC 3720 B.4, the check value of the catalogue of CRC algorithms, and some single bytes */
+    /* RFC 3720 B.4, the check values of the catalogue of CRC algorithms, and some single bytes; CRC-32 as zlib has it */
     static uint8_t zeros[32], ones[32], up[32], down[32];
     static const uint8_t scsi[48] = {0x01, 0xC0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x14, 0, 0, 0, 0, 0, 4, 0,
                                      0, 0, 0, 0x14, 0, 0, 0, 0x18, 0x28, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0};
     const struct {
         const void *data;
         size_t size;
-        uint32_t crc;
+        uint32_t crc[2];
     } table[] = {
-        {"", 0, 0},           {zeros, 32, 0x8A9136AA}, {ones, 32, 0x62A8AB43}, {up, 32, 0x46DD794E},
-        {down, 32, 0x113FDB5C}, {scsi, 48, 0xD9963A56}, {"123456789", 9, 0xE3069283}, {"a", 1, 0xC1D04330},
-        {zeros, 1, 0x527D5351}, {"The quick brown fox jumps over the lazy dog", 43, 0x22620404},
+        {"", 0, {0, 0}}, {zeros, 32, {0x8A9136AA, 0x190A55AD}}, {ones, 32, {0x62A8AB43, 0xFF6CAB0B}},
+        {up, 32, {0x46DD794E, 0x91267E8A}}, {down, 32, {0x113FDB5C, 0x9AB0EF72}},
+        {scsi, 48, {0xD9963A56, 0x51E17412}}, {"123456789", 9, {0xE3069283, 0xCBF43926}},
+        {"a", 1, {0xC1D04330, 0xE8B7BE43}}, {zeros, 1, {0x527D5351, 0xD202EF8D}},
+        {"The quick brown fox jumps over the lazy dog", 43, {0x22620404, 0x414FA339}},
     };
-    crc_function paths[8];
-    const char *names[8];
-    size_t count = all_paths(paths, names);
     for (int i = 0; i < 32; i++) {
         ones[i] = 0xFF;
         up[i] = (uint8_t)i;
         down[i] = (uint8_t)(31 - i);
     }
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        CHECK_U64(reference(0, (const uint8_t *)table[i].data, table[i].size), table[i].crc);
-        for (size_t p = 0; p < count; p++) CHECK_U64(paths[p](0, table[i].data, table[i].size), table[i].crc);
+        const uint8_t *data = (const uint8_t *)table[i].data;
+        for (int which = 0; which < 2; which++)
+            CHECK_U64(bitwise(polynomials[which], 0, data, table[i].size), table[i].crc[which]);
+        for (const crc_path *p = all_paths; p < all_paths + count_paths(); p++)
+            CHECK_U64(p->crc(0, data, table[i].size), table[i].crc[p->which]);
     }
 }
 
 /* The bitwise sums of all prefixes of a text, so that the test takes n and not n squared steps of the reference. */
-static void all_lengths(crc_function crc, const uint8_t *data, size_t limit, uint32_t seed)
+static void all_lengths(const crc_path *path, const uint8_t *data, size_t limit, uint32_t seed)
 {
     uint32_t expected = seed;
     for (size_t n = 0; n <= limit; n++) {
-        if (n > 0) expected = reference(expected, data + n - 1, 1);
-        if (crc(seed, data, n) == expected) continue;
-        CHECK_U64(crc(seed, data, n), expected);
-        fprintf(stderr, "  %llu bytes at address %% 64 = %llu\n", (unsigned long long)n, (unsigned long long)((uintptr_t)data % 64));
+        if (n > 0) expected = bitwise(polynomials[path->which], expected, data + n - 1, 1);
+        if (path->crc(seed, data, n) == expected) continue;
+        CHECK_U64(path->crc(seed, data, n), expected);
+        fprintf(stderr, "  %s: %llu bytes at address %% 64 = %llu\n", path->name, (unsigned long long)n,
+                (unsigned long long)((uintptr_t)data % 64));
         return;
     }
 }
@@ -90,57 +121,97 @@ static void fill_text(void)
 
 TEST(all_lengths_at_all_alignments)
 {
-    crc_function paths[8];
-    const char *names[8];
-    size_t count = all_paths(paths, names), before = (size_t)test_failures;
     fill_text();
-    for (size_t p = 0; p < count; p++) {
-        for (size_t at = 0; at <= 16; at++) all_lengths(paths[p], text + at, 600, at % 2 ? 0 : UINT32_C(0xDEADBEEF) * (uint32_t)at);
-        if ((size_t)test_failures > before) fprintf(stderr, "  path %s\n", names[p]);
-    }
+    for (const crc_path *p = all_paths; p < all_paths + count_paths(); p++)
+        for (size_t at = 0; at <= 16; at++)
+            all_lengths(p, text + at, 600, at % 2 ? 0 : UINT32_C(0xDEADBEEF) * (uint32_t)at);
 }
 
 /* Lengths around the block sizes that fast implementations like. */
 TEST(large_lengths)
 {
-    crc_function paths[8];
-    const char *names[8];
-    size_t count = all_paths(paths, names);
     uint64_t seed = 2;
     fill_text();
     for (int i = 0; i < 60; i++) {
         size_t at = (size_t)(test_random(&seed) % 65), size = 0;
-        uint32_t expected, start = (uint32_t)test_random(&seed);
+        uint32_t start = (uint32_t)test_random(&seed), expected[2];
         if (i < 40) size = ((size_t)1 << (9 + i / 4)) * (i % 2 ? 3 : 1) + (size_t)(test_random(&seed) % 48) - 24;
         else size = (size_t)(test_random(&seed) % 100000);
         if (size + at > sizeof text) size = sizeof text - at;
-        expected = reference(start, text + at, size);
-        for (size_t p = 0; p < count; p++) CHECK_U64(paths[p](start, text + at, size), expected);
+        for (int which = 0; which < 2; which++) expected[which] = bitwise(polynomials[which], start, text + at, size);
+        for (const crc_path *p = all_paths; p < all_paths + count_paths(); p++)
+            CHECK_U64(p->crc(start, text + at, size), expected[p->which]);
     }
 }
 
 TEST(in_pieces)
 {
-    crc_function paths[8];
-    const char *names[8];
-    size_t count = all_paths(paths, names);
     uint64_t seed = 3;
     fill_text();
-    for (int round = 0; round < 100; round++) {
+    for (int round = 0; round < 140; round++) {
+        const crc_path *path = all_paths + (size_t)round % count_paths();
         size_t size = (size_t)(test_random(&seed) % 20000);
-        uint32_t whole = shardio_crc32c(0, text, size), pieces = 0;
+        uint32_t whole = bitwise(polynomials[path->which], 0, text, size), pieces = 0;
         for (size_t at = 0; at < size;) {
-            size_t n = (size_t)(test_random(&seed) % (round % 2 ? 40 : 9000));
+            size_t n = (size_t)(test_random(&seed) % (round / 7 % 2 ? 40 : 9000));
             if (n > size - at) n = size - at;
-            pieces = paths[(size_t)round % count](pieces, text + at, n);
+            pieces = path->crc(pieces, text + at, n);
             at += n;
         }
         CHECK_U64(pieces, whole);
     }
 }
 
+/* All ways to cut a text in two. */
+TEST(every_split)
+{
+    enum { SIZE = 1100 };
+    fill_text();
+    for (const crc_path *p = all_paths; p < all_paths + count_paths(); p++) {
+        uint32_t whole = bitwise(polynomials[p->which], 0, text, SIZE);
+        for (size_t at = 0; at <= SIZE; at++) CHECK_U64(p->crc(p->crc(0, text, at), text + at, SIZE - at), whole);
+    }
+}
+
+/* x^n mod P. */
+static uint32_t power_of_x(uint32_t polynomial, size_t n)
+{
+    uint32_t power = shardio_p_crc_power(polynomial, n / 8);
+    for (size_t i = 0; i < n % 8; i++) power = shardio_p_crc_multiply(polynomial, power, 0x40000000u);
+    return power;
+}
+
+/* What was computed beforehand is what the comments beside it say. */
+TEST(constants)
+{
+    CHECK_U64(power_of_x(SHARDIO_P_CRC32, 32), SHARDIO_P_CRC32);   /* P without its x^32 */
+    CHECK_U64(power_of_x(SHARDIO_P_CRC32C, 32), SHARDIO_P_CRC32C);
+#if SHARDIO_P_CRC_HARDWARE && defined(__aarch64__)
+    for (size_t i = 0; i < SHARDIO_P_CRC_STREAMS; i++) {
+        const shardio_p_crc_stream *a = shardio_p_crc_streams + i, *b = shardio_p_crc32_streams + i;
+        CHECK_U64(a->constant, power_of_x(SHARDIO_P_CRC32C, (size_t)8 * a->length));
+        CHECK_U64(b->constant, power_of_x(SHARDIO_P_CRC32, (size_t)8 * b->length));
+    }
+#elif SHARDIO_P_CRC_HARDWARE
+    for (size_t i = 0; i < SHARDIO_P_CRC_STREAMS; i++) {
+        const shardio_p_crc_stream *a = shardio_p_crc_streams + i;
+        CHECK_U64(a->constant, power_of_x(SHARDIO_P_CRC32C, (size_t)8 * a->length - 33));
+    }
+    for (int half = 0; half < 2; half++) {
+        const size_t more = half == 0 ? 64 : 0;
+        CHECK_U64(shardio_p_crc32_over16[half], power_of_x(SHARDIO_P_CRC32, 128 - 33 + more));
+        CHECK_U64(shardio_p_crc32_over64[half], power_of_x(SHARDIO_P_CRC32, 512 - 33 + more));
+#if SHARDIO_P_CRC32_WIDE
+        CHECK_U64(shardio_p_crc32_over128[half], power_of_x(SHARDIO_P_CRC32, 1024 - 33 + more));
+#endif
+    }
+#endif
+}
+
 TEST(nothing_is_nothing)
 {
+    CHECK_U64(shardio_crc32(0, NULL, 0), 0);
+    CHECK_U64(shardio_crc32(0x12345678, NULL, 0), 0x12345678);
     CHECK_U64(shardio_crc32c(0, NULL, 0), 0);
     CHECK_U64(shardio_crc32c(0x12345678, NULL, 0), 0x12345678);
 }
@@ -148,12 +219,16 @@ TEST(nothing_is_nothing)
 /* Reads nothing outside its range: the sanitizers look, on memory that ends exactly there. */
 TEST(reads_only_its_bytes)
 {
-    for (size_t size = 1; size < 400; size += 7) {
+    for (size_t size = 1; size < 800; size += 7) {
         uint8_t *exact = (uint8_t *)malloc(size);
         if (!CHECK(exact != NULL)) return;
         memset(exact, (int)size, size);
-        CHECK_U64(shardio_crc32c(0, exact, size), reference(0, exact, size));
-        CHECK_U64(shardio_crc32c(0, exact + size / 2, size - size / 2), reference(0, exact + size / 2, size - size / 2));
+        for (const crc_path *p = all_paths; p < all_paths + count_paths(); p++) {
+            uint32_t polynomial = polynomials[p->which];
+            const uint8_t *middle = exact + size / 2;
+            CHECK_U64(p->crc(0, exact, size), bitwise(polynomial, 0, exact, size));
+            CHECK_U64(p->crc(0, middle, size - size / 2), bitwise(polynomial, 0, middle, size - size / 2));
+        }
         free(exact);
     }
 }
@@ -295,18 +370,21 @@ TEST(windows_of_zeros)
         CHECK_OK(shardio_p_crc_window_search(&window, &difference, zeros, ZEROS - window.length, take_found, &list));
         CHECK_U64(list.count, 0);
     }
-    CHECK_U64(shardio_p_crc_power(0x7FFFFFFF), shardio_p_crc_power(0));
+    CHECK_U64(shardio_p_crc_power(SHARDIO_P_CRC32C, 0x7FFFFFFF), shardio_p_crc_power(SHARDIO_P_CRC32C, 0));
     free(zeros);
 }
 
 TEST(the_kind_is_known)
 {
-    static const char *const kinds[] = {"sse4.2", "sse4.2+pclmul", "armv8", "tables"};
+    static const char *const kinds[][2] = {{"sse4.2+pclmul", "vpclmul"}, {"sse4.2+pclmul", "pclmul"},
+                                           {"armv8", "armv8"}, {"tables", "tables"}};
     size_t found = 0;
-    for (size_t i = 0; i < 4; i++) found += strcmp(shardio_crc32c_kind(), kinds[i]) == 0;
+    for (size_t i = 0; i < 4; i++)
+        found += strcmp(shardio_crc32c_kind(), kinds[i][0]) == 0 && strcmp(shardio_crc32_kind(), kinds[i][1]) == 0;
     CHECK_U64(found, 1);
 #ifdef SHARDIO_NO_HARDWARE
     CHECK_TEXT(shardio_crc32c_kind(), "tables");
+    CHECK_TEXT(shardio_crc32_kind(), "tables");
 #endif
 }
 
@@ -432,6 +510,8 @@ TEST_MAIN(TEST_CASE(known_answers)
           TEST_CASE(all_lengths_at_all_alignments)
           TEST_CASE(large_lengths)
           TEST_CASE(in_pieces)
+          TEST_CASE(every_split)
+          TEST_CASE(constants)
           TEST_CASE(nothing_is_nothing)
           TEST_CASE(reads_only_its_bytes)
           TEST_CASE(windows_are_found)

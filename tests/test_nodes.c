@@ -1,4 +1,4 @@
-/* Nodes: groups, attributes, hierarchies and consolidated metadata, on a directory and in memory alike. */
+/* Nodes: groups, attributes, hierarchies and consolidated metadata, on a directory, in memory and in an archive alike. */
 #include "arrays.h"
 
 #define GROUP "{\"zarr_format\": 3, \"node_type\": \"group\"}"
@@ -6,8 +6,13 @@
 
 typedef void (*node_check)(const shardio_store *store);
 
+static bool is_directory(const shardio_store *store)
+{
+    return store->functions == shardio_store_directory(".").functions;
+}
+
 /* Runs `check` on a new store of each kind. */
-static void on_both(node_check check)
+static void on_each_kind(node_check check)
 {
     char parent[300], path[320];
     test_directory(parent, sizeof parent);
@@ -25,6 +30,19 @@ static void on_both(node_check check)
     shardio_store_memory_free(&memory);
     CHECK_U64(c.live, 0);
     if (test_failures != before) fprintf(stderr, "    (memory store)\n");
+
+    shardio_archive_options o;
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.allocator = counter_begin(&c);
+    snprintf(path, sizeof path, "%s/store.zip", parent);
+    shardio_archive *archive = shardio_archive_open(path, &o, NULL);
+    shardio_store zip = shardio_archive_store(archive);
+    before = test_failures;
+    check(&zip);
+    CHECK_OK(shardio_archive_finish(archive, NULL));
+    CHECK_U64(c.live, 0);
+    if (test_failures != before) fprintf(stderr, "    (archive)\n");
 }
 
 static void check_key(const shardio_store *store, const char *key, const char *want, int line)
@@ -291,7 +309,7 @@ static void check_open(const shardio_store *store)
     CHECK_OK(shardio_node_open(&node, store, "", NULL, &e));
     shardio_node_close(&node);
 }
-TEST(open) { on_both(check_open); }
+TEST(open) { on_each_kind(check_open); }
 
 static void check_open_limit(const shardio_store *store)
 {
@@ -316,7 +334,7 @@ static void check_open_limit(const shardio_store *store)
                  SHARDIO_ERR_LIMIT);
     CHECK(!has_key(store, "g/zarr.json"));
 }
-TEST(limit) { on_both(check_open_limit); }
+TEST(limit) { on_each_kind(check_open_limit); }
 
 static void check_one_read(const shardio_store *inner)
 {
@@ -343,7 +361,7 @@ static void check_one_read(const shardio_store *inner)
     CHECK_U64(t.reads, 7);
     CHECK_U64(t.lists, 2);
 }
-TEST(one_read) { on_both(check_one_read); }
+TEST(one_read) { on_each_kind(check_one_read); }
 
 /* ---- attributes */
 
@@ -385,7 +403,7 @@ static void check_get(const shardio_store *store)
     shardio_node_close(&node);
     CHECK(!shardio_node_int64(&node, "n", &n));
 }
-TEST(get) { on_both(check_get); }
+TEST(get) { on_each_kind(check_get); }
 
 /* Each change, byte by byte. name null: all attributes; json null: taken out. */
 #define HEAD "{\"zarr_format\":3,\"node_type\":\"group\""
@@ -459,7 +477,7 @@ static void check_changes(const shardio_store *store)
         if (test_failures != before) fprintf(stderr, "    change %d: %s\n", (int)i, sentence(&e));
     }
 }
-TEST(changes) { on_both(check_changes); }
+TEST(changes) { on_each_kind(check_changes); }
 
 /* A wide indent is padding, not layout, and is not multiplied. */
 static void check_padding(const shardio_store *store)
@@ -477,7 +495,7 @@ static void check_padding(const shardio_store *store)
     CHECK(node.size < 4 * n);
     shardio_node_close(&node);
 }
-TEST(padding) { on_both(check_padding); }
+TEST(padding) { on_each_kind(check_padding); }
 
 static void check_round_trip(const shardio_store *store)
 {
@@ -526,7 +544,7 @@ static void check_round_trip(const shardio_store *store)
     CHECK_KEY("g/zarr.json", "{\n  \"zarr_format\": 3,\n  \"node_type\": \"group\",\n  \"attributes\": {\n    \"n\": "
               "[{\"deep\": [null, 1.50, \"\\ud83d\\ude00\"]}]\n  }\n}\n");
 }
-TEST(round_trip) { on_both(check_round_trip); }
+TEST(round_trip) { on_each_kind(check_round_trip); }
 
 static void check_refused(const shardio_store *store)
 {
@@ -570,7 +588,7 @@ static void check_refused(const shardio_store *store)
     CHECK_OK(store_keys(store, "", &list));
     CHECK_U64(list.count + list.temporary, 1);
 }
-TEST(refused) { on_both(check_refused); }
+TEST(refused) { on_each_kind(check_refused); }
 
 /* The attributes of an array are read by an array, and nothing else of it changes. */
 static void check_array_attributes(const shardio_store *store)
@@ -596,7 +614,7 @@ static void check_array_attributes(const shardio_store *store)
     CHECK_WALK("", ":group g:group g/movie:array ");
     free(m.data);
 }
-TEST(array_attributes) { on_both(check_array_attributes); }
+TEST(array_attributes) { on_each_kind(check_array_attributes); }
 
 /* ---- groups */
 
@@ -644,7 +662,7 @@ static void check_create(const shardio_store *store)
     shardio_status s = shardio_group_create(store, "file/g", NULL, NULL, &e);
     CHECK(s == SHARDIO_OK || s == SHARDIO_ERR_EXISTS);
 }
-TEST(create) { on_both(check_create); }
+TEST(create) { on_each_kind(check_create); }
 
 static void check_create_root(const shardio_store *store)
 {
@@ -653,7 +671,7 @@ static void check_create_root(const shardio_store *store)
     CHECK_WALK("", ":group ");
     CHECK_STATUS(shardio_group_create(store, "", NULL, NULL, &e), SHARDIO_ERR_EXISTS);
 }
-TEST(create_root) { on_both(check_create_root); }
+TEST(create_root) { on_each_kind(check_create_root); }
 
 /* What another writer makes where a group on the way is missing is not overwritten. */
 TEST(create_below_a_writer)
@@ -709,7 +727,7 @@ static void check_order(const shardio_store *store)
     CHECK_OK(walk_with(store, "", false, &t, &e));
     CHECK(strncmp(t.text, ":group 10:group ", 16) == 0);
 }
-TEST(order) { on_both(check_order); }
+TEST(order) { on_each_kind(check_order); }
 
 static void check_faults(const shardio_store *store)
 {
@@ -737,7 +755,7 @@ static void check_faults(const shardio_store *store)
     CHECK_U64(t.nodes, 4);
     CHECK_STATUS(e.status, SHARDIO_OK);
 }
-TEST(faults) { on_both(check_faults); }
+TEST(faults) { on_each_kind(check_faults); }
 
 /* The visitor may change what is walked. */
 static shardio_status meddle(void *context, const char *path, const shardio_node *node, const shardio_error *fault)
@@ -763,7 +781,7 @@ static void check_meddling(const shardio_store *store)
     CHECK_OK(shardio_hierarchy_walk(store, "", false, meddle, (void *)(uintptr_t)store, NULL, &e));
     CHECK_WALK("", ":group c:group z:group ");
 }
-TEST(meddling) { on_both(check_meddling); }
+TEST(meddling) { on_each_kind(check_meddling); }
 
 /* 1000 nodes side by side, and paths as deep as a file system's. */
 static void check_wide(const shardio_store *store)
@@ -791,7 +809,7 @@ static void check_wide(const shardio_store *store)
     CHECK_OK(store_keys(store, "", &list));
     CHECK_U64(list.count + list.temporary, 0);
 }
-TEST(wide) { on_both(check_wide); }
+TEST(wide) { on_each_kind(check_wide); }
 
 static void check_deep(const shardio_store *store)
 {
@@ -808,14 +826,14 @@ static void check_deep(const shardio_store *store)
     /* what is too deep to be listed is an error, not left out */
     for (int i = 0; i < 100; i++) strcat(path, "/g");
     CHECK_OK(shardio_group_create(store, path, NULL, NULL, &e));
-    shardio_status wanted = strcmp(store->name, "memory") == 0 ? SHARDIO_OK : SHARDIO_ERR_LIMIT;
+    shardio_status wanted = is_directory(store) ? SHARDIO_ERR_LIMIT : SHARDIO_OK;
     CHECK_STATUS(walk_with(store, "", false, &t, &e), wanted);
     CHECK_STATUS(shardio_group_consolidate(store, "", false, NULL, &e), wanted);
     CHECK_STATUS(shardio_node_remove(store, "g", NULL, &e), wanted);
     if (wanted == SHARDIO_OK) CHECK_WALK("", ":group ");
     else CHECK(has_key(store, "g/zarr.json"));
 }
-TEST(deep) { on_both(check_deep); }
+TEST(deep) { on_each_kind(check_deep); }
 
 /* ---- consolidated metadata */
 
@@ -866,7 +884,7 @@ static void check_consolidated(const shardio_store *store)
     CHECK_OK(store_put_text(store, "g/zarr.json", "{\"zarr_format\":3,\"node_type\":\"group\",\"consolidated_metadata\":null}"));
     CHECK_WALK_CONSOLIDATED("g", "g:group g/real:group ");
 }
-TEST(consolidated) { on_both(check_consolidated); }
+TEST(consolidated) { on_each_kind(check_consolidated); }
 
 static void check_consolidate(const shardio_store *store)
 {
@@ -908,7 +926,7 @@ static void check_consolidate(const shardio_store *store)
     CHECK(strstr(e.subject, "g/s/zarr.json") != NULL);
     CHECK_KEY("g/zarr.json", "{\"zarr_format\": 3, \"node_type\": \"group\", \"attributes\": {}}");
 }
-TEST(consolidate) { on_both(check_consolidate); }
+TEST(consolidate) { on_each_kind(check_consolidate); }
 
 static void check_consolidate_lines(const shardio_store *store)
 {
@@ -924,7 +942,7 @@ static void check_consolidate_lines(const shardio_store *store)
     CHECK_KEY("zarr.json", "{\n\t\"zarr_format\": 3,\n\t\"node_type\": \"group\",\n\t\"consolidated_metadata\": {\n"
               "\t\t\"kind\": \"inline\",\n\t\t\"must_understand\": false,\n\t\t\"metadata\": {}\n\t}\n}\n");
 }
-TEST(consolidate_lines) { on_both(check_consolidate_lines); }
+TEST(consolidate_lines) { on_each_kind(check_consolidate_lines); }
 
 static int cancel_third(void *context, uint64_t done, uint64_t total)
 {
@@ -960,7 +978,7 @@ static void check_consolidate_limits(const shardio_store *store)
     CHECK_U64(o.metadata_limit, size);
     CHECK_OK(shardio_group_consolidate(store, "", false, &o, &e));
 }
-TEST(consolidate_limits) { on_both(check_consolidate_limits); }
+TEST(consolidate_limits) { on_each_kind(check_consolidate_limits); }
 
 /* ---- removing */
 
@@ -986,7 +1004,7 @@ static uint64_t count_keys(const shardio_store *store, const char *prefix)
 
 static void check_remove(const shardio_store *store)
 {
-    bool directory = strcmp(store->name, "memory") != 0;
+    bool directory = is_directory(store);
     shardio_error e;
     make_tree(store);
     CHECK_STATUS(shardio_node_remove(store, "x", NULL, &e), SHARDIO_ERR_NOT_FOUND);
@@ -997,7 +1015,7 @@ static void check_remove(const shardio_store *store)
     CHECK_U64(count_keys(store, "g/v2/"), 0);
     CHECK_WALK("", ":group g:group g/a:array g/s:group g/s/b:array h:array ");
     CHECK_OK(shardio_node_remove(store, "g", NULL, &e));
-    /* in memory a key with such a name is nothing special */
+    /* elsewhere a key with such a name is nothing special */
     CHECK_U64(count_keys(store, "g/"), directory ? 0 : 3);
     CHECK_WALK("", ":group h:array ");
     CHECK(has_key(store, "h/c/0"));
@@ -1007,7 +1025,7 @@ static void check_remove(const shardio_store *store)
     if (directory) CHECK_U64(entries_below((const char *)store->context), 0);
     CHECK(!directory || access((const char *)store->context, F_OK) != 0);
 }
-TEST(remove) { on_both(check_remove); }
+TEST(remove) { on_each_kind(check_remove); }
 
 /* What is nobody's stays. */
 static void check_remove_foreign(const shardio_store *store)
@@ -1027,7 +1045,7 @@ static void check_remove_foreign(const shardio_store *store)
     CHECK_OK(store_keys(store, "", &list));
     CHECK_U64(list.temporary, 0);
 }
-TEST(remove_foreign) { on_both(check_remove_foreign); }
+TEST(remove_foreign) { on_each_kind(check_remove_foreign); }
 
 /* Damaged nodes go like arrays; nodes below that no group leads to go, too. */
 static void check_remove_damaged(const shardio_store *store)
@@ -1055,7 +1073,7 @@ static void check_remove_damaged(const shardio_store *store)
     CHECK_U64(count_keys(store, ""), 0);
     /* a path that we would refuse to write: nothing is touched */
     CHECK_OK(store_put_text(store, "g/zarr.json", GROUP));
-    if (strcmp(store->name, "memory") == 0) return;
+    if (!is_directory(store)) return;
     char path[600];
     snprintf(path, sizeof path, "%s/g/a:b", (const char *)store->context);
     CHECK_U64((uint64_t)mkdir(path, 0777), 0);
@@ -1070,7 +1088,7 @@ static void check_remove_damaged(const shardio_store *store)
     CHECK_STATUS(shardio_group_consolidate(store, "g", false, NULL, &e), SHARDIO_ERR_UNSUPPORTED);
     CHECK_KEY("g/zarr.json", GROUP);
 }
-TEST(remove_damaged) { on_both(check_remove_damaged); }
+TEST(remove_damaged) { on_each_kind(check_remove_damaged); }
 
 /* More keys than one batch holds. */
 static void check_remove_many(const shardio_store *store)
@@ -1086,7 +1104,7 @@ static void check_remove_many(const shardio_store *store)
     CHECK_OK(shardio_node_remove(store, "a", NULL, &e));
     CHECK_U64(count_keys(store, ""), 1);
 }
-TEST(remove_many) { on_both(check_remove_many); }
+TEST(remove_many) { on_each_kind(check_remove_many); }
 
 /* Each zarr.json is gone, durably, before a chunk of it is touched, and each directory is synced. */
 static void check_remove_order(const shardio_store *inner)
@@ -1113,7 +1131,7 @@ static void check_remove_order(const shardio_store *inner)
     CHECK_OK(shardio_node_remove(store, "g", &o, &e));
     CHECK_TEXT(t.log, "remove g/zarr.json\n");
 }
-TEST(remove_order) { on_both(check_remove_order); }
+TEST(remove_order) { on_each_kind(check_remove_order); }
 
 static void check_remove_cancel(const shardio_store *store)
 {
@@ -1129,7 +1147,7 @@ static void check_remove_cancel(const shardio_store *store)
     CHECK_OK(shardio_node_remove(store, "g", &o, &e));
     CHECK_WALK("", ":group h:array ");
 }
-TEST(remove_cancel) { on_both(check_remove_cancel); }
+TEST(remove_cancel) { on_each_kind(check_remove_cancel); }
 
 /* A writer's values that were never published. */
 TEST(remove_unpublished)
@@ -1325,6 +1343,107 @@ TEST(memory_fails) { fail_everything(IN_MEMORY, false); }
 
 /* ---- as zarr-python writes it: golden files */
 
+/* ---- renaming */
+
+static void check_rename(const shardio_store *store)
+{
+    shardio_error e;
+    make_tree(store);
+    uint64_t keys = count_keys(store, "g/");
+    CHECK_OK(shardio_node_rename(store, "g", "far/away/k", NULL, &e));
+    CHECK_U64(count_keys(store, "g/"), 0);
+    CHECK_U64(count_keys(store, "far/away/k/"), keys);
+    CHECK_WALK("far", "far:group far/away:group far/away/k:group far/away/k/a:array far/away/k/s:group "
+                      "far/away/k/s/b:array far/away/k/v2:array ");
+    CHECK_OK(shardio_node_rename(store, "far/away/k", "g", NULL, &e));
+    CHECK_WALK("", ":group far:group far/away:group g:group g/a:array g/s:group g/s/b:array g/v2:array h:array ");
+    CHECK_OK(shardio_node_rename(store, "g/a", "g/s/a", NULL, &e));
+    CHECK_WALK("g/s", "g/s:group g/s/a:array g/s/b:array ");
+    CHECK(!has_key(store, "g/a/zarr.json"));
+}
+TEST(rename) { on_each_kind(check_rename); }
+
+static void check_rename_refused(const shardio_store *store)
+{
+    static char before[20000], after[20000];
+    static const struct { const char *from, *to; shardio_status status; } cases[] = {
+        {"x", "y", SHARDIO_ERR_NOT_FOUND}, {"g", "h", SHARDIO_ERR_EXISTS}, {"g", "g", SHARDIO_ERR_ARGUMENT},
+        {"g", "g/s/g", SHARDIO_ERR_ARGUMENT}, {"g", "h/g", SHARDIO_ERR_UNSUPPORTED}, {"", "g/x", SHARDIO_ERR_ARGUMENT},
+        {"g", "", SHARDIO_ERR_ARGUMENT}, {"g", "../g", SHARDIO_ERR_ARGUMENT}, {"g", "other", SHARDIO_ERR_EXISTS}};
+    shardio_error e;
+    make_tree(store);
+    CHECK_OK(store_put_text(store, "other/file", "somebody's"));
+    remember(store, before, sizeof before);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        CHECK_STATUS(shardio_node_rename(store, cases[i].from, cases[i].to, NULL, &e), cases[i].status);
+        remember(store, after, sizeof after);
+        CHECK_TEXT(after, before);
+    }
+    CHECK_STATUS(shardio_node_rename(NULL, "g", "k", NULL, &e), SHARDIO_ERR_ARGUMENT);
+}
+TEST(rename_refused) { on_each_kind(check_rename_refused); }
+
+/* A file that is open on a value that gets another name goes on being readable. */
+TEST(rename_while_open)
+{
+    shardio_memory_store memory;
+    shardio_store store = shardio_store_memory(&memory, NULL);
+    shardio_file file;
+    shardio_error e;
+    char text[5] = "";
+    int code = 0;
+    CHECK_OK(store_put_text(&store, "g/zarr.json", GROUP));
+    CHECK_OK(store_put_text(&store, "g/file", "here"));
+    CHECK_OK(store.functions->open(store.context, "g/file", false, NULL, &file, &code));
+    CHECK_OK(shardio_node_rename(&store, "g", "k", NULL, &e));
+    CHECK_OK(shardio_file_read(&file, 0, text, 4, &e));
+    CHECK_TEXT(text, "here");
+    shardio_file_close(&file);
+    CHECK(has_key(&store, "k/file") && !has_key(&store, "g/file"));
+    shardio_store_memory_free(&memory);
+}
+
+/* ---- one attribute of all arrays */
+
+typedef struct found_values {
+    char text[400];
+    uint64_t stop_at;
+} found_values;
+
+static shardio_status find_value(void *context, const char *path, shardio_json value, const shardio_error *fault)
+{
+    found_values *f = (found_values *)context;
+    size_t n = strlen(f->text);
+    if (fault != NULL) snprintf(f->text + n, sizeof f->text - n, "%s!%s ", path, shardio_status_name(fault->status));
+    else if (value.text == NULL) snprintf(f->text + n, sizeof f->text - n, "%s- ", path);
+    else snprintf(f->text + n, sizeof f->text - n, "%s=%.*s ", path, (int)value.size, value.text);
+    return f->stop_at > 0 && --f->stop_at == 0 ? SHARDIO_ERR_STATE : SHARDIO_OK;
+}
+
+static void check_attribute_of_arrays(const shardio_store *store)
+{
+    found_values f = {"", 0};
+    shardio_error e;
+    make_tree(store);
+    CHECK_OK(shardio_node_set_attribute(store, "g/a", "unit", "\"nm\"", NULL, &e));
+    CHECK_OK(shardio_node_set_attribute(store, "h", "unit", "[1, 2]", NULL, &e));
+    CHECK_OK(shardio_node_set_attribute(store, "g", "unit", "3", NULL, &e));
+    CHECK_OK(shardio_attribute_of_arrays(store, "", "unit", find_value, &f, NULL, &e));
+    CHECK_TEXT(f.text, "g/a=\"nm\" g/s/b- g/v2- h=[1, 2] ");
+    f.text[0] = 0;
+    f.stop_at = 2;
+    CHECK_STATUS(shardio_attribute_of_arrays(store, "", "unit", find_value, &f, NULL, &e), SHARDIO_ERR_STATE);
+    CHECK_TEXT(f.text, "g/a=\"nm\" g/s/b- ");
+    f.text[0] = 0;
+    CHECK_OK(store_put_text(store, "h/zarr.json", "{"));
+    CHECK_OK(shardio_attribute_of_arrays(store, "h", "unit", find_value, &f, NULL, &e));
+    CHECK_TEXT(f.text, "h!ERR_CORRUPT ");
+    CHECK_STATUS(shardio_attribute_of_arrays(store, "", NULL, find_value, &f, NULL, &e), SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_attribute_of_arrays(store, "", "unit", NULL, &f, NULL, &e), SHARDIO_ERR_ARGUMENT);
+}
+TEST(attribute_of_arrays) { on_each_kind(check_attribute_of_arrays); }
+
+
 TEST(golden)
 {
     shardio_store directory = shardio_store_directory("tests/data/zarr/group"), *store = &directory;
@@ -1393,13 +1512,14 @@ static void check_golden_copy(const shardio_store *store)
     remember(store, after, sizeof after);
     CHECK_TEXT(after, before);
 }
-TEST(golden_copy) { on_both(check_golden_copy); }
+TEST(golden_copy) { on_each_kind(check_golden_copy); }
 
 TEST_MAIN(TEST_CASE(open) TEST_CASE(limit) TEST_CASE(one_read) TEST_CASE(get) TEST_CASE(changes) TEST_CASE(padding)
           TEST_CASE(round_trip) TEST_CASE(refused) TEST_CASE(array_attributes) TEST_CASE(create) TEST_CASE(create_root)
           TEST_CASE(create_below_a_writer) TEST_CASE(order) TEST_CASE(faults) TEST_CASE(meddling) TEST_CASE(wide)
           TEST_CASE(deep) TEST_CASE(consolidated) TEST_CASE(consolidate) TEST_CASE(consolidate_lines)
           TEST_CASE(consolidate_limits) TEST_CASE(remove) TEST_CASE(remove_foreign) TEST_CASE(remove_damaged)
-          TEST_CASE(remove_many) TEST_CASE(remove_order) TEST_CASE(remove_cancel) TEST_CASE(remove_unpublished)
+          TEST_CASE(remove_many) TEST_CASE(rename) TEST_CASE(rename_refused) TEST_CASE(rename_while_open)
+          TEST_CASE(attribute_of_arrays) TEST_CASE(remove_order) TEST_CASE(remove_cancel) TEST_CASE(remove_unpublished)
           TEST_CASE(files_fail) TEST_CASE(files_fail_from_then_on) TEST_CASE(store_fails) TEST_CASE(store_fails_from_then_on)
           TEST_CASE(memory_fails) TEST_CASE(golden) TEST_CASE(golden_malformed) TEST_CASE(golden_copy))
