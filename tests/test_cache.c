@@ -778,7 +778,8 @@ typedef struct life {
     shardio_store store;
     shardio_array_options o;
     uint64_t shape[2], r;
-    uint16_t numbers[SIDE][SIDE];
+    uint16_t numbers[SIDE][SIDE], committed[SIDE][SIDE];
+    shardio_archive *archive;      /* null: the store is a directory or memory */
     shardio_array *handle[4];      /* two that change and share the cache, one that reads, one that has no cache */
     shardio_cache cache;
 } life;
@@ -835,6 +836,23 @@ static void life_write(life *l, shardio_array *a)
     CHECK_OK(shardio_array_write(a, start, count, fill ? NULL : from, sizeof from, &e));
 }
 
+static void life_commit(life *l)
+{
+    shardio_error e;
+    if (l->archive == NULL) return;
+    CHECK_OK(shardio_archive_commit(l->archive, &e));
+    memcpy(l->committed, l->numbers, sizeof l->numbers);
+}
+
+/* An archive goes back to what was committed, with the handles on it open. */
+static void life_discard(life *l)
+{
+    shardio_error e;
+    if (l->archive == NULL) return;
+    CHECK_OK(shardio_archive_discard(l->archive, &e));
+    memcpy(l->numbers, l->committed, sizeof l->numbers);
+}
+
 /* Every handle learns of a new shape by being opened again. */
 static void life_resize(life *l)
 {
@@ -844,6 +862,7 @@ static void life_resize(life *l)
     for (uint64_t y = 0; y < SIDE; y++)
         for (uint64_t x = 0; x < SIDE; x++)
             if (y >= l->shape[0] || x >= l->shape[1]) l->numbers[y][x] = 0;
+    life_commit(l);
     shardio_array *kept = l->handle[0];            /* this one stays, with what the cache holds */
     for (int i = 1; i < 4; i++) shardio_array_close(l->handle[i]);
     life_open(l);
@@ -880,7 +899,7 @@ static void life_foreign(life *l)
     uint8_t *bytes = store_get(&l->store, key, &size);
     if (bytes == NULL || size != CHUNK_BYTES) { free(bytes); return; }
     memcpy(bytes + at, little, 2);
-    if (test_random(&l->r) % 2) {
+    if (l->archive != NULL || test_random(&l->r) % 2) {
         CHECK_OK(store_put(&l->store, key, bytes, size));
     } else {
         shardio_file file;
@@ -898,13 +917,26 @@ static void one_life(uint64_t seed)
     static life l;
     char directory[300];
     shardio_memory_store memory;
+    shardio_memory bytes;
+    shardio_archive_options how;
     shardio_error e;
     counter c;
     memset(&l, 0, sizeof l);
     l.r = seed * 1000;
-    if (seed % 2) test_directory(directory, sizeof directory);
-    l.store = seed % 2 ? shardio_store_directory(directory) : shardio_store_memory(&memory, NULL);
-    l.o = square(seed % 3 != 0, NULL);
+    memset(&bytes, 0, sizeof bytes);
+    memset(&how, 0, sizeof how);
+    how.write = true;
+    if (seed % 3 == 0) {
+        l.store = shardio_store_memory(&memory, NULL);
+    } else if (seed % 3 == 1) {
+        test_directory(directory, sizeof directory);
+        l.store = shardio_store_directory(directory);
+    } else {
+        l.archive = shardio_archive_open_file(shardio_memory_file(&bytes, "zip"), &how, &e);
+        if (!CHECK(l.archive != NULL)) return;
+        l.store = shardio_archive_store(l.archive);
+    }
+    l.o = square(test_random(&l.r) % 3 != 0, NULL);
     l.o.index_at_start = seed % 5 == 0;
     l.o.skip_fill = test_random(&l.r) % 2 != 0;
     l.o.dead_percent = test_random(&l.r) % 2 ? 100 : 0;
@@ -915,6 +947,7 @@ static void one_life(uint64_t seed)
     size_t raw = seed % 4 == 1 ? SHARDIO_CACHE_OFF : seed % 4 == 2 ? 5000 : 0;
     cache_of(&l.cache, decoded, raw, 512 + (size_t)(seed % 3) * 700, counter_begin(&c));
     CHECK_OK(shardio_array_define_in(&l.store, &l.o, &e));
+    life_commit(&l);
     life_open(&l);
     for (int step = 0; step < 60 && test_failures == 0; step++) {
         switch (test_random(&l.r) % 12) {
@@ -922,9 +955,13 @@ static void one_life(uint64_t seed)
         case 1: CHECK_OK(shardio_array_compact(l.handle[test_random(&l.r) % 2 ? 3 : 0], NULL, NULL, &e)); break;
         case 2: CHECK_OK(shardio_array_recover(l.handle[1], true, NULL, NULL, &e)); break;
         case 3: life_replace(&l); break;
-        case 4: case 5: if (seed % 3 == 0 && seed % 7 != 0) life_foreign(&l); break;
+        case 4: case 5: if (l.o.shard[0] == 0 && l.o.codecs[0] == NULL) life_foreign(&l); break;
         case 6: case 7: life_write(&l, l.handle[3]); break;
-        case 8: if (seed % 2) usleep(5000); break;
+        case 8:
+            if (seed % 3 == 1) usleep(5000);
+            if (test_random(&l.r) % 2) life_commit(&l);
+            else life_discard(&l);
+            break;
         default: life_write(&l, l.handle[test_random(&l.r) % 2]);
         }
         for (int i = 0; i < 6; i++) life_read(&l, l.handle[test_random(&l.r) % 4]);
@@ -932,7 +969,9 @@ static void one_life(uint64_t seed)
     life_close(&l);
     shardio_cache_end(&l.cache);
     CHECK_U64(c.live, 0);
-    if (seed % 2 == 0) shardio_store_memory_free(&memory);
+    if (seed % 3 == 0) shardio_store_memory_free(&memory);
+    shardio_archive_close(l.archive);
+    shardio_memory_free(&bytes);
 }
 
 TEST(nothing_stale)
