@@ -1179,6 +1179,7 @@ typedef struct shardio_store {
 } shardio_store;
 
 typedef struct shardio_array shardio_array;
+typedef struct shardio_cache shardio_cache;
 
 /* What an array is and how it is written. All-zero members mean the default that is named. */
 typedef struct shardio_array_options {
@@ -1229,6 +1230,7 @@ typedef struct shardio_array_options {
     bool unbuffered;                         /* open: reads past the page cache, where the system takes it */
     bool unchanging;                         /* open: nobody writes to the array meanwhile. Otherwise each read first asks
                                                 whether the shard still is the one whose index is kept */
+    shardio_cache *cache;                    /* open: what was read is kept here, see below; null: nowhere */
     shardio_update update;                   /* changing: how shards that exist are changed */
     uint32_t dead_percent;                   /* changing: a shard is rewritten when more of its file than this would be
                                                 dead; 0: 50; 100: never */
@@ -1271,8 +1273,8 @@ SHARDIO_API shardio_array *shardio_array_create(const char *path, const shardio_
 SHARDIO_API shardio_array *shardio_array_continue(const char *path, const shardio_array_options *options);
 
 /* Opens an array for reading: one read, of its zarr.json. `options` (may be null): path, codecs known besides our own,
-   memory for reading (0: 16 MiB), max_open_files, index_memory, decoded_limit, metadata_limit, unbuffered, unchanging, allocator. Never
-   null; an array that could not be opened returns its error from every call. */
+   memory for reading (0: 16 MiB), max_open_files, index_memory, decoded_limit, metadata_limit, unbuffered, unchanging,
+   cache, allocator. Never null; an array that could not be opened returns its error from every call. */
 SHARDIO_API shardio_array *shardio_array_open(const char *path, const shardio_array_options *options,
                                               shardio_error *error);
 
@@ -1453,6 +1455,77 @@ SHARDIO_API shardio_status shardio_array_make_statistics(shardio_array *array, s
 /* Ends an array opened for reading or changing. */
 SHARDIO_API void shardio_array_close(shardio_array *array);
 
+/* -- caches: what was read is kept for the next read, by any number of arrays, in any stores, under one budget.
+
+   Decoded chunks: a region that is read is served from them where they are there, without a read or a decoder. Chunks of
+   a region of at most half the budget are kept; a larger one goes to its place as without a cache. What is kept of a
+   chunk is what its codecs gave: of strings and bytes the packed elements, which are looked through at each read; of a
+   shard that codecs encode as a whole that shard, whose chunks are decoded from it at each read. Missing chunks and
+   those that are damaged are not kept.
+   Raw blocks: reads of files that are shorter than a block (indexes of shards, small chunks, parts of shards inside
+   shards) read the block around them, which spares calls to a slow file system; longer ones pass by, and so does
+   unbuffered reading. accounting.device_calls counts these reads as without a cache.
+
+   Neither is ever stale: something kept counts only while the file has the size and identity (shardio_file_facts) under
+   which it was read, and lies where it lay, which is asked at each read as without a cache, and not with the option
+   unchanging. Of files without identity nothing is kept, and of a file of the system's nothing while its last change is
+   so recent that another one would get the same time: some milliseconds (on file systems with coarse times up to two
+   seconds) after it was written, by this machine's clock. Writing regions is served, too, and keeps nothing.
+
+   What was used longest ago goes first. Memory comes from the allocator of the cache, never more than the budgets;
+   where there is none, nothing is kept and reads go on. One thread at a time uses a cache and all handles that share
+   it. Handles of the same array in the same store share what is kept, which goes when the last of them is closed. */
+
+#define SHARDIO_CACHE_OFF SIZE_MAX
+
+typedef struct shardio_cache_options {
+    size_t decoded_bytes;                /* the most for decoded chunks; 0: 256 MiB; SHARDIO_CACHE_OFF: none are kept */
+    size_t raw_bytes;                    /* the most for raw blocks; 0: 64 MiB; SHARDIO_CACHE_OFF: none are kept */
+    size_t block_size;                   /* of raw blocks, bytes, at least 512; 0: 64 KiB */
+    const shardio_allocator *allocator;  /* must outlive the cache; null: malloc */
+} shardio_cache_options;
+
+typedef struct shardio_cache_counts {
+    uint64_t hits, misses;    /* chunks, or blocks, that were looked for */
+    uint64_t evictions;       /* that went to make room */
+    uint64_t outdated;        /* that went because they were found to be of a file as it was before */
+    uint64_t items;           /* that are kept now */
+    size_t bytes;             /* of memory that is taken for them now, tables included */
+} shardio_cache_counts;
+
+/* One of the two. The members are ours. */
+typedef struct shardio_cache_part {
+    struct shardio_p_cached **slots;
+    size_t slot_count;                   /* a power of two, or 0 */
+    struct shardio_p_cached *newest, *oldest;
+    size_t budget;                       /* bytes; 0: off */
+    shardio_cache_counts counts;
+} shardio_cache_part;
+
+/* A cache. The members are ours; it stays where it is while arrays use it. */
+struct shardio_cache {
+    shardio_cache_part decoded, raw;
+    size_t block_size;
+    struct shardio_p_cached *spare;      /* blocks that hold nothing */
+    struct shardio_p_slab *slabs;
+    shardio_array *arrays;               /* that use it */
+    uint64_t arrays_named, clock;
+    const shardio_allocator *allocator;
+};
+
+/* Begins a cache; `options` may be null. Takes no memory yet. */
+SHARDIO_API void shardio_cache_begin(shardio_cache *cache, const shardio_cache_options *options);
+
+/* What it does; `decoded` and `raw` may be null. */
+SHARDIO_API void shardio_cache_count(const shardio_cache *cache, shardio_cache_counts *decoded,
+                                     shardio_cache_counts *raw);
+
+/* Forgets everything and gives its memory back; the counts of hits and misses go on. */
+SHARDIO_API void shardio_cache_forget(shardio_cache *cache);
+
+/* Forgets everything. Arrays that still use the cache go on without. */
+SHARDIO_API void shardio_cache_end(shardio_cache *cache);
+
 /* -- nodes: groups and arrays by their zarr.json. Paths are as in the options: "raw/movie", "" or null for the store. */
 
 typedef enum shardio_node_kind { SHARDIO_NODE_UNKNOWN, SHARDIO_NODE_GROUP, SHARDIO_NODE_ARRAY } shardio_node_kind;
@@ -1586,6 +1659,7 @@ SHARDIO_API shardio_store shardio_store_directory(const char *path);
 typedef struct shardio_memory_store {
     struct shardio_memory_entry *entries;
     const shardio_allocator *allocator;
+    uint64_t changes;   /* numbers them, so that a value never looks like one that lay in the same memory before */
 } shardio_memory_store;
 SHARDIO_API shardio_store shardio_store_memory(shardio_memory_store *memory, const shardio_allocator *allocator);
 SHARDIO_API void shardio_store_memory_free(shardio_memory_store *memory);
@@ -2282,6 +2356,13 @@ static void shardio_p_system_text(int code, shardio_text *text)
     shardio_text_add(text, "code ");
     shardio_text_add_int64(text, code);
 }
+
+/* Files of the caller's tell every change, as their functions promise. */
+static inline bool shardio_p_is_settled(const shardio_file *file, const shardio_file_facts *facts)
+{
+    (void)file, (void)facts;
+    return true;
+}
 #else
 
 typedef enum shardio_p_kind {
@@ -2595,6 +2676,15 @@ static shardio_status shardio_p_os_sync_directory(const char *path, size_t root,
 {
     (void)path, (void)root, (void)code;
     return SHARDIO_OK;
+}
+
+/* The clock that changes of files get their times from, in the unit of their identity; *second has as many units. */
+static inline uint64_t shardio_p_os_now(uint64_t *second)
+{
+    FILETIME now;
+    GetSystemTimeAsFileTime(&now);
+    *second = 10000000u;
+    return (uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime;
 }
 
 static uint64_t shardio_p_os_noise(void)
@@ -3104,6 +3194,22 @@ static shardio_status shardio_p_os_sync_directory(const char *path, size_t root,
     return status;
 }
 
+/* The clock that changes of files get their times from, in the unit of their identity; *second has as many units. Where
+   that clock, which goes in steps, cannot be read, it is taken to be behind by more than a step. */
+static inline uint64_t shardio_p_os_now(uint64_t *second)
+{
+    struct timespec now;
+#if defined(CLOCK_REALTIME_COARSE)
+    const uint64_t behind = 0;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+#else
+    const uint64_t behind = 20000000u;
+    clock_gettime(CLOCK_REALTIME, &now);
+#endif
+    *second = 1000000000u;
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - behind;
+}
+
 static uint64_t shardio_p_os_noise(void)
 {
     struct timespec now;
@@ -3399,6 +3505,18 @@ static const shardio_file_functions *shardio_p_osf_functions(void)
         shardio_p_osf_close, NULL, NULL
     };
     return &functions;
+}
+
+/* Whether every change of the file from now on gives it another identity than these facts, which were asked for before:
+   the time of its last change has to be over. Times that are round are those of file systems that round them. */
+static inline bool shardio_p_is_settled(const shardio_file *file, const shardio_file_facts *facts)
+{
+    uint64_t second, changed = facts->identity[2], step = 0;
+    if (file->functions != shardio_p_osf_functions()) return true;
+    uint64_t now = shardio_p_os_now(&second);
+    if (changed % second == 0) step = 2 * second;
+    else if (changed % (second / 1000) == 0) step = second / 10;
+    return now > changed && now - changed > step;
 }
 
 static inline uint64_t shardio_p_osf_room(const shardio_file *file)
@@ -10205,6 +10323,422 @@ static shardio_status shardio_p_meta_parse(shardio_p_meta *m, const char *text, 
     return shardio_p_meta_fail(error, SHARDIO_ERR_CORRUPT, file, member, wrong);
 }
 
+/* -- caches: tables of what is kept, by a number that stands for its place; what was used longest ago goes first */
+
+/* Where something lies, and what tells that it still is what lay there. */
+typedef struct shardio_p_stamp {
+    uint64_t key;               /* of the place: two that differ are two */
+    uint64_t array;             /* number of the array in the cache */
+    uint64_t identity[3], file_size;
+    uint64_t offset, length;    /* in the file */
+} shardio_p_stamp;
+
+/* Something that is kept. */
+typedef struct shardio_p_cached {
+    shardio_p_stamp stamp;
+    struct shardio_p_cached *newer, *older;   /* by when they were used */
+    uint64_t used;
+    uint8_t *data;
+    size_t size;
+} shardio_p_cached;
+
+/* Memory of several raw blocks, which follow this: what tells about each, then their bytes. */
+typedef struct shardio_p_slab {
+    struct shardio_p_slab *next;
+    size_t size;                /* all of it */
+} shardio_p_slab;
+
+enum {
+    SHARDIO_P_WAYS = 16,              /* slots that something can be in */
+    SHARDIO_P_FIRST_SLOTS = 64,
+    SHARDIO_P_SLAB_BLOCKS = 16,
+    SHARDIO_P_LEAST_BLOCK = 512,
+    SHARDIO_P_USUAL_BLOCK = 64 << 10,
+    SHARDIO_P_USUAL_RAW = 64 << 20,
+    SHARDIO_P_USUAL_DECODED = 256 << 20
+};
+
+static uint64_t shardio_p_mix_in(uint64_t hash, uint64_t number)
+{
+    return shardio_p_mix(hash * UINT64_C(0x9E3779B97F4A7C15) + number + 1);
+}
+
+static struct shardio_p_cached **shardio_p_cache_slot(const shardio_cache_part *part, uint64_t key, size_t way)
+{
+    return &part->slots[(size_t)(key + way) & (part->slot_count - 1)];
+}
+
+static shardio_p_cached *shardio_p_cache_find(const shardio_cache_part *part, uint64_t key)
+{
+    for (size_t way = 0; part->slot_count > 0 && way < SHARDIO_P_WAYS; way++) {
+        shardio_p_cached *item = *shardio_p_cache_slot(part, key, way);
+        if (item != NULL && item->stamp.key == key) return item;
+    }
+    return NULL;
+}
+
+/* Puts it into a slot. False: all that it can be in are taken. */
+static bool shardio_p_cache_seat(shardio_cache_part *part, shardio_p_cached *item)
+{
+    for (size_t way = 0; way < SHARDIO_P_WAYS; way++) {
+        shardio_p_cached **slot = shardio_p_cache_slot(part, item->stamp.key, way);
+        if (*slot != NULL) continue;
+        *slot = item;
+        return true;
+    }
+    return false;
+}
+
+static void shardio_p_cache_unlink(shardio_cache_part *part, shardio_p_cached *item)
+{
+    *(item->newer != NULL ? &item->newer->older : &part->newest) = item->older;
+    *(item->older != NULL ? &item->older->newer : &part->oldest) = item->newer;
+}
+
+static void shardio_p_cache_link(shardio_cache *cache, shardio_cache_part *part, shardio_p_cached *item)
+{
+    item->used = ++cache->clock;
+    item->newer = NULL;
+    item->older = part->newest;
+    *(item->older != NULL ? &item->older->newer : &part->oldest) = item;
+    part->newest = item;
+}
+
+/* Gives up something that is kept; a block stays in its slab, to be used again. */
+static void shardio_p_cache_drop(shardio_cache *cache, shardio_cache_part *part, shardio_p_cached *item)
+{
+    for (size_t way = 0; way < SHARDIO_P_WAYS; way++) {
+        shardio_p_cached **slot = shardio_p_cache_slot(part, item->stamp.key, way);
+        if (*slot == item) *slot = NULL;
+    }
+    shardio_p_cache_unlink(part, item);
+    part->counts.items--;
+    if (part == &cache->raw) {
+        item->older = cache->spare;
+        cache->spare = item;
+    } else {
+        part->counts.bytes -= sizeof *item + item->size;
+        shardio_p_release(cache->allocator, item, sizeof *item + item->size, 64);
+    }
+}
+
+static void shardio_p_cache_evict(shardio_cache *cache, shardio_cache_part *part, shardio_p_cached *item)
+{
+    part->counts.evictions++;
+    shardio_p_cache_drop(cache, part, item);
+}
+
+/* Drops what was used longest ago until `size` bytes more are within the budget. False: they never are. */
+static bool shardio_p_cache_make_room(shardio_cache *cache, shardio_cache_part *part, size_t size)
+{
+    while (part->oldest != NULL && part->counts.bytes > part->budget - shardio_p_min(size, part->budget))
+        shardio_p_cache_evict(cache, part, part->oldest);
+    return size <= part->budget && part->counts.bytes <= part->budget - size;
+}
+
+/* A table of `count` slots, a power of two, in place of the one there is. False: no memory; that one stays. */
+static bool shardio_p_cache_table(shardio_cache *cache, shardio_cache_part *part, size_t count)
+{
+    struct shardio_p_cached **before = part->slots, *next;
+    const size_t size = count * sizeof *before, size_before = part->slot_count * sizeof *before;
+    if (!shardio_p_cache_make_room(cache, part, size)) return false;
+    struct shardio_p_cached **slots = (struct shardio_p_cached **)shardio_p_allocate(cache->allocator, size, 64);
+    if (slots == NULL) return false;
+    for (size_t i = 0; i < count; i++) slots[i] = NULL;
+    part->slots = slots;
+    part->slot_count = count;
+    part->counts.bytes += size;
+    for (shardio_p_cached *item = part->newest; item != NULL; item = next) {
+        next = item->older;
+        if (!shardio_p_cache_seat(part, item)) shardio_p_cache_evict(cache, part, item);
+    }
+    shardio_p_release(cache->allocator, before, size_before, 64);
+    part->counts.bytes -= size_before;
+    return true;
+}
+
+/* Slots for `count` items, so many that there nearly always is one. */
+static size_t shardio_p_cache_slots_for(size_t count)
+{
+    size_t slots = SHARDIO_P_FIRST_SLOTS;
+    while (slots / 4 < count && slots < SIZE_MAX / 64) slots *= 2;
+    return slots;
+}
+
+/* Whether there is a table for one more. That of blocks is as large as it ever has to be: once they take the budget,
+   there is no room for a larger one. */
+static bool shardio_p_cache_has_table(shardio_cache *cache, shardio_cache_part *part)
+{
+    bool blocks = part == &cache->raw;
+    size_t want = shardio_p_cache_slots_for(blocks ? part->budget / cache->block_size : (size_t)part->counts.items + 1);
+    return want <= part->slot_count || shardio_p_cache_table(cache, part, want) || part->slot_count > 0;
+}
+
+/* Takes in an item whose stamp is set; what has its key or, if need be, its slot goes. */
+static void shardio_p_cache_insert(shardio_cache *cache, shardio_cache_part *part, shardio_p_cached *item)
+{
+    shardio_p_cached *other = shardio_p_cache_find(part, item->stamp.key);
+    if (other != NULL) shardio_p_cache_drop(cache, part, other);
+    while (!shardio_p_cache_seat(part, item)) {
+        other = *shardio_p_cache_slot(part, item->stamp.key, 0);
+        for (size_t way = 1; way < SHARDIO_P_WAYS; way++) {
+            shardio_p_cached *next = *shardio_p_cache_slot(part, item->stamp.key, way);
+            if (next->used < other->used) other = next;
+        }
+        shardio_p_cache_evict(cache, part, other);
+    }
+    shardio_p_cache_link(cache, part, item);
+    part->counts.items++;
+}
+
+/* What is kept with this stamp; null: nothing. What lies there with another one is out of date and goes. */
+static shardio_p_cached *shardio_p_cache_get(shardio_cache *cache, shardio_cache_part *part,
+                                             const shardio_p_stamp *stamp)
+{
+    shardio_p_cached *item = shardio_p_cache_find(part, stamp->key);
+    if (item != NULL && memcmp(&item->stamp, stamp, sizeof *stamp) != 0) {
+        part->counts.outdated++;
+        shardio_p_cache_drop(cache, part, item);
+        item = NULL;
+    }
+    if (item == NULL) {
+        part->counts.misses++;
+        return NULL;
+    }
+    part->counts.hits++;
+    shardio_p_cache_unlink(part, item);
+    shardio_p_cache_link(cache, part, item);
+    return item;
+}
+
+/* Keeps a copy of a decoded chunk, if there is memory. */
+static void shardio_p_cache_keep(shardio_cache *cache, const shardio_p_stamp *stamp, const uint8_t *data, size_t size)
+{
+    shardio_cache_part *part = &cache->decoded;
+    const size_t table = part->slot_count * sizeof *part->slots;
+    if (part->budget < table || size > part->budget - table || part->budget - table - size < sizeof(shardio_p_cached))
+        return;
+    const size_t whole = sizeof(shardio_p_cached) + size;
+    if (!shardio_p_cache_has_table(cache, part) || !shardio_p_cache_make_room(cache, part, whole)) return;
+    shardio_p_cached *item = (shardio_p_cached *)shardio_p_allocate(cache->allocator, whole, 64);
+    if (item == NULL) return;
+    item->stamp = *stamp;
+    item->data = (uint8_t *)(item + 1);
+    item->size = size;
+    if (size > 0) memcpy(item->data, data, size);
+    part->counts.bytes += whole;
+    shardio_p_cache_insert(cache, part, item);
+}
+
+/* A slab of blocks that hold nothing, as many as the budget has room for. */
+static void shardio_p_cache_add_slab(shardio_cache *cache)
+{
+    shardio_cache_part *part = &cache->raw;
+    const size_t one = sizeof(shardio_p_cached) + cache->block_size, left = part->budget - part->counts.bytes;
+    size_t count = left > sizeof(shardio_p_slab) ? (left - sizeof(shardio_p_slab)) / one : 0;
+    count = (size_t)shardio_p_min(count, SHARDIO_P_SLAB_BLOCKS);
+    if (count == 0) return;
+    const size_t size = sizeof(shardio_p_slab) + count * one;
+    shardio_p_slab *slab = (shardio_p_slab *)shardio_p_allocate(cache->allocator, size, 64);
+    if (slab == NULL) return;
+    shardio_p_cached *blocks = (shardio_p_cached *)(void *)(slab + 1);
+    for (size_t i = 0; i < count; i++) {
+        blocks[i].data = (uint8_t *)(blocks + count) + i * cache->block_size;
+        blocks[i].older = cache->spare;
+        cache->spare = &blocks[i];
+    }
+    slab->next = cache->slabs;
+    slab->size = size;
+    cache->slabs = slab;
+    part->counts.bytes += size;
+}
+
+/* A block that holds nothing, taken out of the spare ones. Null: there is no memory for any. */
+static shardio_p_cached *shardio_p_cache_take_block(shardio_cache *cache)
+{
+    shardio_cache_part *part = &cache->raw;
+    if (!shardio_p_cache_has_table(cache, part)) return NULL;
+    if (cache->spare == NULL) shardio_p_cache_add_slab(cache);
+    if (cache->spare == NULL && part->oldest != NULL) shardio_p_cache_evict(cache, part, part->oldest);
+    shardio_p_cached *block = cache->spare;
+    if (block != NULL) cache->spare = block->older;
+    return block;
+}
+
+/* Drops what is kept of one array, in one part. */
+static void shardio_p_cache_drop_array(shardio_cache *cache, shardio_cache_part *part, uint64_t array)
+{
+    shardio_p_cached *older;
+    for (shardio_p_cached *item = part->newest; item != NULL; item = older) {
+        older = item->older;
+        if (item->stamp.array == array) shardio_p_cache_drop(cache, part, item);
+    }
+}
+
+static void shardio_p_cache_empty(shardio_cache *cache, shardio_cache_part *part)
+{
+    while (part->newest != NULL) shardio_p_cache_drop(cache, part, part->newest);
+    shardio_p_release(cache->allocator, part->slots, part->slot_count * sizeof *part->slots, 64);
+    part->slots = NULL;
+    part->slot_count = 0;
+    part->counts.bytes = 0;
+}
+
+static size_t shardio_p_cache_budget(size_t bytes, size_t usual)
+{
+    return bytes == SHARDIO_CACHE_OFF ? 0 : bytes != 0 ? bytes : usual;
+}
+
+SHARDIO_API void shardio_cache_begin(shardio_cache *cache, const shardio_cache_options *options)
+{
+    shardio_cache_options o;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    memset(cache, 0, sizeof *cache);
+    cache->decoded.budget = shardio_p_cache_budget(o.decoded_bytes, SHARDIO_P_USUAL_DECODED);
+    cache->raw.budget = shardio_p_cache_budget(o.raw_bytes, SHARDIO_P_USUAL_RAW);
+    cache->block_size = SHARDIO_P_USUAL_BLOCK;
+    if (o.block_size != 0) cache->block_size = (size_t)shardio_p_max(o.block_size, SHARDIO_P_LEAST_BLOCK);
+    if (cache->raw.budget / 2 < cache->block_size) cache->raw.budget = 0;   /* no block fits with what goes with it */
+    cache->allocator = o.allocator;
+}
+
+SHARDIO_API void shardio_cache_count(const shardio_cache *cache, shardio_cache_counts *decoded,
+                                     shardio_cache_counts *raw)
+{
+    if (decoded != NULL) *decoded = cache->decoded.counts;
+    if (raw != NULL) *raw = cache->raw.counts;
+}
+
+SHARDIO_API void shardio_cache_forget(shardio_cache *cache)
+{
+    shardio_p_cache_empty(cache, &cache->decoded);
+    shardio_p_cache_empty(cache, &cache->raw);
+    cache->spare = NULL;
+    while (cache->slabs != NULL) {
+        shardio_p_slab *slab = cache->slabs;
+        cache->slabs = slab->next;
+        shardio_p_release(cache->allocator, slab, slab->size, 64);
+    }
+}
+
+/* -- files that are read through a cache */
+
+/* An open file whose identity is known as of when it was last asked for. */
+typedef struct shardio_p_tracked {
+    shardio_file file;
+    shardio_cache *const *cache;   /* of the array; it may go meanwhile */
+    shardio_p_stamp stamp;         /* of the file; the key is that of its place in the grid */
+    bool unchanging, direct;
+    bool told;                     /* the identity tells every change from now on */
+} shardio_p_tracked;
+
+/* The stamp of `length` bytes at `offset`, which hold what `number` says. */
+static shardio_p_stamp shardio_p_stamp_at(const shardio_p_tracked *w, uint64_t number, uint64_t offset, uint64_t length)
+{
+    shardio_p_stamp stamp = w->stamp;
+    stamp.key = shardio_p_mix_in(stamp.key, number);
+    stamp.offset = offset;
+    stamp.length = length;
+    return stamp;
+}
+
+/* Reads a whole block, or what the file has of it. Null: it could not be read whole, or there is no memory. */
+static shardio_p_cached *shardio_p_tracked_block(shardio_p_tracked *w, const shardio_p_stamp *stamp)
+{
+    shardio_cache *cache = *w->cache;
+    shardio_p_cached *block = shardio_p_cache_take_block(cache);
+    if (block == NULL) return NULL;
+    block->stamp = *stamp;
+    block->size = (size_t)stamp->length;
+    if (shardio_file_read(&w->file, stamp->offset, block->data, block->size, NULL) != SHARDIO_OK) {
+        block->older = cache->spare;
+        cache->spare = block;
+        return NULL;
+    }
+    shardio_p_cache_insert(cache, &cache->raw, block);
+    return block;
+}
+
+/* Through blocks, one a call, where that does not cost more than it spares. A block that cannot be read whole does not
+   keep others from what can be read of it. */
+static shardio_status shardio_p_tracked_read(void *file, uint64_t offset, void *data, size_t size, size_t *done,
+                                             int *code)
+{
+    shardio_p_tracked *w = (shardio_p_tracked *)file;
+    shardio_cache *cache = *w->cache;
+    if (cache != NULL && cache->raw.budget > 0 && w->told && !w->direct && size < cache->block_size &&
+        offset < w->stamp.file_size) {
+        const uint64_t number = offset / cache->block_size, begin = number * cache->block_size;
+        shardio_p_stamp stamp = shardio_p_stamp_at(w, number, begin,
+                                                   shardio_p_min(cache->block_size, w->stamp.file_size - begin));
+        shardio_p_cached *block = shardio_p_cache_get(cache, &cache->raw, &stamp);
+        if (block == NULL) block = shardio_p_tracked_block(w, &stamp);
+        if (block != NULL) {
+            *done = (size_t)shardio_p_min(size, begin + block->size - offset);
+            memcpy(data, block->data + (offset - begin), *done);
+            return SHARDIO_OK;
+        }
+    }
+    return w->file.functions->read(w->file.context, offset, data, size, done, code);
+}
+
+static shardio_status shardio_p_tracked_facts(void *file, shardio_file_facts *facts, int *code)
+{
+    shardio_p_tracked *w = (shardio_p_tracked *)file;
+    shardio_status status = w->file.functions->facts(w->file.context, facts, code);
+    bool same = memcmp(w->stamp.identity, facts->identity, sizeof facts->identity) == 0 &&
+                w->stamp.file_size == facts->size;
+    memcpy(w->stamp.identity, facts->identity, sizeof facts->identity);
+    w->stamp.file_size = facts->size;
+    w->told = status == SHARDIO_OK && (facts->identity[0] | facts->identity[1] | facts->identity[2]) != 0 &&
+              ((same && w->told) || w->unchanging || shardio_p_is_settled(&w->file, facts));
+    return status;
+}
+
+static shardio_status shardio_p_tracked_set_direct(void *file, bool direct, int *code)
+{
+    shardio_p_tracked *w = (shardio_p_tracked *)file;
+    if (w->file.functions->set_direct == NULL) return SHARDIO_ERR_DIRECT;
+    shardio_status status = w->file.functions->set_direct(w->file.context, direct, code);
+    w->direct = direct && status == SHARDIO_OK;
+    return status;
+}
+
+static void shardio_p_tracked_hint(void *file, shardio_hint hint, uint64_t offset, uint64_t size)
+{
+    const shardio_p_tracked *w = (const shardio_p_tracked *)file;
+    if (w->file.functions->hint != NULL) w->file.functions->hint(w->file.context, hint, offset, size);
+}
+
+static shardio_status shardio_p_tracked_close(void *file, shardio_close how, bool durable, int *code)
+{
+    const shardio_p_tracked *w = (const shardio_p_tracked *)file;
+    if (w->file.functions->close == NULL) return SHARDIO_OK;
+    return w->file.functions->close(w->file.context, how, durable, code);
+}
+
+static shardio_file shardio_p_tracked_file(shardio_p_tracked *w)
+{
+    static const shardio_file_functions functions = {
+        shardio_p_tracked_read, NULL, NULL, shardio_p_tracked_facts, shardio_p_tracked_set_direct, NULL, NULL, NULL,
+        NULL, shardio_p_tracked_hint, shardio_p_tracked_close, NULL, NULL
+    };
+    shardio_file file = {&functions, w, w->file.name};
+    return file;
+}
+
+/* The watched file that `file` is, or is a part of, from *offset on, which becomes an offset in it. Null: none. */
+static const shardio_p_tracked *shardio_p_tracked_below(const shardio_file *file, uint64_t *offset)
+{
+    while (file->functions->read == shardio_p_window_read) {
+        const shardio_p_window_file *window = (const shardio_p_window_file *)file->context;
+        *offset += window->offset;
+        file = &window->file;
+    }
+    return file->functions->read == shardio_p_tracked_read ? (const shardio_p_tracked *)file->context : NULL;
+}
+
 /* -- the array handle */
 
 /* A shard in flight: begun, not yet finished. Its file may be closed in between; what stays is the last block, the
@@ -10251,6 +10785,7 @@ typedef struct shardio_p_kept {
     shardio_shard_reader reader;
     uint64_t shard;          /* number in the grid of shards */
     uint64_t used;           /* when, for throwing out the one that was not used longest; 0: empty */
+    shardio_p_tracked tracked;
 } shardio_p_kept;
 
 typedef enum shardio_p_mode { SHARDIO_P_BROKEN, SHARDIO_P_WRITING, SHARDIO_P_READING } shardio_p_mode;   /* changing reads, too */
@@ -10301,6 +10836,9 @@ struct shardio_array {
     uint64_t clock;
     size_t read_memory, index_memory, decoded_limit, metadata_limit;
     bool unbuffered, unchanging;
+    shardio_cache *cache;
+    shardio_array *next_in_cache;
+    uint64_t number_in_cache;
     /* changing */
     bool changing, rewrite;
     uint32_t dead_percent;
@@ -10921,6 +11459,137 @@ SHARDIO_API shardio_status shardio_array_suggest(shardio_array_options *options,
     return SHARDIO_OK;
 }
 
+/* -- arrays in a cache */
+
+static bool shardio_p_same_levels(const shardio_p_meta *a, const shardio_p_meta *b)
+{
+    if (a->level_count != b->level_count) return false;
+    for (uint32_t k = 0; k < a->level_count; k++) {
+        const shardio_p_level *x = &a->levels[k], *y = &b->levels[k];
+        if (memcmp(x->extent, y->extent, a->ndim * sizeof x->extent[0]) != 0) return false;
+        if (x->chain.count != y->chain.count) return false;
+        for (uint32_t i = 0; i < x->chain.count; i++)
+            if (x->chain.codecs[i] != y->chain.codecs[i]) return false;
+    }
+    return true;
+}
+
+/* Whether what one handle decoded is what the other would: of the same keys of the same store, in the same way. */
+static bool shardio_p_same_array(const shardio_array *a, const shardio_array *b)
+{
+    const shardio_p_meta *m = &a->meta, *n = &b->meta;
+    bool path = a->store.context == a->store_path && b->store.context == b->store_path;   /* each has a copy */
+    if (a->store.functions != b->store.functions || (a->store.context != b->store.context && !path)) return false;
+    if (!shardio_p_same(a->store_path, b->store_path) || !shardio_p_same(a->prefix, b->prefix)) return false;
+    if (m->ndim != n->ndim || m->dtype != n->dtype || m->element != n->element) return false;
+    if (m->key_v2 != n->key_v2 || m->separator != n->separator || !shardio_p_same_levels(m, n)) return false;
+    return m->codec_list.size == n->codec_list.size &&
+           memcmp(m->codec_list.text, n->codec_list.text, m->codec_list.size) == 0;
+}
+
+static void shardio_p_join_cache(shardio_array *array, shardio_cache *cache)
+{
+    if (cache == NULL) return;
+    const shardio_array *other = cache->arrays;
+    while (other != NULL && !shardio_p_same_array(array, other)) other = other->next_in_cache;
+    array->number_in_cache = other != NULL ? other->number_in_cache : ++cache->arrays_named;
+    array->cache = cache;
+    array->next_in_cache = cache->arrays;
+    cache->arrays = array;
+}
+
+/* With the last handle of an array goes what is kept of it: later something else may be at the same address. */
+static void shardio_p_leave_cache(shardio_array *array)
+{
+    shardio_cache *cache = array->cache;
+    if (cache == NULL) return;
+    shardio_array **at = &cache->arrays, *other;
+    while (*at != array) at = &(*at)->next_in_cache;
+    *at = array->next_in_cache;
+    array->cache = NULL;
+    for (other = cache->arrays; other != NULL; other = other->next_in_cache)
+        if (other->number_in_cache == array->number_in_cache) return;
+    shardio_p_cache_drop_array(cache, &cache->decoded, array->number_in_cache);
+    shardio_p_cache_drop_array(cache, &cache->raw, array->number_in_cache);
+}
+
+SHARDIO_API void shardio_cache_end(shardio_cache *cache)
+{
+    shardio_cache_forget(cache);
+    while (cache->arrays != NULL) shardio_p_leave_cache(cache->arrays);
+}
+
+/* Reads of a file go through the cache from here on, if the array has one. `w` stays as long as the file. */
+static shardio_file shardio_p_track(const shardio_array *array, shardio_p_tracked *w, shardio_file file,
+                                    const uint64_t *position)
+{
+    if (array->cache == NULL) return file;
+    memset(w, 0, sizeof *w);
+    w->file = file;
+    w->cache = &array->cache;
+    w->unchanging = array->unchanging;
+    w->stamp.array = w->stamp.key = array->number_in_cache;
+    for (uint32_t i = 0; i < array->meta.ndim; i++) w->stamp.key = shardio_p_mix_in(w->stamp.key, position[i]);
+    return shardio_p_tracked_file(w);
+}
+
+static bool shardio_p_has_decoded(const shardio_array *array)
+{
+    return array->cache != NULL && array->cache->decoded.budget > 0;
+}
+
+/* Whether chunks of a region of this extent are kept. */
+static bool shardio_p_is_kept(const shardio_array *array, const uint64_t *count)
+{
+    const shardio_p_meta *m = &array->meta;
+    return shardio_p_has_decoded(array) &&
+           shardio_p_product(count, 0, m->ndim) <= array->cache->decoded.budget / 2 / m->element;
+}
+
+/* The number that stands for a chunk of level k that begins at `origin`. */
+static uint64_t shardio_p_decoded_key(const shardio_array *array, uint32_t k, const uint64_t *origin)
+{
+    uint64_t key = shardio_p_mix_in(array->number_in_cache, k);
+    for (uint32_t i = 0; i < array->meta.ndim; i++) key = shardio_p_mix_in(key, origin[i]);
+    return key;
+}
+
+/* Of a chunk at this place of a file, decoded. False: it cannot be kept; *looked: but would have been looked for. */
+static bool shardio_p_decoded_stamp(const shardio_array *array, uint32_t k, const uint64_t *origin,
+                                    const shardio_file *file, uint64_t offset, uint64_t length, shardio_p_stamp *stamp,
+                                    bool *looked)
+{
+    const shardio_p_tracked *w = shardio_p_has_decoded(array) ? shardio_p_tracked_below(file, &offset) : NULL;
+    *looked = w != NULL;
+    if (w == NULL || !w->told) return false;
+    *stamp = w->stamp;
+    stamp->key = shardio_p_decoded_key(array, k, origin);
+    stamp->offset = offset;
+    stamp->length = length;
+    return true;
+}
+
+/* The chunk at this place of a file if it is kept decoded; null: it is not. */
+static const shardio_p_cached *shardio_p_find_decoded(shardio_array *array, uint32_t k, const uint64_t *origin,
+                                                      const shardio_file *file, uint64_t offset, uint64_t length)
+{
+    shardio_p_stamp stamp;
+    bool looked;
+    if (shardio_p_decoded_stamp(array, k, origin, file, offset, length, &stamp, &looked))
+        return shardio_p_cache_get(array->cache, &array->cache->decoded, &stamp);
+    if (looked) array->cache->decoded.counts.misses++;
+    return NULL;
+}
+
+/* The chunk is about to be written: what is kept of it is of no use any more. */
+static void shardio_p_forget_decoded(shardio_array *array, uint32_t k, const uint64_t *origin)
+{
+    shardio_cache *cache = array->cache;
+    if (cache == NULL) return;
+    shardio_p_cached *item = shardio_p_cache_find(&cache->decoded, shardio_p_decoded_key(array, k, origin));
+    if (item != NULL) shardio_p_cache_drop(cache, &cache->decoded, item);
+}
+
 /* -- making and ending handles */
 
 /* At least `size` bytes in the room; what was in it is lost when it grows. False: no memory. */
@@ -11008,6 +11677,7 @@ static uint64_t shardio_p_room_bytes(const shardio_array *array)
 static void shardio_p_array_free(shardio_array *array)
 {
     if (array == NULL || array == shardio_p_no_array()) return;
+    shardio_p_leave_cache(array);
     shardio_allocator allocator = array->own_allocator;
     const shardio_allocator *from = array->allocator != NULL ? &allocator : NULL;
     if (array->mode != SHARDIO_P_BROKEN) shardio_p_free_rooms(array);
@@ -12649,7 +13319,10 @@ SHARDIO_API shardio_array *shardio_array_open_in(const shardio_store *store, con
         else shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", store->name, NULL);
         shardio_p_release(draft.allocator, text, size, 16);
     }
-    if (array != NULL && shardio_p_begin_codecs(array, error) == SHARDIO_OK) return array;
+    if (array != NULL && shardio_p_begin_codecs(array, error) == SHARDIO_OK) {
+        shardio_p_join_cache(array, o.cache);
+        return array;
+    }
     shardio_array_close(array);
     return shardio_p_broken_array(error, o.allocator);
 }
@@ -12730,6 +13403,7 @@ typedef struct shardio_p_reading {
     const uint8_t *fill;                     /* in the byte order of the destination */
     size_t unit;                             /* of elements whose bytes are turned around; 1: none are */
     bool past_cache;                         /* the destination is larger than caches */
+    bool keeps;                              /* chunks, decoded, in the cache of the array */
 } shardio_p_reading;
 
 static shardio_status shardio_p_no_room(shardio_array *array, shardio_error *error)
@@ -12917,26 +13591,43 @@ static shardio_status shardio_p_read_inner(const shardio_p_reading *r, uint32_t 
     return status;
 }
 
-/* Decodes the chunk of level k that begins at element `origin`, and puts what the region covers where it belongs. */
-static shardio_status shardio_p_decode_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
-                                             const uint8_t *data, size_t size, shardio_error *error)
+/* Puts what the region covers of a chunk of level k, whose codecs are undone, where it belongs. */
+static shardio_status shardio_p_use_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
+                                          const uint8_t *data, size_t size, shardio_error *error)
 {
     const shardio_p_level *level = &r->array->meta.levels[k];
     shardio_memory memory = {(uint8_t *)(uintptr_t)data, size, size, NULL, true};
-    shardio_status status = shardio_p_decode_chain(r->array, k, origin, &data, &size, error);
-    if (status != SHARDIO_OK) return status;
     if (level->packing == SHARDIO_P_STRINGS) return shardio_p_read_variable(r, k, origin, data, size, error);
-    if (level->packing == SHARDIO_P_SHARD) {
-        memory.data = (uint8_t *)(uintptr_t)data;
-        memory.size = memory.capacity = size;
+    if (level->packing == SHARDIO_P_SHARD)
         return shardio_p_read_inner(r, k, shardio_memory_file(&memory, "a shard inside a shard"), origin, false, error);
-    }
     if (size != level->bytes)
         return shardio_p_chunk_fail(r->array, error, SHARDIO_ERR_CORRUPT, k, origin,
                                     size < level->bytes ? "shorter than a chunk has to be"
                                         : "longer than a chunk has to be");
     shardio_p_scatter_chunk(r, k, origin, data);
     return SHARDIO_OK;
+}
+
+/* Decodes the chunk of level k that begins at element `origin`, and puts what the region covers where it belongs. If
+   that went well, `keep` says where it is kept; null: nowhere. */
+static shardio_status shardio_p_decode_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
+                                             const uint8_t *data, size_t size, const shardio_p_stamp *keep,
+                                             shardio_error *error)
+{
+    shardio_status status = shardio_p_decode_chain(r->array, k, origin, &data, &size, error);
+    if (status == SHARDIO_OK) status = shardio_p_use_chunk(r, k, origin, data, size, error);
+    if (status == SHARDIO_OK && keep != NULL) shardio_p_cache_keep(r->array->cache, keep, data, size);
+    return status;
+}
+
+/* Where such a chunk is kept, which lies at this place of a file; null: nowhere. */
+static const shardio_p_stamp *shardio_p_keep_at(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
+                                                const shardio_file *file, uint64_t offset, uint64_t length,
+                                                shardio_p_stamp *stamp)
+{
+    bool looked;
+    if (!r->keeps) return NULL;
+    return shardio_p_decoded_stamp(r->array, k, origin, file, offset, length, stamp, &looked) ? stamp : NULL;
 }
 
 /* -- shards that are kept open */
@@ -13011,6 +13702,7 @@ static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *
                                                              &code);
         if (status == SHARDIO_ERR_NOT_FOUND) return status;
         if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
+        file = shardio_p_track(array, &kept->tracked, file, position);
         status = shardio_shard_open_file(&kept->reader, file, &array->meta.index, array->allocator, error);
         if (status != SHARDIO_OK) return status;
         if (array->unbuffered) shardio_p_go_unbuffered(array, &kept->reader);
@@ -13023,31 +13715,50 @@ static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *
     return SHARDIO_OK;
 }
 
-/* Reads a file that is one chunk into the room of level 0; *data null: there is none. */
-static shardio_status shardio_p_read_chunk_file(shardio_array *array, const uint64_t *position, const uint64_t *origin,
-                                                const uint8_t **data, size_t *size, shardio_error *error)
+/* Reads a file that is one chunk, of `size` bytes, into memory that is kept for this. */
+static shardio_status shardio_p_load_file(shardio_array *array, const uint64_t *origin, const shardio_file *file,
+                                          uint64_t size, shardio_error *error)
 {
+    shardio_status status = shardio_p_check_stored(array, 0, origin, size, error);
+    if (status == SHARDIO_OK && !shardio_p_widen(array, &array->buffer, (size_t)size + 1))
+        status = shardio_p_no_room(array, error);
+    if (status == SHARDIO_OK) status = shardio_file_read(file, 0, array->buffer.memory, (size_t)size, error);
+    array->accounting.device_calls++;
+    array->accounting.device_bytes += size;
+    return status;
+}
+
+/* Reads what the region covers of a chunk that is a file; *there: there is one. */
+static shardio_status shardio_p_read_chunk_file(const shardio_p_reading *r, const uint64_t *position,
+                                                const uint64_t *origin, bool *there, shardio_error *error)
+{
+    shardio_array *array = r->array;
+    const shardio_p_cached *kept = NULL;
+    const shardio_p_stamp *keep = NULL;
+    shardio_p_stamp stamp;
+    shardio_p_tracked tracked;
     shardio_file_facts facts;
     shardio_file file;
     int code = 0;
     const char *key = shardio_p_chunk_key(array, position);
-    *data = NULL;
     shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file,
                                                          &code);
-    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    *there = status != SHARDIO_ERR_NOT_FOUND;
+    if (!*there) return SHARDIO_OK;
     if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
-    status = shardio_p_file_facts(&file, &facts, error);
-    if (status == SHARDIO_OK) status = shardio_p_check_stored(array, 0, origin, facts.size, error);
-    *size = (size_t)facts.size;
-    if (status == SHARDIO_OK && !shardio_p_widen(array, &array->buffer, *size + 1))
-        status = shardio_p_no_room(array, error);
-    if (status == SHARDIO_OK) status = shardio_file_read(&file, 0, array->buffer.memory, *size, error);
-    shardio_file_close(&file);
-    array->accounting.device_calls++;
-    array->accounting.device_bytes += *size;
+    file = shardio_p_track(array, &tracked, file, position);
     array->accounting.files++;
-    *data = array->buffer.memory;
-    return status;
+    status = shardio_p_file_facts(&file, &facts, error);
+    if (status == SHARDIO_OK && r->to != NULL)
+        kept = shardio_p_find_decoded(array, 0, origin, &file, 0, facts.size);
+    if (status == SHARDIO_OK && kept == NULL) {
+        keep = shardio_p_keep_at(r, 0, origin, &file, 0, facts.size, &stamp);
+        status = shardio_p_load_file(array, origin, &file, facts.size, error);
+    }
+    shardio_file_close(&file);
+    if (status != SHARDIO_OK) return status;
+    if (kept != NULL) return shardio_p_use_chunk(r, 0, origin, kept->data, kept->size, error);
+    return shardio_p_decode_chunk(r, 0, origin, array->buffer.memory, (size_t)facts.size, keep, error);
 }
 
 /* -- regions */
@@ -13100,6 +13811,7 @@ typedef struct shardio_p_shard_reading {
     const shardio_p_reading *reading;
     uint32_t level;
     const uint64_t *origin;
+    const shardio_shard_reader *shard;
 } shardio_p_shard_reading;
 
 /* Where the chunk that begins at `origin` goes if the region covers all of it; otherwise null. */
@@ -13124,7 +13836,7 @@ static size_t shardio_p_strip(const shardio_p_shard_reading *s, const shardio_p_
     uint64_t next[SHARDIO_MAX_DIMS], origin[SHARDIO_MAX_DIMS];
     uint32_t last = m->ndim - 1;
     size_t n = 1;
-    if (m->ndim == 0 || s->reading->to == NULL) return 1;
+    if (m->ndim == 0 || s->reading->to == NULL || s->reading->keeps) return 1;
     if (level->packing != SHARDIO_P_PLAIN || !level->in_order || level->chain.count > 0) return 1;
     if (extents[0].length != level->bytes || shardio_p_whole_place(s->reading, chunk, level->extent) == NULL) return 1;
     memcpy(next, chunk, m->ndim * sizeof *next);
@@ -13171,6 +13883,7 @@ static shardio_status shardio_p_take_piece(void *context, const shardio_p_extent
     for (size_t at = 0, n; at < count && status == SHARDIO_OK; at += n) {
         const shardio_p_extent *e = &extents[at];
         uint64_t chunk[SHARDIO_MAX_DIMS];
+        shardio_p_stamp stamp;
         shardio_p_chunk_origin(&array->meta, s->level, s->origin, e->chunk, chunk);
         if (e->length == SHARDIO_MISSING) {
             shardio_p_scatter(s->reading, chunk, array->meta.levels[s->level + 1].extent, NULL, NULL);
@@ -13180,7 +13893,9 @@ static shardio_status shardio_p_take_piece(void *context, const shardio_p_extent
         n = shardio_p_strip(s, e, count - at, chunk);
         array->accounting.device_bytes += n * e->length;
         if (n > 1) shardio_p_scatter_strip(s, chunk, n, from);
-        else status = shardio_p_decode_chunk(s->reading, s->level + 1, chunk, from, (size_t)e->length, error);
+        else status = shardio_p_decode_chunk(s->reading, s->level + 1, chunk, from, (size_t)e->length,
+                                             shardio_p_keep_at(s->reading, s->level + 1, chunk, &s->shard->file,
+                                                               e->offset, e->length, &stamp), error);
     }
     return status;
 }
@@ -13221,7 +13936,7 @@ static bool shardio_p_lies_alike(const shardio_p_shard_reading *s, const shardio
     const shardio_p_meta *m = &s->reading->array->meta;
     const shardio_p_level *level = &m->levels[s->level + 1];
     ptrdiff_t stride[SHARDIO_MAX_DIMS];
-    if (s->reading->to == NULL || s->reading->unit != 1 || shard->block > 0) return false;
+    if (s->reading->to == NULL || s->reading->unit != 1 || shard->block > 0 || s->reading->keeps) return false;
     if (level->packing != SHARDIO_P_PLAIN || !level->in_order || level->chain.count > 0) return false;
     shardio_p_order_strides(m, level->extent, NULL, stride);
     for (uint32_t i = 0; i < m->ndim; i++)
@@ -13277,6 +13992,28 @@ static shardio_status shardio_p_read_straight(shardio_p_shard_reading *s, shardi
     return shardio_p_read_runs(array, shard, runs, held, error);
 }
 
+/* Chunks that are kept decoded go from there to where they belong; the numbers of the others are left. */
+static shardio_status shardio_p_use_kept(shardio_p_shard_reading *s, uint64_t *numbers, size_t *count,
+                                         shardio_error *error)
+{
+    shardio_array *array = s->reading->array;
+    const uint32_t k = s->level + 1;
+    uint64_t chunk[SHARDIO_MAX_DIMS], offset, length;
+    size_t left = 0;
+    for (size_t i = 0; i < *count; i++) {
+        shardio_status status = shardio_shard_locate(s->shard, numbers[i], &offset, &length, error);
+        const shardio_p_cached *kept = NULL;
+        shardio_p_chunk_origin(&array->meta, s->level, s->origin, numbers[i], chunk);
+        if (status == SHARDIO_OK && length != SHARDIO_MISSING)
+            kept = shardio_p_find_decoded(array, k, chunk, &s->shard->file, offset, length);
+        if (kept == NULL) numbers[left++] = numbers[i];
+        else status = shardio_p_use_chunk(s->reading, k, chunk, kept->data, kept->size, error);
+        if (status != SHARDIO_OK) return status;
+    }
+    *count = left;
+    return SHARDIO_OK;
+}
+
 /* Reads these chunks, each with one read at most. */
 static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_shard_reader *shard, uint64_t *numbers,
                                             size_t count, shardio_error *error)
@@ -13284,7 +14021,9 @@ static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_
     shardio_array *array = s->reading->array;
     shardio_p_room *room = s->level == 0 ? &array->buffer : &array->packed[s->level];
     shardio_status status = SHARDIO_OK;
-    if (shardio_p_lies_alike(s, shard)) status = shardio_p_read_straight(s, shard, numbers, &count, error);
+    if (s->reading->to != NULL && shardio_p_has_decoded(array)) status = shardio_p_use_kept(s, numbers, &count, error);
+    if (status == SHARDIO_OK && shardio_p_lies_alike(s, shard))
+        status = shardio_p_read_straight(s, shard, numbers, &count, error);
     if (status == SHARDIO_OK && count > 0) status = shardio_p_need_for(s, shard, numbers, count, error);
     if (status != SHARDIO_OK || count == 0) return status;
     bool direct = shard->block > 0;
@@ -13323,7 +14062,7 @@ static bool shardio_p_read_one(shardio_p_shard_reading *s, shardio_shard_reader 
     uint64_t chunk[SHARDIO_MAX_DIMS];
     shardio_p_run run;
     chunk[0] = 0;   /* there may be no dimension */
-    if (!shardio_p_lies_alike(s, shard)) return false;
+    if (shardio_p_has_decoded(array) || !shardio_p_lies_alike(s, shard)) return false;
     for (uint32_t i = 0; i < array->meta.ndim; i++) chunk[i] = s->origin[i] + at[i] * extent[i];
     run.to = shardio_p_whole_place(s->reading, chunk, extent);
     if (run.to == NULL) return false;
@@ -13342,7 +14081,7 @@ static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t 
     const shardio_p_level *inside = &m->levels[k + 1];
     bool nested = inside->packing == SHARDIO_P_SHARD && inside->chain.count == 0 && shard->block == 0, more;
     uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], at[SHARDIO_MAX_DIMS], window[SHARDIO_P_WINDOW];
-    shardio_p_shard_reading s = {r, k, origin};
+    shardio_p_shard_reading s = {r, k, origin, shard};
     shardio_status status = SHARDIO_OK;
     size_t held = 0;
     shardio_p_cover_chunks(r, k, origin, first, number);
@@ -13369,8 +14108,6 @@ static shardio_status shardio_p_read_part(const shardio_p_reading *r, const uint
     shardio_array *array = r->array;
     const shardio_p_meta *m = &array->meta;
     uint64_t origin[SHARDIO_MAX_DIMS];
-    const uint8_t *data = NULL;
-    size_t size;
     shardio_shard_reader *shard = NULL;
     shardio_status status;
     for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
@@ -13379,9 +14116,9 @@ static shardio_status shardio_p_read_part(const shardio_p_reading *r, const uint
         if (status == SHARDIO_OK) return shardio_p_read_shard(r, 0, shard, origin, error);
         if (status != SHARDIO_ERR_NOT_FOUND) return status;
     } else {
-        status = shardio_p_read_chunk_file(array, position, origin, &data, &size, error);
-        if (status != SHARDIO_OK) return status;
-        if (data != NULL) return shardio_p_decode_chunk(r, 0, origin, data, size, error);
+        bool there;
+        status = shardio_p_read_chunk_file(r, position, origin, &there, error);
+        if (status != SHARDIO_OK || there) return status;
     }
     shardio_p_scatter(r, origin, m->shard, NULL, NULL);
     return SHARDIO_OK;
@@ -13453,9 +14190,10 @@ static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_
 static shardio_p_reading shardio_p_reading_of(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                               uint8_t *to, const ptrdiff_t *stride)
 {
+    const uint64_t most = SHARDIO_P_BEYOND_CACHE / array->meta.element;
     shardio_p_reading r = {array, start, count, to, stride, array->meta.fill, array->meta.unit,
-                           count != NULL && shardio_p_product(count, 0,
-                                                              array->meta.ndim) > SHARDIO_P_BEYOND_CACHE / array->meta.element};
+                           count != NULL && shardio_p_product(count, 0, array->meta.ndim) > most,
+                           to != NULL && shardio_p_is_kept(array, count)};
     return r;
 }
 
@@ -13505,7 +14243,7 @@ static shardio_status shardio_p_load_box(shardio_array *array, const shardio_p_b
     uint8_t *to = array->rows + shardio_p_place_of_chunk(array, box->first);
     uint64_t index[SHARDIO_MAX_DIMS], start[SHARDIO_MAX_DIMS];
     ptrdiff_t stride[SHARDIO_MAX_DIMS];
-    shardio_p_reading r = {array, start, m->chunk, to, stride, m->stored_fill, 1, false};
+    shardio_p_reading r = {array, start, m->chunk, to, stride, m->stored_fill, 1, false, false};
     shardio_status status = SHARDIO_OK;
     shardio_p_order_strides(m, m->chunk, NULL, stride);
     memcpy(index, box->first, sizeof index);
@@ -13685,7 +14423,7 @@ static void shardio_p_verify_chunks(shardio_p_verification *v, shardio_shard_rea
 {
     shardio_array *array = v->walk->array;
     shardio_p_reading r = shardio_p_reading_of(array, origin, array->meta.shard, NULL, NULL);
-    shardio_p_shard_reading s = {&r, 0, origin};
+    shardio_p_shard_reading s = {&r, 0, origin, reader};
     const shardio_p_level *inside = &array->meta.levels[1];
     uint64_t offset, length, chunk[SHARDIO_MAX_DIMS];
     shardio_error fault;
@@ -13709,11 +14447,9 @@ static void shardio_p_verify_chunk_file(shardio_p_verification *v, const uint64_
 {
     shardio_array *array = v->walk->array;
     shardio_p_reading r = shardio_p_reading_of(array, origin, array->meta.shard, NULL, NULL);
-    const uint8_t *data;
-    size_t size;
     shardio_error fault;
-    shardio_status status = shardio_p_read_chunk_file(array, position, origin, &data, &size, &fault);
-    if (status == SHARDIO_OK && data != NULL) status = shardio_p_decode_chunk(&r, 0, origin, data, size, &fault);
+    bool there;
+    shardio_status status = shardio_p_read_chunk_file(&r, position, origin, &there, &fault);
     if (status != SHARDIO_OK) shardio_p_verify_found(v, &fault);
     shardio_p_free_pool(array);
 }
@@ -13802,15 +14538,12 @@ static shardio_status shardio_p_load_chunk(shardio_p_change *c, const uint64_t *
     shardio_array *array = c->array;
     const shardio_p_meta *m = &array->meta;
     ptrdiff_t stride[SHARDIO_MAX_DIMS];
-    const uint8_t *data = NULL;
-    size_t size;
-    shardio_p_reading r = {array, origin, m->chunk, array->whole.memory, stride, m->stored_fill, 1, false};
+    bool there;
+    shardio_p_reading r = {array, origin, m->chunk, array->whole.memory, stride, m->stored_fill, 1, false, false};
     shardio_p_order_strides(m, m->chunk, NULL, stride);
     shardio_p_fill(array->whole.memory, m->chunk_bytes, m->stored_fill, m->element);
     if (m->sharded) return c->old != NULL ? shardio_p_read_shard(&r, 0, c->old, c->origin, &array->error) : SHARDIO_OK;
-    shardio_status status = shardio_p_read_chunk_file(array, position, origin, &data, &size, &array->error);
-    if (status != SHARDIO_OK || data == NULL) return status;
-    return shardio_p_decode_chunk(&r, 0, origin, data, size, &array->error);
+    return shardio_p_read_chunk_file(&r, position, origin, &there, &array->error);
 }
 
 /* The elements of the region go into the chunk. */
@@ -13857,6 +14590,7 @@ static shardio_status shardio_p_change_chunk(shardio_p_change *c, const uint64_t
     shardio_array *array = c->array;
     const shardio_p_meta *m = &array->meta;
     shardio_status status = SHARDIO_OK;
+    shardio_p_forget_decoded(array, m->sharded ? 1 : 0, origin);
     if (!shardio_p_widen(array, &array->whole, m->chunk_bytes))
         return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "write", array->prefix, 0, "no memory for a chunk");
     if (c->trim || !shardio_p_covers(c, origin)) status = shardio_p_load_chunk(c, position, origin);
@@ -14303,7 +15037,7 @@ static bool shardio_p_chunk_decodes(void *context, const shardio_file *file, uin
     if (shardio_p_check_stored(array, 1, chunk, length, &error) != SHARDIO_OK) return false;
     if (!shardio_p_widen(array, &array->buffer, (size_t)length + 1)) return false;
     bool good = shardio_file_read(file, offset, array->buffer.memory, (size_t)length, &error) == SHARDIO_OK &&
-                shardio_p_decode_chunk(&r, 1, chunk, array->buffer.memory, (size_t)length, &error) == SHARDIO_OK;
+                shardio_p_decode_chunk(&r, 1, chunk, array->buffer.memory, (size_t)length, NULL, &error) == SHARDIO_OK;
     shardio_p_free_pool(array);
     return good;
 }
@@ -15532,7 +16266,7 @@ static shardio_status shardio_p_survey_chunk(shardio_p_change *c, const uint64_t
 }
 
 /* Whether the partial of this chunk says what it is. */
-static bool shardio_p_is_settled(const shardio_p_statistics *s, const shardio_p_recorded *key, uint64_t chunk)
+static bool shardio_p_is_recorded(const shardio_p_statistics *s, const shardio_p_recorded *key, uint64_t chunk)
 {
     size_t at = shardio_p_find_partial(s, key, chunk);
     return !shardio_p_has_partial(s, key, at, chunk) || (key->partials[at * s->partial + 16] & SHARDIO_P_STALE) == 0;
@@ -15554,7 +16288,7 @@ static shardio_status shardio_p_survey_chunks(shardio_p_change *c, const uint64_
     if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;   /* its tag will tell */
     do {
         const shardio_p_recorded *key = shardio_p_find_recorded(array->statistics, number);
-        if (status == SHARDIO_OK && !(stale && key != NULL && shardio_p_is_settled(array->statistics, key, chunk)))
+        if (status == SHARDIO_OK && !(stale && key != NULL && shardio_p_is_recorded(array->statistics, key, chunk)))
             status = shardio_p_survey_chunk(c, position, at);
         chunk++;
     } while (status == SHARDIO_OK && shardio_p_next_in_box(at, none, m->per_shard, m->ndim));
@@ -17310,16 +18044,21 @@ static shardio_memory_entry *shardio_p_entry_find(const shardio_memory_store *st
     return entry;
 }
 
+static void shardio_p_entry_changes(shardio_memory_entry *entry)
+{
+    entry->version = ++entry->store->changes;
+}
+
 static shardio_status shardio_p_entry_write(void *file, uint64_t offset, const void *data, size_t size, size_t *done,
                                             int *code)
 {
-    ((shardio_memory_entry *)file)->version++;
+    shardio_p_entry_changes((shardio_memory_entry *)file);
     return shardio_p_memory_write(file, offset, data, size, done, code);
 }
 
 static shardio_status shardio_p_entry_resize(void *file, uint64_t size, int *code)
 {
-    ((shardio_memory_entry *)file)->version++;
+    shardio_p_entry_changes((shardio_memory_entry *)file);
     return shardio_p_memory_resize(file, size, code);
 }
 
@@ -17397,6 +18136,7 @@ static shardio_status shardio_p_memory_store_create(void *store, const char *key
     entry->key_size = size;
     entry->overwrite = overwrite;
     memcpy(entry->key, key, size);
+    shardio_p_entry_changes(entry);
     memory->entries = entry;
     *file = shardio_p_entry_file(entry);
     return SHARDIO_OK;
@@ -17517,6 +18257,7 @@ SHARDIO_API shardio_store shardio_store_memory(shardio_memory_store *memory, con
     shardio_store store = {&functions, memory, "memory"};
     memory->entries = NULL;
     memory->allocator = allocator;
+    memory->changes = 0;
     return store;
 }
 
