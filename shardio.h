@@ -19336,7 +19336,7 @@ static shardio_status shardio_p_zip_copy(shardio_p_zip_value *v, uint64_t to, in
         size_t padded = (size_t)shardio_p_ceil(n, a->block);
         memset(piece + n, 0, padded - (size_t)n);
         if (status == SHARDIO_OK) status = shardio_p_zip_write(a, to + at, piece, padded, true, code);
-        shardio_p_zip_count(v, at, piece, (size_t)n);
+        if (status == SHARDIO_OK) shardio_p_zip_count(v, at, piece, (size_t)n);
         a->accounting.copied_bytes += n;
     }
     shardio_p_release(a->allocator, piece, size, a->memory_alignment);
@@ -20371,12 +20371,12 @@ static shardio_status shardio_p_zip_open_layer(shardio_archive *a, uint64_t laye
 {
     uint64_t length;
     shardio_status status = shardio_p_zip_layer_length(a, layer, &length, error);
-    if (status != SHARDIO_OK || length == a->length) return status;
-    status = shardio_p_zip_load(a, length, error);
-    if (status != SHARDIO_OK) return status;
-    a->layer = layer;
-    a->file_size = length;   /* newer layers are not torn */
-    return SHARDIO_OK;
+    if (status == SHARDIO_OK && length < a->length) {
+        status = shardio_p_zip_load(a, length, error);
+        if (status == SHARDIO_OK) a->file_size = length;   /* newer layers are not torn */
+    }
+    if (status == SHARDIO_OK) a->layer = layer;
+    return status;
 }
 
 SHARDIO_API shardio_status shardio_archive_rollback(shardio_archive *a, uint64_t layer, shardio_error *error)

@@ -146,19 +146,19 @@ static zip_list zip_read(const uint8_t *file, size_t size)
 /* ---- What an archive holds, in plain memory. */
 enum { STATE_VALUES = 40 };
 
-typedef struct value {
+typedef struct kept {
     char key[80];
     uint8_t *data;
     size_t size;
     uint64_t serial;     /* of the writing that made it */
-} value;
+} kept;
 
 typedef struct state {
-    value values[STATE_VALUES];
+    kept values[STATE_VALUES];
     size_t count;
 } state;
 
-static value *state_find(state *s, const char *key)
+static kept *state_find(state *s, const char *key)
 {
     for (size_t i = 0; i < s->count; i++)
         if (strcmp(s->values[i].key, key) == 0) return &s->values[i];
@@ -167,7 +167,7 @@ static value *state_find(state *s, const char *key)
 
 static void state_put(state *s, const char *key, const uint8_t *data, size_t size, uint64_t serial)
 {
-    value *v = state_find(s, key);
+    kept *v = state_find(s, key);
     if (v == NULL) {
         if (!CHECK(s->count < STATE_VALUES)) return;
         v = &s->values[s->count++];
@@ -183,7 +183,7 @@ static void state_put(state *s, const char *key, const uint8_t *data, size_t siz
 
 static void state_remove(state *s, const char *key)
 {
-    value *v = state_find(s, key);
+    kept *v = state_find(s, key);
     if (v == NULL) return;
     free(v->data);
     *v = s->values[--s->count];
@@ -208,7 +208,7 @@ static bool state_fits(const state *s, const shardio_store *store)
     key_list keys;
     if (store_keys(store, "", &keys) != SHARDIO_OK || keys.count != s->count) return false;
     for (size_t i = 0; i < s->count; i++) {
-        const value *v = &s->values[i];
+        const kept *v = &s->values[i];
         size_t size;
         uint8_t *data = store_get(store, v->key, &size);
         bool same = data != NULL && size == v->size && memcmp(data, v->data, size) == 0;
@@ -224,7 +224,7 @@ static void state_check(const state *s, const shardio_store *store)
     CHECK_OK(store_keys(store, "", &keys));
     CHECK_U64(keys.count, s->count);
     for (size_t i = 0; i < s->count; i++) {
-        const value *v = &s->values[i];
+        const kept *v = &s->values[i];
         size_t size = 0;
         uint8_t *data = store_get(store, v->key, &size);
         if (!CHECK(data != NULL)) fprintf(stderr, "  key %s of %llu bytes\n", v->key, (unsigned long long)v->size);
@@ -242,7 +242,7 @@ static void state_check_zip(const state *s, const uint8_t *file, size_t size)
     CHECK_U64(l.count, s->count);
     for (size_t i = 0; i < l.count; i++) {
         const zip_entry *e = &l.entries[i];
-        const value *v = state_find((state *)(uintptr_t)s, e->name);
+        const kept *v = state_find((state *)(uintptr_t)s, e->name);
         if (!CHECK(v != NULL)) continue;
         CHECK_U64(e->size, v->size);
         if (e->size == v->size && e->method == 0) CHECK_BYTES(file + e->data, v->data, v->size);
@@ -265,13 +265,13 @@ typedef struct flight {
     size_t size, room;
 } flight;
 
-typedef struct layer {
+typedef struct life_layer {
     state s;
-    uint8_t *prefix;         /* the file up to the end of this layer */
+    uint8_t *prefix;         /* the file up to the end of this life_layer */
     size_t length, entries;
     struct { uint64_t begin, end; } mask[MASKS];   /* pieces of values in flight: they go on changing */
     size_t masks;
-} layer;
+} life_layer;
 
 typedef struct life {
     rig g;
@@ -281,7 +281,7 @@ typedef struct life {
     shardio_archive *a;
     shardio_store store;
     state now;
-    layer layers[LAYERS];
+    life_layer layers[LAYERS];
     size_t count;
     flight flights[FLIGHTS];
     uint64_t random, serial;
@@ -353,7 +353,7 @@ static void flight_end(flight *f, shardio_close how, shardio_status expected)
 /* What is under the key is what this one published last. */
 static bool flight_is_current(life *l, const flight *f)
 {
-    const value *v = state_find(&l->now, f->key);
+    const kept *v = state_find(&l->now, f->key);
     return v != NULL && v->serial == f->serial;
 }
 
@@ -375,7 +375,7 @@ static flight *life_begin(life *l)
     if (f->used) return f;
     bool exists = state_find(&l->now, key) != NULL;
     if (exists && life_pick(l, 3) == 0) {
-        const value *v = state_find(&l->now, key);
+        const kept *v = state_find(&l->now, key);
         CHECK_OK(l->store.functions->open(l->store.context, key, true, l->o.allocator, &f->file, &code));
         f->used = f->overwrite = f->moves = f->published = true;
         f->serial = v->serial;
@@ -486,7 +486,7 @@ static void life_slot(life *l)
     uint8_t *data = (uint8_t *)malloc(size + 8);
     test_fill(data, size, test_random(&l->random));
     CHECK_OK(l->store.functions->create(l->store.context, key, true, life_most(l, size), l->o.allocator, &file, &code));
-    CHECK_OK(shardio_slot_begin(&slot, file, buffer, 65536 << life_pick(l, 2), &o));
+    CHECK_OK(shardio_slot_begin(&slot, file, buffer, (size_t)65536 << life_pick(l, 2), &o));
     while (done < size && !replaced) {
         size_t n = 1 + life_pick(l, size - done);
         CHECK_OK(shardio_slot_append(&slot, data + done, n));
@@ -529,7 +529,7 @@ static void life_rename(life *l)
     state moved;
     memset(&moved, 0, sizeof moved);
     for (size_t i = 0; i < l->now.count; i++) {
-        const value *v = &l->now.values[i];
+        const kept *v = &l->now.values[i];
         char key[160];
         bool moves = strncmp(v->key, from, strlen(from)) == 0;
         if (strncmp(v->key, to, strlen(to)) == 0) exists = true;
@@ -557,7 +557,7 @@ static void life_check_prefixes(life *l)
     size_t size;
     const uint8_t *file = life_file(l, &size);
     for (size_t i = 0; i < l->count; i++) {
-        const layer *y = &l->layers[i];
+        const life_layer *y = &l->layers[i];
         if (!CHECK(size >= y->length)) continue;
         for (size_t at = 0; at < y->length; at++) {
             if (file[at] == y->prefix[at]) continue;
@@ -571,7 +571,7 @@ static void life_check_prefixes(life *l)
     }
 }
 
-static void life_forget_layer(layer *y)
+static void life_forget_layer(life_layer *y)
 {
     state_free(&y->s);
     free(y->prefix);
@@ -582,7 +582,7 @@ static void life_forget_layer(layer *y)
 static void life_add_layer(life *l)
 {
     if (l->count == LAYERS) return;
-    layer *y = &l->layers[l->count++];
+    life_layer *y = &l->layers[l->count++];
     size_t size;
     const uint8_t *file = life_file(l, &size);
     memset(y, 0, sizeof *y);
@@ -607,7 +607,7 @@ typedef struct seen_layers {
 static bool life_see_layer(void *context, uint64_t number, uint64_t directory, uint64_t size, uint64_t entries)
 {
     seen_layers *seen = (seen_layers *)context;
-    const layer *y = &seen->l->layers[seen->l->count - ++seen->count];
+    const life_layer *y = &seen->l->layers[seen->l->count - ++seen->count];
     CHECK_U64(number, seen->l->count - seen->count + 1);
     CHECK_U64(size, y->length);
     CHECK_U64(entries, y->s.count);
@@ -627,6 +627,7 @@ static void life_check_layer(life *l, size_t number)
     if (!CHECK(a != NULL)) return;
     shardio_store store = shardio_archive_store(a);
     if (number > 0) CHECK_U64(shardio_archive_about(a).layer, number);
+    if (number > 0 && number < l->count) CHECK_U64(shardio_archive_about(a).torn_bytes, 0);
     state_check(&l->layers[(number > 0 ? number : l->count) - 1].s, &store);
     CHECK_OK(shardio_archive_verify(a, no_findings, NULL, NULL, NULL, &error));
     shardio_archive_close(a);
@@ -1214,7 +1215,7 @@ static void fault_begin(fault_rig *f, uint32_t block)
     shardio_archive_close(a);
     CHECK_U64(f->c.live, 0);
     for (size_t i = 0; i < f->states[1].count; i++) {
-        const value *v = &f->states[1].values[i];
+        const kept *v = &f->states[1].values[i];
         char key[80];
         snprintf(key, sizeof key, "%s%s", v->key[0] == 'b' ? "z" : v->key, v->key[0] == 'b' ? v->key + 1 : "");
         state_put(&f->states[2], key, v->data, v->size, 0);
@@ -1321,3 +1322,1072 @@ TEST(no_space_at_any_byte)
     fault_end(f);
     free(f);
 }
+
+/* ---- What was found wrong once, each by itself. */
+
+static shardio_archive *memory_archive(shardio_memory *memory, bool write, shardio_error *error)
+{
+    shardio_archive_options o;
+    memset(&o, 0, sizeof o);
+    o.write = write;
+    return shardio_archive_open_file(shardio_memory_file(memory, "memory"), &o, error);
+}
+
+/* An archive on a file that fails; the rig holds its bytes. */
+static shardio_archive *rig_archive(rig *g, bool write, shardio_error *error)
+{
+    shardio_archive_options o;
+    memset(&o, 0, sizeof o);
+    o.write = write;
+    o.buffer_size = 1;
+    g->faulty.direct = false;
+    return shardio_archive_open_file(rig_open(g, write), &o, error);
+}
+
+/* A new archive with one value in one layer. */
+static void rig_make(rig *g, const char *key, const char *text)
+{
+    shardio_error error;
+    rig_begin(g, false, "", 0);
+    g->faulty.alignment = 512;
+    shardio_archive *a = rig_archive(g, true, &error);
+    shardio_store store = shardio_archive_store(a);
+    CHECK_OK(store_put_text(&store, key, text));
+    CHECK_OK(shardio_archive_finish(a, &error));
+}
+
+static void check_text(const shardio_store *store, const char *key, const char *text)
+{
+    size_t size;
+    uint8_t *data = store_get(store, key, &size);
+    CHECK_TEXT((const char *)data, text);
+    free(data);
+}
+
+TEST(opening_that_fails_cuts_nothing)
+{
+    shardio_archive_options o;
+    shardio_error error;
+    size_t size, now;
+    rig g;
+    rig_make(&g, "a", "text");
+    (void)rig_contents(&g, &size);
+    CHECK_OK(shardio_p_memory_resize(&g.memory, size + 1000, NULL));
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.alignment = 3;
+    g.faulty.direct = false;
+    CHECK(shardio_archive_open_file(rig_open(&g, true), &o, &error) == NULL);
+    CHECK_STATUS(error.status, SHARDIO_ERR_ARGUMENT);
+    (void)rig_contents(&g, &now);
+    CHECK_U64(now, size + 1000);
+    rig_end(&g);
+}
+
+TEST(discarding_that_fails_commits_nothing)
+{
+    shardio_error error;
+    rig g;
+    rig_make(&g, "a", "text");
+    shardio_archive *a = rig_archive(&g, true, &error);
+    shardio_store store = shardio_archive_store(a);
+    CHECK_OK(store_put_text(&store, "b", "more"));
+    g.faulty.fail_only = FAULTY_ONLY(FAULTY_READ);
+    g.faulty.fail_at = 1;
+    g.faulty.counted = 0;
+    CHECK_STATUS(shardio_archive_discard(a, &error), SHARDIO_ERR_IO);
+    CHECK_STATUS(store_put_text(&store, "c", "without a"), SHARDIO_ERR_STATE);
+    CHECK_STATUS(shardio_archive_commit(a, &error), SHARDIO_ERR_STATE);
+    CHECK_OK(shardio_archive_discard(a, &error));
+    check_text(&store, "a", "text");
+    CHECK_OK(store_put_text(&store, "c", "with a"));
+    CHECK_OK(shardio_archive_finish(a, &error));
+    a = rig_archive(&g, false, &error);
+    store = shardio_archive_store(a);
+    check_text(&store, "a", "text");
+    check_text(&store, "c", "with a");
+    shardio_archive_close(a);
+    rig_end(&g);
+}
+
+/* A layer that could not be made durable is not there afterwards, and not made of what may be lost. */
+TEST(commit_that_cannot_sync)
+{
+    for (uint64_t n = 1; n <= 2; n++) {
+        shardio_error error;
+        rig g;
+        rig_make(&g, "a", "text");
+        shardio_archive *a = rig_archive(&g, true, &error);
+        shardio_store store = shardio_archive_store(a);
+        CHECK_OK(store_put_text(&store, "b", "more"));
+        g.faulty.fail_only = FAULTY_ONLY(FAULTY_SYNC);
+        g.faulty.fail_at = n;
+        g.faulty.counted = 0;
+        CHECK_STATUS(shardio_archive_commit(a, &error), SHARDIO_ERR_IO);
+        CHECK_STATUS(shardio_archive_commit(a, &error), SHARDIO_ERR_STATE);
+        shardio_archive *reader = rig_archive(&g, false, &error);
+        CHECK_U64(shardio_archive_about(reader).layer, 1);
+        shardio_archive_close(reader);
+        CHECK_OK(shardio_archive_discard(a, &error));
+        shardio_archive_close(a);
+        reader = rig_archive(&g, false, &error);
+        CHECK_U64(shardio_archive_about(reader).layer, 1);
+        CHECK_U64(shardio_archive_about(reader).torn_bytes, 0);
+        shardio_archive_close(reader);
+        rig_end(&g);
+    }
+}
+
+TEST(rolling_back_that_cannot_sync)
+{
+    shardio_error error;
+    rig g;
+    rig_make(&g, "a", "text");
+    shardio_archive *a = rig_archive(&g, true, &error);
+    shardio_store store = shardio_archive_store(a);
+    CHECK_OK(store_put_text(&store, "b", "more"));
+    CHECK_OK(shardio_archive_commit(a, &error));
+    g.faulty.fail_only = FAULTY_ONLY(FAULTY_SYNC);
+    g.faulty.fail_at = 1;
+    g.faulty.counted = 0;
+    CHECK_STATUS(shardio_archive_rollback(a, 1, &error), SHARDIO_ERR_IO);
+    CHECK(store_remove(&store, "b") == SHARDIO_ERR_NOT_FOUND);   /* its bytes are gone */
+    CHECK_OK(store_put_text(&store, "c", "later"));
+    CHECK_OK(shardio_archive_finish(a, &error));
+    a = rig_archive(&g, false, &error);
+    store = shardio_archive_store(a);
+    CHECK_OK(shardio_archive_verify(a, no_findings, NULL, NULL, NULL, &error));
+    check_text(&store, "c", "later");
+    shardio_archive_close(a);
+    rig_end(&g);
+}
+
+/* A reader of a value that was replaced before it was committed: its place in the file is another's now. */
+TEST(a_replaced_value_is_not_misread)
+{
+    static uint8_t old_bytes[9000], new_bytes[9000], read[9000];
+    shardio_memory memory;
+    shardio_error error;
+    shardio_file file;
+    size_t done;
+    int code = 0;
+    memset(&memory, 0, sizeof memory);
+    shardio_archive_options o;
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.buffer_size = 1;
+    shardio_archive *a = shardio_archive_open_file(shardio_memory_file(&memory, "memory"), &o, &error);
+    shardio_store store = shardio_archive_store(a);
+    memset(old_bytes, 1, sizeof old_bytes);
+    memset(new_bytes, 2, sizeof new_bytes);
+    CHECK_OK(store_put(&store, "a", old_bytes, sizeof old_bytes));
+    CHECK_OK(store.functions->open(store.context, "a", false, NULL, &file, &code));
+    CHECK_OK(store_remove(&store, "a"));
+    CHECK_OK(store_put(&store, "b", new_bytes, sizeof new_bytes));
+    CHECK_STATUS(file.functions->read(file.context, 10, read, 100, &done, &code), SHARDIO_ERR_CHANGED);
+    CHECK_OK(shardio_archive_commit(a, &error));
+    CHECK_STATUS(file.functions->read(file.context, 10, read, 100, &done, &code), SHARDIO_ERR_CHANGED);
+    file_close(&file, SHARDIO_CLOSE_KEEP);
+    /* what was committed stays readable, as a file that is removed does */
+    CHECK_OK(store.functions->open(store.context, "b", false, NULL, &file, &code));
+    CHECK_OK(store_put(&store, "b", old_bytes, sizeof old_bytes));
+    CHECK_OK(shardio_file_read(&file, 0, read, sizeof read, &error));
+    CHECK_BYTES(read, new_bytes, sizeof read);
+    file_close(&file, SHARDIO_CLOSE_KEEP);
+    shardio_archive_close(a);
+    shardio_memory_free(&memory);
+}
+
+/* What nobody wrote is zero, also where another value was before. */
+TEST(holes_are_zeros)
+{
+    static uint8_t bytes[9000], zeros[9000];
+    shardio_memory memory;
+    shardio_archive_options o;
+    shardio_error error;
+    shardio_file file;
+    size_t size;
+    int code = 0;
+    memset(&memory, 0, sizeof memory);
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.buffer_size = 1;
+    shardio_archive *a = shardio_archive_open_file(shardio_memory_file(&memory, "memory"), &o, &error);
+    shardio_store store = shardio_archive_store(a);
+    memset(bytes, 7, sizeof bytes);
+    CHECK_OK(store_put(&store, "a", bytes, sizeof bytes));
+    CHECK_OK(store_put(&store, "z", bytes, sizeof bytes));
+    CHECK_OK(store_remove(&store, "a"));
+    CHECK_OK(store.functions->create(store.context, "a", true, sizeof bytes, NULL, &file, &code));
+    CHECK_OK(file_write_all(&file, 8999, bytes, 1));
+    CHECK_OK(file_close(&file, SHARDIO_CLOSE_PUBLISH));
+    uint8_t *read = store_get(&store, "a", &size);
+    CHECK_U64(size, 9000);
+    if (read != NULL) CHECK_BYTES(read, zeros, 8999);
+    free(read);
+    shardio_archive_close(a);
+    shardio_memory_free(&memory);
+}
+
+TEST(a_comment_that_was_asked_for_stays)
+{
+    shardio_archive_options o;
+    shardio_error error;
+    size_t size;
+    rig g;
+    rig_make(&g, "a", "text");
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.comment = "wanted";
+    g.faulty.direct = false;
+    shardio_archive *a = shardio_archive_open_file(rig_open(&g, true), &o, &error);
+    shardio_store store = shardio_archive_store(a);
+    CHECK_OK(store_put_text(&store, "b", "1"));
+    CHECK_OK(shardio_archive_discard(a, &error));
+    CHECK_OK(store_put_text(&store, "b", "2"));
+    CHECK_OK(shardio_archive_finish(a, &error));
+    const uint8_t *file = rig_contents(&g, &size);
+    CHECK(memcmp(file + size - 6, "wanted", 6) == 0);
+    rig_end(&g);
+}
+
+/* `most` is a wish for room, not a number to add to offsets. */
+TEST(any_most_is_taken)
+{
+    static const uint64_t most[] = {UINT64_MAX - 1, UINT64_MAX / 2, (uint64_t)1 << 62, (uint64_t)1 << 49};
+    shardio_memory memory;
+    shardio_error error;
+    memset(&memory, 0, sizeof memory);
+    shardio_archive *a = memory_archive(&memory, true, &error);
+    shardio_store store = shardio_archive_store(a);
+    for (unsigned i = 0; i < 4; i++) {
+        shardio_file one, two;
+        int code = 0;
+        CHECK_OK(store.functions->create(store.context, "one", true, most[i], NULL, &one, &code));
+        CHECK_OK(store.functions->create(store.context, "two", true, most[i], NULL, &two, &code));
+        CHECK_OK(file_write_all(&one, 0, "one", 3));
+        CHECK_OK(file_write_all(&two, 0, "two", 3));
+        CHECK_OK(file_close(&two, SHARDIO_CLOSE_PUBLISH));
+        CHECK_OK(file_close(&one, SHARDIO_CLOSE_PUBLISH));
+        check_text(&store, "one", "one");
+        check_text(&store, "two", "two");
+    }
+    CHECK_OK(shardio_archive_commit(a, &error));
+    CHECK(memory.size < 100 << 20);
+    shardio_archive_close(a);
+    shardio_memory_free(&memory);
+}
+
+/* Every key removed: a layer like others, though its directory has no place for the chain. */
+TEST(an_empty_layer)
+{
+    shardio_error error;
+    key_list keys;
+    rig g;
+    rig_make(&g, "a", "text");
+    shardio_archive *a = rig_archive(&g, true, &error);
+    shardio_store store = shardio_archive_store(a);
+    CHECK_OK(store_remove(&store, "a"));
+    CHECK_OK(shardio_archive_commit(a, &error));
+    shardio_archive_close(a);
+    a = rig_archive(&g, true, &error);
+    store = shardio_archive_store(a);
+    CHECK_OK(store_keys(&store, "", &keys));
+    CHECK_U64(keys.count, 0);
+    CHECK_OK(store_put_text(&store, "b", "more"));
+    CHECK_OK(shardio_archive_commit(a, &error));
+    CHECK_OK(shardio_archive_discard(a, &error));
+    check_text(&store, "b", "more");
+    shardio_archive_close(a);
+    rig_end(&g);
+}
+
+/* A read that fails while an archive is opened is an error, never an older layer. */
+TEST(reads_that_fail_while_opening)
+{
+    shardio_error error;
+    shardio_archive_options o;
+    rig g;
+    rig_begin(&g, false, "", 0);
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.ome_version = "0.5";   /* end records of 64 bits */
+    for (unsigned i = 0; i < 2; i++) {
+        shardio_archive *a = shardio_archive_open_file(rig_open(&g, true), &o, &error);
+        shardio_store store = shardio_archive_store(a);
+        for (unsigned k = 0; k < (i == 0 ? 1u : 2000u); k++) {
+            char key[60];
+            snprintf(key, sizeof key, "array/with/a/name/that/takes/room/c/%u", k);
+            CHECK_OK(store_put_text(&store, key, "x"));
+        }
+        CHECK_OK(shardio_archive_finish(a, &error));
+    }
+    /* torn, and so that the locator is not read together with the end record behind it */
+    size_t size;
+    const uint8_t *file = rig_contents(&g, &size), *end = zip_end(file, size);
+    CHECK_OK(shardio_p_memory_resize(&g.memory, (uint64_t)(end - file) + SHARDIO_P_ZIP_WINDOW, NULL));
+    g.faulty.fail_only = FAULTY_ONLY(FAULTY_READ);
+    for (g.faulty.fail_at = 1;; g.faulty.fail_at++) {
+        g.faulty.counted = g.faulty.fired = 0;
+        shardio_archive *a = rig_archive(&g, false, &error);
+        if (a != NULL) CHECK_U64(shardio_archive_about(a).layer, 2);
+        else CHECK_STATUS(error.status, SHARDIO_ERR_IO);
+        shardio_archive_close(a);
+        if (g.faulty.fired == 0) break;
+    }
+    CHECK(g.faulty.fail_at > 2);
+    rig_end(&g);
+}
+
+/* A directory of ours with a block that never came to the device, in a file that has its full length. */
+TEST(a_torn_directory_of_full_length)
+{
+    static const size_t names[] = {40, 1500};
+    for (size_t k = 0; k < 2; k++) {
+        shardio_error error;
+        size_t size;
+        char key[2000];
+        rig g;
+        rig_make(&g, "a", "text");
+        shardio_archive *a = rig_archive(&g, true, &error);
+        shardio_store store = shardio_archive_store(a);
+        for (char c = 'a'; c < 'k'; c++) {
+            memset(key, c, names[k]);
+            key[names[k]] = 0;
+            CHECK_OK(store_put_text(&store, key, "x"));
+        }
+        CHECK_OK(shardio_archive_commit(a, &error));
+        uint64_t directory = a->directory_offset;
+        shardio_archive_close(a);
+        (void)rig_contents(&g, &size);
+        for (uint64_t at = directory; at + 512 < size; at += 512) {   /* zeros, as a hole in the file reads */
+            uint8_t block[512];
+            memcpy(block, g.memory.data + at, 512);
+            memset(g.memory.data + at, 0, 512);
+            a = rig_archive(&g, false, &error);
+            if (CHECK(a != NULL)) CHECK_U64(shardio_archive_about(a).layer, 1);
+            shardio_archive_close(a);
+            memcpy(g.memory.data + at, block, 512);
+        }
+        rig_end(&g);
+    }
+}
+
+/* ---- Locks. */
+
+static void put_and_commit(shardio_archive *a, const char *key, const char *text)
+{
+    shardio_error error;
+    shardio_store store = shardio_archive_store(a);
+    CHECK_OK(store_put_text(&store, key, text));
+    CHECK_OK(shardio_archive_commit(a, &error));
+}
+
+static shardio_status try_to_write(const char *path, bool create)
+{
+    shardio_archive_options o;
+    shardio_error error;
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.create = o.overwrite = create;
+    shardio_archive *a = shardio_archive_open(path, &o, &error);
+    shardio_archive_close(a);
+    return a != NULL ? SHARDIO_OK : error.status;
+}
+
+/* In another process. */
+static shardio_status try_elsewhere(const char *path)
+{
+    int code = 0;
+    pid_t child = fork();
+    if (child == 0) _exit((int)try_to_write(path, false));
+    CHECK(waitpid(child, &code, 0) == child && WIFEXITED(code));
+    return (shardio_status)WEXITSTATUS(code);
+}
+
+TEST(one_writer)
+{
+    shardio_archive_options o;
+    shardio_error error;
+    rig g;
+    rig_begin(&g, true, NULL, 0);
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    for (int i = 0; i < 3; i++) {   /* a new file, one that exists, one that replaces it */
+        o.create = o.overwrite = i == 2;
+        shardio_archive *a = shardio_archive_open(g.path, &o, &error);
+        if (!CHECK(a != NULL)) return;
+        put_and_commit(a, "a", i == 1 ? "second" : "first");
+        CHECK_STATUS(try_to_write(g.path, false), SHARDIO_ERR_LOCKED);
+        CHECK_STATUS(try_to_write(g.path, true), SHARDIO_ERR_LOCKED);
+        CHECK_STATUS(try_elsewhere(g.path), SHARDIO_ERR_LOCKED);
+        CHECK_STATUS(shardio_archive_compact(g.path, NULL, NULL, NULL, &error), SHARDIO_ERR_LOCKED);
+        shardio_archive *reader = shardio_archive_open(g.path, NULL, &error);
+        if (CHECK(reader != NULL)) {
+            shardio_store store = shardio_archive_store(reader);
+            put_and_commit(a, "a", "later");
+            check_text(&store, "a", i == 1 ? "second" : "first");
+        }
+        shardio_archive_close(reader);
+        CHECK_OK(shardio_archive_finish(a, &error));
+        CHECK_OK(try_elsewhere(g.path));
+    }
+    rig_end(&g);
+}
+
+/* One process compacts while another one appends: nobody loses anything, each writes the file that bears the name. */
+TEST(compacting_beside_a_writer)
+{
+    shardio_archive_options o;
+    shardio_error error;
+    int code = 0;
+    rig g;
+    rig_begin(&g, true, NULL, 0);
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.durability = SHARDIO_DURABLE_NONE;
+    shardio_archive *a = shardio_archive_open(g.path, &o, &error);
+    put_and_commit(a, "first", "0");
+    CHECK_OK(shardio_archive_finish(a, &error));
+    pid_t child = fork();
+    if (child == 0) {
+        for (int i = 0; i < 300; i++) (void)shardio_archive_compact(g.path, &o, NULL, NULL, &error);
+        _exit(0);
+    }
+    int wrote = 0;
+    for (int i = 0; i < 20000 && wrote < 40; i++) {
+        char key[20];
+        a = shardio_archive_open(g.path, &o, &error);
+        if (a == NULL) {
+            if (!CHECK(error.status == SHARDIO_ERR_LOCKED || error.status == SHARDIO_ERR_CHANGED)) break;
+            continue;
+        }
+        snprintf(key, sizeof key, "key-%d", wrote++);
+        put_and_commit(a, key, "there");
+        shardio_archive_close(a);
+    }
+    CHECK(waitpid(child, &code, 0) == child && code == 0);
+    CHECK_U64(wrote, 40);
+    shardio_archive *reader = shardio_archive_open(g.path, NULL, &error);
+    if (CHECK(reader != NULL)) CHECK_U64(shardio_archive_about(reader).entries, 41);
+    shardio_archive_close(reader);
+    rig_end(&g);
+}
+
+/* A writer cuts off what it padded while somebody opens the file. */
+TEST(readers_open_beside_a_writer)
+{
+    shardio_archive_options o;
+    shardio_error error;
+    int code = 0, opened = 0;
+    rig g;
+    rig_begin(&g, true, NULL, 0);
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.durability = SHARDIO_DURABLE_NONE;
+    shardio_archive *a = shardio_archive_open(g.path, &o, &error);
+    put_and_commit(a, "first", "0");
+    CHECK_OK(shardio_archive_finish(a, &error));
+    pid_t child = fork();
+    if (child == 0) {
+        a = shardio_archive_open(g.path, &o, &error);
+        for (int i = 0; i < 400; i++) put_and_commit(a, i % 2 ? "b" : "c", "1");
+        shardio_archive_close(a);
+        _exit(0);
+    }
+    while (waitpid(child, &code, WNOHANG) == 0) {
+        shardio_archive *reader = shardio_archive_open(g.path, NULL, &error);
+        shardio_store store = shardio_archive_store(reader);
+        if (!CHECK(reader != NULL)) fprintf(stderr, "%s\n", shardio_status_name(error.status));
+        if (reader != NULL) check_text(&store, "first", "0");
+        shardio_archive_close(reader);
+        opened++;
+        if (test_failures > 0) break;
+    }
+    if (test_failures > 0) waitpid(child, &code, 0);
+    CHECK(opened > 0);
+    rig_end(&g);
+}
+
+/* ---- Archives inside archives. */
+
+/* Bytes that would be a directory and its end if they lay at `offset`. */
+static size_t crafted(uint8_t *to, uint64_t offset)
+{
+    static const char name[] = "evil";
+    memset(to, 0, 100);
+    shardio_p_store32_little(to, 0x02014B50u);
+    to[28] = 4;
+    memcpy(to + 46, name, 4);
+    uint8_t *end = to + 50;
+    shardio_p_store32_little(end, 0x06054B50u);
+    end[8] = end[10] = 1;
+    shardio_p_store32_little(end + 12, 50);
+    shardio_p_store32_little(end + 16, (uint32_t)offset);
+    return 72;
+}
+
+static bool find_data(void *context, const shardio_archive_entry *entry)
+{
+    if (strcmp(entry->name, "inner") == 0) *(uint64_t *)context = entry->data;
+    return true;
+}
+
+/* The last layer, not what lies in a value: in a whole file whatever the bytes are, and cut anywhere if their offsets are
+   their own. */
+TEST(archives_inside_archives)
+{
+    static uint8_t data[3000];
+    shardio_error error;
+    rig inner, g;
+    size_t inner_size, size, before;
+    uint64_t offset = 0;
+    rig_make(&inner, "evil", "inside");
+    const uint8_t *bytes = rig_contents(&inner, &inner_size);
+    rig_make(&g, "a", "text");
+    (void)rig_contents(&g, &before);
+    shardio_archive *a = rig_archive(&g, true, &error);
+    shardio_store store = shardio_archive_store(a);
+    CHECK_OK(store_put(&store, "whole", bytes, inner_size));
+    CHECK_OK(store_put(&store, "inner", data, sizeof data));
+    CHECK_OK(shardio_archive_each_entry(a, find_data, &offset, &error));
+    CHECK_OK(shardio_archive_discard(a, &error));
+    CHECK(offset > 0);
+    CHECK_OK(store_put(&store, "whole", bytes, inner_size));
+    size_t n = crafted(data + 100, offset + 100);
+    CHECK_OK(store_put(&store, "inner", data, sizeof data));
+    CHECK_OK(shardio_archive_commit(a, &error));
+    shardio_archive_close(a);
+    a = rig_archive(&g, false, &error);
+    store = shardio_archive_store(a);
+    CHECK_U64(shardio_archive_about(a).layer, 2);
+    check_text(&store, "a", "text");
+    size_t found = 0;
+    uint8_t *read = store_get(&store, "inner", &found);
+    if (read != NULL) CHECK_BYTES(read, data, found);
+    free(read);
+    shardio_archive_close(a);
+    /* torn: up to where the crafted one would end; what lies behind it is for nobody to know */
+    (void)rig_contents(&g, &size);
+    for (size_t cut = before; cut < offset + 100 + n; cut += 7) {
+        shardio_memory torn;
+        memset(&torn, 0, sizeof torn);
+        torn.data = g.memory.data;
+        torn.size = torn.capacity = cut;
+        torn.fixed = true;
+        a = memory_archive(&torn, false, &error);
+        if (!CHECK(a != NULL)) break;
+        store = shardio_archive_store(a);
+        CHECK_U64(shardio_archive_about(a).layer, 1);
+        CHECK_U64(shardio_archive_about(a).torn_bytes, cut - before);
+        check_text(&store, "a", "text");
+        shardio_archive_close(a);
+    }
+    rig_end(&inner);
+    rig_end(&g);
+}
+
+#if SHARDIO_WITH_ZLIB
+/* A deflated value that is changed: what is read is what was written. */
+TEST(deflated_values_are_changed)
+{
+    static uint8_t file[4000], text[2000];
+    shardio_archive_options o;
+    shardio_memory memory;
+    shardio_error error;
+    shardio_file v;
+    uint8_t byte = 0;
+    int code = 0;
+    z_stream z;
+    memset(text, 't', sizeof text);
+    memset(file, 0, sizeof file);
+    memset(&z, 0, sizeof z);
+    CHECK(deflateInit2(&z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+    z.next_in = text;
+    z.avail_in = sizeof text;
+    z.next_out = file + 31;
+    z.avail_out = 1000;
+    CHECK(deflate(&z, Z_FINISH) == Z_STREAM_END);
+    uint32_t stored = (uint32_t)z.total_out, crc = zip_crc(text, sizeof text);
+    deflateEnd(&z);
+    uint8_t *record = file + 31 + stored, *end = record + 47;
+    uint8_t *const heads[2] = {file, record};
+    for (int i = 0; i < 2; i++) {
+        uint8_t *h = heads[i] + 2 * i;
+        shardio_p_store32_little(heads[i], i ? 0x02014B50u : 0x04034B50u);
+        h[8] = 8;
+        shardio_p_store32_little(h + 14, crc);
+        shardio_p_store32_little(h + 18, stored);
+        shardio_p_store32_little(h + 22, sizeof text);
+        h[26] = 1;
+        heads[i][i ? 46 : 30] = 'd';
+    }
+    shardio_p_store32_little(end, 0x06054B50u);
+    end[8] = end[10] = 1;
+    shardio_p_store32_little(end + 12, 47);
+    shardio_p_store32_little(end + 16, 31 + stored);
+    memset(&memory, 0, sizeof memory);
+    CHECK_OK(shardio_p_memory_resize(&memory, 31 + stored + 47 + 22, NULL));
+    memcpy(memory.data, file, memory.size);
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.decoded_limit = SIZE_MAX;
+    shardio_archive *a = shardio_archive_open_file(shardio_memory_file(&memory, "memory"), &o, &error);
+    if (!CHECK(a != NULL)) return;
+    shardio_store store = shardio_archive_store(a);
+    CHECK_OK(store.functions->open(store.context, "d", true, NULL, &v, &code));
+    CHECK_OK(file_write_all(&v, 5, "X", 1));
+    CHECK_OK(v.functions->publish(v.context, false, &code));
+    CHECK_OK(shardio_file_read(&v, 5, &byte, 1, &error));
+    CHECK_U64(byte, 'X');
+    CHECK_OK(file_write_all(&v, 6, "Y", 1));
+    CHECK_OK(file_close(&v, SHARDIO_CLOSE_PUBLISH));
+    CHECK_OK(shardio_archive_commit(a, &error));
+    size_t size;
+    uint8_t *read = store_get(&store, "d", &size);
+    text[5] = 'X';
+    text[6] = 'Y';
+    CHECK_U64(size, sizeof text);
+    if (read != NULL) CHECK_BYTES(read, text, sizeof text);
+    free(read);
+    shardio_archive_close(a);
+    shardio_memory_free(&memory);
+}
+#else
+TEST(deflated_values_are_changed) { LEAVE_OUT("zlib is not compiled in"); }
+#endif
+
+/* ---- Counts. */
+
+TEST(opening_reads_once_or_twice)
+{
+    for (unsigned k = 0; k < 2; k++) {
+        shardio_error error;
+        shardio_file file;
+        uint8_t byte;
+        size_t done;
+        int code = 0;
+        rig g;
+        rig_begin(&g, false, "", 0);
+        shardio_archive *a = rig_archive(&g, true, &error);
+        shardio_store store = shardio_archive_store(a);
+        for (unsigned i = 0; i < (k ? 2000u : 700u); i++) {
+            char key[60];
+            snprintf(key, sizeof key, "array/with/a/name/c/%u", i);
+            CHECK_OK(store_put_text(&store, key, "x"));
+        }
+        CHECK_OK(shardio_archive_commit(a, &error));
+        CHECK((a->directory_size > 65536) == (k == 1));
+        shardio_archive_close(a);
+        memset(g.faulty.calls, 0, sizeof g.faulty.calls);
+        a = rig_archive(&g, false, &error);
+        CHECK_U64(g.faulty.calls[FAULTY_READ], k + 1);
+        store = shardio_archive_store(a);
+        CHECK_OK(store.functions->open(store.context, "array/with/a/name/c/77", false, NULL, &file, &code));
+        CHECK_OK(file.functions->read(file.context, 0, &byte, 1, &done, &code));
+        file_close(&file, SHARDIO_CLOSE_KEEP);
+        CHECK_U64(g.faulty.calls[FAULTY_READ], k + 2);
+        shardio_archive_close(a);
+        rig_end(&g);
+    }
+}
+
+static void grid_options(shardio_array_options *o, const char *path)
+{
+    memset(o, 0, sizeof *o);
+    o->ndim = 2;
+    o->dtype = SHARDIO_INT32;
+    o->shape[0] = o->shape[1] = 64;
+    o->chunk[0] = 8;
+    o->chunk[1] = 64;
+    o->path = path;
+}
+
+/* Rows 10..20 of an unsharded array: two chunks, the directory, nothing else; both in a write each, nothing read but
+   the two chunks. */
+TEST(overwriting_rows_writes_chunks_and_directory)
+{
+    static int32_t rows[64 * 64];
+    const uint64_t start[2] = {0, 0}, all[2] = {64, 64}, from[2] = {10, 0}, some[2] = {11, 64};
+    shardio_array_options o;
+    shardio_archive_options ao;
+    shardio_error error;
+    rig g;
+    rig_begin(&g, false, "", 0);
+    g.faulty.alignment = 512;
+    memset(&ao, 0, sizeof ao);
+    ao.write = true;
+    for (int i = 0; i < 64 * 64; i++) rows[i] = i;
+    shardio_archive *a = shardio_archive_open_file(rig_open(&g, true), &ao, &error);
+    shardio_store store = shardio_archive_store(a);
+    grid_options(&o, "grid");
+    CHECK_OK(shardio_array_define_in(&store, &o, &error));
+    shardio_array *array = shardio_array_update_in(&store, &o, &error);
+    CHECK_OK(shardio_array_write(array, start, all, rows, sizeof rows, &error));
+    shardio_array_close(array);
+    CHECK_OK(shardio_archive_commit(a, &error));
+    array = shardio_array_update_in(&store, &o, &error);
+    memset(g.faulty.calls, 0, sizeof g.faulty.calls);
+    g.faulty.bytes_written = g.faulty.bytes_read = 0;
+    uint64_t length = a->length;
+    CHECK_OK(shardio_array_write(array, from, some, rows, 11 * 64 * 4, &error));
+    shardio_array_close(array);
+    CHECK_U64(g.faulty.calls[FAULTY_WRITE], 0);
+    CHECK_U64(g.faulty.calls[FAULTY_READ], 2);
+    CHECK_U64(g.faulty.bytes_read, 2 * 2048);
+    CHECK_OK(shardio_archive_commit(a, &error));
+    CHECK_U64(g.faulty.calls[FAULTY_WRITE], 2);
+    CHECK_U64(g.faulty.calls[FAULTY_SYNC], 2);
+    CHECK(g.faulty.bytes_written <= shardio_p_ceil(2 * (2048 + 30 + 20), 512) + shardio_p_ceil(a->length - a->directory_offset, 512));
+    CHECK(a->length - length <= g.faulty.bytes_written + 512);
+    shardio_archive_close(a);
+    rig_end(&g);
+}
+
+/* Streaming takes memory when a value begins, and no more. */
+TEST(appending_allocates_nothing)
+{
+    static uint8_t data[4096];
+    shardio_archive_options o;
+    shardio_error error;
+    shardio_file files[3];
+    shardio_memory memory;
+    counter c;
+    int code = 0;
+    memset(&memory, 0, sizeof memory);
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.allocator = counter_begin(&c);
+    shardio_archive *a = shardio_archive_open_file(shardio_memory_file(&memory, "memory"), &o, &error);
+    shardio_store store = shardio_archive_store(a);
+    for (int i = 0; i < 3; i++) {
+        char key[20];
+        snprintf(key, sizeof key, "v%d", i);
+        CHECK_OK(store.functions->create(store.context, key, true, 200 * sizeof data, o.allocator, &files[i], &code));
+    }
+    uint64_t calls = c.calls;
+    for (uint64_t n = 0; n < 200; n++)
+        for (int i = 0; i < 3; i++) CHECK_OK(file_write_all(&files[i], n * sizeof data, data, sizeof data));
+    CHECK_U64(c.calls, calls);
+    for (int i = 0; i < 3; i++) CHECK_OK(file_close(&files[i], SHARDIO_CLOSE_PUBLISH));
+    CHECK_OK(shardio_archive_finish(a, &error));
+    CHECK_U64(c.live, 0);
+    shardio_memory_free(&memory);
+}
+
+/* ---- Behaviours that hold on all three kinds of store, as the array-format crate's tests pin them. */
+typedef enum kind { KIND_DIRECTORY, KIND_MEMORY, KIND_ARCHIVE, KINDS } kind;
+
+typedef struct home {
+    kind k;
+    char path[500];
+    shardio_memory_store memory;
+    shardio_archive *archive;
+    shardio_store store;
+} home;
+
+static void home_open(home *h)
+{
+    shardio_archive_options o;
+    shardio_error error;
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.durability = SHARDIO_DURABLE_NONE;
+    h->archive = shardio_archive_open(h->path, &o, &error);
+    CHECK(h->archive != NULL);
+    h->store = shardio_archive_store(h->archive);
+}
+
+static void home_begin(home *h, kind k)
+{
+    static unsigned number;
+    memset(h, 0, sizeof *h);
+    h->k = k;
+    snprintf(h->path, sizeof h->path, "%s/home-%u%s", rig_directory(), number++, k == KIND_ARCHIVE ? ".zip" : "");
+    if (k == KIND_DIRECTORY) h->store = shardio_store_directory(h->path);
+    else if (k == KIND_MEMORY) h->store = shardio_store_memory(&h->memory, NULL);
+    else home_open(h);
+}
+
+/* What was written is kept; an archive is closed and opened again. */
+static void home_commit(home *h)
+{
+    shardio_error error;
+    if (h->k != KIND_ARCHIVE) return;
+    CHECK_OK(shardio_archive_finish(h->archive, &error));
+    home_open(h);
+}
+
+static void home_end(home *h)
+{
+    if (h->k == KIND_MEMORY) shardio_store_memory_free(&h->memory);
+    if (h->k == KIND_ARCHIVE) shardio_archive_close(h->archive);
+}
+
+/* An array of 10 x 9 in chunks of 4 x 4, fill value -7, or the same in shards of 8 x 8. */
+static void cells_options(shardio_array_options *o, const char *path, bool shards)
+{
+    static const int32_t fill = -7;
+    memset(o, 0, sizeof *o);
+    o->ndim = 2;
+    o->dtype = SHARDIO_INT32;
+    o->shape[0] = 10;
+    o->shape[1] = 9;
+    o->chunk[0] = o->chunk[1] = 4;
+    if (shards) o->shard[0] = o->shard[1] = 8;
+    o->fill_value = &fill;
+    o->path = path;
+    o->durability = SHARDIO_DURABLE_NONE;
+}
+
+static void cells_define(home *h, const char *path, bool shards, const char *attributes)
+{
+    shardio_array_options o;
+    shardio_error error;
+    cells_options(&o, path, shards);
+    o.attributes = attributes;
+    CHECK_OK(shardio_array_define_in(&h->store, &o, &error));
+}
+
+static void cells_write(home *h, const char *path, int32_t *cells, uint64_t y, uint64_t x, uint64_t height, uint64_t width, int32_t first)
+{
+    const uint64_t start[2] = {y, x}, count[2] = {height, width};
+    int32_t piece[90];
+    shardio_array_options o;
+    shardio_error error;
+    cells_options(&o, path, false);
+    for (uint64_t i = 0; i < height * width; i++) {
+        piece[i] = first + (int32_t)i;
+        cells[(y + i / width) * 9 + x + i % width] = piece[i];
+    }
+    shardio_array *a = shardio_array_update_in(&h->store, &o, &error);
+    CHECK_OK(shardio_array_write(a, start, count, piece, (size_t)(height * width) * 4, &error));
+    shardio_array_close(a);
+}
+
+static void cells_check(home *h, const char *path, const int32_t *cells)
+{
+    const uint64_t start[2] = {0, 0}, count[2] = {10, 9};
+    int32_t read[90];
+    shardio_array_options o;
+    shardio_error error;
+    cells_options(&o, path, false);
+    shardio_array *a = shardio_array_open_in(&h->store, &o, &error);
+    CHECK_OK(shardio_array_read(a, start, count, read, sizeof read, &error));
+    for (int i = 0; i < 90; i++) {
+        if (read[i] == cells[i]) continue;
+        CHECK_U64((uint32_t)read[i], (uint32_t)cells[i]);
+        break;
+    }
+    shardio_array_close(a);
+}
+
+static void cells_clear(int32_t *cells)
+{
+    for (int i = 0; i < 90; i++) cells[i] = -7;
+}
+
+TEST(arrays_in_layers)
+{
+    for (int k = 0; k < KINDS * 2; k++) {
+        home h;
+        shardio_error error;
+        int32_t one[90], two[90];
+        home_begin(&h, (kind)(k / 2));
+        cells_clear(one);
+        cells_clear(two);
+        cells_define(&h, "a/one", k % 2, NULL);
+        cells_check(&h, "a/one", one);                       /* nothing written: the fill kept */
+        cells_write(&h, "a/one", one, 3, 2, 4, 5, 100);      /* across four chunks */
+        cells_check(&h, "a/one", one);                       /* its own, not committed yet */
+        home_commit(&h);
+        cells_check(&h, "a/one", one);
+        cells_define(&h, "two", k % 2, NULL);
+        cells_write(&h, "two", two, 0, 0, 10, 9, 1000);
+        cells_write(&h, "a/one", one, 0, 0, 4, 4, 200);      /* the newest wins, the rest stays */
+        cells_write(&h, "a/one", one, 5, 6, 1, 3, 300);
+        cells_check(&h, "a/one", one);
+        home_commit(&h);
+        cells_check(&h, "a/one", one);
+        cells_check(&h, "two", two);
+        CHECK_OK(shardio_node_remove(&h.store, "two", NULL, &error));
+        shardio_array_options o;
+        cells_options(&o, "two", false);
+        shardio_array *a = shardio_array_open_in(&h.store, &o, &error);
+        CHECK_STATUS(error.status, SHARDIO_ERR_NOT_FOUND);   /* gone at once */
+        shardio_array_close(a);
+        home_commit(&h);
+        cells_define(&h, "two", !(k % 2), NULL);             /* and made again, otherwise: nothing of the old one shows */
+        cells_clear(two);
+        cells_check(&h, "two", two);
+        cells_write(&h, "two", two, 9, 0, 1, 9, 5);
+        home_commit(&h);
+        cells_check(&h, "two", two);
+        cells_check(&h, "a/one", one);
+        if (h.k != KIND_MEMORY) CHECK_OK(shardio_node_rename(&h.store, "a/one", "b/c/three", NULL, &error));
+        if (h.k != KIND_MEMORY) cells_check(&h, "b/c/three", one);
+        if (h.k == KIND_ARCHIVE) {
+            home_commit(&h);
+            shardio_archive_close(h.archive);
+            CHECK_OK(shardio_archive_compact(h.path, NULL, NULL, NULL, &error));
+            home_open(&h);
+            CHECK_U64(shardio_archive_about(h.archive).layer, 1);
+            CHECK_OK(shardio_archive_verify(h.archive, no_findings, NULL, NULL, NULL, &error));
+            cells_check(&h, "b/c/three", one);
+            cells_check(&h, "two", two);
+        }
+        home_end(&h);
+    }
+}
+
+/* What was not committed goes, what was committed comes back. */
+TEST(arrays_discarded_and_rolled_back)
+{
+    home h;
+    shardio_error error;
+    int32_t first[90], second[90];
+    home_begin(&h, KIND_ARCHIVE);
+    cells_clear(first);
+    cells_define(&h, "one", true, NULL);
+    cells_write(&h, "one", first, 0, 0, 5, 5, 1);
+    CHECK_OK(shardio_archive_commit(h.archive, &error));
+    memcpy(second, first, sizeof first);
+    cells_write(&h, "one", second, 2, 2, 7, 7, 500);
+    cells_check(&h, "one", second);
+    shardio_archive *reader = shardio_archive_open(h.path, NULL, &error);
+    home other = h;
+    other.store = shardio_archive_store(reader);
+    cells_check(&other, "one", first);                       /* others see what was committed */
+    shardio_archive_close(reader);
+    CHECK_OK(shardio_archive_discard(h.archive, &error));
+    cells_check(&h, "one", first);
+    cells_write(&h, "one", second, 2, 2, 7, 7, 500);
+    CHECK_OK(shardio_archive_commit(h.archive, &error));
+    CHECK_OK(shardio_node_remove(&h.store, "one", NULL, &error));
+    cells_define(&h, "two", false, NULL);
+    CHECK_OK(shardio_archive_commit(h.archive, &error));
+    CHECK_OK(shardio_archive_rollback(h.archive, 2, &error));
+    cells_check(&h, "one", second);
+    CHECK_OK(shardio_archive_rollback(h.archive, 1, &error));
+    cells_check(&h, "one", first);
+    home_commit(&h);
+    cells_check(&h, "one", first);
+    home_end(&h);
+}
+
+TEST(strings_in_layers)
+{
+    static const char *const words[] = {"", "one", "two\xC3\xA9", "a longer text that is not like the others", "five"};
+    for (int k = 0; k < KINDS; k++) {
+        home h;
+        shardio_array_options o;
+        shardio_error error;
+        shardio_bytes texts[5], read[5];
+        const uint64_t start = 0, count = 5, third = 2, one = 1;
+        home_begin(&h, (kind)k);
+        memset(&o, 0, sizeof o);
+        o.ndim = 1;
+        o.dtype = SHARDIO_STRING;
+        o.shape[0] = 5;
+        o.chunk[0] = 2;
+        o.path = "words";
+        for (int i = 0; i < 5; i++) {
+            texts[i].data = words[i];
+            texts[i].size = strlen(words[i]);
+        }
+        CHECK_OK(shardio_array_define_in(&h.store, &o, &error));
+        shardio_array *a = shardio_array_update_in(&h.store, &o, &error);
+        CHECK_OK(shardio_array_write(a, &start, &count, texts, sizeof texts, &error));
+        shardio_array_close(a);
+        home_commit(&h);
+        texts[2] = texts[4];
+        a = shardio_array_update_in(&h.store, &o, &error);
+        CHECK_OK(shardio_array_write(a, &third, &one, &texts[2], sizeof texts[2], &error));
+        shardio_array_close(a);
+        home_commit(&h);
+        a = shardio_array_open_in(&h.store, &o, &error);
+        CHECK_OK(shardio_array_read(a, &start, &count, read, sizeof read, &error));
+        for (int i = 0; i < 5; i++) {
+            CHECK_U64(read[i].size, texts[i].size);
+            CHECK(read[i].size == texts[i].size && (read[i].size == 0 || memcmp(read[i].data, texts[i].data, texts[i].size) == 0));
+        }
+        shardio_array_close(a);
+        home_end(&h);
+    }
+}
+
+static shardio_status count_attribute(void *context, const char *path, shardio_json value, const shardio_error *fault)
+{
+    uint64_t number = 0;
+    (void)path;
+    CHECK(fault == NULL);
+    if (value.text != NULL && shardio_json_uint64(value, &number)) *(uint64_t *)context += 100 + number;
+    else *(uint64_t *)context += 1;
+    return SHARDIO_OK;
+}
+
+/* Arrays that have no chunk, and what is written on them; one attribute of all arrays. */
+TEST(attributes_in_layers)
+{
+    for (int k = 0; k < KINDS; k++) {
+        home h;
+        shardio_error error;
+        uint64_t sum = 0;
+        key_list keys;
+        home_begin(&h, (kind)k);
+        cells_define(&h, "a/one", false, "{\"depth\": 3}");
+        cells_define(&h, "a/two", true, NULL);
+        cells_define(&h, "three", true, "{\"depth\": 5}");
+        home_commit(&h);
+        CHECK_OK(shardio_node_set_int64(&h.store, "a/two", "depth", 7, NULL, &error));
+        CHECK_OK(shardio_node_set_attribute(&h.store, "three", "depth", "9", NULL, &error));
+        CHECK_OK(shardio_node_set_attributes(&h.store, "a/one", "{\"other\": 1}", NULL, &error));
+        for (int i = 0; i < 2; i++) {
+            sum = 0;
+            CHECK_OK(shardio_attribute_of_arrays(&h.store, "", "depth", count_attribute, &sum, NULL, &error));
+            CHECK_U64(sum, 217);
+            home_commit(&h);
+        }
+        CHECK_OK(store_keys(&h.store, "", &keys));
+        CHECK_U64(keys.shards, 0);
+        home_end(&h);
+    }
+}
+
+/* A store in memory is saved to an archive in one call, and loaded from it. */
+TEST(saved_and_loaded)
+{
+    home h, archive, again;
+    shardio_error error;
+    int32_t cells[90];
+    cells_clear(cells);
+    home_begin(&h, KIND_MEMORY);
+    home_begin(&archive, KIND_ARCHIVE);
+    home_begin(&again, KIND_MEMORY);
+    cells_define(&h, "one", true, "{\"depth\": 3}");
+    cells_write(&h, "one", cells, 1, 1, 8, 8, 40);
+    CHECK_OK(shardio_store_copy(&h.store, &archive.store, NULL, NULL, NULL, &error));
+    home_commit(&archive);
+    cells_check(&archive, "one", cells);
+    CHECK_OK(shardio_store_copy(&archive.store, &again.store, NULL, NULL, NULL, &error));
+    cells_check(&again, "one", cells);
+    home_end(&h);
+    home_end(&archive);
+    home_end(&again);
+}
+
+TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives_with_large_blocks)
+          TEST_CASE(lives_on_files) TEST_CASE(crashes_in_a_row) TEST_CASE(crashes_everywhere)
+          TEST_CASE(every_write_fails) TEST_CASE(every_read_fails) TEST_CASE(every_resize_fails)
+          TEST_CASE(every_sync_fails) TEST_CASE(every_call_fails) TEST_CASE(every_allocation_fails)
+          TEST_CASE(no_space_at_any_byte) TEST_CASE(opening_that_fails_cuts_nothing)
+          TEST_CASE(discarding_that_fails_commits_nothing) TEST_CASE(commit_that_cannot_sync)
+          TEST_CASE(rolling_back_that_cannot_sync) TEST_CASE(a_replaced_value_is_not_misread)
+          TEST_CASE(holes_are_zeros) TEST_CASE(a_comment_that_was_asked_for_stays) TEST_CASE(any_most_is_taken)
+          TEST_CASE(an_empty_layer) TEST_CASE(reads_that_fail_while_opening)
+          TEST_CASE(a_torn_directory_of_full_length) TEST_CASE(one_writer) TEST_CASE(compacting_beside_a_writer)
+          TEST_CASE(readers_open_beside_a_writer) TEST_CASE(archives_inside_archives)
+          TEST_CASE(deflated_values_are_changed) TEST_CASE(opening_reads_once_or_twice)
+          TEST_CASE(overwriting_rows_writes_chunks_and_directory) TEST_CASE(appending_allocates_nothing)
+          TEST_CASE(arrays_in_layers) TEST_CASE(arrays_discarded_and_rolled_back) TEST_CASE(strings_in_layers)
+          TEST_CASE(attributes_in_layers) TEST_CASE(saved_and_loaded))
