@@ -16390,13 +16390,16 @@ static void shardio_p_zip_read_chain(shardio_p_zip_directory *d)
     size_t size;
     const uint8_t *chain = d->count > 0 ? shardio_p_zip_record_extra(d->bytes, SHARDIO_P_ZIP_CHAIN, &size) : NULL;
     if (chain == NULL || size != SHARDIO_P_ZIP_CHAIN_SIZE - 4 || shardio_p_load32_little(chain) != 1) return;
+    uint64_t number = shardio_p_load64(chain + 8, false), previous = shardio_p_load64(chain + 16, false);
+    /* so many layers have no room in so many bytes, or there is one too many: nobody here wrote that */
+    if (number == 0 || number - 1 > previous / SHARDIO_P_ZIP_END || (number == 1 && previous > 0)) return;
     size_t before = (size_t)(chain + 4 - d->bytes);
     uint32_t crc = shardio_crc32(shardio_crc32(0, d->bytes, before), zeros, 4);
     crc = shardio_crc32(crc, d->bytes + before + 4, d->size - before - 4);
     d->chained = true;
     d->own = crc == shardio_p_load32_little(chain + 4);
-    d->number = shardio_p_load64(chain + 8, false);
-    d->previous = shardio_p_load64(chain + 16, false);
+    d->number = number;
+    d->previous = previous;
 }
 
 static void shardio_p_zip_release_directory(const shardio_archive *a, shardio_p_zip_directory *d)
@@ -18082,8 +18085,9 @@ static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool sear
     bool numbered = true, chained = a->chained;
     uint64_t from = a->length, number = a->layer;
     while (found && status == SHARDIO_OK && (chained ? previous > 0 : search)) {
-        status = chained ? shardio_p_zip_layer_before(a, previous, false, &end, &d, error) : SHARDIO_ERR_NOT_FOUND;
-        bool fits = status == SHARDIO_OK && previous < from && (!d.chained || d.number + 1 == number);
+        status = SHARDIO_ERR_NOT_FOUND;
+        if (chained && previous < from) status = shardio_p_zip_layer_before(a, previous, false, &end, &d, error);
+        bool fits = status == SHARDIO_OK && (!d.chained || d.number + 1 == number);
         if (!fits && (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)) {
             a->chain_broken = a->chain_broken || chained;
             if (!search) {

@@ -273,8 +273,9 @@ def of_zarr_python(number, codecs):
 
 # ---- large ones ----------------------------------------------------------------------------------------------
 
-def more_than_65535(count):
-    path = os.path.join(FOLDER, "peers-many.zip")
+def exactly_65535():
+    """The number that means "look elsewhere" in the end record; tensorstore reads it as that alone."""
+    path, count = os.path.join(FOLDER, "peers-many.zip"), 65533
     archives.forget(path)
     data = np.frombuffer(archives.elements("uint8", (count,), 1), "uint8")
     all_good((yield [Job("begin", path, create=1, direct=0), Job("group", "", attributes="{}"),
@@ -285,7 +286,7 @@ def more_than_65535(count):
     for peer in ("zarr-python", "zarrs"):
         with pipeline(peer):
             array = zarr.open_array(store, path="m", mode="r")
-            for box in (slice(0, 10), slice(65530, 65540), slice(count - 10, count)):
+            for box in (slice(0, 10), slice(30000, 30010), slice(count - 10, count)):
                 check((array[box] == data[box]).all(), "%s reads other data", peer)
     store.close()
     os.remove(path)
@@ -315,7 +316,7 @@ def main():
         tests += [("of zarr-python %d" % number, of_zarr_python(2000 + number, codecs))
                   for number in range(first, first + LIVES // 3)]
         counter.together([(word + name, test) for name, test in tests], [program])
-    counter.together([("more than 65535 entries", more_than_65535(66000))], [ARCHIVE_DRIVER])
+    counter.together([("exactly 65535 entries", exactly_65535())], [ARCHIVE_DRIVER])
     counter.together([("beyond 4 GiB", beyond_4_gib())], [ARCHIVE_DRIVER])
     shutil.rmtree(FOLDER)
     return counter.end()
