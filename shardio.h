@@ -18650,9 +18650,10 @@ static shardio_status shardio_p_zip_clear(shardio_p_zip_value *v, uint64_t end, 
 {
     shardio_archive *a = v->archive;
     shardio_status status = SHARDIO_OK;
+    uint64_t stop = a->file_size > v->place.data ? shardio_p_min(end, a->file_size - v->place.data) : 0;
     memset(a->header, 0, a->header_size);
-    for (uint64_t at = v->size, n; at < end && status == SHARDIO_OK; at += n) {
-        n = shardio_p_min(end - at, a->header_size);
+    for (uint64_t at = v->size, n; at < stop && status == SHARDIO_OK; at += n) {   /* behind the file's end they are zeros */
+        n = shardio_p_min(stop - at, a->header_size);
         status = shardio_p_zip_write(a, v->place.data + at, a->header, (size_t)n, true, code);
     }
     return status;
@@ -19633,8 +19634,7 @@ static shardio_status shardio_p_zip_open_layer(shardio_archive *a, uint64_t laye
 {
     uint64_t length;
     shardio_status status = shardio_p_zip_layer_length(a, layer, &length, error);
-    if (status != SHARDIO_OK || length == a->length) return status;
-    status = shardio_p_zip_load(a, length, error);
+    if (status == SHARDIO_OK && length != a->length) status = shardio_p_zip_load(a, length, error);
     if (status != SHARDIO_OK) return status;
     a->layer = layer;
     a->file_size = length;   /* newer layers are not torn */
