@@ -132,7 +132,7 @@ PART_COMPILE = '=compile' '$(PYTHON) tests/compile/check.py'
 PART_INTEROP = '=interop' '$(PYTHON) tests/interop/tool.py' '$(PYTHON) tests/interop/golden.py' \
                '$(PYTHON) tests/interop/peers.py' '$(PYTHON) tests/interop/nodes.py' \
                '$(PYTHON) tests/interop/tool_peers.py' '$(PYTHON) tests/interop/packs.py' \
-               '$(PYTHON) tests/interop/archives.py'
+               '$(PYTHON) tests/interop/archives.py' '$(PYTHON) tests/interop/archive_peers.py'
 NEED_SANITIZE = $(call needs,asan-gcc,asan-gcc) $(call needs,asan-clang,asan-clang)
 NEED_TSAN = $(if $(call have,tsan),$(THREADED:%=$(BUILD)/tsan/%))
 NEED_INTEROP = $(TOOL) $(addprefix $(BUILD)/examples/,pack pack_threads) \

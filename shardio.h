@@ -18527,13 +18527,16 @@ static void shardio_p_zip_read_chain(shardio_p_zip_directory *d)
     size_t size;
     const uint8_t *chain = d->count > 0 ? shardio_p_zip_record_extra(d->bytes, SHARDIO_P_ZIP_CHAIN, &size) : NULL;
     if (chain == NULL || size != SHARDIO_P_ZIP_CHAIN_SIZE - 4 || shardio_p_load32_little(chain) != 1) return;
+    uint64_t number = shardio_p_load64(chain + 8, false), previous = shardio_p_load64(chain + 16, false);
+    /* so many layers have no room in so many bytes, or there is one too many: nobody here wrote that */
+    if (number == 0 || number - 1 > previous / SHARDIO_P_ZIP_END || (number == 1 && previous > 0)) return;
     size_t before = (size_t)(chain + 4 - d->bytes);
     uint32_t crc = shardio_crc32(shardio_crc32(0, d->bytes, before), zeros, 4);
     crc = shardio_crc32(crc, d->bytes + before + 4, d->size - before - 4);
     d->chained = true;
     d->own = crc == shardio_p_load32_little(chain + 4);
-    d->number = shardio_p_load64(chain + 8, false);
-    d->previous = shardio_p_load64(chain + 16, false);
+    d->number = number;
+    d->previous = previous;
 }
 
 static void shardio_p_zip_release_directory(const shardio_archive *a, shardio_p_zip_directory *d)
@@ -19388,9 +19391,10 @@ static shardio_status shardio_p_zip_clear(shardio_p_zip_value *v, uint64_t end, 
 {
     shardio_archive *a = v->archive;
     shardio_status status = SHARDIO_OK;
+    uint64_t stop = a->file_size > v->place.data ? shardio_p_min(end, a->file_size - v->place.data) : 0;
     memset(a->header, 0, a->header_size);
-    for (uint64_t at = v->size, n; at < end && status == SHARDIO_OK; at += n) {
-        n = shardio_p_min(end - at, a->header_size);
+    for (uint64_t at = v->size, n; at < stop && status == SHARDIO_OK; at += n) {   /* behind the file's end they are zeros */
+        n = shardio_p_min(stop - at, a->header_size);
         status = shardio_p_zip_write(a, v->place.data + at, a->header, (size_t)n, true, code);
     }
     return status;
@@ -20311,9 +20315,9 @@ static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool sear
     bool numbered = true, chained = a->chained;
     uint64_t from = a->directory_offset, number = a->layer;   /* from: a layer ends before the next directory */
     while (found && status == SHARDIO_OK && (chained ? previous > 0 : search)) {
-        status = chained ? shardio_p_zip_layer_before(a, previous, false, &end, &d, error) : SHARDIO_ERR_NOT_FOUND;
-        bool fits = status == SHARDIO_OK && previous <= from;
-        if (!fits && (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)) {
+        status = SHARDIO_ERR_NOT_FOUND;
+        if (chained && previous <= from) status = shardio_p_zip_layer_before(a, previous, false, &end, &d, error);
+        if (status == SHARDIO_ERR_NOT_FOUND) {
             a->chain_broken = a->chain_broken || chained;
             if (!search) {
                 status = shardio_p_zip_fail(a, error, SHARDIO_ERR_CORRUPT, "list layers of",
