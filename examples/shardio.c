@@ -2531,6 +2531,13 @@ static int finish_import(import_job *job)
     return EXIT_GOOD;
 }
 
+/* What was written to an archive is forgotten as a whole, so that aborting need not look for its chunks one by one. */
+static void abort_import(import_job *job)
+{
+    if (job->home.archive != NULL) shardio_archive_discard(job->home.archive, NULL);
+    shardio_array_abort(job->array);
+}
+
 static int run_import(const settings *s)
 {
     import_job job;
@@ -2544,7 +2551,7 @@ static int run_import(const settings *s)
     if (status == EXIT_GOOD)
         status = is_variable(job.in.dtype) ? copy_texts(&job) : job.in.fortran ? copy_fortran(&job) : copy_frames(&job);
     if (status == EXIT_GOOD) status = finish_import(&job);
-    if (job.array != NULL) shardio_array_abort(job.array);
+    if (job.array != NULL) abort_import(&job);
     status = close_home(&job.home, status);
     close_source(&job.in);
     free(job.names_text);
