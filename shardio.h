@@ -1108,7 +1108,9 @@ SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shar
     X(FLOAT64, "float64", 8, 8) X(COMPLEX64, "complex64", 8, 4) X(COMPLEX128, "complex128", 16, 8)                 \
     X(RAW, "r8", 1, 1)                       /* any number of bytes: raw_bytes of the options says how many */      \
     X(STRING, "string", sizeof(shardio_bytes), 1)   /* UTF-8; in memory a shardio_bytes each */                    \
-    X(BYTES, "bytes", sizeof(shardio_bytes), 1)
+    X(BYTES, "bytes", sizeof(shardio_bytes), 1)                                                                    \
+    X(DATETIME64, "numpy.datetime64", 8, 8)  /* int64: time_scale times time_unit since 1970, UTC; the least: no time */ \
+    X(TIMEDELTA64, "numpy.timedelta64", 8, 8)
 
 typedef enum shardio_dtype {
     SHARDIO_DTYPE_UNSET = 0,
@@ -1165,6 +1167,8 @@ typedef struct shardio_array_options {
     uint32_t ndim;                           /* 1 to 32; 0 for an array that is defined, not appended to */
     shardio_dtype dtype;                     /* has to be set */
     uint32_t raw_bytes;                      /* bytes of an element of type SHARDIO_RAW */
+    uint32_t time_scale;                     /* SHARDIO_DATETIME64, _TIMEDELTA64: so many time_units are one; 0: 1 */
+    const char *time_unit;                   /* Y M W D h m s ms us ns ps fs as; null: generic */
     uint64_t shape[SHARDIO_MAX_DIMS];        /* elements; shape[0] may be SHARDIO_UNLIMITED */
     uint64_t chunk[SHARDIO_MAX_DIMS];        /* elements of a chunk, at least 1 each */
     uint64_t shard[SHARDIO_MAX_DIMS];        /* elements of a shard, multiples of the chunk; all 0: one file a chunk */
@@ -1305,6 +1309,8 @@ typedef struct shardio_array_facts {
     bool sharded, big_endian, key_v2;
     char key_separator;
     size_t element_size;                  /* bytes of an element in memory */
+    uint32_t time_scale;                  /* of SHARDIO_DATETIME64 and _TIMEDELTA64, otherwise 0 */
+    const char *time_unit;                /* "ns"; null of other types. Static text */
     bool begun_frame;                     /* a writer holds a part of a frame */
     shardio_index_layout index;           /* of its shards; chunks: in one shard */
     const void *fill_value;               /* one element, machine's byte order */
@@ -1550,7 +1556,7 @@ typedef struct shardio_archive_options {
 } shardio_archive_options;
 
 #if !SHARDIO_NO_OS
-/* Opens an archive: one read, a second one for a directory of more than 64 KiB; a file that does not end in a directory
+/* Opens an archive: one read, a second one for a directory of more than 64 KiB, a third beyond 64 MiB; a file that does not end in a directory
    is searched backwards for one. Null on failure. A writer locks the file: a second one gets SHARDIO_ERR_LOCKED.
    Readers are never kept out and see the layer that was the newest when they opened it. `options` and `error` may be
    null. Close with shardio_archive_close or shardio_archive_finish. */
@@ -1637,11 +1643,20 @@ SHARDIO_API shardio_status shardio_archive_verify(shardio_archive *archive, shar
                                                   shardio_progress progress, void *progress_context,
                                                   shardio_error *error);
 
-/* Copies every value of one store to another, whose keys of the same name are replaced: saving a store in memory to an
-   archive (commit then), or loading it. `progress` (may be null) in bytes of all. `allocator` may be null: malloc. */
+/* Copies every value of one store to another, whose keys of the same name are replaced. `progress` (may be null) in bytes
+   of all. `allocator` may be null: malloc. An archive is to be committed then. */
 SHARDIO_API shardio_status shardio_store_copy(const shardio_store *from, const shardio_store *to,
                                               shardio_progress progress, void *context,
                                               const shardio_allocator *allocator, shardio_error *error);
+
+#if !SHARDIO_NO_OS
+/* Saves a store, one in memory above all, as an archive of one layer, and loads an archive into a store. `options` (may
+   be null) as for shardio_archive_open; saving replaces an archive that exists only with `overwrite`. */
+SHARDIO_API shardio_status shardio_store_save(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error);
+SHARDIO_API shardio_status shardio_store_load(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error);
+#endif
 
 #endif /* !SHARDIO_NO_STORE */
 
@@ -9172,9 +9187,24 @@ static void shardio_p_add_float(shardio_text *text, const uint8_t *element, size
     }
 }
 
+static bool shardio_p_is_time(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_DATETIME64 || dtype == SHARDIO_TIMEDELTA64;
+}
+
+/* The unit of this name, as static text; null: there is none. */
+static const char *shardio_p_time_unit(const char *name)
+{
+    static const char *const units[] = {"generic", "Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"};
+    if (shardio_p_same(name, "\xCE\xBCs")) name = "us";   /* with a Greek letter */
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (shardio_p_same(name, units[i])) return units[i];
+    return NULL;
+}
+
 static bool shardio_p_is_signed(shardio_dtype dtype)
 {
-    return dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64;
+    return (dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64) || shardio_p_is_time(dtype);
 }
 
 static bool shardio_p_is_float(shardio_dtype dtype)
@@ -9355,6 +9385,11 @@ static bool shardio_p_fill_from_json(shardio_json value, shardio_dtype dtype, ui
     if (dtype == SHARDIO_RAW) return shardio_p_bytes_from_json(value, element, raw, &size) && size == raw;
     if (shardio_p_is_complex(dtype)) return shardio_p_complex_from_json(value, element, type.unit);
     if (shardio_p_is_float(dtype)) return shardio_p_float_from_json(value, element, type.size);
+    if (shardio_p_is_time(dtype) && shardio_json_is(value, "NaT")) {
+        const int64_t no_time = INT64_MIN;
+        memcpy(element, &no_time, sizeof no_time);
+        return true;
+    }
     return shardio_p_integer_from_json(value, element, type.size, shardio_p_is_signed(dtype));
 }
 
@@ -9389,6 +9424,8 @@ typedef struct shardio_p_level {
 typedef struct shardio_p_meta {
     uint32_t ndim, level_count;
     shardio_dtype dtype;
+    uint32_t time_scale;
+    const char *time_unit;                     /* static text, or null */
     size_t element, unit;                      /* bytes; the unit is 1 if the machine's byte order is that of the file */
     uint64_t shape[SHARDIO_MAX_DIMS];
     uint64_t chunk[SHARDIO_MAX_DIMS], shard[SHARDIO_MAX_DIMS];      /* elements of what is gathered, and of a key */
@@ -9574,6 +9611,16 @@ static void shardio_p_add_codecs(shardio_text *text, const shardio_p_meta *m, co
 
 static void shardio_p_add_data_type(shardio_text *text, const shardio_p_meta *m)
 {
+    if (shardio_p_is_time(m->dtype)) {
+        shardio_text_add(text, "{\"name\": ");
+        shardio_text_add_string(text, shardio_dtype_name(m->dtype));
+        shardio_text_add(text, ", \"configuration\": {\"unit\": ");
+        shardio_text_add_string(text, m->time_unit);
+        shardio_text_add(text, ", \"scale_factor\": ");
+        shardio_text_add_uint64(text, m->time_scale);
+        shardio_text_add(text, "}}");
+        return;
+    }
     if (m->dtype != SHARDIO_RAW) {
         shardio_text_add_string(text, shardio_dtype_name(m->dtype));
         return;
@@ -9680,6 +9727,21 @@ static const char *shardio_p_read_shape(shardio_p_meta *m, shardio_json root)
     return shardio_p_read_extents_json(shardio_json_member(root, "shape"), m->shape, &m->ndim);
 }
 
+/* Unit and scale of a type of time (extension data types of zarr-extensions, as zarr-python writes them). */
+static const char *shardio_p_read_time(shardio_p_meta *m, shardio_json configuration)
+{
+    char unit[16];
+    uint64_t scale = 0;
+    bool named = shardio_json_string(shardio_json_member(configuration, "unit"), unit, sizeof unit);
+    m->time_unit = named ? shardio_p_time_unit(unit) : NULL;
+    if (m->time_unit == NULL) return "no unit of time that there is";
+    if (!shardio_json_uint64(shardio_json_member(configuration, "scale_factor"), &scale) || scale == 0 ||
+        scale > INT32_MAX)
+        return "scale_factor is no number from 1 to 2147483647";
+    m->time_scale = (uint32_t)scale;
+    return NULL;
+}
+
 /* "uint8", "r16", or an object with a name; zarr-python's raw_bytes says its size in the configuration. */
 static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root, shardio_p_trouble *trouble)
 {
@@ -9691,6 +9753,7 @@ static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root, sha
     if (wrong != NULL && shardio_json_kind(value) == '{') return wrong;
     if (wrong == NULL) m->dtype = shardio_dtype_from_name(name);
     if (m->dtype == SHARDIO_RAW) raw = shardio_p_raw_bytes(name);
+    if (shardio_p_is_time(m->dtype) && (wrong = shardio_p_read_time(m, configuration)) != NULL) return wrong;
     if (wrong == NULL && shardio_p_same(name, "raw_bytes") &&
         shardio_json_uint64(shardio_json_member(configuration, "length_bytes"), &raw) && raw > 0)
         m->dtype = SHARDIO_RAW;
@@ -10388,6 +10451,13 @@ static shardio_status shardio_p_type_from_options(shardio_p_meta *m, const shard
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option dtype", "not set, or no such type");
     if (m->element == 0 || m->element > SHARDIO_P_MOST_RAW)
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option raw_bytes", "a raw element has 1 to 256 bytes");
+    if (shardio_p_is_time(m->dtype)) {
+        m->time_scale = o->time_scale != 0 ? o->time_scale : 1;
+        m->time_unit = shardio_p_time_unit(o->time_unit != NULL ? o->time_unit : "generic");
+        if (m->time_unit == NULL || m->time_scale > INT32_MAX)
+            return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options time_unit and time_scale",
+                                    "no unit that there is, or a scale of more than 2147483647");
+    }
     if (shardio_p_is_variable(m->dtype)) memcpy(m->fill, &empty, sizeof empty);
     if (o->fill_value != NULL) memcpy(m->fill, o->fill_value, m->element);
     if (m->dtype == SHARDIO_BOOL) m->fill[0] = m->fill[0] != 0;
@@ -12514,6 +12584,8 @@ SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, sh
     const shardio_p_meta *m = &array->meta;
     facts->ndim = m->ndim;
     facts->dtype = m->dtype;
+    facts->time_scale = m->time_scale;
+    facts->time_unit = m->time_unit;
     memcpy(facts->shape, m->shape, sizeof facts->shape);
     memcpy(facts->chunk, m->levels[m->level_count > 1 ? 1 : 0].extent, sizeof facts->chunk);
     memcpy(facts->shard, m->shard, sizeof facts->shard);
@@ -16079,10 +16151,13 @@ enum {
     SHARDIO_P_ZIP_CHAIN = 0x6873,      /* ours, of the first directory entry: see shardio_p_zip_read_chain */
     SHARDIO_P_ZIP_PLACE_SIZE = 4 + 2, SHARDIO_P_ZIP_CHAIN_SIZE = 4 + 24, SHARDIO_P_ZIP_EXTRA64_SIZE = 4 + 24,
     SHARDIO_P_ZIP_LEAST_PADDING = 5,
+    SHARDIO_P_ZIP_BLOCK = 65536,       /* extra fields end at 65535 bytes: what is padded to larger blocks has no header */
     SHARDIO_P_ZIP_NAME = 4095,         /* bytes of a key; longer names are kept, but are no keys */
     SHARDIO_P_ZIP_GAPS = 64,           /* places of values that were given up, to be used again before the commit */
     SHARDIO_P_ZIP_WINDOW = 1 << 20,    /* bytes read at a time where an end record is searched */
     SHARDIO_P_ZIP_TAIL = 65535 + 22 + 56 + 20,
+    SHARDIO_P_ZIP_LARGE = 64 << 20,    /* a directory of so many bytes is looked at before memory is taken for it */
+    SHARDIO_P_ZIP_DEPTH = 32,          /* zarr.json deeper than this come in the order of the directory */
     SHARDIO_P_ZIP_DATE = 0x0021,       /* 1980-01-01: the same input makes the same bytes */
     SHARDIO_P_ZIP_UTF8 = 0x0800, SHARDIO_P_ZIP_DESCRIPTOR = 0x0008, SHARDIO_P_ZIP_ENCRYPTED = 0x2041
 };
@@ -16092,6 +16167,7 @@ enum {
 #define SHARDIO_P_ZIP_END64_SIGNATURE 0x06064B50u
 #define SHARDIO_P_ZIP_LOCATOR_SIGNATURE 0x07064B50u
 #define SHARDIO_P_ZIP_ALL_ONES 0xFFFFFFFFu
+#define SHARDIO_P_ZIP_MOST (UINT64_C(1) << 48)   /* no room is kept for values that could get larger */
 
 /* A name of the directory. Of names that stand there twice the last counts, the others are gone. */
 typedef struct shardio_p_zip_entry {
@@ -16104,6 +16180,7 @@ typedef struct shardio_p_zip_entry {
     uint16_t name_size, method, flags;
     bool key, gone, held, damaged, committed;
     bool alone;                   /* nothing else lies in its blocks of the file */
+    bool given;                   /* gone, and its place in the file may be another's by now */
     bool trusted;                 /* the directory that it was read from was ours */
 } shardio_p_zip_entry;
 
@@ -16138,6 +16215,7 @@ struct shardio_archive {
     /* the layer that is open */
     shardio_p_zip_directory directory;
     uint64_t layer, length, directory_offset, directory_size, file_size, previous;
+    uint64_t listed;                          /* entries in its directory */
     bool own;                                 /* its directory is ours */
     bool chained, chain_broken;               /* `previous` is known; what it tells of is not there */
     shardio_p_zip_entry *entries;
@@ -16147,7 +16225,11 @@ struct shardio_archive {
     uint64_t seed, generation;
     /* writing */
     bool writing, changed, direct, published;
-    bool torn;                                /* something lies behind the layer, to be cut off before the first write */
+    bool wrote;                               /* what lies behind the layer is ours */
+    bool lost;                                /* what was written since the last layer may not be there: to be discarded */
+    bool blank;                               /* the layer could not be read again: nothing works but to discard once more */
+    bool commented;                           /* the comment is the writer's wish, not that of the layer */
+    uint64_t cut;                             /* what lies behind is cut off before the next write; SHARDIO_NO_OFFSET: nothing */
     uint32_t memory_alignment;
     uint32_t block;                           /* every commit and every streamed value begins at a multiple */
     uint64_t end;                             /* where the next piece of the file goes */
@@ -16204,11 +16286,10 @@ static const uint8_t *shardio_p_zip_extra(const uint8_t *extra, size_t size, uin
 /* -- reading the file */
 
 /* Everything but the writing of whole blocks goes through the page cache. */
-static shardio_status shardio_p_zip_set_direct(shardio_archive *a, bool direct)
+static shardio_status shardio_p_zip_set_direct(shardio_archive *a, bool direct, int *code)
 {
-    int code = 0;
     if (a->direct == direct || a->file.functions->set_direct == NULL) return SHARDIO_OK;
-    shardio_status status = a->file.functions->set_direct(a->file.context, direct, &code);
+    shardio_status status = a->file.functions->set_direct(a->file.context, direct, code);
     if (status == SHARDIO_OK) a->direct = direct;
     return status;
 }
@@ -16216,8 +16297,9 @@ static shardio_status shardio_p_zip_set_direct(shardio_archive *a, bool direct)
 static shardio_status shardio_p_zip_read(shardio_archive *a, uint64_t offset, void *data, size_t size,
                                          shardio_error *error)
 {
-    shardio_status status = shardio_p_zip_set_direct(a, false);
-    if (status != SHARDIO_OK) return shardio_p_zip_fail(a, error, status, "read", NULL);
+    int code = 0;
+    shardio_status status = shardio_p_zip_set_direct(a, false, &code);
+    if (status != SHARDIO_OK) return shardio_p_fail_at(error, status, "read", a->file.name, offset, code, NULL);
     return shardio_file_read(&a->file, offset, data, size, error);
 }
 
@@ -16239,41 +16321,43 @@ static shardio_status shardio_p_zip_peek(shardio_archive *a, const shardio_p_zip
     return SHARDIO_OK;
 }
 
-/* The 64-bit end record that a locator right in front of the end record leads to. *end keeps what it has if there is none;
-   false: there is one, and the two do not agree. */
-static bool shardio_p_zip_read_end64(shardio_archive *a, const shardio_p_zip_window *window, uint64_t position,
-                                     shardio_p_zip_end *end, uint64_t *begin)
+/* The 64-bit end record that a locator right in front of the end record leads to. *end keeps what it has if there is none.
+   SHARDIO_ERR_CORRUPT: there is one, and the two do not agree. */
+static shardio_status shardio_p_zip_read_end64(shardio_archive *a, const shardio_p_zip_window *window,
+                                               uint64_t position, shardio_p_zip_end *end, uint64_t *begin,
+                                               shardio_error *error)
 {
     uint8_t locator[SHARDIO_P_ZIP_LOCATOR], record[SHARDIO_P_ZIP_END64];
     uint64_t at, length;
     *begin = position;
-    if (position < SHARDIO_P_ZIP_LOCATOR + SHARDIO_P_ZIP_END64 ||
-        shardio_p_zip_peek(a, window, position - sizeof locator, locator, sizeof locator, NULL) != SHARDIO_OK ||
-        shardio_p_load32_little(locator) != SHARDIO_P_ZIP_LOCATOR_SIGNATURE)
-        return true;
+    if (position < SHARDIO_P_ZIP_LOCATOR + SHARDIO_P_ZIP_END64) return SHARDIO_OK;
+    shardio_status status = shardio_p_zip_peek(a, window, position - sizeof locator, locator, sizeof locator, error);
+    if (status != SHARDIO_OK || shardio_p_load32_little(locator) != SHARDIO_P_ZIP_LOCATOR_SIGNATURE) return status;
     at = shardio_p_load64(locator + 8, false);
-    if (at > position - sizeof locator - sizeof record ||
-        shardio_p_zip_peek(a, window, at, record, sizeof record, NULL) != SHARDIO_OK ||
-        shardio_p_load32_little(record) != SHARDIO_P_ZIP_END64_SIGNATURE ||
+    if (at > position - sizeof locator - sizeof record) return SHARDIO_ERR_CORRUPT;
+    status = shardio_p_zip_peek(a, window, at, record, sizeof record, error);
+    if (status != SHARDIO_OK) return status;
+    if (shardio_p_load32_little(record) != SHARDIO_P_ZIP_END64_SIGNATURE ||
         !shardio_p_add(shardio_p_load64(record + 4, false), 12, &length) || length != position - sizeof locator - at)
-        return false;
+        return SHARDIO_ERR_CORRUPT;
     uint64_t count = shardio_p_load64(record + 32, false), size = shardio_p_load64(record + 40, false);
     uint64_t directory = shardio_p_load64(record + 48, false);
     if ((end->count != 0xFFFF && end->count != count) || (end->size != SHARDIO_P_ZIP_ALL_ONES && end->size != size) ||
         (end->directory != SHARDIO_P_ZIP_ALL_ONES && end->directory != directory) ||
         count != shardio_p_load64(record + 24, false))
-        return false;
+        return SHARDIO_ERR_CORRUPT;
     end->count = count;
     end->size = size;
     end->directory = directory;
     *begin = at;
-    return true;
+    return SHARDIO_OK;
 }
 
-/* Reads the end record at `position`. False: it is none, because the directory that it tells of does not end where it
-   begins. That is how bytes that only look like one are told from it: in a comment, or in an archive inside a value. */
-static bool shardio_p_zip_read_end(shardio_archive *a, const shardio_p_zip_window *window, uint64_t position,
-                                   uint64_t file_size, shardio_p_zip_end *end)
+/* Reads the end record at `position` of a file of `limit` bytes, which it ends if `exact`. SHARDIO_ERR_CORRUPT: it is
+   none, because the directory that it tells of does not end where it begins. That is how bytes that only look like one
+   are told from it: in a comment, or in an archive inside a value, whose offsets are its own. */
+static shardio_status shardio_p_zip_read_end(shardio_archive *a, const shardio_p_zip_window *window, uint64_t position,
+                                             uint64_t limit, bool exact, shardio_p_zip_end *end, shardio_error *error)
 {
     const uint8_t *record = window->data + (position - window->offset);
     uint64_t begin;
@@ -16282,10 +16366,14 @@ static bool shardio_p_zip_read_end(shardio_archive *a, const shardio_p_zip_windo
     end->directory = shardio_p_load32_little(record + 16);
     end->comment = position + SHARDIO_P_ZIP_END;
     end->length = end->comment + shardio_p_load16_little(record + 20);
-    if (end->length > file_size || shardio_p_load16_little(record + 8) != shardio_p_load16_little(record + 10))
-        return false;
-    return shardio_p_zip_read_end64(a, window, position, end, &begin) && end->directory <= begin &&
-           end->size == begin - end->directory && end->count <= end->size / SHARDIO_P_ZIP_CENTRAL;
+    if (end->length > limit || (exact && end->length != limit) ||
+        shardio_p_load16_little(record + 8) != shardio_p_load16_little(record + 10))
+        return SHARDIO_ERR_CORRUPT;
+    shardio_status status = shardio_p_zip_read_end64(a, window, position, end, &begin, error);
+    if (status != SHARDIO_OK) return status;
+    bool fits = end->directory <= begin && end->size == begin - end->directory &&
+                end->count <= end->size / SHARDIO_P_ZIP_CENTRAL;
+    return fits ? SHARDIO_OK : SHARDIO_ERR_CORRUPT;
 }
 
 /* -- the directory */
@@ -16328,6 +16416,50 @@ static void shardio_p_zip_release_directory(const shardio_archive *a, shardio_p_
     memset(d, 0, sizeof *d);
 }
 
+/* Sizes and offset of a directory entry, from its 64-bit field where they are all ones there. False: it lacks one. */
+static bool shardio_p_zip_read_sizes(const uint8_t *record, shardio_p_zip_entry *entry)
+{
+    uint64_t *const members[3] = {&entry->size, &entry->stored, &entry->header};
+    static const uint8_t places[3] = {24, 20, 42};
+    size_t left = 0;
+    const uint8_t *wide = shardio_p_zip_record_extra(record, SHARDIO_P_ZIP_EXTRA64, &left);
+    for (int i = 0; i < 3; i++) {
+        *members[i] = shardio_p_load32_little(record + places[i]);
+        if (*members[i] != SHARDIO_P_ZIP_ALL_ONES) continue;
+        if (wide == NULL || left < 8) return false;
+        *members[i] = shardio_p_load64(wide, false);
+        wide += 8;
+        left -= 8;
+    }
+    return true;
+}
+
+/* A directory with a chain whose CRC-32 is another one was changed by a program that kept our extra field, or it is torn:
+   blocks of it never came to the device. Only a changed one agrees with all local headers. */
+static shardio_status shardio_p_zip_check_changed(shardio_archive *a, const shardio_p_zip_directory *d,
+                                                  shardio_error *error)
+{
+    uint8_t local[SHARDIO_P_ZIP_LOCAL + SHARDIO_P_ZIP_NAME];
+    shardio_p_zip_entry entry;
+    size_t at = 0;
+    for (uint64_t i = 0; i < d->count; i++) {
+        const uint8_t *record = d->bytes + at;
+        memset(&entry, 0, sizeof entry);
+        if (!shardio_p_zip_read_sizes(record, &entry) || entry.header >= a->file_size) return SHARDIO_ERR_CORRUPT;
+        size_t name = (size_t)shardio_p_min(shardio_p_load16_little(record + 28), SHARDIO_P_ZIP_NAME);
+        shardio_status status = shardio_p_zip_read(a, entry.header, local, SHARDIO_P_ZIP_LOCAL + name, error);
+        if (status == SHARDIO_ERR_TRUNCATED) return SHARDIO_ERR_CORRUPT;
+        if (status != SHARDIO_OK) return status;
+        bool later = (shardio_p_load16_little(local + 6) & SHARDIO_P_ZIP_DESCRIPTOR) != 0;
+        if (shardio_p_load32_little(local) != SHARDIO_P_ZIP_LOCAL_SIGNATURE || memcmp(local + 26, record + 28, 2) != 0 ||
+            memcmp(local + SHARDIO_P_ZIP_LOCAL, record + SHARDIO_P_ZIP_CENTRAL, name) != 0 ||
+            (!later && memcmp(local + 14, record + 16, 4) != 0))
+            return SHARDIO_ERR_CORRUPT;
+        at += shardio_p_zip_record_size(record, d->size - at);
+    }
+    return SHARDIO_OK;
+}
+
 /* Reads a directory and counts through it. SHARDIO_ERR_CORRUPT: it is none. */
 static shardio_status shardio_p_zip_read_directory(shardio_archive *a, const shardio_p_zip_window *window,
                                                    const shardio_p_zip_end *end, shardio_p_zip_directory *d,
@@ -16342,7 +16474,7 @@ static shardio_status shardio_p_zip_read_directory(shardio_archive *a, const sha
     if (end->size > limit || end->size >= SIZE_MAX || end->count >= UINT32_MAX / 4)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_LIMIT, "open",
                                   "its directory is larger than the option directory_limit");
-    if (end->size >= sizeof first) {   /* before memory is taken for it */
+    if (end->size >= SHARDIO_P_ZIP_LARGE) {   /* before much memory is taken for it */
         status = shardio_p_zip_peek(a, window, end->directory, first, sizeof first, error);
         if (status == SHARDIO_OK && shardio_p_load32_little(first) != SHARDIO_P_ZIP_CENTRAL_SIGNATURE)
             return SHARDIO_ERR_CORRUPT;
@@ -16358,8 +16490,9 @@ static shardio_status shardio_p_zip_read_directory(shardio_archive *a, const sha
         if (n == 0) status = SHARDIO_ERR_CORRUPT;
     }
     if (status == SHARDIO_OK && at != d->size) status = SHARDIO_ERR_CORRUPT;
+    if (status == SHARDIO_OK) shardio_p_zip_read_chain(d);
+    if (status == SHARDIO_OK && d->chained && !d->own) status = shardio_p_zip_check_changed(a, d, error);
     if (status != SHARDIO_OK) shardio_p_zip_release_directory(a, d);
-    else shardio_p_zip_read_chain(d);
     return status;
 }
 
@@ -16381,11 +16514,12 @@ static shardio_status shardio_p_zip_search(shardio_archive *a, uint64_t limit, b
         shardio_status got = shardio_p_zip_read(a, window.offset, window.data, window.size, error);
         if (got != SHARDIO_OK) status = got;
         for (size_t at = window.size - SHARDIO_P_ZIP_END + 1; at-- > 0 && status == SHARDIO_ERR_NOT_FOUND;) {
-            if (window.data[at] != 'P' || shardio_p_load32_little(window.data + at) != SHARDIO_P_ZIP_END_SIGNATURE ||
-                !shardio_p_zip_read_end(a, &window, window.offset + at, limit, end) || (exact && end->length != limit))
+            if (window.data[at] != 'P' || shardio_p_load32_little(window.data + at) != SHARDIO_P_ZIP_END_SIGNATURE)
                 continue;
+            got = shardio_p_zip_read_end(a, &window, window.offset + at, limit, exact, end, error);
+            if (got == SHARDIO_ERR_CORRUPT) continue;
             work += end->size + SHARDIO_P_ZIP_END;
-            got = shardio_p_zip_read_directory(a, &window, end, d, error);
+            if (got == SHARDIO_OK) got = shardio_p_zip_read_directory(a, &window, end, d, error);
             if (got != SHARDIO_ERR_CORRUPT) status = got;
             else if (work / 4 > limit)
                 status = shardio_p_zip_fail(a, error, got, "open", "it is full of false end records");
@@ -16484,24 +16618,6 @@ static bool shardio_p_zip_is_key(const char *name, size_t size)
     memcpy(key, name, size);
     key[size] = 0;
     return n > 0 && shardio_p_key_is_plain(key);
-}
-
-/* Sizes and offset of a directory entry, from its 64-bit field where they are all ones there. False: it lacks one. */
-static bool shardio_p_zip_read_sizes(const uint8_t *record, shardio_p_zip_entry *entry)
-{
-    uint64_t *const members[3] = {&entry->size, &entry->stored, &entry->header};
-    static const uint8_t places[3] = {24, 20, 42};
-    size_t left = 0;
-    const uint8_t *wide = shardio_p_zip_record_extra(record, SHARDIO_P_ZIP_EXTRA64, &left);
-    for (int i = 0; i < 3; i++) {
-        *members[i] = shardio_p_load32_little(record + places[i]);
-        if (*members[i] != SHARDIO_P_ZIP_ALL_ONES) continue;
-        if (wide == NULL || left < 8) return false;
-        *members[i] = shardio_p_load64(wide, false);
-        wide += 8;
-        left -= 8;
-    }
-    return true;
 }
 
 /* Whether a value, with the least header that it can have, lies in front of the directory. */
@@ -16608,6 +16724,7 @@ static shardio_status shardio_p_zip_take_layer(shardio_archive *a, const shardio
     a->chained = d->chained;
     a->previous = d->previous;
     a->directory_size = d->size;
+    a->listed = d->count;
     if (!shardio_p_zip_reserve(a, d->count))
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", "no memory for its directory");
     size_t at = 0;
@@ -16618,6 +16735,7 @@ static shardio_status shardio_p_zip_take_layer(shardio_archive *a, const shardio
     a->held = a->count;
     if (!d->own && shardio_p_zip_mark_overlaps(a) != SHARDIO_OK)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", "no memory for its directory");
+    if (a->commented) return SHARDIO_OK;
     return shardio_p_zip_set_comment(a, NULL, end->comment, (size_t)(end->length - end->comment), error);
 }
 
@@ -16730,7 +16848,8 @@ static shardio_status shardio_p_zip_open_deflated(shardio_p_zip_value *v, const 
     uint64_t limit = a->options.decoded_limit != 0 ? a->options.decoded_limit : (uint64_t)1 << 30;
 #if SHARDIO_WITH_ZLIB
     /* deflate makes at most 1032 bytes of one */
-    if (entry->size > limit || entry->stored > limit || limit > UINT32_MAX) return SHARDIO_ERR_LIMIT;
+    limit = shardio_p_min(limit, UINT32_MAX - 1);   /* zlib counts in 32 bits, and one byte more is taken */
+    if (entry->size > limit || entry->stored > limit) return SHARDIO_ERR_LIMIT;
     if (entry->size / 1032 > entry->stored) return SHARDIO_ERR_CORRUPT;
     v->inflated_size = (size_t)entry->size + 1;
     v->inflated = (uint8_t *)shardio_p_allocate(a->allocator, v->inflated_size, 16);
@@ -16809,6 +16928,7 @@ static shardio_status shardio_p_zip_value_read(void *file, uint64_t offset, void
     *done = 0;
     if (v->generation != a->generation) return SHARDIO_ERR_CHANGED;
     const shardio_p_zip_entry *entry = shardio_p_zip_value_entry(v);
+    if ((!v->writing || v->moves) && entry->given && v->inflated == NULL) return SHARDIO_ERR_CHANGED;
     uint64_t end = v->writing ? v->size : entry->size;
     if (offset >= end) return SHARDIO_OK;
     size_t n = (size_t)shardio_p_min(size, end - offset);
@@ -16858,7 +16978,7 @@ static uint64_t shardio_p_zip_take(shardio_archive *a, uint64_t size)
 static void shardio_p_zip_give(shardio_archive *a, uint64_t offset, uint64_t end)
 {
     offset = shardio_p_ceil(offset, shardio_p_zip_unit(a));
-    if (offset >= end) return;
+    if (offset >= end || offset < a->length) return;   /* in front of a layer nothing is written again */
     if (end == a->end) {
         a->end = offset;
         return;
@@ -16876,11 +16996,19 @@ static void shardio_p_zip_give(shardio_archive *a, uint64_t offset, uint64_t end
 /* What lies behind the last layer, of a commit that was never completed, goes before the first write. */
 static shardio_status shardio_p_zip_cut_torn(shardio_archive *a, int *code)
 {
-    if (!a->torn) return SHARDIO_OK;
-    shardio_status status = a->file.functions->resize(a->file.context, a->length, code);
-    a->torn = status != SHARDIO_OK;
-    if (status == SHARDIO_OK) a->file_size = a->length;
-    return status;
+    if (a->cut == SHARDIO_NO_OFFSET) return SHARDIO_OK;
+    shardio_status status = a->file.functions->resize(a->file.context, a->cut, code);
+    if (status != SHARDIO_OK) return status;
+    a->file_size = a->cut;
+    a->cut = SHARDIO_NO_OFFSET;
+    return SHARDIO_OK;
+}
+
+static void shardio_p_zip_go_buffered(shardio_archive *a, int code, const char *reason)
+{
+    a->options.direct = SHARDIO_DIRECT_OFF;
+    a->accounting.direct_reason = reason;
+    a->accounting.direct_code = code;
 }
 
 /* Writes whole blocks past the page cache if `direct` and the system takes it, anything else through it. */
@@ -16891,22 +17019,23 @@ static shardio_status shardio_p_zip_write(shardio_archive *a, uint64_t offset, c
     int stuck = 0;
     shardio_status status = shardio_p_zip_cut_torn(a, code);
     if (status != SHARDIO_OK) return status;
+    a->wrote = true;
     direct = direct && a->options.direct != SHARDIO_DIRECT_OFF && offset % a->block == 0 && size % a->block == 0 &&
              (uintptr_t)data % a->memory_alignment == 0;
-    status = shardio_p_zip_set_direct(a, direct);
+    status = shardio_p_zip_set_direct(a, direct, code);
     if (status != SHARDIO_OK && a->options.direct == SHARDIO_DIRECT_ON) return SHARDIO_ERR_DIRECT;
+    if (status != SHARDIO_OK && direct) shardio_p_zip_go_buffered(a, *code, "the system refused unbuffered I/O");
     while (size > 0) {
         size_t done = 0, ask = (size_t)shardio_p_min(size, SHARDIO_P_LARGEST_TRANSFER);
         status = a->file.functions->write(a->file.context, offset, from, ask, &done, code);
         a->accounting.device_calls++;
         if (status == SHARDIO_ERR_DIRECT && a->direct && a->options.direct == SHARDIO_DIRECT_AUTO) {
-            a->options.direct = SHARDIO_DIRECT_OFF;
-            a->accounting.direct_reason = "the system refused an unbuffered write";
-            a->accounting.direct_code = *code;
-            status = shardio_p_zip_set_direct(a, false);
+            shardio_p_zip_go_buffered(a, *code, "the system refused an unbuffered write");
+            status = shardio_p_zip_set_direct(a, false, code);
             if (status == SHARDIO_OK) continue;
         }
         if (status != SHARDIO_OK) return status;
+        if (done > ask) return SHARDIO_ERR_IO;
         if (a->direct) done -= done % a->block;
         if (done == 0 && ++stuck > SHARDIO_P_PATIENCE) return SHARDIO_ERR_NO_SPACE;
         a->accounting.device_bytes += done;
@@ -17026,8 +17155,9 @@ static void shardio_p_zip_drop(shardio_archive *a, shardio_p_zip_entry *entry)
 {
     entry->gone = true;
     a->changed = true;
-    if (!entry->committed && entry->alone)
-        shardio_p_zip_give(a, entry->header, shardio_p_ceil(entry->data + entry->stored, a->block));
+    if (entry->committed || !entry->alone) return;
+    entry->given = true;
+    shardio_p_zip_give(a, entry->header, shardio_p_ceil(entry->data + entry->stored, shardio_p_zip_unit(a)));
 }
 
 /* A piece of the file for a value of up to `most` bytes, its header in blocks of its own. */
@@ -17106,6 +17236,8 @@ static shardio_status shardio_p_zip_move(shardio_p_zip_value *v, uint64_t wanted
     }
     if (v->streamed && !v->moves) shardio_p_zip_give(a, v->place.begin, v->place.end);
     if (a->gathering == v) a->gathering = NULL;
+    shardio_p_release(a->allocator, v->inflated, v->inflated_size, 16);
+    v->inflated = NULL;
     v->place = place;
     v->streamed = true;
     v->moves = false;
@@ -17123,6 +17255,19 @@ static shardio_status shardio_p_zip_fit(shardio_p_zip_value *v, uint64_t size, b
     return status;
 }
 
+/* What is skipped in a piece of the file reads as zeros, whatever was there before. */
+static shardio_status shardio_p_zip_clear(shardio_p_zip_value *v, uint64_t end, int *code)
+{
+    shardio_archive *a = v->archive;
+    shardio_status status = SHARDIO_OK;
+    memset(a->header, 0, a->header_size);
+    for (uint64_t at = v->size, n; at < end && status == SHARDIO_OK; at += n) {
+        n = shardio_p_min(end - at, a->header_size);
+        status = shardio_p_zip_write(a, v->place.data + at, a->header, (size_t)n, true, code);
+    }
+    return status;
+}
+
 static shardio_status shardio_p_zip_value_write(void *file, uint64_t offset, const void *data, size_t size,
                                                 size_t *done, int *code)
 {
@@ -17133,14 +17278,15 @@ static shardio_status shardio_p_zip_value_write(void *file, uint64_t offset, con
     shardio_status status = SHARDIO_OK;
     *done = 0;
     if (v->generation != a->generation) return SHARDIO_ERR_CHANGED;
-    if (!shardio_p_add(offset, size, &end) || end > UINT64_MAX / 4) return SHARDIO_ERR_NO_SPACE;
+    if (!shardio_p_add(offset, size, &end) || end > SHARDIO_P_ZIP_MOST) return SHARDIO_ERR_NO_SPACE;
     if (v->moves) fits = false;
     else if (!v->streamed) status = shardio_p_zip_fit(v, end, &fits, code);
     else fits = end <= v->place.end - v->place.data;
     if (status == SHARDIO_OK && !fits) status = shardio_p_zip_move(v, shardio_p_max(end, v->size), code);
     if (status != SHARDIO_OK) return status;
     if (v->streamed) {
-        status = shardio_p_zip_write(a, v->place.data + offset, data, size, true, code);
+        if (offset > v->size) status = shardio_p_zip_clear(v, offset, code);
+        if (status == SHARDIO_OK) status = shardio_p_zip_write(a, v->place.data + offset, data, size, true, code);
         shardio_p_zip_count(v, offset, (const uint8_t *)data, size);
     } else {
         if (offset > v->size) memset(a->buffer + v->place.data + v->size, 0, (size_t)(offset - v->size));
@@ -17360,7 +17506,7 @@ static size_t shardio_p_zip_depth(const shardio_p_zip_entry *entry)
     if (entry->name_size < n || memcmp(entry->name + entry->name_size - n, name, n) != 0 ||
         (entry->name_size > n && entry->name[entry->name_size - n - 1] != '/'))
         return SIZE_MAX;
-    for (size_t i = 0; i < entry->name_size; i++) depth += entry->name[i] == '/';
+    for (size_t i = 0; i < entry->name_size && depth < SHARDIO_P_ZIP_DEPTH; i++) depth += entry->name[i] == '/';
     return depth;
 }
 
@@ -17458,26 +17604,36 @@ static shardio_status shardio_p_zip_make_directory(const shardio_archive *a, sha
     return SHARDIO_OK;
 }
 
+/* After a sync that failed nobody knows what is there, and the next one would not say. */
 static shardio_status shardio_p_zip_sync(shardio_archive *a, int *code)
 {
     if (a->options.durability == SHARDIO_DURABLE_NONE || a->file.functions->sync == NULL) return SHARDIO_OK;
     a->accounting.syncs++;
-    return a->file.functions->sync(a->file.context, code);
+    shardio_status status = a->file.functions->sync(a->file.context, code);
+    a->lost = a->lost || status != SHARDIO_OK;
+    return status;
 }
 
-/* Writes the directory behind everything that is durable already, and makes it durable. */
+/* Writes the directory behind everything that is durable already, and makes it durable. If that fails it is cut off, so
+   that nobody finds it, now or after values that it lists were written over. */
 static shardio_status shardio_p_zip_write_directory(shardio_archive *a, const shardio_p_zip_listing *l, uint64_t offset,
                                                     int *code)
 {
     uint64_t length = offset + l->size;
     shardio_status status = shardio_p_zip_write(a, offset, l->bytes, (size_t)shardio_p_ceil(l->size, a->block), true,
                                                 code);
-    if (status == SHARDIO_OK && a->file_size > length)
+    if (status == SHARDIO_OK && a->file_size > length) {
         status = a->file.functions->resize(a->file.context, length, code);
-    if (status != SHARDIO_OK) return status;
-    a->file_size = length;
-    status = shardio_p_zip_sync(a, code);
-    if (status != SHARDIO_OK || a->published || a->file.functions->publish == NULL) return status;
+        if (status == SHARDIO_OK) a->file_size = length;
+    }
+    if (status == SHARDIO_OK) status = shardio_p_zip_sync(a, code);
+    if (status != SHARDIO_OK) {
+        int ignored = 0;
+        if (a->cut == SHARDIO_NO_OFFSET && a->file_size > offset) a->cut = offset;
+        (void)shardio_p_zip_cut_torn(a, &ignored);
+        return status;
+    }
+    if (a->published) return SHARDIO_OK;
     status = a->file.functions->publish(a->file.context, a->options.durability != SHARDIO_DURABLE_NONE, code);
     a->published = status == SHARDIO_OK;
     return status;
@@ -17491,13 +17647,32 @@ static shardio_status shardio_p_zip_check_writing(const shardio_archive *a, cons
     return SHARDIO_OK;
 }
 
+static void shardio_p_zip_take_commit(shardio_archive *a, const shardio_p_zip_listing *l, uint64_t offset,
+                                      uint64_t directory_size)
+{
+    for (size_t i = 0; i < a->count; i++) a->entries[i].committed = true;
+    a->layer++;
+    a->previous = a->length;
+    a->own = a->chained = l->checksum != NULL;
+    a->length = offset + l->size;
+    a->directory_offset = offset;
+    a->directory_size = directory_size;
+    a->listed = l->count;
+    a->end = shardio_p_ceil(a->length, shardio_p_zip_unit(a));
+    a->gap_count = 0;   /* what lies in front of a layer is never written again */
+    a->changed = a->chain_broken = false;
+}
+
 SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *a, shardio_error *error)
 {
     shardio_p_zip_listing listing;
     uint64_t directory_size;
     int code = 0;
     shardio_status status = shardio_p_zip_check_writing(a, "commit", error);
-    if (status != SHARDIO_OK || !a->changed) return status;
+    if (status != SHARDIO_OK || (!a->changed && !a->lost)) return status;
+    if (a->lost)
+        return shardio_p_zip_fail(a, error, SHARDIO_ERR_STATE, "commit",
+                                  "what was written since the last layer may be lost: discard it");
     status = shardio_p_zip_flush(a, &code);
     if (status == SHARDIO_OK) status = shardio_p_zip_sync(a, &code);
     if (status != SHARDIO_OK)
@@ -17508,16 +17683,7 @@ SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *a, shardio_er
     shardio_p_release(a->allocator, listing.bytes, listing.room, a->memory_alignment);
     if (status != SHARDIO_OK)
         return shardio_p_fail_at(error, status, "commit", a->file.name, SHARDIO_NO_OFFSET, code, NULL);
-    for (size_t i = 0; i < a->count; i++) a->entries[i].committed = true;
-    a->layer++;
-    a->previous = a->length;
-    a->own = a->chained = listing.checksum != NULL;
-    a->length = offset + listing.size;
-    a->directory_offset = offset;
-    a->directory_size = directory_size;
-    a->end = shardio_p_ceil(a->length, shardio_p_zip_unit(a));
-    a->gap_count = 0;   /* what lies in front of a layer is never written again */
-    a->changed = a->chain_broken = false;
+    shardio_p_zip_take_commit(a, &listing, offset, directory_size);
     return SHARDIO_OK;
 }
 
@@ -17528,10 +17694,12 @@ static shardio_status shardio_p_zip_reload(shardio_archive *a, shardio_error *er
     a->gathering = NULL;
     a->fill = a->gap_count = 0;
     a->changed = false;
+    shardio_p_zip_forget(a);
     if (a->length > 0) status = shardio_p_zip_load(a, a->length, error);
-    else shardio_p_zip_forget(a);
+    if (status != SHARDIO_OK) shardio_p_zip_forget(a);
+    a->lost = a->blank = status != SHARDIO_OK;   /* a layer of what comes now would be without all that was there */
     a->end = shardio_p_ceil(a->length, shardio_p_zip_unit(a));
-    a->torn = a->file_size > a->length;
+    a->cut = a->file_size > a->length ? a->length : SHARDIO_NO_OFFSET;
     return status;
 }
 
@@ -17594,7 +17762,7 @@ static shardio_status shardio_p_zip_store_open(void *store, const char *key, boo
     shardio_archive *a = (shardio_archive *)store;
     shardio_error error;
     if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
-    if (update && !a->writing) return SHARDIO_ERR_STATE;
+    if (a->blank || (update && !a->writing)) return SHARDIO_ERR_STATE;
     shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
     if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
     shardio_p_no_error(&error);
@@ -17618,9 +17786,9 @@ static shardio_status shardio_p_zip_store_create(void *store, const char *key, b
                                                  const shardio_allocator *allocator, shardio_file *file, int *code)
 {
     shardio_archive *a = (shardio_archive *)store;
-    bool known = most != SHARDIO_NO_OFFSET, fits;
+    bool known = most <= SHARDIO_P_ZIP_MOST, fits;
     shardio_status status = SHARDIO_OK;
-    if (!a->writing) return SHARDIO_ERR_STATE;
+    if (!a->writing || a->blank) return SHARDIO_ERR_STATE;
     if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
     if (shardio_p_length(key) > SHARDIO_P_ZIP_NAME) return SHARDIO_ERR_LIMIT;
     if (!overwrite && shardio_p_zip_find(a, key) != NULL) return SHARDIO_ERR_EXISTS;
@@ -17645,7 +17813,7 @@ static shardio_status shardio_p_zip_store_remove(void *store, const char *key, i
 {
     shardio_archive *a = (shardio_archive *)store;
     (void)code;
-    if (!a->writing) return SHARDIO_ERR_STATE;
+    if (!a->writing || a->blank) return SHARDIO_ERR_STATE;
     if (key[0] == 0) return SHARDIO_OK;
     if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
     shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
@@ -17668,6 +17836,7 @@ static shardio_status shardio_p_zip_store_list(void *store, const char *prefix,
     char key[SHARDIO_P_ZIP_NAME + 1];
     size_t n = shardio_p_length(prefix);
     (void)code;
+    if (a->blank) return SHARDIO_ERR_STATE;
     for (size_t i = 0; i < a->count; i++) {
         const shardio_p_zip_entry *entry = &a->entries[i];
         if (!shardio_p_zip_begins_with(entry, prefix, n)) continue;
@@ -17734,7 +17903,7 @@ static shardio_status shardio_p_zip_store_rename(void *store, const char *from, 
     char key[2 * (SHARDIO_P_ZIP_NAME + 1)];
     size_t n = shardio_p_length(from), m = shardio_p_length(to), count = a->count;
     shardio_status status = SHARDIO_OK;
-    if (!a->writing) return SHARDIO_ERR_STATE;
+    if (!a->writing || a->blank) return SHARDIO_ERR_STATE;
     for (size_t i = 0; i < count; i++) {
         if (shardio_p_zip_begins_with(&a->entries[i], to, m)) return SHARDIO_ERR_EXISTS;
         if (shardio_p_zip_begins_with(&a->entries[i], from, n) && a->entries[i].name_size - n + m > SHARDIO_P_ZIP_NAME)
@@ -17802,9 +17971,14 @@ static shardio_status shardio_p_zip_begin_writing(shardio_archive *a, shardio_er
     a->wishes = facts;
     a->block = facts.length_alignment > facts.offset_alignment ? facts.length_alignment : facts.offset_alignment;
     if (a->block == 0) a->block = a->file.functions->sync != NULL ? SHARDIO_P_DEFAULT_BLOCK : 1;
-    if (facts.length_alignment == 0) a->options.direct = SHARDIO_DIRECT_OFF;
+    if (a->block > SHARDIO_P_ZIP_BLOCK) facts.length_alignment = 0;   /* no header can pad its value to such a block */
+    if (facts.length_alignment == 0) {
+        a->options.direct = SHARDIO_DIRECT_OFF;
+        if (a->block > SHARDIO_P_ZIP_BLOCK) a->block = SHARDIO_P_DEFAULT_BLOCK;
+    }
     a->memory_alignment = facts.memory_alignment > 16 ? facts.memory_alignment : 16;
     size_t buffer = a->options.buffer_size != 0 ? a->options.buffer_size : (size_t)SHARDIO_P_DEFAULT_BUFFER;
+    if (buffer > (size_t)1 << 30) buffer = (size_t)1 << 30;   /* values in it have headers of 32 bits */
     uint64_t unit = shardio_p_zip_unit(a);
     a->buffer_size = (size_t)shardio_p_ceil(shardio_p_max(buffer, 2 * unit + SHARDIO_P_ZIP_NAME), unit);
     a->header_size = (size_t)shardio_p_ceil(SHARDIO_P_ZIP_LOCAL + SHARDIO_P_ZIP_NAME + 64, unit) + (size_t)unit;
@@ -17813,7 +17987,7 @@ static shardio_status shardio_p_zip_begin_writing(shardio_archive *a, shardio_er
     if (a->buffer == NULL || a->header == NULL)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", "no memory for its buffer");
     a->end = shardio_p_ceil(a->length, unit);
-    a->torn = a->file_size > a->length;
+    if (a->file_size > a->length) a->cut = a->length;
     return SHARDIO_OK;
 }
 
@@ -17831,6 +18005,7 @@ static shardio_status shardio_p_zip_take_comment(shardio_archive *a, shardio_err
         shardio_text_add(&t, after);
         comment = text;
     }
+    a->commented = comment != NULL;
     if (comment == NULL) comment = a->comment != NULL ? a->comment : "";
     size_t n = comment == a->comment ? a->comment_size : shardio_p_length(comment);
     if (n > 0xFFFF || t.size >= sizeof text)
@@ -17857,10 +18032,15 @@ static shardio_status shardio_p_zip_begin(shardio_archive *a, shardio_error *err
     if (status != SHARDIO_OK) return status;
     a->file_size = facts.size;
     a->block = a->memory_alignment = 1;
-    a->published = facts.size > 0;
+    a->published = facts.size > 0 || a->file.functions->publish == NULL;
     if (a->writing && a->options.layer != 0)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_ARGUMENT, "open", "an older layer can only be read");
     if (!a->writing || facts.size > 0) status = shardio_p_zip_load(a, facts.size, error);
+    for (int tries = 0; status == SHARDIO_ERR_TRUNCATED && tries < SHARDIO_P_PATIENCE; tries++) {
+        status = shardio_p_file_facts(&a->file, &facts, error);   /* a writer cuts it just now */
+        a->file_size = facts.size;
+        if (status == SHARDIO_OK) status = shardio_p_zip_load(a, facts.size, error);
+    }
     if (status == SHARDIO_OK && a->options.layer != 0) status = shardio_p_zip_open_layer(a, a->options.layer, error);
     if (status == SHARDIO_OK && a->writing) status = shardio_p_zip_begin_writing(a, error);
     if (status == SHARDIO_OK && a->writing) status = shardio_p_zip_take_comment(a, error);
@@ -17888,18 +18068,24 @@ SHARDIO_API shardio_archive *shardio_archive_open_file(shardio_file file, const 
     a->file = file;
     a->allocator = allocator;
     a->writing = a->options.write || a->options.create;
+    a->cut = SHARDIO_NO_OFFSET;
     a->seed = shardio_p_mix((uint64_t)(uintptr_t)a ^ shardio_p_zip_noise());
     if (shardio_p_zip_begin(a, error) == SHARDIO_OK) return a;
     shardio_archive_close(a);
     return NULL;
 }
 
+/* Cuts off what was written and not committed; where nothing was written, nothing is touched. */
+static void shardio_p_zip_cut_rest(shardio_archive *a)
+{
+    int code = 0;
+    if (a->wrote && a->file_size > a->length) (void)a->file.functions->resize(a->file.context, a->length, &code);
+}
+
 SHARDIO_API void shardio_archive_close(shardio_archive *a)
 {
     if (a == NULL) return;
-    int code = 0;
-    if (a->writing && !a->torn && a->length > 0 && a->file_size > a->length)   /* what was not committed */
-        (void)a->file.functions->resize(a->file.context, a->length, &code);
+    shardio_p_zip_cut_rest(a);
     (void)shardio_p_file_close(&a->file, SHARDIO_CLOSE_DISCARD, false, NULL);
     shardio_p_zip_end_archive(a);
 }
@@ -17912,6 +18098,7 @@ SHARDIO_API shardio_status shardio_archive_finish(shardio_archive *a, shardio_er
         shardio_archive_close(a);
         return status;
     }
+    shardio_p_zip_cut_rest(a);
     shardio_status closed = shardio_p_file_close(&a->file, SHARDIO_CLOSE_KEEP, false, error);
     shardio_p_zip_end_archive(a);
     return closed;
@@ -17973,17 +18160,16 @@ static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool sear
 {
     shardio_p_zip_end end;
     shardio_p_zip_directory d;
-    uint64_t entries = 0, previous = a->previous;
+    uint64_t previous = a->previous;
     shardio_status status = SHARDIO_OK;
     memset(l, 0, sizeof *l);
     if (a->layer == 0) return SHARDIO_OK;
-    for (size_t i = 0; i < a->count; i++) entries += !a->entries[i].gone && a->entries[i].committed;
-    bool found = shardio_p_zip_add_layer(a, l, a->layer, a->directory_offset, a->length, entries);
+    bool found = shardio_p_zip_add_layer(a, l, a->layer, a->directory_offset, a->length, a->listed);
     bool numbered = true, chained = a->chained;
-    uint64_t from = a->length, number = a->layer;
+    uint64_t from = a->directory_offset, number = a->layer;   /* from: a layer ends before the next directory */
     while (found && status == SHARDIO_OK && (chained ? previous > 0 : search)) {
         status = chained ? shardio_p_zip_layer_before(a, previous, false, &end, &d, error) : SHARDIO_ERR_NOT_FOUND;
-        bool fits = status == SHARDIO_OK && previous < from && (!d.chained || d.number + 1 == number);
+        bool fits = status == SHARDIO_OK && previous <= from;
         if (!fits && (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)) {
             a->chain_broken = a->chain_broken || chained;
             if (!search) {
@@ -17991,13 +18177,13 @@ static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool sear
                                             "another program has overwritten the layer before");
                 break;
             }
-            status = shardio_p_zip_layer_before(a, from - 1, true, &end, &d, error);
-            numbered = false;
+            status = shardio_p_zip_layer_before(a, from, true, &end, &d, error);
         }
         if (status != SHARDIO_OK) break;
         number--;
+        numbered = numbered && d.chained && d.number == number;
         found = shardio_p_zip_add_layer(a, l, number, end.directory, end.length, end.count);
-        from = end.length;
+        from = end.directory;
         chained = d.chained;
         previous = d.previous;
     }
@@ -18042,9 +18228,12 @@ static shardio_status shardio_p_zip_open_layer(shardio_archive *a, uint64_t laye
 {
     uint64_t length;
     shardio_status status = shardio_p_zip_layer_length(a, layer, &length, error);
-    if (status == SHARDIO_OK) status = shardio_p_zip_load(a, length, error);
-    if (status == SHARDIO_OK) a->layer = layer;
-    return status;
+    if (status != SHARDIO_OK || length == a->length) return status;
+    status = shardio_p_zip_load(a, length, error);
+    if (status != SHARDIO_OK) return status;
+    a->layer = layer;
+    a->file_size = length;   /* newer layers are not torn */
+    return SHARDIO_OK;
 }
 
 SHARDIO_API shardio_status shardio_archive_rollback(shardio_archive *a, uint64_t layer, shardio_error *error)
@@ -18053,16 +18242,17 @@ SHARDIO_API shardio_status shardio_archive_rollback(shardio_archive *a, uint64_t
     int code = 0;
     shardio_status status = shardio_p_zip_check_writing(a, "roll back", error);
     if (status == SHARDIO_OK) status = shardio_p_zip_layer_length(a, layer, &length, error);
-    if (status == SHARDIO_OK && a->changed) status = shardio_p_zip_reload(a, error);
-    if (status != SHARDIO_OK || (length == a->length && !a->torn)) return status;
+    if (status == SHARDIO_OK && (a->changed || a->lost)) status = shardio_p_zip_reload(a, error);
+    if (status != SHARDIO_OK || (length == a->length && a->file_size <= length)) return status;
     status = a->file.functions->resize(a->file.context, length, &code);
-    if (status == SHARDIO_OK) status = shardio_p_zip_sync(a, &code);
     if (status != SHARDIO_OK)
         return shardio_p_fail_at(error, status, "roll back", a->file.name, length, code, NULL);
-    a->file_size = a->length = length;
+    shardio_status synced = shardio_p_zip_sync(a, &code);
+    a->file_size = a->length = length;   /* that is how the file is now, durable or not */
     status = shardio_p_zip_reload(a, error);
     if (status == SHARDIO_OK) a->layer = layer;
-    return status;
+    if (synced == SHARDIO_OK) return status;
+    return shardio_p_fail_at(error, synced, "roll back", a->file.name, length, code, NULL);
 }
 
 /* -- what is in it */
@@ -18121,7 +18311,7 @@ SHARDIO_API shardio_archive_facts shardio_archive_about(const shardio_archive *a
         facts.live_bytes += entry->data > entry->header ? entry->data - entry->header + entry->stored
                                                         : SHARDIO_P_ZIP_LOCAL + entry->name_size + entry->stored;
     }
-    facts.torn_bytes = !a->writing || a->torn ? a->file_size - a->length : 0;
+    facts.torn_bytes = !a->writing || a->cut == a->length ? a->file_size - a->length : 0;
     facts.changed = a->changed;
     facts.foreign = a->layer > 0 && !a->own;
     facts.chain_broken = a->chain_broken;
@@ -18346,6 +18536,21 @@ static shardio_status shardio_p_zip_open_locked(const char *path, const shardio_
     return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "open for writing", path, "it is replaced again and again");
 }
 
+/* A new file is locked before it appears. */
+static shardio_status shardio_p_zip_create_locked(const char *path, const shardio_open_options *how, shardio_file *file,
+                                                  shardio_error *error)
+{
+    shardio_file_facts facts;
+    int code = 0;
+    shardio_status status = shardio_file_open(file, path, SHARDIO_OPEN_CREATE, how, error);
+    if (status == SHARDIO_OK) status = shardio_p_file_facts(file, &facts, error);
+    else return status;
+    if (status == SHARDIO_OK && !facts.special) status = shardio_p_osf_lock(file, &code);
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    (void)shardio_p_file_close(file, SHARDIO_CLOSE_DISCARD, false, NULL);
+    return shardio_p_fail_at(error, status, "create", path, SHARDIO_NO_OFFSET, code, NULL);
+}
+
 SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardio_archive_options *options,
                                                   shardio_error *error)
 {
@@ -18358,7 +18563,7 @@ SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardi
     if (options != NULL) o = *options;
     if (error == NULL) error = &ignored;
     how.allocator = o.allocator;
-    how.overwrite = o.overwrite;
+    how.overwrite = o.create && o.overwrite;
     if (o.write || o.create) {
         status = shardio_p_zip_open_locked(path, &how, &file, error);
         bool fresh = status == SHARDIO_ERR_NOT_FOUND;
@@ -18366,7 +18571,7 @@ SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardi
             replaced = file;
             fresh = true;
         }
-        if (fresh) status = shardio_file_open(&file, path, SHARDIO_OPEN_CREATE, &how, error);
+        if (fresh) status = shardio_p_zip_create_locked(path, &how, &file, error);
     } else {
         status = shardio_file_open(&file, path, SHARDIO_OPEN_READ, &how, error);
     }
@@ -18378,6 +18583,41 @@ SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardi
     if (a != NULL) a->replaced = replaced;
     else shardio_file_close(&replaced);
     return a;
+}
+
+SHARDIO_API shardio_status shardio_store_save(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error)
+{
+    shardio_archive_options o;
+    shardio_error ignored;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    if (error == NULL) error = &ignored;
+    o.create = true;
+    shardio_archive *archive = shardio_archive_open(path, &o, error);
+    if (archive == NULL) return error->status;
+    shardio_store to = shardio_archive_store(archive);
+    shardio_status status = shardio_store_copy(store, &to, NULL, NULL, o.allocator, error);
+    if (status == SHARDIO_OK) return shardio_archive_finish(archive, error);
+    shardio_archive_close(archive);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_store_load(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error)
+{
+    shardio_archive_options o;
+    shardio_error ignored;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    if (error == NULL) error = &ignored;
+    o.write = o.create = false;
+    shardio_archive *archive = shardio_archive_open(path, &o, error);
+    if (archive == NULL) return error->status;
+    shardio_store from = shardio_archive_store(archive);
+    shardio_status status = shardio_store_copy(&from, store, NULL, NULL, o.allocator, error);
+    shardio_archive_close(archive);
+    return status;
 }
 
 /* Copies all that counts of one archive into another. */
@@ -18422,6 +18662,7 @@ SHARDIO_API shardio_status shardio_archive_compact(const char *path, const shard
     if (status != SHARDIO_OK) return status;
     reading = o;
     reading.write = reading.create = false;
+    reading.layer = 0;
     shardio_archive *from = shardio_archive_open_file(file, &reading, error), *to = NULL;
     if (from == NULL) return error->status;
     if (shardio_archive_about(from).live_bytes > shardio_p_osf_room(&from->file)) {
