@@ -80,6 +80,24 @@
        movie.zarr/c/0/0/0            a shard (or a chunk, if the array has no shards), key of its grid position
        movie.zarr/c/0/0/0.1f..9e.shardio-tmp     a shard being written; left behind only by a crash
 
+   Statistics of an array, in the key movie.zarr/.shardio-statistics, all numbers little-endian, k its dimensions:
+
+       | head | shape: k u64 | key | its chunks ... | key | its chunks ... | ... | CRC32C u32 of all before |
+
+       head    0   u32  "SHST"                                 8   u32  CRC32C of type, grids, fill value and codecs
+               4   u8   1, the version                         12  u32  0
+               5   u8   v: bytes of an extreme at most         16  u64  keys that follow
+               6   u8   k, then a zero byte
+       key     0   u64  number of the shard, or chunk file, in the grid, C order, ascending
+               8   u64  2 numbers that the store gave for the value that was looked at
+               24  u64  chunks that follow; others of it are not stored
+       chunk   0   u64  number in the shard, C order, ascending (0 in a chunk file)
+               8   u64  elements inside the shape that are equal to the fill value
+               16  u8   1: there are extremes of the others, +2: min, +4: max is cut
+               17  u8   bytes of min; u8 bytes of max; u8 0
+               20  v    min, then v bytes max: numbers big-endian, the sign bit turned around, of negative floats all
+                        bits; of others the first bytes, then zeros
+
    Group: a directory whose zarr.json says so; arrays and groups lie in directories below it.
 
    Archive (a ZIP file), keys and values as in a directory; every commit is a layer behind those before:
@@ -1189,6 +1207,9 @@ typedef struct shardio_array_options {
     bool key_v2;                             /* keys of chunks as in Zarr version 2 */
     char key_separator;                      /* '/' or '.'; 0: '/', and '.' with key_v2 */
     bool skip_fill;                          /* leave out chunks that hold nothing but the fill value */
+    bool statistics;                         /* writing and changing: keep statistics, see shardio_array_statistics */
+    bool fill_is_value;                      /* asking for statistics: elements equal to the fill value are values like
+                                                others where they are stored; default: they are null */
     bool overwrite;                          /* replace an array that exists, which is removed by create, once nothing
                                                 else is wrong; default: SHARDIO_ERR_EXISTS */
     shardio_direct direct;
@@ -1218,7 +1239,8 @@ typedef struct shardio_array_options {
 
 /* Memory that writing an array takes: all of it in one piece, when it is created, and no more later. Only creating and
    continuing take something besides for a moment: the zarr.json of groups on the way, a chunk that is continued. Not
-   counted: contexts of codecs, made at the beginning; contents of strings and bytes, kept until their chunks are written. */
+   counted: contexts of codecs, made at the beginning; contents of strings and bytes, kept until their chunks are
+   written; statistics. */
 typedef struct shardio_memory_plan {
     uint64_t total;             /* bytes: the sum of */
     uint64_t rows;              /* gathered rows of chunks */
@@ -1391,7 +1413,44 @@ SHARDIO_API shardio_status shardio_array_verify(shardio_array *array, shardio_fi
                                                 shardio_progress progress, void *progress_context,
                                                 shardio_error *error);
 
-/* Ends an array opened for reading. */
+enum { SHARDIO_STATISTICS_BYTES = 64 };
+
+/* Statistics of all elements of an array. */
+typedef struct shardio_statistics {
+    uint64_t rows;               /* elements: the product of the shape */
+    uint64_t nulls;              /* of these, never written or equal to the fill value by bits (option fill_is_value:
+                                    only those never written, which is to say, in chunks that are not stored) */
+    bool has_range;              /* there are min and max, of the elements that are neither null nor NaN nor NaT; -0.0
+                                    is less than 0.0. Not of complex numbers, which have no order */
+    bool min_cut, max_cut;       /* raw bits, strings and bytes, ordered by bytes: these are only its first bytes */
+    size_t min_size, max_size;   /* bytes */
+    uint8_t min[SHARDIO_STATISTICS_BYTES];   /* an element in the machine's byte order, or the bytes of a string, */
+    uint8_t max[SHARDIO_STATISTICS_BYTES];   /* without a zero byte */
+} shardio_statistics;
+
+/* The statistics of an array opened for reading or changing, without reading a chunk: one read of what was kept, one
+   look at the tag of each shard, or chunk that is a file. SHARDIO_ERR_NOT_FOUND: there are none, or somebody who kept
+   none has changed something since; then shardio_array_make_statistics makes them. In a directory the tag is made of
+   size, inode and time of change: a change that leaves all three alike, within one tick of the file system's clock, is
+   not seen. Memory: what was kept, for numbers 22 to 36 bytes a chunk, for strings 148, as long as decoded_limit
+   allows it.
+
+   With the option statistics they are kept while an array is written or changed: in memory that grows with the number
+   of chunks by doubling, besides what is planned for; each chunk written is looked at once. They are written after the
+   data: by checkpoint (all of them, each time), finish and define, by shardio_array_close, or when they are asked for.
+   Should that fail, the data is complete and the statistics are absent: finish and define return the error, a
+   checkpoint leaves it to the next one. Resizing reads the chunks at the edge that are not rewritten. Needs a store
+   with tags, or SHARDIO_ERR_UNSUPPORTED. */
+SHARDIO_API shardio_status shardio_array_statistics(shardio_array *array, shardio_statistics *statistics,
+                                                    shardio_error *error);
+
+/* Makes the statistics of an array opened by shardio_array_update, with or without the option, by reading the chunks
+   whose keys have other tags than when they were last looked at, and writes them. `progress` (may be null) in bytes of
+   the files; what was done before it stopped need not be done again. */
+SHARDIO_API shardio_status shardio_array_make_statistics(shardio_array *array, shardio_progress progress, void *context,
+                                                         shardio_error *error);
+
+/* Ends an array opened for reading or changing. */
 SHARDIO_API void shardio_array_close(shardio_array *array);
 
 /* -- nodes: groups and arrays by their zarr.json. Paths are as in the options: "raw/movie", "" or null for the store. */
@@ -2202,9 +2261,24 @@ static inline shardio_status shardio_p_no_reader(const shardio_file *file, shard
 
 /* -- the system: two sets of the same small functions, the only place that knows which system it is */
 
+/* Codes for what the system has no number for; no system uses these. */
+enum { SHARDIO_P_CODE_LINK = -0x51A4D001, SHARDIO_P_CODE_SPECIAL, SHARDIO_P_CODE_DEFLATED, SHARDIO_P_CODE_PACKED };
+
+static bool shardio_p_own_text(int code, shardio_text *text)
+{
+    static const char *const texts[] = {
+        "a symbolic link leads out of the store, or could", "it is not a regular file",
+        "it is deflated: compile with SHARDIO_WITH_ZLIB and link zlib", "it is encrypted, or packed by an unknown method"
+    };
+    if (code < SHARDIO_P_CODE_LINK || code > SHARDIO_P_CODE_PACKED) return false;
+    shardio_text_add(text, texts[code - SHARDIO_P_CODE_LINK]);
+    return true;
+}
+
 #if SHARDIO_NO_OS
 static void shardio_p_system_text(int code, shardio_text *text)
 {
+    if (shardio_p_own_text(code, text)) return;
     shardio_text_add(text, "code ");
     shardio_text_add_int64(text, code);
 }
@@ -2225,16 +2299,6 @@ enum { SHARDIO_P_ACCESS_READ, SHARDIO_P_ACCESS_BOTH, SHARDIO_P_ACCESS_WRITE, SHA
 static bool shardio_p_is_beneath(const char *path, size_t root)
 {
     return root > 0 && shardio_p_length(path) > root;
-}
-
-/* Codes for what the system has no number for; no system uses these. */
-enum { SHARDIO_P_CODE_LINK = -0x51A4D001, SHARDIO_P_CODE_SPECIAL };
-
-static bool shardio_p_own_text(int code, shardio_text *text)
-{
-    if (code == SHARDIO_P_CODE_LINK) shardio_text_add(text, "a symbolic link leads out of the store, or could");
-    if (code == SHARDIO_P_CODE_SPECIAL) shardio_text_add(text, "it is not a regular file");
-    return code == SHARDIO_P_CODE_LINK || code == SHARDIO_P_CODE_SPECIAL;
 }
 
 #if defined(_WIN32)
@@ -2505,7 +2569,7 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
 }
 
 /* Gives a directory another name, maybe in another directory. */
-static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+static inline shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
 {
     return shardio_p_os_rename(from, to, root, false, code);
 }
@@ -2993,7 +3057,7 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
 
 /* Gives a directory another name, maybe in another directory. Where the system cannot refuse a name that is taken in the
    same step, it still refuses a directory that holds something. */
-static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+static inline shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
 {
     shardio_p_place at_from, at_to;
     int moved = -1, ignored = 0;
@@ -10240,8 +10304,30 @@ struct shardio_array {
     /* changing */
     bool changing, rewrite;
     uint32_t dead_percent;
+    struct shardio_p_statistics *statistics;   /* null: none are kept */
+    bool fill_is_value;
     shardio_p_room buffer, index_room, staging_room, found;   /* what is read; a writer's index and buffer; keys found */
 };
+
+/* Statistics, further below: told of each chunk that is written, its key before and after. Without statistics they do
+   nothing. */
+#define SHARDIO_P_STATISTICS_KEY ".shardio-statistics"
+typedef struct shardio_p_statistics shardio_p_statistics;
+
+/* The shard at `position` is about to be changed; it was, and all is well; the key is about to be removed. */
+static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *position);
+static void shardio_p_statistics_end(shardio_array *array, const uint64_t *position);
+static void shardio_p_statistics_gone(shardio_array *array, const uint64_t *position);
+/* The elements of a chunk, in the byte order of the file; null: it is stored no longer. */
+static void shardio_p_statistics_note(shardio_array *array, const uint64_t *index, const uint8_t *elements);
+/* The shape of the array has become another one; and its chunks are as they shall be. */
+static void shardio_p_reshape_statistics(const shardio_array *array, shardio_p_statistics *statistics);
+static void shardio_p_statistics_reshaped(shardio_array *array);
+static shardio_status shardio_p_begin_statistics(shardio_array *array, bool load, shardio_error *error);
+static shardio_status shardio_p_save_statistics(shardio_array *array, shardio_error *error);
+static void shardio_p_end_statistics(shardio_array *array);
+static uint64_t shardio_p_statistics_bytes(const shardio_array *array);
+static void shardio_p_free_statistics(const shardio_array *array, shardio_p_statistics *statistics);
 
 /* The handle that there is when there is no memory for one: the first members of an array, of which nothing else is
    looked at when it is broken, and nothing is written. */
@@ -10567,7 +10653,7 @@ static size_t shardio_p_longest_key(const shardio_p_meta *m, size_t prefix)
         shardio_text_add_uint64(&digits, m->shard_grid[i]);
         size += 1 + digits.size;
     }
-    return size > prefix + 16 ? size : prefix + 16;   /* "zarr.json" is a key as well */
+    return size > prefix + 24 ? size : prefix + 24;   /* "zarr.json" and ".shardio-statistics" are keys as well */
 }
 
 /* The rooms in which a chunk is encoded, innermost level first. Those of variable-length elements grow as they need. */
@@ -10925,6 +11011,7 @@ static void shardio_p_array_free(shardio_array *array)
     shardio_allocator allocator = array->own_allocator;
     const shardio_allocator *from = array->allocator != NULL ? &allocator : NULL;
     if (array->mode != SHARDIO_P_BROKEN) shardio_p_free_rooms(array);
+    shardio_p_free_statistics(array, array->statistics);
     for (uint32_t k = 0; k < array->meta.level_count; k++) shardio_p_chain_end(&array->meta.levels[k].chain);
     shardio_p_release(from, array, array->memory_size, array->memory_alignment);
 }
@@ -11451,6 +11538,7 @@ static shardio_status shardio_p_enter_flight(shardio_array *array, shardio_p_fli
     const char *key = shardio_p_chunk_key(array, position);
     flight->allocator = shardio_arena_begin(&flight->arena, flight->names, array->plan.names);
     flight->begun = true;
+    shardio_p_statistics_begin(array, position);
     if (array->resuming) status = shardio_p_continue_flight(array, flight, key, &o);
     if (status == SHARDIO_ERR_NOT_FOUND) status = shardio_p_create_flight(array, flight, key, &o);
     return status;
@@ -11490,6 +11578,7 @@ static shardio_status shardio_p_finish_flight(shardio_array *array, shardio_p_fl
     shardio_p_add_accounting(&array->accounting, &accounting);
     flight->begun = false;
     array->open_flights--;
+    if (status == SHARDIO_OK) shardio_p_statistics_end(array, position);
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &error);
 }
 
@@ -11527,7 +11616,9 @@ static shardio_status shardio_p_checkpoint_flight(shardio_array *array, shardio_
     shardio_status status = shardio_p_enter_flight(array, flight, position);
     if (status != SHARDIO_OK) return status;
     if (shardio_shard_checkpoint(&flight->shard) != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
-    return shardio_p_leave_flight(array, flight);
+    status = shardio_p_leave_flight(array, flight);
+    if (status == SHARDIO_OK) shardio_p_statistics_end(array, position);
+    return status;
 }
 
 /* -- from the batch to the shards */
@@ -11790,7 +11881,9 @@ static shardio_status shardio_p_put_encoded(shardio_array *array, shardio_p_flig
         const uint8_t *data = chunk;
         size_t size;
         uint64_t number = shardio_p_chunk_number(&array->meta, index);
-        if (shardio_p_leave_out(array, chunk)) {
+        bool drop = shardio_p_leave_out(array, chunk);
+        shardio_p_statistics_note(array, index, drop ? NULL : chunk);
+        if (drop) {
             if (shardio_shard_drop(&flight->shard, number) != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
         } else {
             status = shardio_p_encode_chunk(array, index, &data, &size);
@@ -11815,6 +11908,8 @@ static shardio_status shardio_p_put_plain(shardio_array *array, shardio_p_flight
     do {
         shardio_p_shard_place(&flight->shard, shardio_p_chunk_number(&array->meta, index), offset,
                               array->meta.chunk_bytes);
+        shardio_p_statistics_note(array, index, chunks);
+        chunks += array->meta.chunk_bytes;
         offset += array->meta.chunk_bytes;
     } while (shardio_p_next_in_box(index, box->first, box->count, array->meta.ndim));
     return SHARDIO_OK;
@@ -11862,6 +11957,7 @@ static shardio_status shardio_p_remove_chunk_key(shardio_array *array, const uin
 {
     const shardio_store *s = &array->store;
     int code = 0;
+    shardio_p_statistics_gone(array, position);
     const char *key = shardio_p_chunk_key(array, position);
     shardio_status status = s->functions->remove(s->context, key, &code);
     if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
@@ -11879,6 +11975,8 @@ static shardio_status shardio_p_put_chunk_file(shardio_array *array, const uint6
     shardio_file file;
     shardio_slot_options o = shardio_p_flight_options(array);
     if (shardio_p_leave_out(array, data)) return shardio_p_remove_chunk_key(array, position);   /* of an earlier time */
+    shardio_p_statistics_begin(array, position);
+    shardio_p_statistics_note(array, position, data);
     shardio_status status = shardio_p_encode_chunk(array, position, &data, &size);
     if (status != SHARDIO_OK) return status;
     const char *key = shardio_p_chunk_key(array, position);
@@ -11889,6 +11987,7 @@ static shardio_status shardio_p_put_chunk_file(shardio_array *array, const uint6
     if (status == SHARDIO_OK) status = shardio_slot_append(&slot, data, size);
     status = shardio_slot_finish(&slot);
     if (status == SHARDIO_OK) {
+        shardio_p_statistics_end(array, position);
         shardio_p_add_accounting(&array->accounting, &slot.accounting);
         return SHARDIO_OK;
     }
@@ -12129,6 +12228,7 @@ SHARDIO_API shardio_status shardio_array_checkpoint(shardio_array *array)
     if (status == SHARDIO_OK) status = shardio_p_each_flight(array, shardio_p_checkpoint_flight);
     if (status == SHARDIO_OK) status = shardio_p_publish(array, array->total / array->frame);
     if (status == SHARDIO_OK) array->since_checkpoint = 0;
+    if (status == SHARDIO_OK) (void)shardio_p_save_statistics(array, NULL);   /* the next one, or finish, tries again */
     return status;
 }
 
@@ -12138,7 +12238,8 @@ static shardio_status shardio_p_finish(shardio_array *array)
     shardio_status status = begun > 0 ? shardio_p_append(array, NULL, array->frame - begun) : SHARDIO_OK;
     if (status == SHARDIO_OK) status = shardio_p_flush_begun(array);
     if (status == SHARDIO_OK) status = shardio_p_each_flight(array, shardio_p_finish_flight);
-    return status == SHARDIO_OK ? shardio_p_publish(array, array->total / array->frame) : status;
+    if (status == SHARDIO_OK) status = shardio_p_publish(array, array->total / array->frame);
+    return status == SHARDIO_OK ? shardio_p_save_statistics(array, &array->error) : status;
 }
 
 SHARDIO_API shardio_status shardio_array_finish(shardio_array *array, shardio_error *error)
@@ -12174,9 +12275,10 @@ typedef struct shardio_p_leftover {
 } shardio_p_leftover;
 
 /* Whether a key below an array's prefix is that of some chunk: digits and separators, perhaps behind a "c", or that
-   alone. Nothing else is ever removed. */
+   alone; or of its statistics. Nothing else is ever removed. */
 static bool shardio_p_looks_like_chunk(const char *key)
 {
+    if (shardio_p_same(key, SHARDIO_P_STATISTICS_KEY)) return true;
     if (*key == 'c' && *++key == 0) return true;   /* of an array without dimensions */
     bool digits = false;
     for (; *key != 0; key++) {
@@ -12406,6 +12508,7 @@ SHARDIO_API shardio_array *shardio_array_create_in(const shardio_store *store, c
         array = shardio_p_plan_and_place(&draft, store, options, size, &error);
     if (array == NULL) return shardio_p_broken_array(&error, options != NULL ? options->allocator : NULL);
     if (shardio_p_compose(array, options) != SHARDIO_OK) return array;
+    if (options->statistics && shardio_p_begin_statistics(array, false, &array->error) != SHARDIO_OK) return array;
     if (shardio_p_claim(array, options->overwrite) == SHARDIO_OK) shardio_p_begin_writing(array);
     return array;
 }
@@ -12490,6 +12593,7 @@ static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio
     if (o->memory != 0) draft->read_memory = o->memory;
     draft->unbuffered = o->unbuffered;
     draft->unchanging = o->unchanging;
+    draft->fill_is_value = o->fill_is_value;
     shardio_p_plan_names(&draft->plan, &draft->meta, length, 0, text_size);
     draft->plan.key = length + 32 + (size_t)SHARDIO_MAX_DIMS * 21;   /* whatever shape it is given */
     size_t size = shardio_p_carve_reader(&draft->plan, length, draft->max_open, NULL, NULL);
@@ -12611,7 +12715,7 @@ SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, sh
     facts->codecs = leaf->chain.count;
     for (uint32_t i = 0; i < leaf->chain.count; i++) facts->codec_names[i] = leaf->chain.codecs[i]->name;
     facts->key_prefix = array->prefix;
-    facts->memory = array->memory_size + shardio_p_room_bytes(array);
+    facts->memory = array->memory_size + shardio_p_room_bytes(array) + shardio_p_statistics_bytes(array);
     return SHARDIO_OK;
 }
 
@@ -13468,7 +13572,9 @@ SHARDIO_API shardio_array *shardio_array_continue_in(const shardio_store *store,
         shardio_p_release(draft.allocator, text, size, 16);
     }
     if (array == NULL) return shardio_p_broken_array(&error, o.allocator);
-    if (shardio_p_begin_codecs(array, &array->error) == SHARDIO_OK) (void)shardio_p_resume(array);
+    if (shardio_p_begin_codecs(array, &array->error) != SHARDIO_OK) return array;
+    if (!o.statistics || shardio_p_begin_statistics(array, true, &array->error) == SHARDIO_OK)
+        (void)shardio_p_resume(array);
     return array;
 }
 
@@ -13527,7 +13633,8 @@ static bool shardio_p_walk_key(void *context, const char *key, uint64_t size, bo
         return true;
     }
     if (!shardio_p_parse_key(array, key, position)) {
-        if (!shardio_p_same(key, shardio_p_named_key(array, "zarr.json")))
+        if (!shardio_p_same(key, shardio_p_named_key(array, "zarr.json")) &&
+            !shardio_p_same(key, shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY)))
             shardio_p_walk_finding(walk, key, "no part of the array");
         return true;
     }
@@ -13814,6 +13921,7 @@ static shardio_status shardio_p_begin_shard_change(shardio_p_change *c, const ui
     if (!shardio_p_widen(array, &array->index_room, index))
         return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "write", array->prefix, 0,
                                     "no memory for the index of a shard");
+    shardio_p_statistics_begin(array, position);
     const char *key = shardio_p_chunk_key(array, position);
     shardio_status status = append ? s->functions->open(s->context, key, true, array->allocator, &file, &code)
                                    : s->functions->create(s->context, key, true, shardio_p_most_of_shard(&array->meta),
@@ -13859,6 +13967,7 @@ static shardio_status shardio_p_change_in_shard(shardio_p_change *c, const uint6
     if (drop && !shardio_p_old_has(c, number)) return SHARDIO_OK;
     if (!c->begun) status = shardio_p_begin_shard_change(c, position, rewrite);
     if (status != SHARDIO_OK) return status;
+    shardio_p_statistics_note(array, index, drop ? NULL : array->whole.memory);
     if (drop) {
         status = shardio_shard_drop(&c->writer, number);
     } else {
@@ -13898,7 +14007,8 @@ static shardio_status shardio_p_end_shard_change(shardio_p_change *c, const uint
         status = shardio_shard_finish(&c->writer, &error);
         shardio_accounting accounting = shardio_shard_accounting(&c->writer);
         shardio_p_add_accounting(&array->accounting, &accounting);
-        if (status != SHARDIO_OK) shardio_p_array_inherit(array, &error);
+        if (status == SHARDIO_OK) shardio_p_statistics_end(array, position);
+        else shardio_p_array_inherit(array, &error);
     } else {
         shardio_shard_abort(&c->writer);
     }
@@ -14137,8 +14247,10 @@ SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint
     if (status != SHARDIO_OK) {
         memcpy(m->shape, before, sizeof before);
         (void)shardio_p_meta_derive(m, false);
-    } else if (smaller) {
-        status = shardio_p_trim(array, &found, keep_edge);
+    } else {
+        if (array->statistics != NULL) shardio_p_reshape_statistics(array, array->statistics);
+        if (smaller) status = shardio_p_trim(array, &found, keep_edge);
+        if (status == SHARDIO_OK) shardio_p_statistics_reshaped(array);
     }
     return shardio_p_end_change(array, status, error);
 }
@@ -14264,11 +14376,12 @@ SHARDIO_API shardio_array *shardio_array_update_in(const shardio_store *store, c
     array->plan.block = block;
     array->plan.buffer = (size_t)shardio_p_ceil(shardio_p_min(o.buffer_size != 0 ? o.buffer_size : usual, SIZE_MAX / 4),
                                                 block);
-    if (shardio_p_widen(array, &array->staging_room, array->plan.buffer)) {
+    if (!shardio_p_widen(array, &array->staging_room, array->plan.buffer)) {
+        shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", store->name, "no memory for the buffer");
+    } else if (!o.statistics || shardio_p_begin_statistics(array, true, error) == SHARDIO_OK) {
         array->staging = array->staging_room.memory;
         return array;
     }
-    shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", store->name, "no memory for the buffer");
     shardio_array_close(array);
     return shardio_p_broken_array(error, o.allocator);
 }
@@ -14286,9 +14399,11 @@ SHARDIO_API shardio_status shardio_array_define_in(const shardio_store *store, c
     if (array == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "create", store->name, NULL);
     array->durability = options->durability;
     status = shardio_p_compose(array, options);
+    if (status == SHARDIO_OK && options->statistics) status = shardio_p_begin_statistics(array, false, &array->error);
     if (status == SHARDIO_OK) status = shardio_p_claim(array, options->overwrite);
     if (status == SHARDIO_OK) status = shardio_p_each_parent(array, shardio_p_write_parent);
     if (status == SHARDIO_OK) status = shardio_p_write_metadata(array, array->meta.shape);
+    if (status == SHARDIO_OK) status = shardio_p_save_statistics(array, &array->error);
     *error = array->error;
     shardio_array_close(array);
     return status;
@@ -14301,9 +14416,1242 @@ SHARDIO_API void shardio_array_close(shardio_array *array)
         shardio_array_abort(array);
         return;
     }
+    if (array->mode == SHARDIO_P_READING) shardio_p_end_statistics(array);
     for (uint32_t i = 0; array->mode == SHARDIO_P_READING && i < array->max_open; i++)
         if (array->kept[i].used != 0) shardio_p_throw_out(array, &array->kept[i]);
     shardio_p_array_free(array);
+}
+
+/* -- statistics: of each chunk that is stored the extremes and the number of fill values, by the tags of their keys */
+
+enum {
+    SHARDIO_P_STATISTICS_MAGIC = 0x54534853,   /* "SHST" */
+    SHARDIO_P_STATISTICS_HEAD = 24,            /* bytes before the shape */
+    SHARDIO_P_STATISTICS_ENTRY = 32,           /* bytes of a key */
+    SHARDIO_P_PARTIAL = 20,                    /* bytes of a chunk before its extremes */
+    SHARDIO_P_HAS_RANGE = 1, SHARDIO_P_MIN_CUT = 2, SHARDIO_P_MAX_CUT = 4,
+    SHARDIO_P_STALE = 8                        /* in memory only: another part of the chunk lies inside the shape now */
+};
+
+/* An extreme as bytes that sort as the elements do: a number big-endian with its sign bit turned around, and with all
+   bits turned around if it is a float below zero; of raw bits, strings and bytes the first ones. */
+typedef struct shardio_p_extreme {
+    uint8_t bytes[SHARDIO_STATISTICS_BYTES];
+    uint8_t size;
+    bool cut;                /* there are more bytes */
+} shardio_p_extreme;
+
+/* What is known of the elements of a chunk that lie inside the shape. */
+typedef struct shardio_p_partial {
+    uint64_t chunk;          /* its number within its key, in C order */
+    uint64_t fills;          /* elements equal to the fill value, which are no extremes */
+    bool range, stale;
+    shardio_p_extreme min, max;
+} shardio_p_partial;
+
+/* What is known of a key: a shard, or a chunk that is a file. */
+typedef struct shardio_p_recorded {
+    uint64_t number;         /* in the grid */
+    uint64_t tag[2];
+    uint8_t *partials;       /* of its chunks, as they are stored, in the order of their numbers */
+    size_t count, room;      /* partials */
+    bool known;              /* all chunks of the value with this tag are here */
+    bool will_be;            /* they will be when the change that is under way has ended */
+    bool seen;
+} shardio_p_recorded;
+
+struct shardio_p_statistics {
+    shardio_p_recorded *keys;
+    size_t count, room;      /* keys */
+    size_t *slots;           /* where a key is, by a hash of its number: 1 is the first, 0 none */
+    size_t slot_count;       /* a power of two, or 0 */
+    uint64_t shape[SHARDIO_MAX_DIMS], grid[SHARDIO_MAX_DIMS];   /* that partials and numbers of keys are about */
+    size_t value, partial;   /* bytes of an extreme at most, and of a partial */
+    bool changed;            /* since it was read or written */
+    bool no_memory;          /* then nothing more is recorded */
+};
+
+/* Bytes of an extreme at most; 0: the type has no order. */
+static size_t shardio_p_value_bytes(const shardio_p_meta *m)
+{
+    if (shardio_p_is_complex(m->dtype)) return 0;
+    return shardio_p_is_variable(m->dtype) ? (size_t)SHARDIO_STATISTICS_BYTES
+                                           : (size_t)shardio_p_min(m->element, SHARDIO_STATISTICS_BYTES);
+}
+
+/* Whether extremes are bytes, which may be cut, and not numbers. */
+static bool shardio_p_has_byte_order(const shardio_p_meta *m)
+{
+    return shardio_p_is_variable(m->dtype) || m->dtype == SHARDIO_RAW;
+}
+
+/* Less than, equal to or greater than zero. What was cut is longer than what has the same bytes and was not. */
+static int shardio_p_compare_extremes(const shardio_p_extreme *a, const shardio_p_extreme *b)
+{
+    int order = memcmp(a->bytes, b->bytes, a->size < b->size ? a->size : b->size);
+    if (order != 0) return order;
+    return a->size != b->size ? (int)a->size - (int)b->size : (int)a->cut - (int)b->cut;
+}
+
+static void shardio_p_merge_range(shardio_p_partial *sum, const shardio_p_partial *one)
+{
+    if (!one->range) return;
+    if (!sum->range || shardio_p_compare_extremes(&one->min, &sum->min) < 0) sum->min = one->min;
+    if (!sum->range || shardio_p_compare_extremes(&one->max, &sum->max) > 0) sum->max = one->max;
+    sum->range = true;
+}
+
+static void shardio_p_store_partial(uint8_t *to, const shardio_p_partial *p, size_t value)
+{
+    memset(to, 0, SHARDIO_P_PARTIAL + 2 * value);
+    shardio_p_store64(to, p->chunk, false);
+    shardio_p_store64(to + 8, p->fills, false);
+    to[16] = (uint8_t)(p->stale ? SHARDIO_P_STALE : 0);
+    if (!p->range) return;
+    to[16] = (uint8_t)(to[16] | SHARDIO_P_HAS_RANGE | (p->min.cut ? SHARDIO_P_MIN_CUT : 0) |
+                       (p->max.cut ? SHARDIO_P_MAX_CUT : 0));
+    to[17] = p->min.size;
+    to[18] = p->max.size;
+    memcpy(to + SHARDIO_P_PARTIAL, p->min.bytes, p->min.size);
+    memcpy(to + SHARDIO_P_PARTIAL + value, p->max.bytes, p->max.size);
+}
+
+static void shardio_p_load_partial(shardio_p_partial *p, const uint8_t *from, size_t value)
+{
+    p->chunk = shardio_p_load64(from, false);
+    p->fills = shardio_p_load64(from + 8, false);
+    p->range = (from[16] & SHARDIO_P_HAS_RANGE) != 0;
+    p->stale = (from[16] & SHARDIO_P_STALE) != 0;
+    p->min.cut = (from[16] & SHARDIO_P_MIN_CUT) != 0;
+    p->max.cut = (from[16] & SHARDIO_P_MAX_CUT) != 0;
+    p->min.size = (uint8_t)shardio_p_min(from[17], value);
+    p->max.size = (uint8_t)shardio_p_min(from[18], value);
+    memcpy(p->min.bytes, from + SHARDIO_P_PARTIAL, p->min.size);
+    memcpy(p->max.bytes, from + SHARDIO_P_PARTIAL + value, p->max.size);
+}
+
+/* Looks at elements. Numbers are compared by their rank: bits that sort, as unsigned numbers, as the elements do. */
+typedef struct shardio_p_look {
+    const shardio_p_meta *meta;
+    uint64_t flip, turn;          /* bits turned around to get the rank: always, and if the first bit is set */
+    uint64_t infinity;            /* bits without the sign that are larger are no number */
+    uint64_t none;                /* nor are these (has_none) */
+    bool has_none;
+    uint64_t low, high;           /* ranks; none yet if low > high */
+    uint64_t fills;
+    shardio_bytes least, greatest;
+    bool any;                     /* least and greatest are there */
+} shardio_p_look;
+
+static void shardio_p_look_begin(shardio_p_look *s, const shardio_p_meta *m)
+{
+    const uint64_t sign = m->element <= 8 ? (uint64_t)1 << (8 * m->element - 1) : 0;
+    memset(s, 0, sizeof *s);
+    s->meta = m;
+    s->low = s->infinity = UINT64_MAX;
+    if (shardio_p_is_signed(m->dtype) || shardio_p_is_float(m->dtype)) s->flip = sign;
+    s->has_none = shardio_p_is_time(m->dtype);
+    s->none = sign;   /* NaT */
+    if (!shardio_p_is_float(m->dtype)) return;
+    s->turn = sign - 1;
+    s->infinity = m->element == 2 ? 0x7C00u : m->element == 4 ? 0x7F800000u : UINT64_C(0x7FF0000000000000);
+}
+
+enum { SHARDIO_P_LOOK_BLOCK = 64 };   /* elements: a loop of known length, which compilers make use of */
+
+/* A block that is not full is filled up with the fill value, which does no harm. */
+#define SHARDIO_P_LOOK_NUMBERS(bits, type)                                                                         \
+    static void shardio_p_look##bits(shardio_p_look *s, const uint8_t *at, uint64_t count)                         \
+    {                                                                                                              \
+        const type flip = (type)s->flip, turn = (type)s->turn, infinity = (type)s->infinity;                       \
+        const type magnitude = (type)((type)~(type)0 >> 1);                                                        \
+        type block[SHARDIO_P_LOOK_BLOCK], fill, low = (type)~(type)0, high = 0;                                    \
+        memcpy(&fill, s->meta->fill, sizeof fill);                                                                 \
+        const type none = s->has_none ? (type)s->none : fill;                                                      \
+        while (count > 0) {                                                                                        \
+            const size_t n = (size_t)shardio_p_min(count, SHARDIO_P_LOOK_BLOCK);                                   \
+            type fills = 0;                                                                                        \
+            shardio_p_copy_elements((uint8_t *)block, at, n * sizeof fill, s->meta->unit);                         \
+            for (size_t i = n; i < SHARDIO_P_LOOK_BLOCK; i++) block[i] = fill;                                     \
+            for (int i = 0; i < SHARDIO_P_LOOK_BLOCK; i++) {                                                       \
+                const type x = block[i], is_fill = (type)(x == fill);                                              \
+                const type is_nan = (type)(((x & magnitude) > infinity) | (x == none));                            \
+                const type skip = (type)(0 - (type)(is_fill | is_nan));                                            \
+                const type rank = (type)(x ^ flip ^ (turn & (type)(0 - (x >> (bits - 1)))));                       \
+                const type as_low = (type)(rank | skip), as_high = (type)(rank & (type)~skip);                     \
+                fills = (type)(fills + is_fill);                                                                   \
+                low = as_low < low ? as_low : low;                                                                 \
+                high = as_high > high ? as_high : high;                                                            \
+            }                                                                                                      \
+            s->fills += (uint64_t)fills - (SHARDIO_P_LOOK_BLOCK - n);                                              \
+            at += n * sizeof fill;                                                                                 \
+            count -= n;                                                                                            \
+        }                                                                                                          \
+        if (low > high) return;                                                                                    \
+        s->low = shardio_p_min(s->low, low);                                                                       \
+        s->high = shardio_p_max(s->high, high);                                                                    \
+    }
+SHARDIO_P_LOOK_NUMBERS(8, uint8_t)
+SHARDIO_P_LOOK_NUMBERS(16, uint16_t)
+SHARDIO_P_LOOK_NUMBERS(32, uint32_t)
+SHARDIO_P_LOOK_NUMBERS(64, uint64_t)
+#undef SHARDIO_P_LOOK_NUMBERS
+
+static int shardio_p_compare_bytes(const shardio_bytes *a, const shardio_bytes *b)
+{
+    const size_t n = a->size < b->size ? a->size : b->size;
+    int order = n > 0 ? memcmp(a->data, b->data, n) : 0;
+    return order != 0 ? order : a->size < b->size ? -1 : a->size > b->size;
+}
+
+/* The bytes that an element of a type without numbers is compared by. */
+static shardio_bytes shardio_p_bytes_of(const shardio_p_meta *m, const uint8_t *element)
+{
+    shardio_bytes one = {element, m->element};
+    if (shardio_p_is_variable(m->dtype)) memcpy(&one, element, sizeof one);
+    return one;
+}
+
+static void shardio_p_look_bytes(shardio_p_look *s, const uint8_t *at, uint64_t count)
+{
+    const shardio_p_meta *m = s->meta;
+    const shardio_bytes fill = shardio_p_bytes_of(m, m->stored_fill);
+    const bool ordered = shardio_p_has_byte_order(m);
+    for (; count > 0; count--, at += m->element) {
+        const shardio_bytes one = shardio_p_bytes_of(m, at);
+        if (shardio_p_compare_bytes(&one, &fill) == 0) {
+            s->fills++;
+        } else if (ordered) {
+            if (!s->any || shardio_p_compare_bytes(&one, &s->least) < 0) s->least = one;
+            if (!s->any || shardio_p_compare_bytes(&one, &s->greatest) > 0) s->greatest = one;
+            s->any = true;
+        }
+    }
+}
+
+static void shardio_p_look_elements(shardio_p_look *s, const uint8_t *at, uint64_t count)
+{
+    if (shardio_p_has_byte_order(s->meta) || shardio_p_is_complex(s->meta->dtype)) shardio_p_look_bytes(s, at, count);
+    else if (s->meta->element == 1) shardio_p_look8(s, at, count);
+    else if (s->meta->element == 2) shardio_p_look16(s, at, count);
+    else if (s->meta->element == 4) shardio_p_look32(s, at, count);
+    else shardio_p_look64(s, at, count);
+}
+
+/* The first count[] elements along each dimension of a chunk. */
+static void shardio_p_look_chunk(shardio_p_look *s, const uint8_t *elements, const uint64_t *count)
+{
+    const shardio_p_meta *m = s->meta;
+    const uint64_t none[SHARDIO_MAX_DIMS] = {0};
+    uint64_t at[SHARDIO_MAX_DIMS] = {0}, run = 1;
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    uint32_t outer = m->ndim;
+    bool whole = true;   /* along all dimensions behind */
+    for (; outer > 0 && whole; outer--) {
+        run *= count[outer - 1];
+        whole = count[outer - 1] == m->chunk[outer - 1];
+    }
+    shardio_p_order_strides(m, m->chunk, NULL, stride);
+    do {
+        const uint8_t *from = elements;
+        for (uint32_t i = 0; i < outer; i++) from += (ptrdiff_t)at[i] * stride[i];
+        shardio_p_look_elements(s, from, run);
+    } while (shardio_p_next_in_box(at, none, count, outer));
+}
+
+static void shardio_p_extreme_of_rank(shardio_p_extreme *e, uint64_t rank, size_t size)
+{
+    for (size_t i = 0; i < size; i++) e->bytes[i] = (uint8_t)(rank >> 8 * (size - 1 - i));
+    e->size = (uint8_t)size;
+    e->cut = false;
+}
+
+static void shardio_p_extreme_of_bytes(shardio_p_extreme *e, const shardio_bytes *bytes)
+{
+    e->cut = bytes->size > sizeof e->bytes;
+    e->size = (uint8_t)(e->cut ? sizeof e->bytes : bytes->size);
+    if (e->size > 0) memcpy(e->bytes, bytes->data, e->size);
+}
+
+/* What was seen becomes a partial. */
+static void shardio_p_look_end(const shardio_p_look *s, shardio_p_partial *p)
+{
+    p->fills = s->fills;
+    p->stale = false;
+    p->range = s->any || s->low <= s->high;
+    if (s->any) {
+        shardio_p_extreme_of_bytes(&p->min, &s->least);
+        shardio_p_extreme_of_bytes(&p->max, &s->greatest);
+    } else if (p->range) {
+        shardio_p_extreme_of_rank(&p->min, s->low, s->meta->element);
+        shardio_p_extreme_of_rank(&p->max, s->high, s->meta->element);
+    }
+}
+
+/* -- statistics: the table in memory */
+
+static void shardio_p_forget_key(const shardio_array *array, const shardio_p_statistics *s, shardio_p_recorded *key)
+{
+    shardio_p_release(array->allocator, key->partials, key->room * s->partial, 16);
+    key->partials = NULL;
+    key->count = key->room = 0;
+    key->known = key->will_be = false;
+}
+
+static void shardio_p_free_statistics(const shardio_array *array, shardio_p_statistics *s)
+{
+    if (s == NULL) return;
+    for (size_t i = 0; i < s->count; i++) shardio_p_forget_key(array, s, &s->keys[i]);
+    shardio_p_release(array->allocator, s->keys, s->room * sizeof *s->keys, 16);
+    shardio_p_release(array->allocator, s->slots, s->slot_count * sizeof *s->slots, 16);
+    shardio_p_release(array->allocator, s, sizeof *s, 16);
+}
+
+/* Bytes of memory of the table. */
+static uint64_t shardio_p_statistics_bytes(const shardio_array *array)
+{
+    const shardio_p_statistics *s = array->statistics;
+    uint64_t sum = 0;
+    if (s == NULL) return 0;
+    for (size_t i = 0; i < s->count; i++) sum += s->keys[i].room * s->partial;
+    return sum + sizeof *s + s->room * sizeof *s->keys + s->slot_count * sizeof *s->slots;
+}
+
+/* The shape that everything in the table is about. */
+static void shardio_p_set_statistics_shape(shardio_p_statistics *s, const shardio_p_meta *m, const uint64_t *shape)
+{
+    memcpy(s->shape, shape, sizeof s->shape);
+    for (uint32_t i = 0; i < m->ndim; i++) s->grid[i] = shardio_p_divide_up(shape[i], m->shard[i]);
+}
+
+/* Null: no memory. */
+static shardio_p_statistics *shardio_p_new_statistics(const shardio_array *array)
+{
+    shardio_p_statistics *s = (shardio_p_statistics *)shardio_p_allocate(array->allocator, sizeof *s, 16);
+    if (s == NULL) return NULL;
+    memset(s, 0, sizeof *s);
+    shardio_p_set_statistics_shape(s, &array->meta, array->meta.shape);
+    s->value = shardio_p_value_bytes(&array->meta);
+    s->partial = SHARDIO_P_PARTIAL + 2 * s->value;
+    return s;
+}
+
+static size_t shardio_p_slot_of(const shardio_p_statistics *s, uint64_t number)
+{
+    size_t at = (size_t)(number * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (s->slot_count - 1);
+    while (s->slots[at] != 0 && s->keys[s->slots[at] - 1].number != number) at = (at + 1) & (s->slot_count - 1);
+    return at;
+}
+
+/* Null: the key was never heard of. */
+static shardio_p_recorded *shardio_p_find_recorded(const shardio_p_statistics *s, uint64_t number)
+{
+    if (s->slot_count == 0) return NULL;
+    size_t slot = s->slots[shardio_p_slot_of(s, number)];
+    return slot != 0 ? &s->keys[slot - 1] : NULL;
+}
+
+static void shardio_p_fill_slots(shardio_p_statistics *s)
+{
+    if (s->slot_count > 0) memset(s->slots, 0, s->slot_count * sizeof *s->slots);
+    for (size_t i = 0; i < s->count; i++) s->slots[shardio_p_slot_of(s, s->keys[i].number)] = i + 1;
+}
+
+/* Room for one more key, and at most half of the slots taken. */
+static bool shardio_p_grow_statistics(const shardio_array *array, shardio_p_statistics *s)
+{
+    const size_t room = s->room > 0 ? 2 * s->room : 16;
+    if (s->count < s->room) return true;
+    if (room > SIZE_MAX / 4 / sizeof *s->keys) return false;
+    shardio_p_recorded *keys = (shardio_p_recorded *)shardio_p_allocate(array->allocator, room * sizeof *keys, 16);
+    size_t *slots = (size_t *)shardio_p_allocate(array->allocator, 2 * room * sizeof *slots, 16);
+    if (keys == NULL || slots == NULL) {
+        shardio_p_release(array->allocator, keys, room * sizeof *keys, 16);
+        shardio_p_release(array->allocator, slots, 2 * room * sizeof *slots, 16);
+        return false;
+    }
+    if (s->count > 0) memcpy(keys, s->keys, s->count * sizeof *keys);
+    shardio_p_release(array->allocator, s->keys, s->room * sizeof *s->keys, 16);
+    shardio_p_release(array->allocator, s->slots, s->slot_count * sizeof *s->slots, 16);
+    s->keys = keys;
+    s->room = room;
+    s->slots = slots;
+    s->slot_count = 2 * room;
+    shardio_p_fill_slots(s);
+    return true;
+}
+
+/* The key with this number, a new one if it was never heard of. Null: no memory. */
+static shardio_p_recorded *shardio_p_record_key(const shardio_array *array, shardio_p_statistics *s, uint64_t number)
+{
+    shardio_p_recorded *key = shardio_p_find_recorded(s, number);
+    if (key != NULL) return key;
+    if (!shardio_p_grow_statistics(array, s)) {
+        s->no_memory = true;
+        return NULL;
+    }
+    key = &s->keys[s->count++];
+    memset(key, 0, sizeof *key);
+    key->number = number;
+    s->slots[shardio_p_slot_of(s, number)] = s->count;
+    return key;
+}
+
+/* The place of the partial of a chunk, or where it would be. */
+static size_t shardio_p_find_partial(const shardio_p_statistics *s, const shardio_p_recorded *key, uint64_t chunk)
+{
+    size_t low = 0, high = key->count;
+    if (high > 0 && shardio_p_load64(key->partials + (high - 1) * s->partial, false) < chunk) return high;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (shardio_p_load64(key->partials + middle * s->partial, false) < chunk) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+/* Room for `count` partials; they stay what they are. */
+static bool shardio_p_grow_partials(const shardio_array *array, const shardio_p_statistics *s, shardio_p_recorded *key,
+                                    uint64_t count)
+{
+    if (count <= key->room) return true;
+    if (count > SIZE_MAX / 8 / s->partial) return false;
+    size_t room = key->count == 0 ? (size_t)count : 2 * (size_t)count;
+    uint8_t *partials = (uint8_t *)shardio_p_allocate(array->allocator, room * s->partial, 16);
+    if (partials == NULL) return false;
+    if (key->count > 0) memcpy(partials, key->partials, key->count * s->partial);
+    shardio_p_release(array->allocator, key->partials, key->room * s->partial, 16);
+    key->partials = partials;
+    key->room = room;
+    return true;
+}
+
+static bool shardio_p_has_partial(const shardio_p_statistics *s, const shardio_p_recorded *key, size_t at,
+                                  uint64_t chunk)
+{
+    return at < key->count && shardio_p_load64(key->partials + at * s->partial, false) == chunk;
+}
+
+static void shardio_p_put_partial(const shardio_array *array, shardio_p_statistics *s, shardio_p_recorded *key,
+                                  const shardio_p_partial *partial)
+{
+    size_t at = shardio_p_find_partial(s, key, partial->chunk);
+    if (!shardio_p_has_partial(s, key, at, partial->chunk)) {
+        if (!shardio_p_grow_partials(array, s, key, (uint64_t)key->count + 1)) {
+            s->no_memory = true;
+            return;
+        }
+        uint8_t *place = key->partials + at * s->partial;
+        memmove(place + s->partial, place, (key->count - at) * s->partial);
+        key->count++;
+    }
+    shardio_p_store_partial(key->partials + at * s->partial, partial, s->value);
+}
+
+static void shardio_p_drop_partial(const shardio_p_statistics *s, shardio_p_recorded *key, uint64_t chunk)
+{
+    size_t at = shardio_p_find_partial(s, key, chunk);
+    if (!shardio_p_has_partial(s, key, at, chunk)) return;
+    uint8_t *place = key->partials + at * s->partial;
+    memmove(place, place + s->partial, (key->count - at - 1) * s->partial);
+    key->count--;
+}
+
+/* The place in a grid of keys that a number stands for. False: it stands for none. */
+static bool shardio_p_position_of(uint64_t number, const uint64_t *grid, uint32_t ndim, uint64_t *position)
+{
+    for (uint32_t i = ndim; i-- > 0;) {
+        if (grid[i] == 0) return false;
+        position[i] = number % grid[i];
+        number /= grid[i];
+    }
+    return number == 0;
+}
+
+/* How much of a chunk, by its number in the key at `position`, lies inside a shape. False: nothing. */
+static bool shardio_p_inside(const shardio_p_meta *m, const uint64_t *shape, const uint64_t *position, uint64_t chunk,
+                             uint64_t *count)
+{
+    for (uint32_t i = m->ndim; i-- > 0;) {
+        uint64_t skipped = chunk % m->per_shard[i] * m->chunk[i];
+        bool begins = position[i] < shardio_p_divide_up(shape[i], m->shard[i]);
+        uint64_t left = begins ? shape[i] - position[i] * m->shard[i] : 0;
+        chunk /= m->per_shard[i];
+        if (skipped >= left) return false;
+        count[i] = shardio_p_min(m->chunk[i], left - skipped);
+    }
+    return true;
+}
+
+/* A key in another shape: chunks outside are forgotten, those that reach into it to another extent have to be read. */
+static void shardio_p_reshape_key(const shardio_array *array, shardio_p_statistics *s, shardio_p_recorded *key,
+                                  const uint64_t *position, const uint64_t *shape)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint64_t before[SHARDIO_MAX_DIMS], after[SHARDIO_MAX_DIMS];
+    size_t kept = 0;
+    for (size_t i = 0; i < key->count; i++) {
+        uint8_t *from = key->partials + i * s->partial, *to = key->partials + kept * s->partial;
+        uint64_t chunk = shardio_p_load64(from, false);
+        if (!shardio_p_inside(m, shape, position, chunk, after)) continue;
+        bool same = shardio_p_inside(m, s->shape, position, chunk, before) &&
+                    memcmp(before, after, m->ndim * sizeof *before) == 0;
+        memmove(to, from, s->partial);
+        if (!same) to[16] = (uint8_t)(to[16] | SHARDIO_P_STALE);
+        kept++;
+    }
+    key->count = kept;
+}
+
+/* The table goes over from the shape that it is about to that of the array. */
+static void shardio_p_reshape_statistics(const shardio_array *array, shardio_p_statistics *s)
+{
+    const shardio_p_meta *m = &array->meta;
+    size_t kept = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        uint64_t position[SHARDIO_MAX_DIMS];
+        shardio_p_recorded key = s->keys[i];
+        bool inside = shardio_p_position_of(key.number, s->grid, m->ndim, position) &&
+                      shardio_p_is_in_grid(m, position);
+        if (inside) {
+            shardio_p_reshape_key(array, s, &key, position, m->shape);
+            key.number = shardio_p_shard_number(m, position);
+            s->keys[kept++] = key;
+        } else {
+            shardio_p_forget_key(array, s, &key);
+        }
+    }
+    s->count = kept;
+    shardio_p_set_statistics_shape(s, m, m->shape);
+    shardio_p_fill_slots(s);
+    s->changed = true;
+}
+
+/* -- statistics: what writing and changing tell of */
+
+static shardio_status shardio_p_tag_of(shardio_array *array, const uint64_t *position, uint64_t *tag)
+{
+    const char *key = shardio_p_chunk_key(array, position);
+    int code = 0;
+    tag[0] = tag[1] = 0;
+    return array->store.functions->tag(array->store.context, key, tag, &code);
+}
+
+/* The key at `position`; null: there are no statistics, or no memory for them. */
+static shardio_p_recorded *shardio_p_recorded_at(shardio_array *array, const uint64_t *position)
+{
+    shardio_p_statistics *s = array->statistics;
+    if (s == NULL || s->no_memory || !shardio_p_is_in_grid(&array->meta, position)) return NULL;
+    s->changed = true;
+    return shardio_p_record_key(array, s, shardio_p_shard_number(&array->meta, position));
+}
+
+/* What is recorded of a shard that others changed, or that was there before, says nothing. */
+static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *position)
+{
+    uint64_t tag[2];
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key == NULL) return;
+    shardio_status status = array->meta.sharded ? shardio_p_tag_of(array, position, tag) : SHARDIO_ERR_NOT_FOUND;
+    bool same = status == SHARDIO_OK && key->known && memcmp(tag, key->tag, sizeof tag) == 0;
+    if (!same) shardio_p_forget_key(array, array->statistics, key);
+    key->will_be = same || status == SHARDIO_ERR_NOT_FOUND;
+    key->known = false;
+}
+
+static void shardio_p_statistics_end(shardio_array *array, const uint64_t *position)
+{
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key != NULL) key->known = key->will_be && shardio_p_tag_of(array, position, key->tag) == SHARDIO_OK;
+}
+
+static void shardio_p_statistics_gone(shardio_array *array, const uint64_t *position)
+{
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key != NULL) shardio_p_forget_key(array, array->statistics, key);
+}
+
+/* The shape as far as whole frames reach. A frame that is begun lies in chunks of one frame. */
+static void shardio_p_reached(const shardio_array *array, const uint64_t *index, uint64_t *shape)
+{
+    memcpy(shape, array->meta.shape, sizeof array->meta.shape);
+    if (array->mode != SHARDIO_P_WRITING) return;
+    shape[0] = array->total / array->frame;
+    if (index != NULL) shape[0] = shardio_p_max(shape[0], index[0] * array->meta.chunk[0] + 1);
+}
+
+static void shardio_p_statistics_note(shardio_array *array, const uint64_t *index, const uint8_t *elements)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint64_t position[SHARDIO_MAX_DIMS], shape[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS], number = 0;
+    shardio_p_partial partial;
+    shardio_p_look scan;
+    if (array->statistics == NULL) return;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        position[i] = index[i] / m->per_shard[i];
+        number = number * m->per_shard[i] + index[i] % m->per_shard[i];
+    }
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key == NULL) return;
+    shardio_p_reached(array, index, shape);
+    if (elements == NULL || !shardio_p_inside(m, shape, position, number, count)) {
+        shardio_p_drop_partial(array->statistics, key, number);
+        return;
+    }
+    shardio_p_look_begin(&scan, m);
+    shardio_p_look_chunk(&scan, elements, count);
+    shardio_p_look_end(&scan, &partial);
+    partial.chunk = number;
+    shardio_p_put_partial(array, array->statistics, key, &partial);
+}
+
+/* -- statistics: the key that holds them */
+
+/* What zarr.json says besides the shape of what the elements are. Blanks in the list of codecs do not count. */
+static uint32_t shardio_p_statistics_identity(const shardio_p_meta *m)
+{
+    const char *name = shardio_dtype_name(m->dtype);
+    const shardio_json *list = &m->codec_list;
+    const shardio_bytes fill = shardio_p_bytes_of(m, m->fill);
+    uint8_t number[8];
+    bool quoted = false;
+    uint32_t crc = shardio_crc32c(0, name, shardio_p_length(name));
+    for (uint32_t i = 0; i < 2 * m->ndim; i++) {
+        shardio_p_store64(number, i < m->ndim ? m->shard[i] : m->chunk[i - m->ndim], false);
+        crc = shardio_crc32c(crc, number, sizeof number);
+    }
+    if (shardio_p_has_byte_order(m)) {
+        shardio_p_store64(number, fill.size, false);
+        crc = shardio_crc32c(shardio_crc32c(crc, number, sizeof number), fill.data, fill.size);
+    } else {   /* little-endian */
+        uint8_t element[16];
+        size_t unit = shardio_p_machine_is_big() ? shardio_p_type_of(m->dtype).unit : 1;
+        shardio_p_copy_elements(element, m->fill, m->element, unit);
+        crc = shardio_crc32c(crc, element, m->element);
+    }
+    for (size_t i = 0; i < list->size; i++) {
+        char c = list->text[i];
+        bool blank = !quoted && (c == ' ' || c == '\n' || c == '\r' || c == '\t');
+        if (!blank) crc = shardio_crc32c(crc, &c, 1);
+        if (c == '"') quoted = !quoted;
+        if (c == '\\' && i + 1 < list->size) crc = shardio_crc32c(crc, &list->text[++i], 1);
+    }
+    return crc;
+}
+
+static void shardio_p_sift_recorded(shardio_p_recorded *keys, size_t root, size_t count)
+{
+    for (size_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
+        if (child + 1 < count && keys[child].number < keys[child + 1].number) child++;
+        if (keys[root].number >= keys[child].number) return;
+        shardio_p_recorded larger = keys[child];
+        keys[child] = keys[root];
+        keys[root] = larger;
+        root = child;
+    }
+}
+
+/* By their numbers; most of the time they are in order. */
+static void shardio_p_sort_recorded(shardio_p_statistics *s)
+{
+    size_t sorted = 1;
+    while (sorted < s->count && s->keys[sorted - 1].number < s->keys[sorted].number) sorted++;
+    if (sorted >= s->count) return;
+    for (size_t i = s->count / 2; i > 0; i--) shardio_p_sift_recorded(s->keys, i - 1, s->count);
+    for (size_t last = s->count; last > 1; last--) {
+        shardio_p_recorded largest = s->keys[0];
+        s->keys[0] = s->keys[last - 1];
+        s->keys[last - 1] = largest;
+        shardio_p_sift_recorded(s->keys, 0, last - 1);
+    }
+    shardio_p_fill_slots(s);
+}
+
+/* The partials of a key that lie inside the shape, as the file has them; *put says whether it belongs into the file. */
+static uint64_t shardio_p_count_partials(const shardio_array *array, const shardio_p_recorded *key,
+                                         const uint64_t *shape, bool *put)
+{
+    const shardio_p_statistics *s = array->statistics;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t grid[SHARDIO_MAX_DIMS], position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS], count = 0;
+    for (uint32_t i = 0; i < m->ndim; i++) grid[i] = shardio_p_divide_up(shape[i], m->shard[i]);
+    *put = key->known && shardio_p_position_of(key->number, grid, m->ndim, position);
+    for (size_t i = 0; i < key->count && *put; i++) {
+        const uint8_t *partial = key->partials + i * s->partial;
+        if (!shardio_p_inside(m, shape, position, shardio_p_load64(partial, false), inside)) continue;
+        *put = (partial[16] & SHARDIO_P_STALE) == 0;
+        count++;
+    }
+    return *put ? count : 0;
+}
+
+/* Bytes on their way into the key, or, with a null slot, only counted. */
+typedef struct shardio_p_statistics_output {
+    shardio_slot *slot;
+    uint64_t size, keys;
+    uint32_t crc;
+} shardio_p_statistics_output;
+
+static void shardio_p_put_out(shardio_p_statistics_output *out, const void *data, size_t size)
+{
+    out->size += size;
+    if (out->slot == NULL) return;
+    out->crc = shardio_crc32c(out->crc, data, size);
+    (void)shardio_slot_append(out->slot, data, size);   /* an error sticks to the slot */
+}
+
+/* `keys`: how many there will be. */
+static void shardio_p_put_statistics(shardio_array *array, const uint64_t *shape, uint64_t keys,
+                                     shardio_p_statistics_output *out)
+{
+    const shardio_p_statistics *s = array->statistics;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t grid[SHARDIO_MAX_DIMS], position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS];
+    uint8_t head[SHARDIO_P_STATISTICS_HEAD + 8 * SHARDIO_MAX_DIMS], entry[SHARDIO_P_STATISTICS_ENTRY];
+    memset(head, 0, sizeof head);
+    shardio_p_store32_little(head, SHARDIO_P_STATISTICS_MAGIC);
+    head[4] = 1;
+    head[5] = (uint8_t)s->value;
+    head[6] = (uint8_t)m->ndim;
+    shardio_p_store32_little(head + 8, shardio_p_statistics_identity(m));
+    shardio_p_store64(head + 16, keys, false);
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        shardio_p_store64(head + SHARDIO_P_STATISTICS_HEAD + 8 * i, shape[i], false);
+        grid[i] = shardio_p_divide_up(shape[i], m->shard[i]);
+    }
+    shardio_p_put_out(out, head, SHARDIO_P_STATISTICS_HEAD + 8 * (size_t)m->ndim);
+    for (size_t i = 0; i < s->count; i++) {
+        const shardio_p_recorded *key = &s->keys[i];
+        bool put;
+        uint64_t count = shardio_p_count_partials(array, key, shape, &put);
+        if (!put) continue;
+        out->keys++;
+        shardio_p_store64(entry, key->number, false);
+        shardio_p_store64(entry + 8, key->tag[0], false);
+        shardio_p_store64(entry + 16, key->tag[1], false);
+        shardio_p_store64(entry + 24, count, false);
+        shardio_p_put_out(out, entry, sizeof entry);
+        (void)shardio_p_position_of(key->number, grid, m->ndim, position);
+        for (size_t k = 0; k < key->count; k++) {
+            const uint8_t *partial = key->partials + k * s->partial;
+            if (shardio_p_inside(m, shape, position, shardio_p_load64(partial, false), inside))
+                shardio_p_put_out(out, partial, s->partial);
+        }
+    }
+    shardio_p_store32_little(entry, out->crc);
+    shardio_p_put_out(out, entry, 4);
+}
+
+/* Writes the statistics of an array, after its data: whole, or not at all. */
+static shardio_status shardio_p_save_statistics(shardio_array *array, shardio_error *error)
+{
+    shardio_p_statistics *s = array->statistics;
+    const shardio_store *store = &array->store;
+    shardio_p_statistics_output sum = {NULL, 0, 0, 0}, out = {NULL, 0, 0, 0};
+    shardio_slot_options o;
+    shardio_slot slot;
+    shardio_file file;
+    uint64_t shape[SHARDIO_MAX_DIMS];
+    uint8_t buffer[4096];
+    int code = 0;
+    if (s == NULL) return SHARDIO_OK;
+    const char *key = shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY);
+    if (s->no_memory)
+        return shardio_p_key_fail(error, store, SHARDIO_ERR_MEMORY, "write", key, 0, "no memory for the statistics");
+    shardio_p_reached(array, NULL, shape);
+    shardio_p_sort_recorded(s);
+    shardio_p_put_statistics(array, shape, 0, &sum);
+    memset(&o, 0, sizeof o);
+    o.direct = SHARDIO_DIRECT_OFF;
+    o.durability = array->durability;
+    shardio_status status = store->functions->create(store->context, key, true, sum.size, shardio_p_small_memory(array),
+                                                     &file, &code);
+    if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "create", key, code, NULL);
+    status = shardio_slot_begin(&slot, file, buffer, sizeof buffer, &o);
+    out.slot = &slot;
+    if (status == SHARDIO_OK) shardio_p_put_statistics(array, shape, sum.keys, &out);
+    status = shardio_slot_finish(&slot);
+    if (status == SHARDIO_OK) s->changed = false;
+    else if (error != NULL) *error = slot.error;
+    return status;
+}
+
+/* Reads the key piece by piece. */
+typedef struct shardio_p_statistics_input {
+    shardio_file file;
+    uint64_t at, size;        /* of what is not in the buffer yet */
+    size_t begin, end;        /* of what is */
+    uint32_t crc;             /* of what was taken */
+    shardio_status status;    /* of reading */
+    shardio_error *error;
+    uint8_t buffer[4096];
+} shardio_p_statistics_input;
+
+/* False: the key ends before, or cannot be read. */
+static bool shardio_p_take_bytes(shardio_p_statistics_input *in, uint8_t *to, size_t size)
+{
+    uint8_t *from = to;
+    for (size_t left = size; left > 0;) {
+        if (in->begin == in->end) {
+            in->begin = 0;
+            in->end = (size_t)shardio_p_min(in->size - in->at, sizeof in->buffer);
+            if (in->end == 0) return false;
+            in->status = shardio_file_read(&in->file, in->at, in->buffer, in->end, in->error);
+            if (in->status != SHARDIO_OK) return false;
+            in->at += in->end;
+        }
+        size_t n = left < in->end - in->begin ? left : in->end - in->begin;
+        memcpy(to, in->buffer + in->begin, n);
+        in->begin += n;
+        to += n;
+        left -= n;
+    }
+    in->crc = shardio_crc32c(in->crc, from, size);
+    return true;
+}
+
+static uint64_t shardio_p_bytes_left(const shardio_p_statistics_input *in)
+{
+    return in->size - in->at + (in->end - in->begin);
+}
+
+static const char *const shardio_p_statistics_damaged = "the statistics are damaged";
+
+static bool shardio_p_extreme_is_right(const shardio_p_meta *m, const shardio_p_extreme *e, size_t stored, size_t value)
+{
+    if (stored != e->size) return false;
+    if (shardio_p_is_variable(m->dtype)) return !e->cut || e->size == value;
+    return e->size == value && e->cut == (m->element > value);
+}
+
+/* Whether a partial of the file can be one of a chunk with so many elements inside the shape. */
+static bool shardio_p_partial_is_right(const shardio_array *array, const shardio_p_statistics *s, const uint8_t *stored,
+                                       const uint64_t *inside)
+{
+    const shardio_p_meta *m = &array->meta;
+    const uint64_t elements = shardio_p_product(inside, 0, m->ndim);
+    shardio_p_partial p;
+    shardio_p_load_partial(&p, stored, s->value);
+    if (stored[16] > (SHARDIO_P_HAS_RANGE | SHARDIO_P_MIN_CUT | SHARDIO_P_MAX_CUT) || p.fills > elements) return false;
+    if (!p.range) return stored[16] == 0;
+    return s->value > 0 && p.fills < elements && shardio_p_extreme_is_right(m, &p.min, stored[17], s->value) &&
+           shardio_p_extreme_is_right(m, &p.max, stored[18], s->value) &&
+           shardio_p_compare_extremes(&p.min, &p.max) <= 0;
+}
+
+static const char *shardio_p_take_key(const shardio_array *array, shardio_p_statistics *s,
+                                      shardio_p_statistics_input *in, const uint8_t *entry)
+{
+    const shardio_p_meta *m = &array->meta;
+    const uint64_t number = shardio_p_load64(entry, false), count = shardio_p_load64(entry + 24, false);
+    uint64_t position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS];
+    if ((s->count > 0 && number <= s->keys[s->count - 1].number) || count > m->index.chunks ||
+        count > shardio_p_bytes_left(in) / s->partial || !shardio_p_position_of(number, s->grid, m->ndim, position))
+        return shardio_p_statistics_damaged;
+    shardio_p_recorded *key = shardio_p_record_key(array, s, number);
+    if (key == NULL || !shardio_p_grow_partials(array, s, key, count)) {
+        s->no_memory = true;
+        return shardio_p_statistics_damaged;
+    }
+    key->tag[0] = shardio_p_load64(entry + 8, false);
+    key->tag[1] = shardio_p_load64(entry + 16, false);
+    key->known = true;
+    for (; key->count < count; key->count++) {
+        uint8_t *partial = key->partials + key->count * s->partial;
+        if (!shardio_p_take_bytes(in, partial, s->partial)) return shardio_p_statistics_damaged;
+        uint64_t chunk = shardio_p_load64(partial, false);
+        bool ascends = key->count == 0 || shardio_p_load64(partial - s->partial, false) < chunk;
+        if (!ascends || chunk >= m->index.chunks || !shardio_p_inside(m, s->shape, position, chunk, inside) ||
+            !shardio_p_partial_is_right(array, s, partial, inside))
+            return shardio_p_statistics_damaged;
+    }
+    return NULL;
+}
+
+/* The shape that the statistics were made for. False: no shape at all. */
+static bool shardio_p_take_shape(const shardio_array *array, shardio_p_statistics *s, shardio_p_statistics_input *in)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint64_t shape[SHARDIO_MAX_DIMS] = {0}, elements = m->element;
+    uint8_t number[8];
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        if (!shardio_p_take_bytes(in, number, sizeof number)) return false;
+        shape[i] = shardio_p_load64(number, false);
+        if (!shardio_p_multiply(elements, shardio_p_max(1, shape[i]), &elements)) return false;
+    }
+    shardio_p_set_statistics_shape(s, m, shape);
+    return true;
+}
+
+/* Null: fine; otherwise why the statistics say nothing. */
+static const char *shardio_p_take_statistics(const shardio_array *array, shardio_p_statistics *s,
+                                             shardio_p_statistics_input *in)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint8_t head[SHARDIO_P_STATISTICS_HEAD], entry[SHARDIO_P_STATISTICS_ENTRY];
+    if (!shardio_p_take_bytes(in, head, sizeof head) || shardio_p_load32_little(head) != SHARDIO_P_STATISTICS_MAGIC)
+        return shardio_p_statistics_damaged;
+    if (head[4] != 1) return "statistics of another version";
+    if (head[5] != s->value || head[6] != m->ndim || head[7] != 0 || shardio_p_load32_little(head + 12) != 0 ||
+        shardio_p_load32_little(head + 8) != shardio_p_statistics_identity(m))
+        return "the statistics are those of another array";
+    if (!shardio_p_take_shape(array, s, in)) return shardio_p_statistics_damaged;
+    for (uint64_t keys = shardio_p_load64(head + 16, false); keys > 0; keys--) {
+        if (!shardio_p_take_bytes(in, entry, sizeof entry)) return shardio_p_statistics_damaged;
+        const char *wrong = shardio_p_take_key(array, s, in, entry);
+        if (wrong != NULL) return wrong;
+    }
+    uint32_t crc = in->crc;
+    bool good = shardio_p_take_bytes(in, entry, 4) && shardio_p_load32_little(entry) == crc &&
+                shardio_p_bytes_left(in) == 0;
+    return good ? NULL : shardio_p_statistics_damaged;
+}
+
+/* Reads the statistics from their open key. */
+static shardio_status shardio_p_read_statistics(shardio_array *array, shardio_p_statistics *s,
+                                                shardio_p_statistics_input *in, const char *key)
+{
+    const shardio_store *store = &array->store;
+    shardio_file_facts facts;
+    shardio_status status = shardio_p_file_facts(&in->file, &facts, in->error);
+    if (status != SHARDIO_OK) return status;
+    if (s == NULL) return shardio_p_key_fail(in->error, store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
+    if (facts.size > array->decoded_limit)
+        return shardio_p_key_fail(in->error, store, SHARDIO_ERR_LIMIT, "read", key, 0,
+                                  "larger than the option decoded_limit");
+    in->size = facts.size;
+    const char *wrong = shardio_p_take_statistics(array, s, in);
+    if (in->status != SHARDIO_OK || wrong == NULL) return in->status;
+    if (s->no_memory) return shardio_p_key_fail(in->error, store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
+    return shardio_p_key_fail(in->error, store, SHARDIO_ERR_NOT_FOUND, "read", key, 0, wrong);
+}
+
+/* Reads the statistics of an array into a new table. SHARDIO_ERR_NOT_FOUND: there are none that say anything. */
+static shardio_status shardio_p_load_statistics(shardio_array *array, shardio_p_statistics **loaded,
+                                                shardio_error *error)
+{
+    const shardio_store *store = &array->store;
+    shardio_p_statistics_input in;
+    int code = 0;
+    *loaded = NULL;
+    memset(&in, 0, sizeof in);
+    in.error = error;
+    const char *key = shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY);
+    shardio_status status = store->functions->open(store->context, key, false, shardio_p_small_memory(array), &in.file,
+                                                   &code);
+    if (status != SHARDIO_OK)
+        return shardio_p_key_fail(error, store, status, "open", key, code, "there are no statistics");
+    shardio_p_statistics *s = shardio_p_new_statistics(array);
+    status = shardio_p_read_statistics(array, s, &in, key);
+    shardio_file_close(&in.file);
+    if (status == SHARDIO_OK) *loaded = s;
+    else shardio_p_free_statistics(array, s);
+    return status;
+}
+
+static shardio_status shardio_p_no_tags(const shardio_array *array, shardio_error *error)
+{
+    if (array->store.functions->tag != NULL) return SHARDIO_OK;
+    return shardio_p_fail(error, SHARDIO_ERR_UNSUPPORTED, "keep statistics of", array->store.name,
+                          "the store cannot tell whether a value is still the same");
+}
+
+/* Statistics are kept from here on, on top of what there is (`load`) that still holds. */
+static shardio_status shardio_p_begin_statistics(shardio_array *array, bool load, shardio_error *error)
+{
+    shardio_status status = shardio_p_no_tags(array, error);
+    if (status == SHARDIO_OK && load) status = shardio_p_load_statistics(array, &array->statistics, error);
+    if (status == SHARDIO_ERR_MEMORY || status == SHARDIO_ERR_UNSUPPORTED) return status;
+    shardio_p_no_error(error);   /* what cannot be read is made anew */
+    if (array->statistics == NULL) array->statistics = shardio_p_new_statistics(array);
+    if (array->statistics == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "keep statistics of", array->store.name, NULL);
+    if (memcmp(array->statistics->shape, array->meta.shape, array->meta.ndim * sizeof array->meta.shape[0]) != 0)
+        shardio_p_reshape_statistics(array, array->statistics);
+    array->statistics->changed = false;
+    return SHARDIO_OK;
+}
+
+/* The last chance to write them; who wants to know how that goes asks for them before. */
+static void shardio_p_end_statistics(shardio_array *array)
+{
+    if (array->statistics != NULL && array->statistics->changed) (void)shardio_p_save_statistics(array, NULL);
+}
+
+/* -- statistics: asking for them */
+
+/* Adds up what a key holds. False: its tag is another one. */
+static bool shardio_p_add_key(shardio_array *array, const shardio_p_statistics *s, const shardio_p_recorded *key,
+                              shardio_p_partial *sum, uint64_t *stored)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint64_t position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS], tag[2];
+    shardio_p_partial one;
+    (void)shardio_p_position_of(key->number, s->grid, m->ndim, position);
+    if (shardio_p_tag_of(array, position, tag) != SHARDIO_OK || memcmp(tag, key->tag, sizeof tag) != 0) return false;
+    for (size_t i = 0; i < key->count; i++) {
+        shardio_p_load_partial(&one, key->partials + i * s->partial, s->value);
+        (void)shardio_p_inside(m, s->shape, position, one.chunk, inside);
+        *stored += shardio_p_product(inside, 0, m->ndim);
+        sum->fills += one.fills;
+        shardio_p_merge_range(sum, &one);
+    }
+    return true;
+}
+
+/* The fill value as a partial, if it is an extreme like others. */
+static void shardio_p_range_of_fill(const shardio_p_meta *m, shardio_p_partial *fill)
+{
+    shardio_p_meta other;
+    shardio_p_look scan;
+    memset(fill, 0, sizeof *fill);
+    memset(&other, 0, sizeof other);
+    other.dtype = m->dtype;
+    other.element = m->element;
+    other.unit = 1;
+    shardio_p_look_begin(&scan, &other);
+    if (shardio_p_has_byte_order(m)) {
+        scan.least = scan.greatest = shardio_p_bytes_of(m, m->fill);
+        scan.any = true;
+    } else if (!shardio_p_is_complex(m->dtype)) {
+        memcpy(other.fill, m->fill, m->element);
+        other.fill[0] = (uint8_t)~other.fill[0];   /* so that it is not taken for a fill value */
+        shardio_p_look_elements(&scan, m->fill, 1);
+    }
+    shardio_p_look_end(&scan, fill);
+}
+
+/* The element that an extreme stands for, in the machine's byte order. */
+static size_t shardio_p_extreme_out(const shardio_p_meta *m, const shardio_p_extreme *e, uint8_t *to)
+{
+    shardio_p_look scan;
+    uint64_t rank = 0;
+    const unsigned unused = 64 - 8 * (unsigned)e->size % 64;   /* bits of the rank in front */
+    if (shardio_p_has_byte_order(m)) {
+        memcpy(to, e->bytes, e->size);
+        return e->size;
+    }
+    for (size_t i = 0; i < e->size; i++) rank = rank << 8 | e->bytes[i];
+    shardio_p_look_begin(&scan, m);
+    bool below = shardio_p_is_float(m->dtype) && rank < scan.flip;
+    rank ^= below ? scan.flip ^ scan.turn : scan.flip;
+    uint8_t big[8];
+    shardio_p_store64(big, unused < 64 ? rank << unused : rank, true);
+    shardio_p_copy_elements(to, big, e->size, shardio_p_machine_is_big() ? 1 : e->size);
+    return e->size;
+}
+
+/* Keys of the array inside its shape. */
+typedef struct shardio_p_census {
+    const shardio_array *array;
+    uint64_t keys;
+} shardio_p_census;
+
+static bool shardio_p_count_key(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_census *census = (shardio_p_census *)context;
+    uint64_t position[SHARDIO_MAX_DIMS];
+    (void)size;
+    census->keys += !temporary && shardio_p_parse_key(census->array, key, position) &&
+                    shardio_p_is_in_grid(&census->array->meta, position);
+    return true;
+}
+
+/* Why what was loaded says nothing of what is there now; null: it does, and was added up. */
+static const char *shardio_p_sum_up(shardio_array *array, const shardio_p_statistics *s, shardio_statistics *out)
+{
+    const shardio_p_meta *m = &array->meta;
+    shardio_p_partial sum, fill;
+    uint64_t stored = 0;
+    memset(&sum, 0, sizeof sum);
+    memset(out, 0, sizeof *out);
+    for (size_t i = 0; i < s->count; i++)
+        if (!shardio_p_add_key(array, s, &s->keys[i], &sum, &stored)) return "chunks have changed since";
+    out->rows = shardio_p_product(m->shape, 0, m->ndim);
+    out->nulls = out->rows - stored + (array->fill_is_value ? 0 : sum.fills);
+    shardio_p_range_of_fill(m, &fill);
+    if (array->fill_is_value && sum.fills > 0) shardio_p_merge_range(&sum, &fill);
+    out->has_range = sum.range;
+    if (!sum.range) return NULL;
+    out->min_cut = sum.min.cut;
+    out->max_cut = sum.max.cut;
+    out->min_size = shardio_p_extreme_out(m, &sum.min, out->min);
+    out->max_size = shardio_p_extreme_out(m, &sum.max, out->max);
+    return NULL;
+}
+
+SHARDIO_API shardio_status shardio_array_statistics(shardio_array *array, shardio_statistics *statistics,
+                                                    shardio_error *error)
+{
+    shardio_p_census census = {array, 0};
+    shardio_p_statistics *s;
+    const char *wrong = NULL;
+    int code = 0;
+    shardio_status status = shardio_p_reader_enter(array, "read the statistics of", error);
+    if (status != SHARDIO_OK) return status;
+    if (statistics == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read the statistics of", array->store.name,
+                              "no place for them");
+    if (array->store.functions->tag == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_NOT_FOUND, "read the statistics of", array->store.name,
+                              "the store cannot tell whether a value is still the same");
+    if (array->statistics != NULL && array->statistics->changed) status = shardio_p_save_statistics(array, error);
+    if (status == SHARDIO_OK) status = shardio_p_load_statistics(array, &s, error);
+    if (status != SHARDIO_OK) return status;
+    if (memcmp(s->shape, array->meta.shape, array->meta.ndim * sizeof s->shape[0]) != 0)
+        wrong = "the statistics are those of another shape";
+    if (wrong == NULL)
+        status = array->store.functions->list(array->store.context, array->prefix, shardio_p_count_key, &census, &code);
+    if (status != SHARDIO_OK) shardio_p_key_fail(error, &array->store, status, "list", array->prefix, code, NULL);
+    else if (wrong == NULL && census.keys != s->count) wrong = "chunks came or went since";
+    else if (wrong == NULL) wrong = shardio_p_sum_up(array, s, statistics);
+    shardio_p_free_statistics(array, s);
+    if (wrong == NULL) return status;
+    return shardio_p_key_fail(error, &array->store, SHARDIO_ERR_NOT_FOUND, "read",
+                              shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY), 0, wrong);
+}
+
+/* -- statistics: making them by reading */
+
+/* Reads the chunk at `at` of the key and notes it; one that a shard does not have is none. */
+static shardio_status shardio_p_survey_chunk(shardio_p_change *c, const uint64_t *position, const uint64_t *at)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t origin[SHARDIO_MAX_DIMS], index[SHARDIO_MAX_DIMS];
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        origin[i] = c->origin[i] + at[i] * m->chunk[i];
+        index[i] = position[i] * m->per_shard[i] + at[i];
+        if (origin[i] >= m->shape[i]) return SHARDIO_OK;
+    }
+    if (m->sharded && !shardio_p_old_has(c, shardio_p_number_in_shard(m, 0, at))) return SHARDIO_OK;
+    shardio_status status = shardio_p_load_chunk(c, position, origin);
+    if (status == SHARDIO_OK) shardio_p_statistics_note(array, index, array->whole.memory);
+    shardio_p_free_pool(array);
+    return status;
+}
+
+/* Whether the partial of this chunk says what it is. */
+static bool shardio_p_is_settled(const shardio_p_statistics *s, const shardio_p_recorded *key, uint64_t chunk)
+{
+    size_t at = shardio_p_find_partial(s, key, chunk);
+    return !shardio_p_has_partial(s, key, at, chunk) || (key->partials[at * s->partial + 16] & SHARDIO_P_STALE) == 0;
+}
+
+/* Reads chunks of a key: all of them, or (`stale`) those whose partials are. */
+static shardio_status shardio_p_survey_chunks(shardio_p_change *c, const uint64_t *position, bool stale)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    const uint64_t none[SHARDIO_MAX_DIMS] = {0}, number = shardio_p_shard_number(m, position);
+    uint64_t at[SHARDIO_MAX_DIMS] = {0}, chunk = 0;
+    shardio_status status = SHARDIO_OK;
+    c->old = NULL;
+    for (uint32_t i = 0; i < m->ndim; i++) c->origin[i] = position[i] * m->shard[i];
+    if (!shardio_p_widen(array, &array->whole, m->chunk_bytes))
+        return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "read", array->prefix, 0, "no memory for a chunk");
+    if (m->sharded) status = shardio_p_get_shard(array, position, &c->old, &array->error);
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;   /* its tag will tell */
+    do {
+        const shardio_p_recorded *key = shardio_p_find_recorded(array->statistics, number);
+        if (status == SHARDIO_OK && !(stale && key != NULL && shardio_p_is_settled(array->statistics, key, chunk)))
+            status = shardio_p_survey_chunk(c, position, at);
+        chunk++;
+    } while (status == SHARDIO_OK && shardio_p_next_in_box(at, none, m->per_shard, m->ndim));
+    return status;
+}
+
+static bool shardio_p_is_stale(const shardio_p_statistics *s, const shardio_p_recorded *key)
+{
+    for (size_t i = 0; i < key->count; i++)
+        if ((key->partials[i * s->partial + 16] & SHARDIO_P_STALE) != 0) return true;
+    return false;
+}
+
+/* Makes the partials of a key right by reading what they do not know. It is known if nobody changed it meanwhile. */
+static shardio_status shardio_p_survey_key(shardio_p_change *c, const uint64_t *position)
+{
+    shardio_array *array = c->array;
+    uint64_t before[2], after[2];
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key == NULL) return array->statistics->no_memory ? SHARDIO_ERR_MEMORY : SHARDIO_OK;
+    key->seen = true;
+    bool there = shardio_p_tag_of(array, position, before) == SHARDIO_OK;
+    bool same = there && key->known && memcmp(before, key->tag, sizeof before) == 0;
+    if (same && !shardio_p_is_stale(array->statistics, key)) return SHARDIO_OK;
+    if (!same) shardio_p_forget_key(array, array->statistics, key);
+    key->known = false;
+    shardio_status status = there ? shardio_p_survey_chunks(c, position, same) : SHARDIO_OK;
+    if (status != SHARDIO_OK) return status;
+    key->known = there && shardio_p_tag_of(array, position, after) == SHARDIO_OK &&
+                 memcmp(before, after, sizeof after) == 0;
+    memcpy(key->tag, before, sizeof before);
+    return array->statistics->no_memory ? SHARDIO_ERR_MEMORY : SHARDIO_OK;
+}
+
+/* Reads the chunks whose part inside the shape is another one than before. */
+static void shardio_p_statistics_reshaped(shardio_array *array)
+{
+    shardio_p_change c;
+    uint64_t position[SHARDIO_MAX_DIMS];
+    const shardio_p_statistics *s = array->statistics;
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    for (size_t i = 0; s != NULL && i < s->count; i++) {
+        if (!s->keys[i].known || !shardio_p_is_stale(s, &s->keys[i])) continue;
+        if (!shardio_p_position_of(s->keys[i].number, s->grid, array->meta.ndim, position)) continue;
+        /* should it fail, the data is as it shall be, and its statistics are absent */
+        if (shardio_p_survey_key(&c, position) != SHARDIO_OK) break;
+    }
+    if (s != NULL) shardio_p_no_error(&array->error);
+}
+
+static shardio_status shardio_p_survey(shardio_array *array, shardio_progress progress, void *context)
+{
+    shardio_p_change c;
+    shardio_p_collection found;
+    shardio_p_statistics *s = array->statistics;
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    shardio_status status = shardio_p_collect(array, &found);
+    for (size_t i = 0; i < s->count; i++) s->keys[i].seen = false;
+    for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++) {
+        const uint64_t done = i + 1 < found.count ? found.bytes / found.count * (i + 1) : found.bytes;
+        const uint64_t *position = shardio_p_found_position(array, i);
+        if (shardio_p_is_in_grid(&array->meta, position)) status = shardio_p_survey_key(&c, position);
+        if (status == SHARDIO_OK && progress != NULL && progress(context, done, found.bytes) != 0)
+            status = shardio_p_array_fail(array, SHARDIO_ERR_CANCELLED, "make statistics of", array->prefix, 0, NULL);
+    }
+    for (size_t i = 0; i < s->count && status == SHARDIO_OK; i++)
+        if (!s->keys[i].seen) shardio_p_forget_key(array, s, &s->keys[i]);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_array_make_statistics(shardio_array *array, shardio_progress progress, void *context,
+                                                         shardio_error *error)
+{
+    shardio_error unsaved;
+    shardio_status status = shardio_p_changer_enter(array, "make statistics of", error);
+    if (status != SHARDIO_OK) return status;
+    const bool kept = array->statistics != NULL;
+    if (!kept || array->statistics->no_memory) {
+        shardio_p_free_statistics(array, array->statistics);
+        array->statistics = NULL;
+        status = shardio_p_begin_statistics(array, true, error);
+        if (status != SHARDIO_OK) return status;
+    }
+    status = shardio_p_survey(array, progress, context);
+    if (status == SHARDIO_ERR_MEMORY) shardio_p_array_fail(array, status, "make statistics of", array->prefix, 0, NULL);
+    shardio_status saved = shardio_p_save_statistics(array, &unsaved);   /* as far as it came */
+    if (status == SHARDIO_OK && saved != SHARDIO_OK) {
+        array->error = unsaved;
+        status = saved;
+    }
+    if (!kept) {
+        shardio_p_free_statistics(array, array->statistics);
+        array->statistics = NULL;
+    }
+    return shardio_p_end_change(array, status, error);
 }
 
 /* -- nodes: groups and arrays by their zarr.json */
@@ -15844,6 +17192,26 @@ static shardio_status shardio_p_directory_sync(void *store, const char *key, int
     return status;
 }
 
+/* Size, inode and time of change. Not the device: its number may be another one after the next start. */
+static shardio_status shardio_p_directory_tag(void *store, const char *key, uint64_t tag[2], int *code)
+{
+    char path[SHARDIO_P_PATH];
+    shardio_file_facts facts;
+    shardio_p_handle handle;
+    int ignored = 0;
+    if (key[0] == 0 || !shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
+    size_t root = shardio_p_directory_root(store);
+    shardio_status status = shardio_p_os_open(path, root, SHARDIO_P_ACCESS_READ, &handle, code);
+    if (status != SHARDIO_OK) return status;
+    memset(&facts, 0, sizeof facts);
+    status = shardio_p_os_facts(handle, &facts, code);
+    (void)shardio_p_os_close(handle, &ignored);   /* nothing was written through it */
+    if (status == SHARDIO_OK && facts.special) status = SHARDIO_ERR_UNSUPPORTED;
+    tag[0] = shardio_p_mix(facts.size) + facts.identity[1];
+    tag[1] = facts.identity[2];
+    return status;
+}
+
 static size_t shardio_p_directory_file_memory(void *store, size_t length)
 {
     return shardio_file_memory(shardio_p_length((const char *)store) + 1 + length);
@@ -15853,7 +17221,8 @@ SHARDIO_API shardio_store shardio_store_directory(const char *path)
 {
     static const shardio_store_functions functions = {
         shardio_p_directory_open, shardio_p_directory_create, shardio_p_directory_remove, shardio_p_directory_list,
-        shardio_p_directory_sync, shardio_p_directory_file_memory, shardio_p_directory_rename, NULL, false
+        shardio_p_directory_sync, shardio_p_directory_file_memory, shardio_p_directory_rename,
+        shardio_p_directory_tag, false
     };
     const char *name = path != NULL ? path : "";
     shardio_store store = {&functions, (void *)(uintptr_t)name, name};
@@ -15912,7 +17281,8 @@ typedef struct shardio_memory_entry {
     char *key;
     size_t key_size;
     uint64_t version;
-    uint32_t open;
+    uint64_t tagged;                   /* the version that the CRC-32 is of, and one more; 0: of none */
+    uint32_t crc, open;
     bool published, removed, overwrite;
 } shardio_memory_entry;
 
@@ -16057,6 +17427,20 @@ static shardio_status shardio_p_memory_store_list(void *store, const char *prefi
     return SHARDIO_OK;
 }
 
+/* Size and CRC-32, as an archive has them, so that a copy of the store has the same tags. CRC32C would be the same for
+   all contents that have their own behind them, and those are many. */
+static shardio_status shardio_p_memory_store_tag(void *store, const char *key, uint64_t tag[2], int *code)
+{
+    shardio_memory_entry *entry = shardio_p_entry_find((const shardio_memory_store *)store, key);
+    (void)code;
+    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
+    if (entry->tagged != entry->version + 1) entry->crc = shardio_crc32(0, entry->data.data, entry->data.size);
+    entry->tagged = entry->version + 1;
+    tag[0] = entry->data.size;
+    tag[1] = entry->crc;
+    return SHARDIO_OK;
+}
+
 /* An entry for a value of `size` bytes of its own under another key. */
 static shardio_memory_entry *shardio_p_entry_copy(shardio_memory_store *memory, const shardio_memory_entry *entry,
                                                   const char *to, const char *rest)
@@ -16127,7 +17511,8 @@ SHARDIO_API shardio_store shardio_store_memory(shardio_memory_store *memory, con
 {
     static const shardio_store_functions functions = {
         shardio_p_memory_store_open, shardio_p_memory_store_create, shardio_p_memory_store_remove,
-        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory, shardio_p_memory_store_rename, NULL, false
+        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory, shardio_p_memory_store_rename,
+        shardio_p_memory_store_tag, false
     };
     shardio_store store = {&functions, memory, "memory"};
     memory->entries = NULL;
@@ -16842,11 +18227,12 @@ static shardio_status shardio_p_zip_inflate(shardio_archive *a, const shardio_p_
 #endif
 
 /* A deflated value is inflated as a whole when it is opened. */
-static shardio_status shardio_p_zip_open_deflated(shardio_p_zip_value *v, const shardio_p_zip_entry *entry)
+static shardio_status shardio_p_zip_open_deflated(shardio_p_zip_value *v, const shardio_p_zip_entry *entry, int *code)
 {
     const shardio_archive *a = v->archive;
     uint64_t limit = a->options.decoded_limit != 0 ? a->options.decoded_limit : (uint64_t)1 << 30;
 #if SHARDIO_WITH_ZLIB
+    (void)code;
     /* deflate makes at most 1032 bytes of one */
     limit = shardio_p_min(limit, UINT32_MAX - 1);   /* zlib counts in 32 bits, and one byte more is taken */
     if (entry->size > limit || entry->stored > limit) return SHARDIO_ERR_LIMIT;
@@ -16860,6 +18246,7 @@ static shardio_status shardio_p_zip_open_deflated(shardio_p_zip_value *v, const 
     return status;
 #else
     (void)entry, (void)limit;
+    *code = SHARDIO_P_CODE_DEFLATED;
     return SHARDIO_ERR_UNSUPPORTED;
 #endif
 }
@@ -17687,10 +19074,20 @@ SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *a, shardio_er
     return SHARDIO_OK;
 }
 
+/* Cuts off what this writer has put behind the last layer: other programs would find no directory at the end. If that
+   fails the next writer cuts it off. Where nothing was written, nothing is touched. */
+static void shardio_p_zip_cut_uncommitted(shardio_archive *a)
+{
+    int code = 0;
+    if (!a->wrote || a->file_size <= a->length) return;
+    if (a->file.functions->resize(a->file.context, a->length, &code) == SHARDIO_OK) a->file_size = a->length;
+}
+
 /* Back to the last layer, or to nothing. */
 static shardio_status shardio_p_zip_reload(shardio_archive *a, shardio_error *error)
 {
     shardio_status status = SHARDIO_OK;
+    shardio_p_zip_cut_uncommitted(a);
     a->gathering = NULL;
     a->fill = a->gap_count = 0;
     a->changed = false;
@@ -17756,30 +19153,40 @@ static shardio_file shardio_p_zip_value_file(shardio_p_zip_value *v)
     return file;
 }
 
-static shardio_status shardio_p_zip_store_open(void *store, const char *key, bool update,
-                                               const shardio_allocator *allocator, shardio_file *file, int *code)
+/* Opens the value of an entry; `name` is for messages. */
+static shardio_status shardio_p_zip_open_entry(shardio_archive *a, const char *name, shardio_p_zip_entry *entry,
+                                               bool update, const shardio_allocator *allocator, shardio_file *file,
+                                               int *code)
 {
-    shardio_archive *a = (shardio_archive *)store;
     shardio_error error;
-    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
-    if (a->blank || (update && !a->writing)) return SHARDIO_ERR_STATE;
-    shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
-    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
     shardio_p_no_error(&error);
-    if ((entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0 || (entry->method != 0 && entry->method != 8))
+    if ((entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0 || (entry->method != 0 && entry->method != 8)) {
+        *code = SHARDIO_P_CODE_PACKED;
         return SHARDIO_ERR_UNSUPPORTED;
+    }
     shardio_status status = shardio_p_zip_locate(a, entry, &error);
     *code = error.system_code;
     if (status != SHARDIO_OK) return status;
-    shardio_p_zip_value *v = shardio_p_zip_new_value(a, key, allocator);
+    shardio_p_zip_value *v = shardio_p_zip_new_value(a, name, allocator);
     if (v == NULL) return SHARDIO_ERR_MEMORY;
     v->entry = (size_t)(entry - a->entries);
     v->size = entry->size;
     v->writing = v->moves = v->overwrite = update;
-    if (entry->method == 8) status = shardio_p_zip_open_deflated(v, entry);
+    if (entry->method == 8) status = shardio_p_zip_open_deflated(v, entry, code);
     if (status != SHARDIO_OK) (void)shardio_p_zip_value_close(v, SHARDIO_CLOSE_KEEP, false, code);
     else *file = shardio_p_zip_value_file(v);
     return status;
+}
+
+static shardio_status shardio_p_zip_store_open(void *store, const char *key, bool update,
+                                               const shardio_allocator *allocator, shardio_file *file, int *code)
+{
+    shardio_archive *a = (shardio_archive *)store;
+    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
+    if (a->blank || (update && !a->writing)) return SHARDIO_ERR_STATE;
+    shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
+    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
+    return shardio_p_zip_open_entry(a, key, entry, update, allocator, file, code);
 }
 
 static shardio_status shardio_p_zip_store_create(void *store, const char *key, bool overwrite, uint64_t most,
@@ -17801,6 +19208,8 @@ static shardio_status shardio_p_zip_store_create(void *store, const char *key, b
         shardio_p_zip_place_in_buffer(v);
         status = shardio_p_zip_fit(v, known ? most : 0, &fits, code);
     } else {
+        /* what is first in the file is what was written first: zarr.json of the root, as RFC 9 wants it */
+        if (a->end == 0) status = shardio_p_zip_flush(a, code);
         v->place = shardio_p_zip_take_place(v, known ? most : a->buffer_size);
         v->streamed = true;
     }
@@ -18075,17 +19484,10 @@ SHARDIO_API shardio_archive *shardio_archive_open_file(shardio_file file, const 
     return NULL;
 }
 
-/* Cuts off what was written and not committed; where nothing was written, nothing is touched. */
-static void shardio_p_zip_cut_rest(shardio_archive *a)
-{
-    int code = 0;
-    if (a->wrote && a->file_size > a->length) (void)a->file.functions->resize(a->file.context, a->length, &code);
-}
-
 SHARDIO_API void shardio_archive_close(shardio_archive *a)
 {
     if (a == NULL) return;
-    shardio_p_zip_cut_rest(a);
+    shardio_p_zip_cut_uncommitted(a);
     (void)shardio_p_file_close(&a->file, SHARDIO_CLOSE_DISCARD, false, NULL);
     shardio_p_zip_end_archive(a);
 }
@@ -18098,7 +19500,7 @@ SHARDIO_API shardio_status shardio_archive_finish(shardio_archive *a, shardio_er
         shardio_archive_close(a);
         return status;
     }
-    shardio_p_zip_cut_rest(a);
+    shardio_p_zip_cut_uncommitted(a);
     shardio_status closed = shardio_p_file_close(&a->file, SHARDIO_CLOSE_KEEP, false, error);
     shardio_p_zip_end_archive(a);
     return closed;
@@ -18340,11 +19742,12 @@ static bool shardio_p_zip_headers_agree(shardio_archive *a, const shardio_p_zip_
 
 /* Reads a value whole; its CRC-32 is checked at the end. */
 static shardio_status shardio_p_zip_verify_value(shardio_archive *a, shardio_p_zip_entry *entry, uint8_t *piece,
-                                                 size_t size, const char **reason)
+                                                 size_t size, const char **reason, int *code)
 {
     char key[SHARDIO_P_ZIP_NAME + 1];
     uint32_t crc = 0;
     *reason = NULL;
+    *code = 0;
     if (entry->damaged) {
         *reason = "it lies outside the file, over another one, or its sizes contradict each other";
         return SHARDIO_ERR_CORRUPT;
@@ -18355,10 +19758,8 @@ static shardio_status shardio_p_zip_verify_value(shardio_archive *a, shardio_p_z
     if (status == SHARDIO_ERR_CORRUPT) *reason = "its local header is another one's, or none";
     if (status == SHARDIO_OK && (entry->method != 0 || (entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0)) {
         shardio_file file;
-        int code = 0;
-        status = shardio_p_zip_store_open(a, shardio_p_zip_name_text(entry, key), false, a->allocator, &file, &code);
+        status = shardio_p_zip_open_entry(a, shardio_p_zip_name_text(entry, key), entry, false, a->allocator, &file, code);
         if (status == SHARDIO_OK) shardio_file_close(&file);
-        else *reason = "it is encrypted, or packed in a way that this build cannot read";
         return status;
     }
     for (uint64_t at = 0, n; at < entry->size && status == SHARDIO_OK; at += n) {
@@ -18371,12 +19772,12 @@ static shardio_status shardio_p_zip_verify_value(shardio_archive *a, shardio_p_z
 
 /* Tells of a fault in the entry of this name. */
 static void shardio_p_zip_find_fault(const shardio_archive *a, const shardio_p_zip_entry *entry, shardio_status status,
-                                     const char *reason, shardio_finding finding, void *context)
+                                     const char *reason, int code, shardio_finding finding, void *context)
 {
     char name[SHARDIO_P_ZIP_NAME + 1];
     shardio_error fault;
     const shardio_store store = {NULL, NULL, a->file.name};
-    shardio_p_key_fail(&fault, &store, status, "verify", shardio_p_zip_name_text(entry, name), 0, reason);
+    shardio_p_key_fail(&fault, &store, status, "verify", shardio_p_zip_name_text(entry, name), code, reason);
     if (finding != NULL) finding(context, &fault);
 }
 
@@ -18402,10 +19803,10 @@ SHARDIO_API shardio_status shardio_archive_verify(shardio_archive *a, shardio_fi
         if (progress != NULL && progress(progress_context, done, total) != 0)
             status = shardio_p_zip_fail(a, error, SHARDIO_ERR_CANCELLED, "verify", NULL);
         if (status != SHARDIO_OK) break;
-        shardio_status value = shardio_p_zip_verify_value(a, &a->entries[i], piece, SHARDIO_P_ZIP_WINDOW, &reason);
+        shardio_status value = shardio_p_zip_verify_value(a, &a->entries[i], piece, SHARDIO_P_ZIP_WINDOW, &reason, &code);
         if (value != SHARDIO_OK) {
             faults++;
-            shardio_p_zip_find_fault(a, &a->entries[i], value, reason, finding, context);
+            shardio_p_zip_find_fault(a, &a->entries[i], value, reason, code, finding, context);
         }
         done += a->entries[i].stored;
     }
