@@ -14,7 +14,7 @@
        source npy texts codecs import fortran                           elements come in
        sink open region export                                          and go out
        pack                                                             items into a packfile and out of it
-       listing nodes ls archive info verify layout                      what there is
+       listing nodes ls archive info stats verify layout                what there is
        recover compact changes layers write                             and how it is changed
        main */
 
@@ -220,7 +220,7 @@ typedef struct settings {
     uint64_t buffer, memory, checkpoint, shard_chunks, items_per_record, format_number, alignment, layer;
     int direct, index, index_endian, format;
     bool skip_fill, append, force, quiet, json, no_checksum, all, help, chunk_crc, consolidated, remove, yes, apply,
-         remove_temporary, keep_edge, content_hash, lines, search;
+         remove_temporary, keep_edge, content_hash, lines, search, statistics, make, fill_is_value;
 } settings;
 
 enum {
@@ -262,6 +262,7 @@ static int run_resize(const settings *s);
 static int run_export(const settings *s);
 static int run_ls(const settings *s);
 static int run_info(const settings *s);
+static int run_stats(const settings *s);
 static int run_verify(const settings *s);
 static int run_layout(const settings *s);
 static int run_attrs(const settings *s);
@@ -293,6 +294,7 @@ static int run_pack_verify(const settings *s);
     {"--comment", "TEXT", "of an archive: its comment", OPTION_TEXT, AT(comment)},                               \
     {"--ozx", "VERSION", "of an archive: the comment of an OME-NGFF .ozx (RFC 9) of this version: 0.5",          \
      OPTION_TEXT, AT(ozx)}
+#define OPTION_STATISTICS {"--statistics", NULL, "keep statistics: shardio stats", OPTION_FLAG, AT(statistics)}
 #define OPTION_REGION                                                                                            \
     {"--region", "0:16,:,5", "a part of each dimension: begin:end, one index, or all", OPTION_TEXT, AT(region)}
 #define OPTION_SYNC                                                                                              \
@@ -346,7 +348,7 @@ static const option import_options[] = {
      OPTION_COUNT, AT(checkpoint)},
     {"--skip-fill", NULL, "leave out chunks of nothing but the fill value", OPTION_FLAG, AT(skip_fill)},
     {"--append", NULL, "go on with an array that exists", OPTION_FLAG, AT(append)},
-    OPTIONS_OF_AN_ARCHIVE, OPTION_FORCE, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+    OPTION_STATISTICS, OPTIONS_OF_AN_ARCHIVE, OPTION_FORCE, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
 
 static const option export_options[] = {
@@ -370,7 +372,7 @@ static const option write_options[] = {
     {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it", OPTION_WORD, AT(direct)},
     {"--memory", "BYTES", "for the elements written at once (64M); Fortran order has to fit", OPTION_SIZE, AT(memory)},
     {"--skip-fill", NULL, "leave out chunks of nothing but the fill value", OPTION_FLAG, AT(skip_fill)},
-    OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+    OPTION_STATISTICS, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
 
 static const option resize_options[] = {
@@ -384,6 +386,13 @@ static const option ls_options[] = {
 };
 
 static const option info_options[] = {OPTIONS_OF_A_SHARD_FILE, OPTION_LAYER, OPTION_PATH, OPTION_JSON, OPTION_HELP};
+
+static const option stats_options[] = {
+    {"--make", NULL, "make them, by reading what was changed since they were made", OPTION_FLAG, AT(make)},
+    {"--fill-is-value", NULL, "elements that are written and equal to the fill value are no nulls", OPTION_FLAG,
+     AT(fill_is_value)},
+    OPTION_LAYER, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
 
 static const option verify_options[] = {
     OPTIONS_OF_A_SHARD_FILE, OPTION_LAYER, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
@@ -473,6 +482,8 @@ static const command commands[] = {
     {"ls", "STORE [PATH]", "lists groups and arrays, one a line", 1, 2, OPTIONS_OF(ls)},
     {"info", "STORE", "says what a group, an array, an archive, a shard file or a packfile is and takes", 1, 1,
      OPTIONS_OF(info)},
+    {"stats", "STORE [PATH]", "says smallest and largest element of an array, and how many are null", 1, 2,
+     OPTIONS_OF(stats)},
     {"layout", "STORE", "draws where chunks, index and dead bytes lie in shard files, or what lies in an archive", 1, 1,
      OPTIONS_OF(layout)},
     {"verify", "STORE", "looks for damage in all there is; exit status 0: sound, 1: damaged", 1, 1, OPTIONS_OF(verify)},
@@ -2051,6 +2062,7 @@ static int set_writing(import_job *job)
     o->memory = (size_t)s->memory;
     o->direct = direct_wish(s);
     o->skip_fill = s->skip_fill;
+    o->statistics = s->statistics;
     o->overwrite = s->force;
     o->accounting = &job->accounting;
     if (!multiply(s->checkpoint, job->in.frame_elements, &job->checkpoint_elements))
@@ -4445,6 +4457,112 @@ static int run_info(const settings *s)
     return s->shard_chunks > 0 ? run_info_shard(s) : looks_like_pack(s) ? run_pack_info(s) : run_info_node(s);
 }
 
+/* >>stats ----------------------------------------------------------------------------------------------------- */
+
+typedef struct stats_job {
+    const settings *s;
+    shardio_array_facts facts;
+    shardio_statistics found;
+    bar progress;
+} stats_job;
+
+/* An extreme: a number as JSON has it; bytes that are no text, and raw bits, as Base64 or a list as elsewhere. */
+static void add_extreme(shardio_text *t, const shardio_array_facts *f, const uint8_t *element, size_t size)
+{
+    char text[SHARDIO_STATISTICS_BYTES + 1];
+    if (f->dtype == SHARDIO_STRING) {
+        while (size > 0 && !is_utf8((const char *)element, size)) size--;      /* may be cut within a character */
+        memcpy(text, element, size);
+        text[size] = 0;
+        shardio_text_add_string(t, text);
+    } else if (f->dtype == SHARDIO_RAW || f->dtype == SHARDIO_BYTES) {
+        add_element(t, SHARDIO_RAW, size, element);
+    } else {
+        add_element(t, f->dtype, f->element_size, element);
+    }
+}
+
+static void add_extremes(shardio_text *t, const stats_job *job)
+{
+    const shardio_statistics *found = &job->found;
+    add_name(t, "min");
+    if (found->has_range) add_extreme(t, &job->facts, found->min, found->min_size);
+    else shardio_text_add(t, "null");
+    add_name(t, "max");
+    if (found->has_range) add_extreme(t, &job->facts, found->max, found->max_size);
+    else shardio_text_add(t, "null");
+}
+
+static void build_stats_json(shardio_text *t, const void *context)
+{
+    const stats_job *job = (const stats_job *)context;
+    shardio_text_add(t, "{\"rows\": ");
+    shardio_text_add_uint64(t, job->found.rows);
+    add_number(t, "nulls", job->found.nulls);
+    add_extremes(t, job);
+    add_truth(t, "min_cut", job->found.min_cut);
+    add_truth(t, "max_cut", job->found.max_cut);
+    shardio_text_add(t, "}");
+}
+
+static void print_extreme(const stats_job *job, const char *name, const uint8_t *element, size_t size, bool cut)
+{
+    char text[8 * RAW_MOST] = "";
+    shardio_text t = {text, sizeof text, 0};
+    add_extreme(&t, &job->facts, element, size);
+    say("%-11s %s%s", name, text, cut ? " (cut)" : "");
+}
+
+static int print_stats(const stats_job *job)
+{
+    const shardio_statistics *found = &job->found;
+    if (job->s->json) return print_json(job->s, build_stats_json, job);
+    printf("%-11s %" PRIu64 ", %" PRIu64 " null\n", "elements", found->rows, found->nulls);
+    if (found->has_range) print_extreme(job, "min", found->min, found->min_size, found->min_cut);
+    if (found->has_range) print_extreme(job, "max", found->max, found->max_size, found->max_cut);
+    return EXIT_GOOD;
+}
+
+/* Asks for them; with --make they are made first. */
+static int ask_for_stats(stats_job *job, shardio_array *array)
+{
+    const settings *s = job->s;
+    shardio_error error;
+    shardio_status status = SHARDIO_OK;
+    shardio_array_describe(array, &job->facts);
+    if (s->make) status = shardio_array_make_statistics(array, bar_progress, &job->progress, &error);
+    bar_end(&job->progress);
+    if (status == SHARDIO_OK) status = shardio_array_statistics(array, &job->found, &error);
+    if (status == SHARDIO_OK) return EXIT_GOOD;
+    if (status == SHARDIO_ERR_NOT_FOUND && !s->make)
+        return complain(s, EXIT_TROUBLE, "%s: there are none, or the array has changed since (--make makes them)", s->input);
+    return complain_error(s, &error);
+}
+
+static int run_stats(const settings *s)
+{
+    stats_job job;
+    settings mine;
+    home h;
+    shardio_array *array;
+    shardio_array_options options = {0};
+    shardio_error error;
+    int status = take_path(s, &mine);
+    memset(&job, 0, sizeof job);
+    job.s = s = &mine;
+    job.progress = bar_begin(s);
+    if (status == EXIT_GOOD) status = open_home(s, s->input, s->make ? TO_CHANGE : TO_READ, &h);
+    if (status != EXIT_GOOD) return status;
+    options.path = s->path;
+    options.fill_is_value = s->fill_is_value;
+    array = s->make ? shardio_array_update_in(&h.store, &options, &error) : shardio_array_open_in(&h.store, &options, &error);
+    if (error.status != SHARDIO_OK) status = complain_error(s, &error);
+    else status = ask_for_stats(&job, array);
+    if (status == EXIT_GOOD) status = print_stats(&job);       /* facts live as long as the array */
+    shardio_array_close(array);
+    return close_home(&h, status);
+}
+
 /* >>verify ---------------------------------------------------------------------------------------------------- */
 
 typedef struct verification {
@@ -5921,6 +6039,7 @@ static int open_update(const settings *s, const shardio_store *store, shardio_ar
     options.path = s->path;
     options.direct = direct_wish(s);
     options.skip_fill = s->skip_fill;
+    options.statistics = s->statistics;
     *array = shardio_array_update_in(store, &options, &error);
     if (error.status == SHARDIO_OK) return EXIT_GOOD;
     shardio_array_close(*array);

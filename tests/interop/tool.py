@@ -819,7 +819,7 @@ def layout():
     good(tool("layout", "--chunks", "8", os.path.join(path, "c/0/0/0")))
 
 
-COMMANDS = 22
+COMMANDS = 23
 
 
 def version():
@@ -1389,6 +1389,34 @@ def renamed():
     check(as_json("info", path)["kind"] == "archive", "an empty archive")
 
 
+def statistics():
+    """Kept while an array is written, absent after somebody kept none, made again; in a directory and in an archive."""
+    numbers = [i * 7919 % 65536 for i in range(10 * FRAME)]
+    for name in ("stats.zarr", "stats.zip"):
+        path = fresh(name)
+        good(tool("import", *MOVIE, "--shards", "4,6,8", "--path", "a", "--statistics", "-", path, data=content(10)))
+        wanted = {"rows": len(numbers), "nulls": numbers.count(0), "min": min(n for n in numbers if n), "max": max(numbers),
+                  "min_cut": False, "max_cut": False}
+        check(as_json("stats", path, "a") == wanted, "%s", as_json("stats", path, "a"))
+        check(as_json("stats", path, "--path", "a", "--fill-is-value") == {**wanted, "nulls": 0, "min": 0}, "--fill-is-value")
+        text = good(tool("stats", path, "a")).out.decode()
+        check("%d, %d null" % (wanted["rows"], wanted["nulls"]) in text and str(wanted["max"]) in text, "%s", text)
+        good(tool("write", "--quiet", "--path", "a", "--region", "0,0,0", "-", path, data=b"\xff\xff"))
+        check("--make" in refused(tool("stats", path, "a")).err, "stale statistics")
+        good(tool("stats", "--make", "--quiet", path, "a"))
+        check(as_json("stats", path, "a") == {**wanted, "nulls": wanted["nulls"] - 1, "max": 65535}, "%s", as_json("stats", path, "a"))
+        good(tool("verify", path))
+        good(tool("import", "--dtype", "string", "--chunks", "2", "--path", "texts", "-", path, data=b"pear\n\napple\n"))
+        refused(tool("stats", path, "texts"))
+        object_ = as_json("stats", "--make", path, "texts")
+        check((object_["min"], object_["max"], object_["nulls"]) == ("apple", "pear", 1), "%s", object_)
+        refused(tool("stats", path, "nothing"))
+        refused(tool("stats", path))
+        refused(tool("stats", path, "a", "--path", "a"), 2)
+    good(tool("compact", "--apply", path))
+    check(as_json("stats", path, "a")["max"] == 65535 and ".shardio-statistics" in " ".join(sound(path)), "after compacting")
+
+
 def archive_compacted():
     path = archive_of("compacted.zip")
     for number in range(3):
@@ -1683,7 +1711,7 @@ def main():
                  pack_ranges_and_lists, pack_command_lines, pack_input_that_ends_early, pack_reports, pack_is_recognised,
                  pack_damage, pack_wrong_codec, pack_app_data, pack_through_pipes, pack_interrupted, pack_examples,
                  archive_round_trip, archive_codecs, archive_replacing, archive_import_that_fails, archive_killed, archive_changes,
-                 attribute_of_all_arrays, renamed, archive_compacted, archive_options, archive_layout, archive_of_others,
+                 attribute_of_all_arrays, renamed, statistics, archive_compacted, archive_options, archive_layout, archive_of_others,
                  archive_damage,
                  report, quiet, info, layout, version, verify, nothing_is_overwritten, usage, missing_and_forbidden, full_disk,
                  grows_while_it_is_read, interrupted):
