@@ -1009,6 +1009,7 @@ static bool parse_fill(const char *text, shardio_dtype dtype, size_t size, void 
         store_integer(strcmp(text, "true") == 0, 1, out);
         return strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
     case SHARDIO_INT8: case SHARDIO_INT16: case SHARDIO_INT32: case SHARDIO_INT64:
+    case SHARDIO_DATETIME64: case SHARDIO_TIMEDELTA64:
         return parse_signed(text, size, out);
     case SHARDIO_UINT8: case SHARDIO_UINT16: case SHARDIO_UINT32: case SHARDIO_UINT64:
         return parse_unsigned(text, size, out);
@@ -1094,6 +1095,12 @@ static void add_float(shardio_text *t, const uint8_t *bytes, size_t size)
     else shardio_text_add_double(t, value);
 }
 
+/* Whether elements are counts of a unit of time, which are int64. */
+static bool is_time(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_DATETIME64 || dtype == SHARDIO_TIMEDELTA64;
+}
+
 /* One element of a fixed size, as a fill value in zarr.json. */
 static void add_element(shardio_text *t, shardio_dtype dtype, size_t size, const uint8_t *bytes)
 {
@@ -1105,7 +1112,7 @@ static void add_element(shardio_text *t, shardio_dtype dtype, size_t size, const
         shardio_text_add(t, "]");
     } else if (dtype == SHARDIO_BOOL) {
         shardio_text_add(t, bytes[0] != 0 ? "true" : "false");
-    } else if (dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64) {
+    } else if ((dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64) || is_time(dtype)) {
         const uint64_t sign = (uint64_t)1 << (8 * size - 1);
         shardio_text_add_int64(t, (int64_t)((load_integer(bytes, size) ^ sign) - sign));
     } else if (dtype >= SHARDIO_UINT8 && dtype <= SHARDIO_UINT64) {
@@ -2795,6 +2802,16 @@ typedef struct export_job {
     bar progress;
 } export_job;
 
+/* "[10us]" behind a type of time; a generic one has none. */
+static void add_unit(shardio_text *t, const shardio_array_facts *f)
+{
+    if (!is_time(f->dtype) || strcmp(f->time_unit, "generic") == 0) return;
+    shardio_text_add(t, "[");
+    if (f->time_scale > 1) shardio_text_add_uint64(t, f->time_scale);
+    shardio_text_add(t, f->time_unit);
+    shardio_text_add(t, "]");
+}
+
 /* The header that numpy.save writes, padded to 64 bytes. */
 static int write_npy_header(export_job *job)
 {
@@ -2806,8 +2823,10 @@ static int write_npy_header(export_job *job)
     shardio_text_add_bytes(&out, begin, sizeof begin - 1);
     shardio_text_add(&out, unit_of(t) > 1 ? "<" : "|");
     shardio_text_add(&out, t == SHARDIO_BOOL ? "b" : t <= SHARDIO_INT64 ? "i" : t <= SHARDIO_UINT64 ? "u"
-                         : t <= SHARDIO_FLOAT64 ? "f" : t == SHARDIO_RAW ? "V" : "c");
+                         : t <= SHARDIO_FLOAT64 ? "f" : t == SHARDIO_RAW ? "V" : t == SHARDIO_DATETIME64 ? "M"
+                         : t == SHARDIO_TIMEDELTA64 ? "m" : "c");
     shardio_text_add_uint64(&out, f->element_size);
+    add_unit(&out, f);
     shardio_text_add(&out, "', 'fortran_order': False, 'shape': (");
     shardio_text_add(&out, list_text(job->r.count, f->ndim, ", ", list));
     shardio_text_add(&out, f->ndim == 1 ? ",), }" : "), }");
