@@ -196,7 +196,7 @@ def zip_read(peer, path, node):
 
 
 def archive_peers():
-    """The pipeline zarrs reads from directories only; tensorstore where it has a driver for ZIP files."""
+    """The pipeline zarrs reads from directories only."""
     return [peer for peer in PEERS if peer != "zarrs"]
 
 
