@@ -20390,7 +20390,7 @@ SHARDIO_API shardio_status shardio_archive_rollback(shardio_archive *a, uint64_t
     shardio_status status = shardio_p_zip_check_writing(a, "roll back", error);
     if (status == SHARDIO_OK) status = shardio_p_zip_layer_length(a, layer, &length, error);
     if (status == SHARDIO_OK && (a->changed || a->lost)) status = shardio_p_zip_reload(a, error);
-    if (status != SHARDIO_OK || length == a->length) return status;
+    if (status != SHARDIO_OK || (length == a->length && a->file_size <= length)) return status;
     status = a->file.functions->resize(a->file.context, length, &code);
     if (status != SHARDIO_OK)
         return shardio_p_fail_at(error, status, "roll back", a->file.name, length, code, NULL);
