@@ -66,23 +66,24 @@ static void compare(const void *got, const void *expected, uint64_t size, const 
 
 typedef struct step {
     const char *name;
-    double begin;
+    double begin, cpu;
     uint64_t size;                       /* of the file before it, bytes */
 } step;
 
 static step begin_step(const job *j, const char *name)
 {
-    step s = {name, 0, file_bytes(j->path)};
+    step s = {name, 0, 0, file_bytes(j->path)};
+    s.cpu = bench_cpu_now();
     s.begin = bench_now();
     return s;
 }
 
 static void end_step(const job *j, const step *s)
 {
-    double seconds = bench_now() - s->begin;
+    double seconds = bench_now() - s->begin, cpu = bench_cpu_now() - s->cpu;
     uint64_t size = file_bytes(j->path);
-    printf("%s,%s,%llu,%.6f,%llu,%lld,%llu,%s,\"%s\"\n", contender_names[j->contender], s->name,
-           (unsigned long long)j->total, seconds, (unsigned long long)size, (long long)(size - s->size),
+    printf("%s,%s,%llu,%.6f,%.6f,%llu,%lld,%llu,%s,\"%s\"\n", contender_names[j->contender], s->name,
+           (unsigned long long)j->total, seconds, cpu, (unsigned long long)size, (long long)(size - s->size),
            (unsigned long long)(peak_bytes() - j->peak), SHARDIO_VERSION_STRING, BENCH_COMPILER);
 }
 
@@ -111,6 +112,15 @@ static void read_raw(const job *j, const char *name, int flags)
     compare(j->memory, j->input, j->total, name);
 }
 
+/* Into the page cache. */
+static void bring_in(const job *j)
+{
+    int fd = open(j->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) bench_die_system("open", j->path);
+    while (read(fd, j->memory, PIECE) > 0) {}
+    close(fd);
+}
+
 static void raw_arrays(const job *j)
 {
     write_raw(j, "write");
@@ -123,13 +133,14 @@ static void raw_arrays(const job *j)
 
 /* ---- Archives ---- */
 
-static shardio_archive *open_archive(const job *j, bool write)
+/* Reads go through the page cache unless `direct`. */
+static shardio_archive *open_archive(const job *j, bool write, bool direct)
 {
     shardio_archive_options o;
     shardio_error error;
     memset(&o, 0, sizeof o);
     o.write = write;
-    o.direct = j->direct ? SHARDIO_DIRECT_ON : SHARDIO_DIRECT_OFF;
+    o.direct = j->direct && direct ? SHARDIO_DIRECT_ON : SHARDIO_DIRECT_OFF;
     shardio_archive *archive = shardio_archive_open(j->path, &o, &error);
     if (archive == NULL) bench_die_shardio(&error);
     return archive;
@@ -159,7 +170,7 @@ static shardio_array_options array_options(const job *j, uint64_t number, char *
 static void write_arrays(const job *j)
 {
     step s = begin_step(j, "write");
-    shardio_archive *archive = open_archive(j, true);
+    shardio_archive *archive = open_archive(j, true, true);
     shardio_store store = shardio_archive_store(archive);
     for (uint64_t i = 0; i < j->arrays; i++) {
         char path[32];
@@ -173,11 +184,11 @@ static void write_arrays(const job *j)
     end_step(j, &s);
 }
 
-static void read_arrays(const job *j, const char *name)
+static void read_arrays(const job *j, const char *name, bool direct)
 {
     const uint64_t start[2] = {0, 0}, count[2] = {j->rows, COLUMNS};
     step s = begin_step(j, name);
-    shardio_archive *archive = open_archive(j, false);
+    shardio_archive *archive = open_archive(j, false, direct);
     shardio_store store = shardio_archive_store(archive);
     for (uint64_t i = 0; i < j->arrays; i++) {
         char path[32];
@@ -196,7 +207,7 @@ static void overwrite_rows(const job *j)
 {
     const uint64_t start[2] = {FIRST_ROW, 0}, count[2] = {PATCH_ROWS, COLUMNS};
     step s = begin_step(j, "overwrite");
-    shardio_archive *archive = open_archive(j, true);
+    shardio_archive *archive = open_archive(j, true, true);
     shardio_store store = shardio_archive_store(archive);
     for (uint64_t i = 0; i < j->arrays; i++) {
         char path[32];
@@ -226,16 +237,17 @@ static void shardio_arrays(const job *j)
 {
     write_arrays(j);
     make_cold(j);
-    read_arrays(j, "read-cold");
+    read_arrays(j, "read-cold", true);
     compare(j->memory, j->input, j->total, "read-cold");
-    read_arrays(j, "read-warm");
+    bring_in(j);
+    read_arrays(j, "read-warm", false);
     compare(j->memory, j->input, j->total, "read-warm");
     overwrite_rows(j);
     make_cold(j);
     compact(j);
     for (uint64_t i = 0; i < j->arrays; i++)
         memcpy(j->input + i * j->bytes + FIRST_ROW * j->row_bytes, j->patch, PATCH_ROWS * (size_t)j->row_bytes);
-    read_arrays(j, "read-compact");
+    read_arrays(j, "read-compact", true);
     compare(j->memory, j->input, j->total, "after compacting");
 }
 
@@ -299,7 +311,7 @@ static void run_frames(job *j)
         shardio_store store = shardio_store_directory(j->path);
         append_frames(j, &store);
     } else {
-        shardio_archive *archive = open_archive(j, true);
+        shardio_archive *archive = open_archive(j, true, true);
         shardio_store store = shardio_archive_store(archive);
         append_frames(j, &store);
         finish_archive(archive);
@@ -371,7 +383,7 @@ static void write_value(const shardio_store *store, const char *key, const void 
 static turn open_ours(const job *j)
 {
     meter m = begin_meter();
-    shardio_archive *archive = open_archive(j, false);
+    shardio_archive *archive = open_archive(j, false, false);
     turn t = end_meter(&m, j->count);
     if (shardio_archive_about(archive).entries != j->count) bench_die("%s has lost entries", j->path);
     shardio_archive_close(archive);
@@ -402,7 +414,7 @@ static bool note_directory(void *context, uint64_t layer, uint64_t directory, ui
 static void run_open(job *j)
 {
     uint64_t directory = 0;
-    shardio_archive *archive = open_archive(j, true);
+    shardio_archive *archive = open_archive(j, true, true);
     shardio_store store = shardio_archive_store(archive);
     for (uint64_t i = 0; i < j->count; i++) {
         char key[64];
@@ -411,7 +423,7 @@ static void run_open(job *j)
         write_value(&store, key, &i, sizeof i);
     }
     finish_archive(archive);
-    archive = open_archive(j, false);
+    archive = open_archive(j, false, false);
     (void)shardio_archive_each_layer(archive, false, note_directory, &directory, NULL);
     shardio_archive_close(archive);
     for (uint64_t round = 0; round <= j->rounds; round++)
@@ -425,7 +437,7 @@ static void run_open(job *j)
 /* `count` chunks of 8 KiB, in two arrays: each a value, or all in one shard. */
 static void prepare_chunks(const job *j)
 {
-    shardio_archive *archive = open_archive(j, true);
+    shardio_archive *archive = open_archive(j, true, true);
     shardio_store store = shardio_archive_store(archive);
     for (int sharded = 0; sharded < 2; sharded++) {
         shardio_array_options o;
@@ -483,7 +495,7 @@ static void run_chunk(job *j)
         order[other] = order[i];
         order[i] = number;
     }
-    shardio_archive *archive = open_archive(j, false);
+    shardio_archive *archive = open_archive(j, false, false);
     shardio_store store = shardio_archive_store(archive);
     shardio_array *arrays[3] = {NULL, NULL, NULL};
     for (int i = 1; i < 3; i++) {
@@ -547,7 +559,7 @@ int main(int argc, char **argv)
     if (j.dir == NULL) bench_die("--dir is missing");
     if (snprintf(j.path, sizeof j.path, "%s/bench.zip", j.dir) >= (int)sizeof j.path) bench_die("the path is too long");
     if (j.work == ARRAYS || j.work == FRAMES)
-        printf("contender,step,bytes,seconds,file_bytes,grown_bytes,peak_bytes,version,compiler\n");
+        printf("contender,step,bytes,seconds,cpu_seconds,file_bytes,grown_bytes,peak_bytes,version,compiler\n");
     else
         printf("work,contender,round,seconds,items,reads,version,compiler\n");
     if (j.work == ARRAYS) run_arrays(&j);

@@ -77,8 +77,8 @@ impl Job {
         let mut writer = ArrayWriter::new(WriterConfig::new(NoCompression));
         for (i, input) in self.input.iter().enumerate() {
             let names = vec!["y".into(), "x".into()];
-            let chunk = vec![self.chunk_rows as u32, COLUMNS as u32];
-            writer.define_array::<f32>(&name(i), names, vec![self.rows as u32, COLUMNS as u32], Some(chunk), None)?;
+            let chunk = vec![self.chunk_rows, COLUMNS];
+            writer.define_array::<f32>(&name(i), names, vec![self.rows, COLUMNS], Some(chunk), None)?;
             writer.write_array(&name(i), vec![0, 0], input.view())?;
         }
         writer.finish(Arc::clone(&self.store), Path::from("1.af")).await?;
