@@ -119,12 +119,12 @@ impl Job {
     fn line(&self, step: &str, begin: Instant, before: u64) {
         let bytes = self.arrays * self.rows * COLUMNS * 4;
         let (seconds, size) = (begin.elapsed().as_secs_f64(), self.bytes());
-        println!("array-format,{step},{bytes},{seconds:.6},{size},{},{},array-format 0.15.0",
+        println!("array-format,{step},{bytes},{seconds:.6},,{size},{},{},array-format 0.15.0",
                  size as i64 - before as i64, peak() - self.base);
     }
 
     async fn run(&self) -> Result<()> {
-        println!("contender,step,bytes,seconds,file_bytes,grown_bytes,peak_bytes,version");
+        println!("contender,step,bytes,seconds,cpu_seconds,file_bytes,grown_bytes,peak_bytes,version");
         let begin = Instant::now();
         self.write().await?;
         self.line("write", begin, 0);
