@@ -31,7 +31,7 @@ THREADED := $(filter %_threads,$(TESTS))
 BENCHES  := $(patsubst bench/%.c,$(BUILD)/bench_%,$(wildcard bench/*.c))
 
 .PHONY: help examples demo test test-c test-sanitize test-tsan test-cxx test-compile test-valgrind test-m32 test-s390x \
-        interop bench deps install clean FORCE
+        interop bench bench-peers deps install clean FORCE
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -177,6 +177,11 @@ interop: $(NEED_INTEROP) ## of `make test`: arrays to and from zarr-python, tens
 
 bench: $(BENCHES) $(TOOL) ## measure, as a Markdown table; QUICK=1: small sizes, to see that it runs
 	@$(PYTHON) bench/run.py --build $(BUILD) $(if $(QUICK),--quick,--output $(OUTPUT))
+
+bench-peers: ## what `make bench` compares with, below $(BUILD): from PyPI, and with cargo from crates.io
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet -r bench/requirements.txt
+	cargo build --release --locked --manifest-path bench/peers-rust/Cargo.toml --target-dir $(BUILD)/peers-rust
 
 deps: ## install what the tests can use (Debian; as root)
 	@BUILD=$(BUILD) sh .ci/deps

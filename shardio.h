@@ -1680,7 +1680,7 @@ typedef struct shardio_archive_options {
                                   but shards at a block of the file system */
     const char *comment;       /* write: of the archive; null: as it was. Borrowed for the call */
     const char *ome_version;   /* write: as OME-NGFF RFC 9 wants an .ozx, with its comment for this version ("0.5") */
-    shardio_direct direct;
+    shardio_direct direct;     /* reads go past the page cache with SHARDIO_DIRECT_ON, if the system takes them */
     shardio_durability durability;
     size_t buffer_size;        /* write: where small values are gathered, bytes; 0: 4 MiB */
     size_t directory_limit;    /* the most bytes of a directory; 0: 1 GiB */
@@ -18281,6 +18281,8 @@ enum {
     SHARDIO_P_ZIP_NAME = 4095,         /* bytes of a key; longer names are kept, but are no keys */
     SHARDIO_P_ZIP_GAPS = 64,           /* places of values that were given up, to be used again before the commit */
     SHARDIO_P_ZIP_WINDOW = 1 << 20,    /* bytes read at a time where an end record is searched */
+    SHARDIO_P_ZIP_LITTLE = 1 << 16,    /* bytes of a read that is little */
+    SHARDIO_P_ZIP_AHEAD = 8 << 20,     /* bytes read at once, at the most, where the file is read in order */
     SHARDIO_P_ZIP_TAIL = 65535 + 22 + 56 + 20,
     SHARDIO_P_ZIP_LARGE = 64 << 20,    /* a directory of so many bytes is looked at before memory is taken for it */
     SHARDIO_P_ZIP_DEPTH = 32,          /* zarr.json deeper than this come in the order of the directory */
@@ -18330,6 +18332,13 @@ typedef struct shardio_p_zip_end {
     uint64_t comment, length;     /* offsets: of the comment, and behind it */
 } shardio_p_zip_end;
 
+/* A part of the file in memory. */
+typedef struct shardio_p_zip_window {
+    uint8_t *data;
+    uint64_t offset;
+    size_t size;
+} shardio_p_zip_window;
+
 struct shardio_p_zip_value;
 
 struct shardio_archive {
@@ -18346,7 +18355,7 @@ struct shardio_archive {
     bool chained, chain_broken;               /* `previous` is known; what it tells of is not there */
     shardio_p_zip_entry *entries;
     size_t count, capacity;
-    uint32_t *table;                          /* 1 + the entry, by the hash of its name; 0: free */
+    uint64_t *table;                          /* by the hash of a name: its upper half, and 1 + the entry; 0: free */
     size_t slots, used;                       /* slots: a power of two */
     uint64_t seed, generation;
     /* writing */
@@ -18370,6 +18379,9 @@ struct shardio_archive {
     shardio_file replaced;                    /* the archive that this one will take the place of, locked; or none */
     shardio_file_facts wishes;                /* what the file wants of writes */
     shardio_accounting accounting;
+    /* reading past the page cache */
+    uint32_t read_block;                      /* what unbuffered reads are multiples of; 0: reads are buffered */
+    shardio_p_zip_window ahead[2];            /* what was read last: a little, and much with what follows it; or null */
 };
 
 static inline uint16_t shardio_p_load16_little(const uint8_t *from)
@@ -18411,7 +18423,7 @@ static const uint8_t *shardio_p_zip_extra(const uint8_t *extra, size_t size, uin
 
 /* -- reading the file */
 
-/* Everything but the writing of whole blocks goes through the page cache. */
+/* Everything but whole blocks goes through the page cache. */
 static shardio_status shardio_p_zip_set_direct(shardio_archive *a, bool direct, int *code)
 {
     if (a->direct == direct || a->file.functions->set_direct == NULL) return SHARDIO_OK;
@@ -18420,21 +18432,78 @@ static shardio_status shardio_p_zip_set_direct(shardio_archive *a, bool direct, 
     return status;
 }
 
+/* The window that holds the byte at `offset`, or null. */
+static const shardio_p_zip_window *shardio_p_zip_find_ahead(const shardio_archive *a, uint64_t offset)
+{
+    for (int i = 0; i < 2; i++)
+        if (offset >= a->ahead[i].offset && offset - a->ahead[i].offset < a->ahead[i].size) return &a->ahead[i];
+    return NULL;
+}
+
+/* Whether what begins at `offset` goes on where a window ends. */
+static bool shardio_p_zip_goes_on(const shardio_archive *a, const shardio_p_zip_window *window, uint64_t offset)
+{
+    uint64_t end = window->offset + window->size;
+    return window->size > 0 && offset >= end && shardio_p_floor(offset, a->read_block) <= end;
+}
+
+/* Reads the blocks from `offset` on past the page cache: those of `size` bytes, or more and more where the file is read in
+   order. Little that is read elsewhere, a zarr.json, goes to a window of its own and does not break the order. False: not
+   one byte came, or the system refused; then reads are buffered from here on. */
+static bool shardio_p_zip_read_ahead(shardio_archive *a, uint64_t offset, size_t size)
+{
+    static const size_t room[2] = {SHARDIO_P_ZIP_LITTLE, SHARDIO_P_ZIP_AHEAD};
+    uint64_t begin = shardio_p_floor(offset, a->read_block);
+    uint64_t wanted = shardio_p_ceil(offset - begin + size, a->read_block);
+    int which = shardio_p_zip_goes_on(a, &a->ahead[1], offset) || wanted > room[0], code = 0;
+    shardio_p_zip_window *window = &a->ahead[which];
+    if (shardio_p_zip_goes_on(a, window, offset))
+        wanted = shardio_p_max(wanted, 2 * shardio_p_ceil(window->size, a->read_block));
+    size_t ask = (size_t)shardio_p_min(wanted, room[which]), done = 0;
+    if (window->data == NULL)
+        window->data = (uint8_t *)shardio_p_allocate(a->allocator, room[which], SHARDIO_P_DEFAULT_BLOCK);
+    bool able = window->data != NULL && shardio_p_zip_set_direct(a, true, &code) == SHARDIO_OK &&
+                a->file.functions->read(a->file.context, begin, window->data, ask, &done, &code) == SHARDIO_OK &&
+                done <= ask && done > offset - begin;
+    window->offset = begin;
+    window->size = able ? done : 0;
+    if (!able) a->read_block = 0;
+    return able;
+}
+
+/* Copies out of blocks that were read past the page cache as much as there is. */
+static size_t shardio_p_zip_read_unbuffered(shardio_archive *a, uint64_t offset, uint8_t *data, size_t size)
+{
+    size_t copied = 0;
+    while (copied < size) {
+        const shardio_p_zip_window *window = shardio_p_zip_find_ahead(a, offset + copied);
+        if (window == NULL) {
+            if (!shardio_p_zip_read_ahead(a, offset + copied, size - copied)) break;
+            continue;
+        }
+        size_t skip = (size_t)(offset + copied - window->offset);
+        size_t n = (size_t)shardio_p_min(window->size - skip, size - copied);
+        memcpy(data + copied, window->data + skip, n);
+        copied += n;
+    }
+    return copied;
+}
+
 static shardio_status shardio_p_zip_read(shardio_archive *a, uint64_t offset, void *data, size_t size,
                                          shardio_error *error)
 {
     int code = 0;
+    if (a->read_block > 0) {
+        size_t done = shardio_p_zip_read_unbuffered(a, offset, (uint8_t *)data, size);
+        offset += done;
+        data = (uint8_t *)data + done;
+        size -= done;
+        if (size == 0) return SHARDIO_OK;
+    }
     shardio_status status = shardio_p_zip_set_direct(a, false, &code);
     if (status != SHARDIO_OK) return shardio_p_fail_at(error, status, "read", a->file.name, offset, code, NULL);
     return shardio_file_read(&a->file, offset, data, size, error);
 }
-
-/* A part of the file in memory. */
-typedef struct shardio_p_zip_window {
-    uint8_t *data;
-    uint64_t offset;
-    size_t size;
-} shardio_p_zip_window;
 
 /* Bytes of the file, from the window if they are all in it. */
 static shardio_status shardio_p_zip_peek(shardio_archive *a, const shardio_p_zip_window *window, uint64_t offset,
@@ -18674,12 +18743,16 @@ static uint64_t shardio_p_zip_hash(const shardio_archive *a, const char *name, s
     return shardio_p_mix(hash ^ word);
 }
 
-/* The slot of the table for this name: that of its entry, or a free one. */
-static size_t shardio_p_zip_slot(const shardio_archive *a, const char *name, size_t size)
+/* The slot of the table for this name: that of its entry, or a free one. *hash has room for the entry below. Names are
+   looked at only where the hashes agree: they lie far apart. */
+static size_t shardio_p_zip_slot(const shardio_archive *a, const char *name, size_t size, uint64_t *hash)
 {
-    size_t at = (size_t)shardio_p_zip_hash(a, name, size) & (a->slots - 1);
+    *hash = shardio_p_zip_hash(a, name, size);
+    size_t at = (size_t)*hash & (a->slots - 1);
+    *hash = *hash >> 32 << 32;
     for (; a->table[at] != 0; at = (at + 1) & (a->slots - 1)) {
-        const shardio_p_zip_entry *entry = &a->entries[a->table[at] - 1];
+        if ((a->table[at] ^ *hash) >> 32 != 0) continue;
+        const shardio_p_zip_entry *entry = &a->entries[(uint32_t)a->table[at] - 1];
         if (entry->name_size == size && memcmp(entry->name, name, size) == 0) break;
     }
     return at;
@@ -18688,8 +18761,9 @@ static size_t shardio_p_zip_slot(const shardio_archive *a, const char *name, siz
 static shardio_p_zip_entry *shardio_p_zip_find(const shardio_archive *a, const char *key)
 {
     size_t n = shardio_p_length(key);
+    uint64_t hash;
     if (a->slots == 0 || n > SHARDIO_P_ZIP_NAME) return NULL;
-    uint32_t number = a->table[shardio_p_zip_slot(a, key, n)];
+    uint32_t number = (uint32_t)a->table[shardio_p_zip_slot(a, key, n, &hash)];
     return number != 0 && !a->entries[number - 1].gone ? &a->entries[number - 1] : NULL;
 }
 
@@ -18710,16 +18784,19 @@ static bool shardio_p_zip_reserve(shardio_archive *a, uint64_t more)
     }
     while (slots / 2 < a->used + more) slots *= 2;
     if (slots == a->slots) return true;
-    if (slots > SIZE_MAX / sizeof(uint32_t)) return false;
-    uint32_t *table = (uint32_t *)shardio_p_allocate(a->allocator, (size_t)slots * sizeof *table, 16), *old = a->table;
+    if (slots > SIZE_MAX / sizeof(uint64_t)) return false;
+    uint64_t *table = (uint64_t *)shardio_p_allocate(a->allocator, (size_t)slots * sizeof *table, 16), *old = a->table;
     size_t old_slots = a->slots;
     if (table == NULL) return false;
     memset(table, 0, (size_t)slots * sizeof *table);
     a->table = table;
     a->slots = (size_t)slots;
-    for (size_t i = 0; i < old_slots; i++)
-        if (old[i] != 0)
-            table[shardio_p_zip_slot(a, a->entries[old[i] - 1].name, a->entries[old[i] - 1].name_size)] = old[i];
+    for (size_t i = 0; i < old_slots; i++) {
+        if (old[i] == 0) continue;
+        const shardio_p_zip_entry *entry = &a->entries[(uint32_t)old[i] - 1];
+        uint64_t hash;
+        table[shardio_p_zip_slot(a, entry->name, entry->name_size, &hash)] = old[i];
+    }
     shardio_p_release(a->allocator, old, old_slots * sizeof *old, 16);
     return true;
 }
@@ -18730,10 +18807,11 @@ static shardio_p_zip_entry *shardio_p_zip_add(shardio_archive *a, const shardio_
     shardio_p_zip_entry *added = &a->entries[a->count++];
     *added = *entry;
     if (!entry->key) return added;
-    size_t slot = shardio_p_zip_slot(a, entry->name, entry->name_size);
-    if (a->table[slot] != 0) a->entries[a->table[slot] - 1].gone = true;
+    uint64_t hash;
+    size_t slot = shardio_p_zip_slot(a, entry->name, entry->name_size, &hash);
+    if (a->table[slot] != 0) a->entries[(uint32_t)a->table[slot] - 1].gone = true;
     else a->used++;
-    a->table[slot] = (uint32_t)a->count;
+    a->table[slot] = hash | (uint32_t)a->count;
     return added;
 }
 
@@ -18743,7 +18821,8 @@ static bool shardio_p_zip_is_key(const char *name, size_t size)
     char key[SHARDIO_P_ZIP_NAME + 1];
     size_t n = 1;
     if (size == 0 || size > SHARDIO_P_ZIP_NAME || memchr(name, 0, size) != NULL) return false;
-    for (size_t at = 0; at < size && n > 0; at += n) n = shardio_p_utf8(name + at, size - at);
+    for (size_t at = 0; at < size && n > 0; at += n)
+        n = (unsigned char)name[at] < 0x80 ? 1 : shardio_p_utf8(name + at, size - at);
     memcpy(key, name, size);
     key[size] = 0;
     return n > 0 && shardio_p_key_is_plain(key);
@@ -19153,6 +19232,7 @@ static shardio_status shardio_p_zip_write(shardio_archive *a, uint64_t offset, c
     a->wrote = true;
     direct = direct && a->options.direct != SHARDIO_DIRECT_OFF && offset % a->block == 0 && size % a->block == 0 &&
              (uintptr_t)data % a->memory_alignment == 0;
+    a->ahead[0].size = a->ahead[1].size = 0;
     status = shardio_p_zip_set_direct(a, direct, code);
     if (status != SHARDIO_OK && a->options.direct == SHARDIO_DIRECT_ON) return SHARDIO_ERR_DIRECT;
     if (status != SHARDIO_OK && direct) shardio_p_zip_go_buffered(a, *code, "the system refused unbuffered I/O");
@@ -20030,7 +20110,12 @@ static shardio_status shardio_p_zip_adopt(shardio_archive *to, const char *key, 
     shardio_p_zip_value *v = (shardio_p_zip_value *)file.context;
     shardio_p_zip_entry source = *entry;
     size_t number = from == to ? (size_t)(entry - from->entries) : 0;
-    for (uint64_t at = 0, n; at < source.stored && status == SHARDIO_OK; at += n) {
+    bool gathered = !v->streamed && source.stored <= v->place.end - v->place.data;
+    if (gathered) {   /* no copy in between */
+        status = shardio_p_zip_read_stored(from, &source, 0, to->buffer + v->place.data, (size_t)source.stored, &error);
+        v->size = source.stored;
+    }
+    for (uint64_t at = gathered ? source.stored : 0, n; at < source.stored && status == SHARDIO_OK; at += n) {
         size_t done;
         n = shardio_p_min(size, source.stored - at);
         if (from == to) source = from->entries[number];   /* it may have left the buffer */
@@ -20106,6 +20191,8 @@ static void shardio_p_zip_end_archive(shardio_archive *a)
     shardio_p_release(allocator, a->comment, a->comment_room, 1);
     shardio_p_release(allocator, a->buffer, a->buffer_size, a->memory_alignment);
     shardio_p_release(allocator, a->header, a->header_size, a->memory_alignment);
+    shardio_p_release(allocator, a->ahead[0].data, SHARDIO_P_ZIP_LITTLE, SHARDIO_P_DEFAULT_BLOCK);
+    shardio_p_release(allocator, a->ahead[1].data, SHARDIO_P_ZIP_AHEAD, SHARDIO_P_DEFAULT_BLOCK);
     shardio_p_release(allocator, a, sizeof *a, sizeof(uint64_t));
 }
 
@@ -20179,6 +20266,15 @@ static uint64_t shardio_p_zip_noise(void)
 #endif
 }
 
+/* Reads go past the page cache from here on, if they shall and the system says what they have to be like. */
+static void shardio_p_zip_begin_unbuffered(shardio_archive *a, const shardio_file_facts *facts)
+{
+    uint32_t block = facts->length_alignment;
+    if (facts->offset_alignment > block) block = facts->offset_alignment;
+    if (facts->memory_alignment > block) block = facts->memory_alignment;
+    if (a->options.direct == SHARDIO_DIRECT_ON && block <= SHARDIO_P_DEFAULT_BLOCK) a->read_block = block;
+}
+
 static shardio_status shardio_p_zip_begin(shardio_archive *a, shardio_error *error)
 {
     shardio_file_facts facts;
@@ -20198,6 +20294,7 @@ static shardio_status shardio_p_zip_begin(shardio_archive *a, shardio_error *err
     if (status == SHARDIO_OK && a->options.layer != 0) status = shardio_p_zip_open_layer(a, a->options.layer, error);
     if (status == SHARDIO_OK && a->writing) status = shardio_p_zip_begin_writing(a, error);
     if (status == SHARDIO_OK && a->writing) status = shardio_p_zip_take_comment(a, error);
+    if (status == SHARDIO_OK) shardio_p_zip_begin_unbuffered(a, &facts);
     return status;
 }
 
@@ -20809,6 +20906,7 @@ SHARDIO_API shardio_status shardio_archive_compact(const char *path, const shard
     reading = o;
     reading.write = reading.create = false;
     reading.layer = 0;
+    if (reading.direct == SHARDIO_DIRECT_AUTO) reading.direct = SHARDIO_DIRECT_ON;   /* all of it is read once */
     shardio_archive *from = shardio_archive_open_file(file, &reading, error), *to = NULL;
     if (from == NULL) return error->status;
     if (shardio_archive_about(from).live_bytes > shardio_p_osf_room(&from->file)) {
