@@ -31,7 +31,7 @@ THREADED := $(filter %_threads,$(TESTS))
 BENCHES  := $(patsubst bench/%.c,$(BUILD)/bench_%,$(wildcard bench/*.c))
 
 .PHONY: help examples demo test test-c test-sanitize test-tsan test-cxx test-compile test-valgrind test-m32 test-s390x \
-        interop bench deps install clean FORCE
+        interop bench bench-peers deps install clean FORCE
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -132,7 +132,7 @@ PART_COMPILE = '=compile' '$(PYTHON) tests/compile/check.py'
 PART_INTEROP = '=interop' '$(PYTHON) tests/interop/tool.py' '$(PYTHON) tests/interop/golden.py' \
                '$(PYTHON) tests/interop/peers.py' '$(PYTHON) tests/interop/nodes.py' \
                '$(PYTHON) tests/interop/tool_peers.py' '$(PYTHON) tests/interop/packs.py' \
-               '$(PYTHON) tests/interop/archives.py'
+               '$(PYTHON) tests/interop/archives.py' '$(PYTHON) tests/interop/archive_peers.py'
 NEED_SANITIZE = $(call needs,asan-gcc,asan-gcc) $(call needs,asan-clang,asan-clang)
 NEED_TSAN = $(if $(call have,tsan),$(THREADED:%=$(BUILD)/tsan/%))
 NEED_INTEROP = $(TOOL) $(addprefix $(BUILD)/examples/,pack pack_threads) \
@@ -177,6 +177,11 @@ interop: $(NEED_INTEROP) ## of `make test`: arrays to and from zarr-python, tens
 
 bench: $(BENCHES) $(TOOL) ## measure, as a Markdown table; QUICK=1: small sizes, to see that it runs
 	@$(PYTHON) bench/run.py --build $(BUILD) $(if $(QUICK),--quick,--output $(OUTPUT))
+
+bench-peers: ## what `make bench` compares with, below $(BUILD): from PyPI, and with cargo from crates.io
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet -r bench/requirements.txt
+	cargo build --release --locked --manifest-path bench/peers-rust/Cargo.toml --target-dir $(BUILD)/peers-rust
 
 deps: ## install what the tests can use (Debian; as root)
 	@BUILD=$(BUILD) sh .ci/deps

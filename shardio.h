@@ -80,6 +80,24 @@
        movie.zarr/c/0/0/0            a shard (or a chunk, if the array has no shards), key of its grid position
        movie.zarr/c/0/0/0.1f..9e.shardio-tmp     a shard being written; left behind only by a crash
 
+   Statistics of an array, in the key movie.zarr/.shardio-statistics, all numbers little-endian, k its dimensions:
+
+       | head | shape: k u64 | key | its chunks ... | key | its chunks ... | ... | CRC32C u32 of all before |
+
+       head    0   u32  "SHST"                                 8   u32  CRC32C of type, grids, fill value and codecs
+               4   u8   1, the version                         12  u32  0
+               5   u8   v: bytes of an extreme at most         16  u64  keys that follow
+               6   u8   k, then a zero byte
+       key     0   u64  number of the shard, or chunk file, in the grid, C order, ascending
+               8   u64  2 numbers that the store gave for the value that was looked at
+               24  u64  chunks that follow; others of it are not stored
+       chunk   0   u64  number in the shard, C order, ascending (0 in a chunk file)
+               8   u64  elements inside the shape that are equal to the fill value
+               16  u8   1: there are extremes of the others, +2: min, +4: max is cut
+               17  u8   bytes of min; u8 bytes of max; u8 0
+               20  v    min, then v bytes max: numbers big-endian, the sign bit turned around, of negative floats all
+                        bits; of others the first bytes, then zeros
+
    Group: a directory whose zarr.json says so; arrays and groups lie in directories below it.
 
    Archive (a ZIP file), keys and values as in a directory; every commit is a layer behind those before:
@@ -1161,6 +1179,7 @@ typedef struct shardio_store {
 } shardio_store;
 
 typedef struct shardio_array shardio_array;
+typedef struct shardio_cache shardio_cache;
 
 /* What an array is and how it is written. All-zero members mean the default that is named. */
 typedef struct shardio_array_options {
@@ -1189,6 +1208,9 @@ typedef struct shardio_array_options {
     bool key_v2;                             /* keys of chunks as in Zarr version 2 */
     char key_separator;                      /* '/' or '.'; 0: '/', and '.' with key_v2 */
     bool skip_fill;                          /* leave out chunks that hold nothing but the fill value */
+    bool statistics;                         /* writing and changing: keep statistics, see shardio_array_statistics */
+    bool fill_is_value;                      /* asking for statistics: elements equal to the fill value are values like
+                                                others where they are stored; default: they are null */
     bool overwrite;                          /* replace an array that exists, which is removed by create, once nothing
                                                 else is wrong; default: SHARDIO_ERR_EXISTS */
     shardio_direct direct;
@@ -1208,6 +1230,7 @@ typedef struct shardio_array_options {
     bool unbuffered;                         /* open: reads past the page cache, where the system takes it */
     bool unchanging;                         /* open: nobody writes to the array meanwhile. Otherwise each read first asks
                                                 whether the shard still is the one whose index is kept */
+    shardio_cache *cache;                    /* open: what was read is kept here, see below; null: nowhere */
     shardio_update update;                   /* changing: how shards that exist are changed */
     uint32_t dead_percent;                   /* changing: a shard is rewritten when more of its file than this would be
                                                 dead; 0: 50; 100: never */
@@ -1218,7 +1241,8 @@ typedef struct shardio_array_options {
 
 /* Memory that writing an array takes: all of it in one piece, when it is created, and no more later. Only creating and
    continuing take something besides for a moment: the zarr.json of groups on the way, a chunk that is continued. Not
-   counted: contexts of codecs, made at the beginning; contents of strings and bytes, kept until their chunks are written. */
+   counted: contexts of codecs, made at the beginning; contents of strings and bytes, kept until their chunks are
+   written; statistics. */
 typedef struct shardio_memory_plan {
     uint64_t total;             /* bytes: the sum of */
     uint64_t rows;              /* gathered rows of chunks */
@@ -1249,8 +1273,8 @@ SHARDIO_API shardio_array *shardio_array_create(const char *path, const shardio_
 SHARDIO_API shardio_array *shardio_array_continue(const char *path, const shardio_array_options *options);
 
 /* Opens an array for reading: one read, of its zarr.json. `options` (may be null): path, codecs known besides our own,
-   memory for reading (0: 16 MiB), max_open_files, index_memory, decoded_limit, metadata_limit, unbuffered, unchanging, allocator. Never
-   null; an array that could not be opened returns its error from every call. */
+   memory for reading (0: 16 MiB), max_open_files, index_memory, decoded_limit, metadata_limit, unbuffered, unchanging,
+   cache, allocator. Never null; an array that could not be opened returns its error from every call. */
 SHARDIO_API shardio_array *shardio_array_open(const char *path, const shardio_array_options *options,
                                               shardio_error *error);
 
@@ -1391,8 +1415,116 @@ SHARDIO_API shardio_status shardio_array_verify(shardio_array *array, shardio_fi
                                                 shardio_progress progress, void *progress_context,
                                                 shardio_error *error);
 
-/* Ends an array opened for reading. */
+enum { SHARDIO_STATISTICS_BYTES = 64 };
+
+/* Statistics of all elements of an array. */
+typedef struct shardio_statistics {
+    uint64_t rows;               /* elements: the product of the shape */
+    uint64_t nulls;              /* of these, never written or equal to the fill value by bits (option fill_is_value:
+                                    only those never written, which is to say, in chunks that are not stored) */
+    bool has_range;              /* there are min and max, of the elements that are neither null nor NaN nor NaT; -0.0
+                                    is less than 0.0. Not of complex numbers, which have no order */
+    bool min_cut, max_cut;       /* raw bits, strings and bytes, ordered by bytes: these are only its first bytes */
+    size_t min_size, max_size;   /* bytes */
+    uint8_t min[SHARDIO_STATISTICS_BYTES];   /* an element in the machine's byte order, or the bytes of a string, */
+    uint8_t max[SHARDIO_STATISTICS_BYTES];   /* without a zero byte */
+} shardio_statistics;
+
+/* The statistics of an array opened for reading or changing, without reading a chunk: one read of what was kept, one
+   look at the tag of each shard, or chunk that is a file. SHARDIO_ERR_NOT_FOUND: there are none, or somebody who kept
+   none has changed something since; then shardio_array_make_statistics makes them. In a directory the tag is made of
+   size, inode and time of change: a change that leaves all three alike, within one tick of the file system's clock, is
+   not seen. Memory: what was kept, for numbers 22 to 36 bytes a chunk, for strings 148, as long as decoded_limit
+   allows it.
+
+   With the option statistics they are kept while an array is written or changed: in memory that grows with the number
+   of chunks by doubling, besides what is planned for; each chunk written is looked at once. They are written after the
+   data: by checkpoint (all of them, each time), finish and define, by shardio_array_close, or when they are asked for.
+   Should that fail, the data is complete and the statistics are absent: finish and define return the error, a
+   checkpoint leaves it to the next one. Resizing reads the chunks at the edge that are not rewritten. Needs a store
+   with tags, or SHARDIO_ERR_UNSUPPORTED. */
+SHARDIO_API shardio_status shardio_array_statistics(shardio_array *array, shardio_statistics *statistics,
+                                                    shardio_error *error);
+
+/* Makes the statistics of an array opened by shardio_array_update, with or without the option, by reading the chunks
+   whose keys have other tags than when they were last looked at, and writes them. `progress` (may be null) in bytes of
+   the files; what was done before it stopped need not be done again. */
+SHARDIO_API shardio_status shardio_array_make_statistics(shardio_array *array, shardio_progress progress, void *context,
+                                                         shardio_error *error);
+
+/* Ends an array opened for reading or changing. */
 SHARDIO_API void shardio_array_close(shardio_array *array);
+
+/* -- caches: what was read is kept for the next read, by any number of arrays, in any stores, under one budget.
+
+   Decoded chunks: a region that is read is served from them where they are there, without a read or a decoder. Chunks of
+   a region of at most half the budget are kept; a larger one goes to its place as without a cache. What is kept of a
+   chunk is what its codecs gave: of strings and bytes the packed elements, which are looked through at each read; of a
+   shard that codecs encode as a whole that shard, whose chunks are decoded from it at each read. Missing chunks and
+   those that are damaged are not kept.
+   Raw blocks: reads of files that are shorter than a block (indexes of shards, small chunks, parts of shards inside
+   shards) read the block around them, which spares calls to a slow file system; longer ones pass by, and so does
+   unbuffered reading. accounting.device_calls counts these reads as without a cache.
+
+   Neither is ever stale: something kept counts only while the file has the size and identity (shardio_file_facts) under
+   which it was read, and lies where it lay, which is asked at each read as without a cache, and not with the option
+   unchanging. Of files without identity nothing is kept, and of a file of the system's nothing while its last change is
+   so recent that another one would get the same time: some milliseconds (on file systems with coarse times up to two
+   seconds) after it was written, by this machine's clock. Writing regions is served, too, and keeps nothing.
+
+   What was used longest ago goes first. Memory comes from the allocator of the cache, never more than the budgets;
+   where there is none, nothing is kept and reads go on. One thread at a time uses a cache and all handles that share
+   it. Handles of the same array in the same store share what is kept, which goes when the last of them is closed. */
+
+#define SHARDIO_CACHE_OFF SIZE_MAX
+
+typedef struct shardio_cache_options {
+    size_t decoded_bytes;                /* the most for decoded chunks; 0: 256 MiB; SHARDIO_CACHE_OFF: none are kept */
+    size_t raw_bytes;                    /* the most for raw blocks; 0: 64 MiB; SHARDIO_CACHE_OFF: none are kept */
+    size_t block_size;                   /* of raw blocks, bytes, at least 512; 0: 64 KiB */
+    const shardio_allocator *allocator;  /* must outlive the cache; null: malloc */
+} shardio_cache_options;
+
+typedef struct shardio_cache_counts {
+    uint64_t hits, misses;    /* chunks, or blocks, that were looked for */
+    uint64_t evictions;       /* that went to make room */
+    uint64_t outdated;        /* that went because they were found to be of a file as it was before */
+    uint64_t items;           /* that are kept now */
+    size_t bytes;             /* of memory that is taken for them now, tables included */
+} shardio_cache_counts;
+
+/* One of the two. The members are ours. */
+typedef struct shardio_cache_part {
+    struct shardio_p_cached **slots;
+    size_t slot_count;                   /* a power of two, or 0 */
+    struct shardio_p_cached *newest, *oldest;
+    size_t budget;                       /* bytes; 0: off */
+    shardio_cache_counts counts;
+} shardio_cache_part;
+
+/* A cache. The members are ours; it stays where it is while arrays use it. */
+struct shardio_cache {
+    shardio_cache_part decoded, raw;
+    size_t block_size;
+    struct shardio_p_cached *spare;      /* blocks that hold nothing */
+    struct shardio_p_slab *slabs;
+    shardio_array *arrays;               /* that use it */
+    uint64_t arrays_named, clock;
+    const shardio_allocator *allocator;
+};
+
+/* Begins a cache; `options` may be null. Takes no memory yet. */
+SHARDIO_API void shardio_cache_begin(shardio_cache *cache, const shardio_cache_options *options);
+
+/* What it does; `decoded` and `raw` may be null. */
+SHARDIO_API void shardio_cache_count(const shardio_cache *cache, shardio_cache_counts *decoded,
+                                     shardio_cache_counts *raw);
+
+/* Forgets everything and gives its memory back; the counts of hits and misses go on. */
+SHARDIO_API void shardio_cache_forget(shardio_cache *cache);
+
+/* Forgets everything. Arrays that still use the cache go on without. */
+SHARDIO_API void shardio_cache_end(shardio_cache *cache);
 
 /* -- nodes: groups and arrays by their zarr.json. Paths are as in the options: "raw/movie", "" or null for the store. */
 
@@ -1527,6 +1659,7 @@ SHARDIO_API shardio_store shardio_store_directory(const char *path);
 typedef struct shardio_memory_store {
     struct shardio_memory_entry *entries;
     const shardio_allocator *allocator;
+    uint64_t changes;   /* numbers them, so that a value never looks like one that lay in the same memory before */
 } shardio_memory_store;
 SHARDIO_API shardio_store shardio_store_memory(shardio_memory_store *memory, const shardio_allocator *allocator);
 SHARDIO_API void shardio_store_memory_free(shardio_memory_store *memory);
@@ -1547,7 +1680,7 @@ typedef struct shardio_archive_options {
                                   but shards at a block of the file system */
     const char *comment;       /* write: of the archive; null: as it was. Borrowed for the call */
     const char *ome_version;   /* write: as OME-NGFF RFC 9 wants an .ozx, with its comment for this version ("0.5") */
-    shardio_direct direct;
+    shardio_direct direct;     /* reads go past the page cache with SHARDIO_DIRECT_ON, if the system takes them */
     shardio_durability durability;
     size_t buffer_size;        /* write: where small values are gathered, bytes; 0: 4 MiB */
     size_t directory_limit;    /* the most bytes of a directory; 0: 1 GiB */
@@ -2223,6 +2356,13 @@ static void shardio_p_system_text(int code, shardio_text *text)
     shardio_text_add(text, "code ");
     shardio_text_add_int64(text, code);
 }
+
+/* Files of the caller's tell every change, as their functions promise. */
+static inline bool shardio_p_is_settled(const shardio_file *file, const shardio_file_facts *facts)
+{
+    (void)file, (void)facts;
+    return true;
+}
 #else
 
 typedef enum shardio_p_kind {
@@ -2510,7 +2650,7 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
 }
 
 /* Gives a directory another name, maybe in another directory. */
-static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+static inline shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
 {
     return shardio_p_os_rename(from, to, root, false, code);
 }
@@ -2536,6 +2676,15 @@ static shardio_status shardio_p_os_sync_directory(const char *path, size_t root,
 {
     (void)path, (void)root, (void)code;
     return SHARDIO_OK;
+}
+
+/* The clock that changes of files get their times from, in the unit of their identity; *second has as many units. */
+static inline uint64_t shardio_p_os_now(uint64_t *second)
+{
+    FILETIME now;
+    GetSystemTimeAsFileTime(&now);
+    *second = 10000000u;
+    return (uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime;
 }
 
 static uint64_t shardio_p_os_noise(void)
@@ -2998,7 +3147,7 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
 
 /* Gives a directory another name, maybe in another directory. Where the system cannot refuse a name that is taken in the
    same step, it still refuses a directory that holds something. */
-static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+static inline shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
 {
     shardio_p_place at_from, at_to;
     int moved = -1, ignored = 0;
@@ -3043,6 +3192,22 @@ static shardio_status shardio_p_os_sync_directory(const char *path, size_t root,
     status = shardio_p_os_sync(handle, code);
     (void)shardio_p_os_close(handle, &ignored);   /* nothing was written through it */
     return status;
+}
+
+/* The clock that changes of files get their times from, in the unit of their identity; *second has as many units. Where
+   that clock, which goes in steps, cannot be read, it is taken to be behind by more than a step. */
+static inline uint64_t shardio_p_os_now(uint64_t *second)
+{
+    struct timespec now;
+#if defined(CLOCK_REALTIME_COARSE)
+    const uint64_t behind = 0;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+#else
+    const uint64_t behind = 20000000u;
+    clock_gettime(CLOCK_REALTIME, &now);
+#endif
+    *second = 1000000000u;
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - behind;
 }
 
 static uint64_t shardio_p_os_noise(void)
@@ -3340,6 +3505,18 @@ static const shardio_file_functions *shardio_p_osf_functions(void)
         shardio_p_osf_close, NULL, NULL
     };
     return &functions;
+}
+
+/* Whether every change of the file from now on gives it another identity than these facts, which were asked for before:
+   the time of its last change has to be over. Times that are round are those of file systems that round them. */
+static inline bool shardio_p_is_settled(const shardio_file *file, const shardio_file_facts *facts)
+{
+    uint64_t second, changed = facts->identity[2], step = 0;
+    if (file->functions != shardio_p_osf_functions()) return true;
+    uint64_t now = shardio_p_os_now(&second);
+    if (changed % second == 0) step = 2 * second;
+    else if (changed % (second / 1000) == 0) step = second / 10;
+    return now > changed && now - changed > step;
 }
 
 static inline uint64_t shardio_p_osf_room(const shardio_file *file)
@@ -10146,6 +10323,422 @@ static shardio_status shardio_p_meta_parse(shardio_p_meta *m, const char *text, 
     return shardio_p_meta_fail(error, SHARDIO_ERR_CORRUPT, file, member, wrong);
 }
 
+/* -- caches: tables of what is kept, by a number that stands for its place; what was used longest ago goes first */
+
+/* Where something lies, and what tells that it still is what lay there. */
+typedef struct shardio_p_stamp {
+    uint64_t key;               /* of the place: two that differ are two */
+    uint64_t array;             /* number of the array in the cache */
+    uint64_t identity[3], file_size;
+    uint64_t offset, length;    /* in the file */
+} shardio_p_stamp;
+
+/* Something that is kept. */
+typedef struct shardio_p_cached {
+    shardio_p_stamp stamp;
+    struct shardio_p_cached *newer, *older;   /* by when they were used */
+    uint64_t used;
+    uint8_t *data;
+    size_t size;
+} shardio_p_cached;
+
+/* Memory of several raw blocks, which follow this: what tells about each, then their bytes. */
+typedef struct shardio_p_slab {
+    struct shardio_p_slab *next;
+    size_t size;                /* all of it */
+} shardio_p_slab;
+
+enum {
+    SHARDIO_P_WAYS = 16,              /* slots that something can be in */
+    SHARDIO_P_FIRST_SLOTS = 64,
+    SHARDIO_P_SLAB_BLOCKS = 16,
+    SHARDIO_P_LEAST_BLOCK = 512,
+    SHARDIO_P_USUAL_BLOCK = 64 << 10,
+    SHARDIO_P_USUAL_RAW = 64 << 20,
+    SHARDIO_P_USUAL_DECODED = 256 << 20
+};
+
+static uint64_t shardio_p_mix_in(uint64_t hash, uint64_t number)
+{
+    return shardio_p_mix(hash * UINT64_C(0x9E3779B97F4A7C15) + number + 1);
+}
+
+static struct shardio_p_cached **shardio_p_cache_slot(const shardio_cache_part *part, uint64_t key, size_t way)
+{
+    return &part->slots[(size_t)(key + way) & (part->slot_count - 1)];
+}
+
+static shardio_p_cached *shardio_p_cache_find(const shardio_cache_part *part, uint64_t key)
+{
+    for (size_t way = 0; part->slot_count > 0 && way < SHARDIO_P_WAYS; way++) {
+        shardio_p_cached *item = *shardio_p_cache_slot(part, key, way);
+        if (item != NULL && item->stamp.key == key) return item;
+    }
+    return NULL;
+}
+
+/* Puts it into a slot. False: all that it can be in are taken. */
+static bool shardio_p_cache_seat(shardio_cache_part *part, shardio_p_cached *item)
+{
+    for (size_t way = 0; way < SHARDIO_P_WAYS; way++) {
+        shardio_p_cached **slot = shardio_p_cache_slot(part, item->stamp.key, way);
+        if (*slot != NULL) continue;
+        *slot = item;
+        return true;
+    }
+    return false;
+}
+
+static void shardio_p_cache_unlink(shardio_cache_part *part, shardio_p_cached *item)
+{
+    *(item->newer != NULL ? &item->newer->older : &part->newest) = item->older;
+    *(item->older != NULL ? &item->older->newer : &part->oldest) = item->newer;
+}
+
+static void shardio_p_cache_link(shardio_cache *cache, shardio_cache_part *part, shardio_p_cached *item)
+{
+    item->used = ++cache->clock;
+    item->newer = NULL;
+    item->older = part->newest;
+    *(item->older != NULL ? &item->older->newer : &part->oldest) = item;
+    part->newest = item;
+}
+
+/* Gives up something that is kept; a block stays in its slab, to be used again. */
+static void shardio_p_cache_drop(shardio_cache *cache, shardio_cache_part *part, shardio_p_cached *item)
+{
+    for (size_t way = 0; way < SHARDIO_P_WAYS; way++) {
+        shardio_p_cached **slot = shardio_p_cache_slot(part, item->stamp.key, way);
+        if (*slot == item) *slot = NULL;
+    }
+    shardio_p_cache_unlink(part, item);
+    part->counts.items--;
+    if (part == &cache->raw) {
+        item->older = cache->spare;
+        cache->spare = item;
+    } else {
+        part->counts.bytes -= sizeof *item + item->size;
+        shardio_p_release(cache->allocator, item, sizeof *item + item->size, 64);
+    }
+}
+
+static void shardio_p_cache_evict(shardio_cache *cache, shardio_cache_part *part, shardio_p_cached *item)
+{
+    part->counts.evictions++;
+    shardio_p_cache_drop(cache, part, item);
+}
+
+/* Drops what was used longest ago until `size` bytes more are within the budget. False: they never are. */
+static bool shardio_p_cache_make_room(shardio_cache *cache, shardio_cache_part *part, size_t size)
+{
+    while (part->oldest != NULL && part->counts.bytes > part->budget - shardio_p_min(size, part->budget))
+        shardio_p_cache_evict(cache, part, part->oldest);
+    return size <= part->budget && part->counts.bytes <= part->budget - size;
+}
+
+/* A table of `count` slots, a power of two, in place of the one there is. False: no memory; that one stays. */
+static bool shardio_p_cache_table(shardio_cache *cache, shardio_cache_part *part, size_t count)
+{
+    struct shardio_p_cached **before = part->slots, *next;
+    const size_t size = count * sizeof *before, size_before = part->slot_count * sizeof *before;
+    if (!shardio_p_cache_make_room(cache, part, size)) return false;
+    struct shardio_p_cached **slots = (struct shardio_p_cached **)shardio_p_allocate(cache->allocator, size, 64);
+    if (slots == NULL) return false;
+    for (size_t i = 0; i < count; i++) slots[i] = NULL;
+    part->slots = slots;
+    part->slot_count = count;
+    part->counts.bytes += size;
+    for (shardio_p_cached *item = part->newest; item != NULL; item = next) {
+        next = item->older;
+        if (!shardio_p_cache_seat(part, item)) shardio_p_cache_evict(cache, part, item);
+    }
+    shardio_p_release(cache->allocator, before, size_before, 64);
+    part->counts.bytes -= size_before;
+    return true;
+}
+
+/* Slots for `count` items, so many that there nearly always is one. */
+static size_t shardio_p_cache_slots_for(size_t count)
+{
+    size_t slots = SHARDIO_P_FIRST_SLOTS;
+    while (slots / 4 < count && slots < SIZE_MAX / 64) slots *= 2;
+    return slots;
+}
+
+/* Whether there is a table for one more. That of blocks is as large as it ever has to be: once they take the budget,
+   there is no room for a larger one. */
+static bool shardio_p_cache_has_table(shardio_cache *cache, shardio_cache_part *part)
+{
+    bool blocks = part == &cache->raw;
+    size_t want = shardio_p_cache_slots_for(blocks ? part->budget / cache->block_size : (size_t)part->counts.items + 1);
+    return want <= part->slot_count || shardio_p_cache_table(cache, part, want) || part->slot_count > 0;
+}
+
+/* Takes in an item whose stamp is set; what has its key or, if need be, its slot goes. */
+static void shardio_p_cache_insert(shardio_cache *cache, shardio_cache_part *part, shardio_p_cached *item)
+{
+    shardio_p_cached *other = shardio_p_cache_find(part, item->stamp.key);
+    if (other != NULL) shardio_p_cache_drop(cache, part, other);
+    while (!shardio_p_cache_seat(part, item)) {
+        other = *shardio_p_cache_slot(part, item->stamp.key, 0);
+        for (size_t way = 1; way < SHARDIO_P_WAYS; way++) {
+            shardio_p_cached *next = *shardio_p_cache_slot(part, item->stamp.key, way);
+            if (next->used < other->used) other = next;
+        }
+        shardio_p_cache_evict(cache, part, other);
+    }
+    shardio_p_cache_link(cache, part, item);
+    part->counts.items++;
+}
+
+/* What is kept with this stamp; null: nothing. What lies there with another one is out of date and goes. */
+static shardio_p_cached *shardio_p_cache_get(shardio_cache *cache, shardio_cache_part *part,
+                                             const shardio_p_stamp *stamp)
+{
+    shardio_p_cached *item = shardio_p_cache_find(part, stamp->key);
+    if (item != NULL && memcmp(&item->stamp, stamp, sizeof *stamp) != 0) {
+        part->counts.outdated++;
+        shardio_p_cache_drop(cache, part, item);
+        item = NULL;
+    }
+    if (item == NULL) {
+        part->counts.misses++;
+        return NULL;
+    }
+    part->counts.hits++;
+    shardio_p_cache_unlink(part, item);
+    shardio_p_cache_link(cache, part, item);
+    return item;
+}
+
+/* Keeps a copy of a decoded chunk, if there is memory. */
+static void shardio_p_cache_keep(shardio_cache *cache, const shardio_p_stamp *stamp, const uint8_t *data, size_t size)
+{
+    shardio_cache_part *part = &cache->decoded;
+    const size_t table = part->slot_count * sizeof *part->slots;
+    if (part->budget < table || size > part->budget - table || part->budget - table - size < sizeof(shardio_p_cached))
+        return;
+    const size_t whole = sizeof(shardio_p_cached) + size;
+    if (!shardio_p_cache_has_table(cache, part) || !shardio_p_cache_make_room(cache, part, whole)) return;
+    shardio_p_cached *item = (shardio_p_cached *)shardio_p_allocate(cache->allocator, whole, 64);
+    if (item == NULL) return;
+    item->stamp = *stamp;
+    item->data = (uint8_t *)(item + 1);
+    item->size = size;
+    if (size > 0) memcpy(item->data, data, size);
+    part->counts.bytes += whole;
+    shardio_p_cache_insert(cache, part, item);
+}
+
+/* A slab of blocks that hold nothing, as many as the budget has room for. */
+static void shardio_p_cache_add_slab(shardio_cache *cache)
+{
+    shardio_cache_part *part = &cache->raw;
+    const size_t one = sizeof(shardio_p_cached) + cache->block_size, left = part->budget - part->counts.bytes;
+    size_t count = left > sizeof(shardio_p_slab) ? (left - sizeof(shardio_p_slab)) / one : 0;
+    count = (size_t)shardio_p_min(count, SHARDIO_P_SLAB_BLOCKS);
+    if (count == 0) return;
+    const size_t size = sizeof(shardio_p_slab) + count * one;
+    shardio_p_slab *slab = (shardio_p_slab *)shardio_p_allocate(cache->allocator, size, 64);
+    if (slab == NULL) return;
+    shardio_p_cached *blocks = (shardio_p_cached *)(void *)(slab + 1);
+    for (size_t i = 0; i < count; i++) {
+        blocks[i].data = (uint8_t *)(blocks + count) + i * cache->block_size;
+        blocks[i].older = cache->spare;
+        cache->spare = &blocks[i];
+    }
+    slab->next = cache->slabs;
+    slab->size = size;
+    cache->slabs = slab;
+    part->counts.bytes += size;
+}
+
+/* A block that holds nothing, taken out of the spare ones. Null: there is no memory for any. */
+static shardio_p_cached *shardio_p_cache_take_block(shardio_cache *cache)
+{
+    shardio_cache_part *part = &cache->raw;
+    if (!shardio_p_cache_has_table(cache, part)) return NULL;
+    if (cache->spare == NULL) shardio_p_cache_add_slab(cache);
+    if (cache->spare == NULL && part->oldest != NULL) shardio_p_cache_evict(cache, part, part->oldest);
+    shardio_p_cached *block = cache->spare;
+    if (block != NULL) cache->spare = block->older;
+    return block;
+}
+
+/* Drops what is kept of one array, in one part. */
+static void shardio_p_cache_drop_array(shardio_cache *cache, shardio_cache_part *part, uint64_t array)
+{
+    shardio_p_cached *older;
+    for (shardio_p_cached *item = part->newest; item != NULL; item = older) {
+        older = item->older;
+        if (item->stamp.array == array) shardio_p_cache_drop(cache, part, item);
+    }
+}
+
+static void shardio_p_cache_empty(shardio_cache *cache, shardio_cache_part *part)
+{
+    while (part->newest != NULL) shardio_p_cache_drop(cache, part, part->newest);
+    shardio_p_release(cache->allocator, part->slots, part->slot_count * sizeof *part->slots, 64);
+    part->slots = NULL;
+    part->slot_count = 0;
+    part->counts.bytes = 0;
+}
+
+static size_t shardio_p_cache_budget(size_t bytes, size_t usual)
+{
+    return bytes == SHARDIO_CACHE_OFF ? 0 : bytes != 0 ? bytes : usual;
+}
+
+SHARDIO_API void shardio_cache_begin(shardio_cache *cache, const shardio_cache_options *options)
+{
+    shardio_cache_options o;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    memset(cache, 0, sizeof *cache);
+    cache->decoded.budget = shardio_p_cache_budget(o.decoded_bytes, SHARDIO_P_USUAL_DECODED);
+    cache->raw.budget = shardio_p_cache_budget(o.raw_bytes, SHARDIO_P_USUAL_RAW);
+    cache->block_size = SHARDIO_P_USUAL_BLOCK;
+    if (o.block_size != 0) cache->block_size = (size_t)shardio_p_max(o.block_size, SHARDIO_P_LEAST_BLOCK);
+    if (cache->raw.budget / 2 < cache->block_size) cache->raw.budget = 0;   /* no block fits with what goes with it */
+    cache->allocator = o.allocator;
+}
+
+SHARDIO_API void shardio_cache_count(const shardio_cache *cache, shardio_cache_counts *decoded,
+                                     shardio_cache_counts *raw)
+{
+    if (decoded != NULL) *decoded = cache->decoded.counts;
+    if (raw != NULL) *raw = cache->raw.counts;
+}
+
+SHARDIO_API void shardio_cache_forget(shardio_cache *cache)
+{
+    shardio_p_cache_empty(cache, &cache->decoded);
+    shardio_p_cache_empty(cache, &cache->raw);
+    cache->spare = NULL;
+    while (cache->slabs != NULL) {
+        shardio_p_slab *slab = cache->slabs;
+        cache->slabs = slab->next;
+        shardio_p_release(cache->allocator, slab, slab->size, 64);
+    }
+}
+
+/* -- files that are read through a cache */
+
+/* An open file whose identity is known as of when it was last asked for. */
+typedef struct shardio_p_tracked {
+    shardio_file file;
+    shardio_cache *const *cache;   /* of the array; it may go meanwhile */
+    shardio_p_stamp stamp;         /* of the file; the key is that of its place in the grid */
+    bool unchanging, direct;
+    bool told;                     /* the identity tells every change from now on */
+} shardio_p_tracked;
+
+/* The stamp of `length` bytes at `offset`, which hold what `number` says. */
+static shardio_p_stamp shardio_p_stamp_at(const shardio_p_tracked *w, uint64_t number, uint64_t offset, uint64_t length)
+{
+    shardio_p_stamp stamp = w->stamp;
+    stamp.key = shardio_p_mix_in(stamp.key, number);
+    stamp.offset = offset;
+    stamp.length = length;
+    return stamp;
+}
+
+/* Reads a whole block, or what the file has of it. Null: it could not be read whole, or there is no memory. */
+static shardio_p_cached *shardio_p_tracked_block(shardio_p_tracked *w, const shardio_p_stamp *stamp)
+{
+    shardio_cache *cache = *w->cache;
+    shardio_p_cached *block = shardio_p_cache_take_block(cache);
+    if (block == NULL) return NULL;
+    block->stamp = *stamp;
+    block->size = (size_t)stamp->length;
+    if (shardio_file_read(&w->file, stamp->offset, block->data, block->size, NULL) != SHARDIO_OK) {
+        block->older = cache->spare;
+        cache->spare = block;
+        return NULL;
+    }
+    shardio_p_cache_insert(cache, &cache->raw, block);
+    return block;
+}
+
+/* Through blocks, one a call, where that does not cost more than it spares. A block that cannot be read whole does not
+   keep others from what can be read of it. */
+static shardio_status shardio_p_tracked_read(void *file, uint64_t offset, void *data, size_t size, size_t *done,
+                                             int *code)
+{
+    shardio_p_tracked *w = (shardio_p_tracked *)file;
+    shardio_cache *cache = *w->cache;
+    if (cache != NULL && cache->raw.budget > 0 && w->told && !w->direct && size < cache->block_size &&
+        offset < w->stamp.file_size) {
+        const uint64_t number = offset / cache->block_size, begin = number * cache->block_size;
+        shardio_p_stamp stamp = shardio_p_stamp_at(w, number, begin,
+                                                   shardio_p_min(cache->block_size, w->stamp.file_size - begin));
+        shardio_p_cached *block = shardio_p_cache_get(cache, &cache->raw, &stamp);
+        if (block == NULL) block = shardio_p_tracked_block(w, &stamp);
+        if (block != NULL) {
+            *done = (size_t)shardio_p_min(size, begin + block->size - offset);
+            memcpy(data, block->data + (offset - begin), *done);
+            return SHARDIO_OK;
+        }
+    }
+    return w->file.functions->read(w->file.context, offset, data, size, done, code);
+}
+
+static shardio_status shardio_p_tracked_facts(void *file, shardio_file_facts *facts, int *code)
+{
+    shardio_p_tracked *w = (shardio_p_tracked *)file;
+    shardio_status status = w->file.functions->facts(w->file.context, facts, code);
+    bool same = memcmp(w->stamp.identity, facts->identity, sizeof facts->identity) == 0 &&
+                w->stamp.file_size == facts->size;
+    memcpy(w->stamp.identity, facts->identity, sizeof facts->identity);
+    w->stamp.file_size = facts->size;
+    w->told = status == SHARDIO_OK && (facts->identity[0] | facts->identity[1] | facts->identity[2]) != 0 &&
+              ((same && w->told) || w->unchanging || shardio_p_is_settled(&w->file, facts));
+    return status;
+}
+
+static shardio_status shardio_p_tracked_set_direct(void *file, bool direct, int *code)
+{
+    shardio_p_tracked *w = (shardio_p_tracked *)file;
+    if (w->file.functions->set_direct == NULL) return SHARDIO_ERR_DIRECT;
+    shardio_status status = w->file.functions->set_direct(w->file.context, direct, code);
+    w->direct = direct && status == SHARDIO_OK;
+    return status;
+}
+
+static void shardio_p_tracked_hint(void *file, shardio_hint hint, uint64_t offset, uint64_t size)
+{
+    const shardio_p_tracked *w = (const shardio_p_tracked *)file;
+    if (w->file.functions->hint != NULL) w->file.functions->hint(w->file.context, hint, offset, size);
+}
+
+static shardio_status shardio_p_tracked_close(void *file, shardio_close how, bool durable, int *code)
+{
+    const shardio_p_tracked *w = (const shardio_p_tracked *)file;
+    if (w->file.functions->close == NULL) return SHARDIO_OK;
+    return w->file.functions->close(w->file.context, how, durable, code);
+}
+
+static shardio_file shardio_p_tracked_file(shardio_p_tracked *w)
+{
+    static const shardio_file_functions functions = {
+        shardio_p_tracked_read, NULL, NULL, shardio_p_tracked_facts, shardio_p_tracked_set_direct, NULL, NULL, NULL,
+        NULL, shardio_p_tracked_hint, shardio_p_tracked_close, NULL, NULL
+    };
+    shardio_file file = {&functions, w, w->file.name};
+    return file;
+}
+
+/* The watched file that `file` is, or is a part of, from *offset on, which becomes an offset in it. Null: none. */
+static const shardio_p_tracked *shardio_p_tracked_below(const shardio_file *file, uint64_t *offset)
+{
+    while (file->functions->read == shardio_p_window_read) {
+        const shardio_p_window_file *window = (const shardio_p_window_file *)file->context;
+        *offset += window->offset;
+        file = &window->file;
+    }
+    return file->functions->read == shardio_p_tracked_read ? (const shardio_p_tracked *)file->context : NULL;
+}
+
 /* -- the array handle */
 
 /* A shard in flight: begun, not yet finished. Its file may be closed in between; what stays is the last block, the
@@ -10192,6 +10785,7 @@ typedef struct shardio_p_kept {
     shardio_shard_reader reader;
     uint64_t shard;          /* number in the grid of shards */
     uint64_t used;           /* when, for throwing out the one that was not used longest; 0: empty */
+    shardio_p_tracked tracked;
 } shardio_p_kept;
 
 typedef enum shardio_p_mode { SHARDIO_P_BROKEN, SHARDIO_P_WRITING, SHARDIO_P_READING } shardio_p_mode;   /* changing reads, too */
@@ -10242,11 +10836,36 @@ struct shardio_array {
     uint64_t clock;
     size_t read_memory, index_memory, decoded_limit, metadata_limit;
     bool unbuffered, unchanging;
+    shardio_cache *cache;
+    shardio_array *next_in_cache;
+    uint64_t number_in_cache;
     /* changing */
     bool changing, rewrite;
     uint32_t dead_percent;
+    struct shardio_p_statistics *statistics;   /* null: none are kept */
+    bool fill_is_value;
     shardio_p_room buffer, index_room, staging_room, found;   /* what is read; a writer's index and buffer; keys found */
 };
+
+/* Statistics, further below: told of each chunk that is written, its key before and after. Without statistics they do
+   nothing. */
+#define SHARDIO_P_STATISTICS_KEY ".shardio-statistics"
+typedef struct shardio_p_statistics shardio_p_statistics;
+
+/* The shard at `position` is about to be changed; it was, and all is well; the key is about to be removed. */
+static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *position);
+static void shardio_p_statistics_end(shardio_array *array, const uint64_t *position);
+static void shardio_p_statistics_gone(shardio_array *array, const uint64_t *position);
+/* The elements of a chunk, in the byte order of the file; null: it is stored no longer. */
+static void shardio_p_statistics_note(shardio_array *array, const uint64_t *index, const uint8_t *elements);
+/* The shape of the array has become another one; and its chunks are as they shall be. */
+static void shardio_p_reshape_statistics(const shardio_array *array, shardio_p_statistics *statistics);
+static void shardio_p_statistics_reshaped(shardio_array *array);
+static shardio_status shardio_p_begin_statistics(shardio_array *array, bool load, shardio_error *error);
+static shardio_status shardio_p_save_statistics(shardio_array *array, shardio_error *error);
+static void shardio_p_end_statistics(shardio_array *array);
+static uint64_t shardio_p_statistics_bytes(const shardio_array *array);
+static void shardio_p_free_statistics(const shardio_array *array, shardio_p_statistics *statistics);
 
 /* The handle that there is when there is no memory for one: the first members of an array, of which nothing else is
    looked at when it is broken, and nothing is written. */
@@ -10572,7 +11191,7 @@ static size_t shardio_p_longest_key(const shardio_p_meta *m, size_t prefix)
         shardio_text_add_uint64(&digits, m->shard_grid[i]);
         size += 1 + digits.size;
     }
-    return size > prefix + 16 ? size : prefix + 16;   /* "zarr.json" is a key as well */
+    return size > prefix + 24 ? size : prefix + 24;   /* "zarr.json" and ".shardio-statistics" are keys as well */
 }
 
 /* The rooms in which a chunk is encoded, innermost level first. Those of variable-length elements grow as they need. */
@@ -10840,6 +11459,137 @@ SHARDIO_API shardio_status shardio_array_suggest(shardio_array_options *options,
     return SHARDIO_OK;
 }
 
+/* -- arrays in a cache */
+
+static bool shardio_p_same_levels(const shardio_p_meta *a, const shardio_p_meta *b)
+{
+    if (a->level_count != b->level_count) return false;
+    for (uint32_t k = 0; k < a->level_count; k++) {
+        const shardio_p_level *x = &a->levels[k], *y = &b->levels[k];
+        if (memcmp(x->extent, y->extent, a->ndim * sizeof x->extent[0]) != 0) return false;
+        if (x->chain.count != y->chain.count) return false;
+        for (uint32_t i = 0; i < x->chain.count; i++)
+            if (x->chain.codecs[i] != y->chain.codecs[i]) return false;
+    }
+    return true;
+}
+
+/* Whether what one handle decoded is what the other would: of the same keys of the same store, in the same way. */
+static bool shardio_p_same_array(const shardio_array *a, const shardio_array *b)
+{
+    const shardio_p_meta *m = &a->meta, *n = &b->meta;
+    bool path = a->store.context == a->store_path && b->store.context == b->store_path;   /* each has a copy */
+    if (a->store.functions != b->store.functions || (a->store.context != b->store.context && !path)) return false;
+    if (!shardio_p_same(a->store_path, b->store_path) || !shardio_p_same(a->prefix, b->prefix)) return false;
+    if (m->ndim != n->ndim || m->dtype != n->dtype || m->element != n->element) return false;
+    if (m->key_v2 != n->key_v2 || m->separator != n->separator || !shardio_p_same_levels(m, n)) return false;
+    return m->codec_list.size == n->codec_list.size &&
+           memcmp(m->codec_list.text, n->codec_list.text, m->codec_list.size) == 0;
+}
+
+static void shardio_p_join_cache(shardio_array *array, shardio_cache *cache)
+{
+    if (cache == NULL) return;
+    const shardio_array *other = cache->arrays;
+    while (other != NULL && !shardio_p_same_array(array, other)) other = other->next_in_cache;
+    array->number_in_cache = other != NULL ? other->number_in_cache : ++cache->arrays_named;
+    array->cache = cache;
+    array->next_in_cache = cache->arrays;
+    cache->arrays = array;
+}
+
+/* With the last handle of an array goes what is kept of it: later something else may be at the same address. */
+static void shardio_p_leave_cache(shardio_array *array)
+{
+    shardio_cache *cache = array->cache;
+    if (cache == NULL) return;
+    shardio_array **at = &cache->arrays, *other;
+    while (*at != array) at = &(*at)->next_in_cache;
+    *at = array->next_in_cache;
+    array->cache = NULL;
+    for (other = cache->arrays; other != NULL; other = other->next_in_cache)
+        if (other->number_in_cache == array->number_in_cache) return;
+    shardio_p_cache_drop_array(cache, &cache->decoded, array->number_in_cache);
+    shardio_p_cache_drop_array(cache, &cache->raw, array->number_in_cache);
+}
+
+SHARDIO_API void shardio_cache_end(shardio_cache *cache)
+{
+    shardio_cache_forget(cache);
+    while (cache->arrays != NULL) shardio_p_leave_cache(cache->arrays);
+}
+
+/* Reads of a file go through the cache from here on, if the array has one. `w` stays as long as the file. */
+static shardio_file shardio_p_track(const shardio_array *array, shardio_p_tracked *w, shardio_file file,
+                                    const uint64_t *position)
+{
+    if (array->cache == NULL) return file;
+    memset(w, 0, sizeof *w);
+    w->file = file;
+    w->cache = &array->cache;
+    w->unchanging = array->unchanging;
+    w->stamp.array = w->stamp.key = array->number_in_cache;
+    for (uint32_t i = 0; i < array->meta.ndim; i++) w->stamp.key = shardio_p_mix_in(w->stamp.key, position[i]);
+    return shardio_p_tracked_file(w);
+}
+
+static bool shardio_p_has_decoded(const shardio_array *array)
+{
+    return array->cache != NULL && array->cache->decoded.budget > 0;
+}
+
+/* Whether chunks of a region of this extent are kept. */
+static bool shardio_p_is_kept(const shardio_array *array, const uint64_t *count)
+{
+    const shardio_p_meta *m = &array->meta;
+    return shardio_p_has_decoded(array) &&
+           shardio_p_product(count, 0, m->ndim) <= array->cache->decoded.budget / 2 / m->element;
+}
+
+/* The number that stands for a chunk of level k that begins at `origin`. */
+static uint64_t shardio_p_decoded_key(const shardio_array *array, uint32_t k, const uint64_t *origin)
+{
+    uint64_t key = shardio_p_mix_in(array->number_in_cache, k);
+    for (uint32_t i = 0; i < array->meta.ndim; i++) key = shardio_p_mix_in(key, origin[i]);
+    return key;
+}
+
+/* Of a chunk at this place of a file, decoded. False: it cannot be kept; *looked: but would have been looked for. */
+static bool shardio_p_decoded_stamp(const shardio_array *array, uint32_t k, const uint64_t *origin,
+                                    const shardio_file *file, uint64_t offset, uint64_t length, shardio_p_stamp *stamp,
+                                    bool *looked)
+{
+    const shardio_p_tracked *w = shardio_p_has_decoded(array) ? shardio_p_tracked_below(file, &offset) : NULL;
+    *looked = w != NULL;
+    if (w == NULL || !w->told) return false;
+    *stamp = w->stamp;
+    stamp->key = shardio_p_decoded_key(array, k, origin);
+    stamp->offset = offset;
+    stamp->length = length;
+    return true;
+}
+
+/* The chunk at this place of a file if it is kept decoded; null: it is not. */
+static const shardio_p_cached *shardio_p_find_decoded(shardio_array *array, uint32_t k, const uint64_t *origin,
+                                                      const shardio_file *file, uint64_t offset, uint64_t length)
+{
+    shardio_p_stamp stamp;
+    bool looked;
+    if (shardio_p_decoded_stamp(array, k, origin, file, offset, length, &stamp, &looked))
+        return shardio_p_cache_get(array->cache, &array->cache->decoded, &stamp);
+    if (looked) array->cache->decoded.counts.misses++;
+    return NULL;
+}
+
+/* The chunk is about to be written: what is kept of it is of no use any more. */
+static void shardio_p_forget_decoded(shardio_array *array, uint32_t k, const uint64_t *origin)
+{
+    shardio_cache *cache = array->cache;
+    if (cache == NULL) return;
+    shardio_p_cached *item = shardio_p_cache_find(&cache->decoded, shardio_p_decoded_key(array, k, origin));
+    if (item != NULL) shardio_p_cache_drop(cache, &cache->decoded, item);
+}
+
 /* -- making and ending handles */
 
 /* At least `size` bytes in the room; what was in it is lost when it grows. False: no memory. */
@@ -10927,9 +11677,11 @@ static uint64_t shardio_p_room_bytes(const shardio_array *array)
 static void shardio_p_array_free(shardio_array *array)
 {
     if (array == NULL || array == shardio_p_no_array()) return;
+    shardio_p_leave_cache(array);
     shardio_allocator allocator = array->own_allocator;
     const shardio_allocator *from = array->allocator != NULL ? &allocator : NULL;
     if (array->mode != SHARDIO_P_BROKEN) shardio_p_free_rooms(array);
+    shardio_p_free_statistics(array, array->statistics);
     for (uint32_t k = 0; k < array->meta.level_count; k++) shardio_p_chain_end(&array->meta.levels[k].chain);
     shardio_p_release(from, array, array->memory_size, array->memory_alignment);
 }
@@ -11456,6 +12208,7 @@ static shardio_status shardio_p_enter_flight(shardio_array *array, shardio_p_fli
     const char *key = shardio_p_chunk_key(array, position);
     flight->allocator = shardio_arena_begin(&flight->arena, flight->names, array->plan.names);
     flight->begun = true;
+    shardio_p_statistics_begin(array, position);
     if (array->resuming) status = shardio_p_continue_flight(array, flight, key, &o);
     if (status == SHARDIO_ERR_NOT_FOUND) status = shardio_p_create_flight(array, flight, key, &o);
     return status;
@@ -11495,6 +12248,7 @@ static shardio_status shardio_p_finish_flight(shardio_array *array, shardio_p_fl
     shardio_p_add_accounting(&array->accounting, &accounting);
     flight->begun = false;
     array->open_flights--;
+    if (status == SHARDIO_OK) shardio_p_statistics_end(array, position);
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &error);
 }
 
@@ -11532,7 +12286,9 @@ static shardio_status shardio_p_checkpoint_flight(shardio_array *array, shardio_
     shardio_status status = shardio_p_enter_flight(array, flight, position);
     if (status != SHARDIO_OK) return status;
     if (shardio_shard_checkpoint(&flight->shard) != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
-    return shardio_p_leave_flight(array, flight);
+    status = shardio_p_leave_flight(array, flight);
+    if (status == SHARDIO_OK) shardio_p_statistics_end(array, position);
+    return status;
 }
 
 /* -- from the batch to the shards */
@@ -11795,7 +12551,9 @@ static shardio_status shardio_p_put_encoded(shardio_array *array, shardio_p_flig
         const uint8_t *data = chunk;
         size_t size;
         uint64_t number = shardio_p_chunk_number(&array->meta, index);
-        if (shardio_p_leave_out(array, chunk)) {
+        bool drop = shardio_p_leave_out(array, chunk);
+        shardio_p_statistics_note(array, index, drop ? NULL : chunk);
+        if (drop) {
             if (shardio_shard_drop(&flight->shard, number) != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
         } else {
             status = shardio_p_encode_chunk(array, index, &data, &size);
@@ -11820,6 +12578,8 @@ static shardio_status shardio_p_put_plain(shardio_array *array, shardio_p_flight
     do {
         shardio_p_shard_place(&flight->shard, shardio_p_chunk_number(&array->meta, index), offset,
                               array->meta.chunk_bytes);
+        shardio_p_statistics_note(array, index, chunks);
+        chunks += array->meta.chunk_bytes;
         offset += array->meta.chunk_bytes;
     } while (shardio_p_next_in_box(index, box->first, box->count, array->meta.ndim));
     return SHARDIO_OK;
@@ -11867,6 +12627,7 @@ static shardio_status shardio_p_remove_chunk_key(shardio_array *array, const uin
 {
     const shardio_store *s = &array->store;
     int code = 0;
+    shardio_p_statistics_gone(array, position);
     const char *key = shardio_p_chunk_key(array, position);
     shardio_status status = s->functions->remove(s->context, key, &code);
     if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
@@ -11884,6 +12645,8 @@ static shardio_status shardio_p_put_chunk_file(shardio_array *array, const uint6
     shardio_file file;
     shardio_slot_options o = shardio_p_flight_options(array);
     if (shardio_p_leave_out(array, data)) return shardio_p_remove_chunk_key(array, position);   /* of an earlier time */
+    shardio_p_statistics_begin(array, position);
+    shardio_p_statistics_note(array, position, data);
     shardio_status status = shardio_p_encode_chunk(array, position, &data, &size);
     if (status != SHARDIO_OK) return status;
     const char *key = shardio_p_chunk_key(array, position);
@@ -11894,6 +12657,7 @@ static shardio_status shardio_p_put_chunk_file(shardio_array *array, const uint6
     if (status == SHARDIO_OK) status = shardio_slot_append(&slot, data, size);
     status = shardio_slot_finish(&slot);
     if (status == SHARDIO_OK) {
+        shardio_p_statistics_end(array, position);
         shardio_p_add_accounting(&array->accounting, &slot.accounting);
         return SHARDIO_OK;
     }
@@ -12134,6 +12898,7 @@ SHARDIO_API shardio_status shardio_array_checkpoint(shardio_array *array)
     if (status == SHARDIO_OK) status = shardio_p_each_flight(array, shardio_p_checkpoint_flight);
     if (status == SHARDIO_OK) status = shardio_p_publish(array, array->total / array->frame);
     if (status == SHARDIO_OK) array->since_checkpoint = 0;
+    if (status == SHARDIO_OK) (void)shardio_p_save_statistics(array, NULL);   /* the next one, or finish, tries again */
     return status;
 }
 
@@ -12143,7 +12908,8 @@ static shardio_status shardio_p_finish(shardio_array *array)
     shardio_status status = begun > 0 ? shardio_p_append(array, NULL, array->frame - begun) : SHARDIO_OK;
     if (status == SHARDIO_OK) status = shardio_p_flush_begun(array);
     if (status == SHARDIO_OK) status = shardio_p_each_flight(array, shardio_p_finish_flight);
-    return status == SHARDIO_OK ? shardio_p_publish(array, array->total / array->frame) : status;
+    if (status == SHARDIO_OK) status = shardio_p_publish(array, array->total / array->frame);
+    return status == SHARDIO_OK ? shardio_p_save_statistics(array, &array->error) : status;
 }
 
 SHARDIO_API shardio_status shardio_array_finish(shardio_array *array, shardio_error *error)
@@ -12179,9 +12945,10 @@ typedef struct shardio_p_leftover {
 } shardio_p_leftover;
 
 /* Whether a key below an array's prefix is that of some chunk: digits and separators, perhaps behind a "c", or that
-   alone. Nothing else is ever removed. */
+   alone; or of its statistics. Nothing else is ever removed. */
 static bool shardio_p_looks_like_chunk(const char *key)
 {
+    if (shardio_p_same(key, SHARDIO_P_STATISTICS_KEY)) return true;
     if (*key == 'c' && *++key == 0) return true;   /* of an array without dimensions */
     bool digits = false;
     for (; *key != 0; key++) {
@@ -12411,6 +13178,7 @@ SHARDIO_API shardio_array *shardio_array_create_in(const shardio_store *store, c
         array = shardio_p_plan_and_place(&draft, store, options, size, &error);
     if (array == NULL) return shardio_p_broken_array(&error, options != NULL ? options->allocator : NULL);
     if (shardio_p_compose(array, options) != SHARDIO_OK) return array;
+    if (options->statistics && shardio_p_begin_statistics(array, false, &array->error) != SHARDIO_OK) return array;
     if (shardio_p_claim(array, options->overwrite) == SHARDIO_OK) shardio_p_begin_writing(array);
     return array;
 }
@@ -12495,6 +13263,7 @@ static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio
     if (o->memory != 0) draft->read_memory = o->memory;
     draft->unbuffered = o->unbuffered;
     draft->unchanging = o->unchanging;
+    draft->fill_is_value = o->fill_is_value;
     shardio_p_plan_names(&draft->plan, &draft->meta, length, 0, text_size);
     draft->plan.key = length + 32 + (size_t)SHARDIO_MAX_DIMS * 21;   /* whatever shape it is given */
     size_t size = shardio_p_carve_reader(&draft->plan, length, draft->max_open, NULL, NULL);
@@ -12550,7 +13319,10 @@ SHARDIO_API shardio_array *shardio_array_open_in(const shardio_store *store, con
         else shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", store->name, NULL);
         shardio_p_release(draft.allocator, text, size, 16);
     }
-    if (array != NULL && shardio_p_begin_codecs(array, error) == SHARDIO_OK) return array;
+    if (array != NULL && shardio_p_begin_codecs(array, error) == SHARDIO_OK) {
+        shardio_p_join_cache(array, o.cache);
+        return array;
+    }
     shardio_array_close(array);
     return shardio_p_broken_array(error, o.allocator);
 }
@@ -12616,7 +13388,7 @@ SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, sh
     facts->codecs = leaf->chain.count;
     for (uint32_t i = 0; i < leaf->chain.count; i++) facts->codec_names[i] = leaf->chain.codecs[i]->name;
     facts->key_prefix = array->prefix;
-    facts->memory = array->memory_size + shardio_p_room_bytes(array);
+    facts->memory = array->memory_size + shardio_p_room_bytes(array) + shardio_p_statistics_bytes(array);
     return SHARDIO_OK;
 }
 
@@ -12631,6 +13403,7 @@ typedef struct shardio_p_reading {
     const uint8_t *fill;                     /* in the byte order of the destination */
     size_t unit;                             /* of elements whose bytes are turned around; 1: none are */
     bool past_cache;                         /* the destination is larger than caches */
+    bool keeps;                              /* chunks, decoded, in the cache of the array */
 } shardio_p_reading;
 
 static shardio_status shardio_p_no_room(shardio_array *array, shardio_error *error)
@@ -12818,26 +13591,43 @@ static shardio_status shardio_p_read_inner(const shardio_p_reading *r, uint32_t 
     return status;
 }
 
-/* Decodes the chunk of level k that begins at element `origin`, and puts what the region covers where it belongs. */
-static shardio_status shardio_p_decode_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
-                                             const uint8_t *data, size_t size, shardio_error *error)
+/* Puts what the region covers of a chunk of level k, whose codecs are undone, where it belongs. */
+static shardio_status shardio_p_use_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
+                                          const uint8_t *data, size_t size, shardio_error *error)
 {
     const shardio_p_level *level = &r->array->meta.levels[k];
     shardio_memory memory = {(uint8_t *)(uintptr_t)data, size, size, NULL, true};
-    shardio_status status = shardio_p_decode_chain(r->array, k, origin, &data, &size, error);
-    if (status != SHARDIO_OK) return status;
     if (level->packing == SHARDIO_P_STRINGS) return shardio_p_read_variable(r, k, origin, data, size, error);
-    if (level->packing == SHARDIO_P_SHARD) {
-        memory.data = (uint8_t *)(uintptr_t)data;
-        memory.size = memory.capacity = size;
+    if (level->packing == SHARDIO_P_SHARD)
         return shardio_p_read_inner(r, k, shardio_memory_file(&memory, "a shard inside a shard"), origin, false, error);
-    }
     if (size != level->bytes)
         return shardio_p_chunk_fail(r->array, error, SHARDIO_ERR_CORRUPT, k, origin,
                                     size < level->bytes ? "shorter than a chunk has to be"
                                         : "longer than a chunk has to be");
     shardio_p_scatter_chunk(r, k, origin, data);
     return SHARDIO_OK;
+}
+
+/* Decodes the chunk of level k that begins at element `origin`, and puts what the region covers where it belongs. If
+   that went well, `keep` says where it is kept; null: nowhere. */
+static shardio_status shardio_p_decode_chunk(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
+                                             const uint8_t *data, size_t size, const shardio_p_stamp *keep,
+                                             shardio_error *error)
+{
+    shardio_status status = shardio_p_decode_chain(r->array, k, origin, &data, &size, error);
+    if (status == SHARDIO_OK) status = shardio_p_use_chunk(r, k, origin, data, size, error);
+    if (status == SHARDIO_OK && keep != NULL) shardio_p_cache_keep(r->array->cache, keep, data, size);
+    return status;
+}
+
+/* Where such a chunk is kept, which lies at this place of a file; null: nowhere. */
+static const shardio_p_stamp *shardio_p_keep_at(const shardio_p_reading *r, uint32_t k, const uint64_t *origin,
+                                                const shardio_file *file, uint64_t offset, uint64_t length,
+                                                shardio_p_stamp *stamp)
+{
+    bool looked;
+    if (!r->keeps) return NULL;
+    return shardio_p_decoded_stamp(r->array, k, origin, file, offset, length, stamp, &looked) ? stamp : NULL;
 }
 
 /* -- shards that are kept open */
@@ -12912,6 +13702,7 @@ static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *
                                                              &code);
         if (status == SHARDIO_ERR_NOT_FOUND) return status;
         if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
+        file = shardio_p_track(array, &kept->tracked, file, position);
         status = shardio_shard_open_file(&kept->reader, file, &array->meta.index, array->allocator, error);
         if (status != SHARDIO_OK) return status;
         if (array->unbuffered) shardio_p_go_unbuffered(array, &kept->reader);
@@ -12924,31 +13715,50 @@ static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *
     return SHARDIO_OK;
 }
 
-/* Reads a file that is one chunk into the room of level 0; *data null: there is none. */
-static shardio_status shardio_p_read_chunk_file(shardio_array *array, const uint64_t *position, const uint64_t *origin,
-                                                const uint8_t **data, size_t *size, shardio_error *error)
+/* Reads a file that is one chunk, of `size` bytes, into memory that is kept for this. */
+static shardio_status shardio_p_load_file(shardio_array *array, const uint64_t *origin, const shardio_file *file,
+                                          uint64_t size, shardio_error *error)
 {
+    shardio_status status = shardio_p_check_stored(array, 0, origin, size, error);
+    if (status == SHARDIO_OK && !shardio_p_widen(array, &array->buffer, (size_t)size + 1))
+        status = shardio_p_no_room(array, error);
+    if (status == SHARDIO_OK) status = shardio_file_read(file, 0, array->buffer.memory, (size_t)size, error);
+    array->accounting.device_calls++;
+    array->accounting.device_bytes += size;
+    return status;
+}
+
+/* Reads what the region covers of a chunk that is a file; *there: there is one. */
+static shardio_status shardio_p_read_chunk_file(const shardio_p_reading *r, const uint64_t *position,
+                                                const uint64_t *origin, bool *there, shardio_error *error)
+{
+    shardio_array *array = r->array;
+    const shardio_p_cached *kept = NULL;
+    const shardio_p_stamp *keep = NULL;
+    shardio_p_stamp stamp;
+    shardio_p_tracked tracked;
     shardio_file_facts facts;
     shardio_file file;
     int code = 0;
     const char *key = shardio_p_chunk_key(array, position);
-    *data = NULL;
     shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file,
                                                          &code);
-    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    *there = status != SHARDIO_ERR_NOT_FOUND;
+    if (!*there) return SHARDIO_OK;
     if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
-    status = shardio_p_file_facts(&file, &facts, error);
-    if (status == SHARDIO_OK) status = shardio_p_check_stored(array, 0, origin, facts.size, error);
-    *size = (size_t)facts.size;
-    if (status == SHARDIO_OK && !shardio_p_widen(array, &array->buffer, *size + 1))
-        status = shardio_p_no_room(array, error);
-    if (status == SHARDIO_OK) status = shardio_file_read(&file, 0, array->buffer.memory, *size, error);
-    shardio_file_close(&file);
-    array->accounting.device_calls++;
-    array->accounting.device_bytes += *size;
+    file = shardio_p_track(array, &tracked, file, position);
     array->accounting.files++;
-    *data = array->buffer.memory;
-    return status;
+    status = shardio_p_file_facts(&file, &facts, error);
+    if (status == SHARDIO_OK && r->to != NULL)
+        kept = shardio_p_find_decoded(array, 0, origin, &file, 0, facts.size);
+    if (status == SHARDIO_OK && kept == NULL) {
+        keep = shardio_p_keep_at(r, 0, origin, &file, 0, facts.size, &stamp);
+        status = shardio_p_load_file(array, origin, &file, facts.size, error);
+    }
+    shardio_file_close(&file);
+    if (status != SHARDIO_OK) return status;
+    if (kept != NULL) return shardio_p_use_chunk(r, 0, origin, kept->data, kept->size, error);
+    return shardio_p_decode_chunk(r, 0, origin, array->buffer.memory, (size_t)facts.size, keep, error);
 }
 
 /* -- regions */
@@ -13001,6 +13811,7 @@ typedef struct shardio_p_shard_reading {
     const shardio_p_reading *reading;
     uint32_t level;
     const uint64_t *origin;
+    const shardio_shard_reader *shard;
 } shardio_p_shard_reading;
 
 /* Where the chunk that begins at `origin` goes if the region covers all of it; otherwise null. */
@@ -13025,7 +13836,7 @@ static size_t shardio_p_strip(const shardio_p_shard_reading *s, const shardio_p_
     uint64_t next[SHARDIO_MAX_DIMS], origin[SHARDIO_MAX_DIMS];
     uint32_t last = m->ndim - 1;
     size_t n = 1;
-    if (m->ndim == 0 || s->reading->to == NULL) return 1;
+    if (m->ndim == 0 || s->reading->to == NULL || s->reading->keeps) return 1;
     if (level->packing != SHARDIO_P_PLAIN || !level->in_order || level->chain.count > 0) return 1;
     if (extents[0].length != level->bytes || shardio_p_whole_place(s->reading, chunk, level->extent) == NULL) return 1;
     memcpy(next, chunk, m->ndim * sizeof *next);
@@ -13072,6 +13883,7 @@ static shardio_status shardio_p_take_piece(void *context, const shardio_p_extent
     for (size_t at = 0, n; at < count && status == SHARDIO_OK; at += n) {
         const shardio_p_extent *e = &extents[at];
         uint64_t chunk[SHARDIO_MAX_DIMS];
+        shardio_p_stamp stamp;
         shardio_p_chunk_origin(&array->meta, s->level, s->origin, e->chunk, chunk);
         if (e->length == SHARDIO_MISSING) {
             shardio_p_scatter(s->reading, chunk, array->meta.levels[s->level + 1].extent, NULL, NULL);
@@ -13081,7 +13893,9 @@ static shardio_status shardio_p_take_piece(void *context, const shardio_p_extent
         n = shardio_p_strip(s, e, count - at, chunk);
         array->accounting.device_bytes += n * e->length;
         if (n > 1) shardio_p_scatter_strip(s, chunk, n, from);
-        else status = shardio_p_decode_chunk(s->reading, s->level + 1, chunk, from, (size_t)e->length, error);
+        else status = shardio_p_decode_chunk(s->reading, s->level + 1, chunk, from, (size_t)e->length,
+                                             shardio_p_keep_at(s->reading, s->level + 1, chunk, &s->shard->file,
+                                                               e->offset, e->length, &stamp), error);
     }
     return status;
 }
@@ -13122,7 +13936,7 @@ static bool shardio_p_lies_alike(const shardio_p_shard_reading *s, const shardio
     const shardio_p_meta *m = &s->reading->array->meta;
     const shardio_p_level *level = &m->levels[s->level + 1];
     ptrdiff_t stride[SHARDIO_MAX_DIMS];
-    if (s->reading->to == NULL || s->reading->unit != 1 || shard->block > 0) return false;
+    if (s->reading->to == NULL || s->reading->unit != 1 || shard->block > 0 || s->reading->keeps) return false;
     if (level->packing != SHARDIO_P_PLAIN || !level->in_order || level->chain.count > 0) return false;
     shardio_p_order_strides(m, level->extent, NULL, stride);
     for (uint32_t i = 0; i < m->ndim; i++)
@@ -13178,6 +13992,28 @@ static shardio_status shardio_p_read_straight(shardio_p_shard_reading *s, shardi
     return shardio_p_read_runs(array, shard, runs, held, error);
 }
 
+/* Chunks that are kept decoded go from there to where they belong; the numbers of the others are left. */
+static shardio_status shardio_p_use_kept(shardio_p_shard_reading *s, uint64_t *numbers, size_t *count,
+                                         shardio_error *error)
+{
+    shardio_array *array = s->reading->array;
+    const uint32_t k = s->level + 1;
+    uint64_t chunk[SHARDIO_MAX_DIMS], offset, length;
+    size_t left = 0;
+    for (size_t i = 0; i < *count; i++) {
+        shardio_status status = shardio_shard_locate(s->shard, numbers[i], &offset, &length, error);
+        const shardio_p_cached *kept = NULL;
+        shardio_p_chunk_origin(&array->meta, s->level, s->origin, numbers[i], chunk);
+        if (status == SHARDIO_OK && length != SHARDIO_MISSING)
+            kept = shardio_p_find_decoded(array, k, chunk, &s->shard->file, offset, length);
+        if (kept == NULL) numbers[left++] = numbers[i];
+        else status = shardio_p_use_chunk(s->reading, k, chunk, kept->data, kept->size, error);
+        if (status != SHARDIO_OK) return status;
+    }
+    *count = left;
+    return SHARDIO_OK;
+}
+
 /* Reads these chunks, each with one read at most. */
 static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_shard_reader *shard, uint64_t *numbers,
                                             size_t count, shardio_error *error)
@@ -13185,7 +14021,9 @@ static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_
     shardio_array *array = s->reading->array;
     shardio_p_room *room = s->level == 0 ? &array->buffer : &array->packed[s->level];
     shardio_status status = SHARDIO_OK;
-    if (shardio_p_lies_alike(s, shard)) status = shardio_p_read_straight(s, shard, numbers, &count, error);
+    if (s->reading->to != NULL && shardio_p_has_decoded(array)) status = shardio_p_use_kept(s, numbers, &count, error);
+    if (status == SHARDIO_OK && shardio_p_lies_alike(s, shard))
+        status = shardio_p_read_straight(s, shard, numbers, &count, error);
     if (status == SHARDIO_OK && count > 0) status = shardio_p_need_for(s, shard, numbers, count, error);
     if (status != SHARDIO_OK || count == 0) return status;
     bool direct = shard->block > 0;
@@ -13224,7 +14062,7 @@ static bool shardio_p_read_one(shardio_p_shard_reading *s, shardio_shard_reader 
     uint64_t chunk[SHARDIO_MAX_DIMS];
     shardio_p_run run;
     chunk[0] = 0;   /* there may be no dimension */
-    if (!shardio_p_lies_alike(s, shard)) return false;
+    if (shardio_p_has_decoded(array) || !shardio_p_lies_alike(s, shard)) return false;
     for (uint32_t i = 0; i < array->meta.ndim; i++) chunk[i] = s->origin[i] + at[i] * extent[i];
     run.to = shardio_p_whole_place(s->reading, chunk, extent);
     if (run.to == NULL) return false;
@@ -13243,7 +14081,7 @@ static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t 
     const shardio_p_level *inside = &m->levels[k + 1];
     bool nested = inside->packing == SHARDIO_P_SHARD && inside->chain.count == 0 && shard->block == 0, more;
     uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], at[SHARDIO_MAX_DIMS], window[SHARDIO_P_WINDOW];
-    shardio_p_shard_reading s = {r, k, origin};
+    shardio_p_shard_reading s = {r, k, origin, shard};
     shardio_status status = SHARDIO_OK;
     size_t held = 0;
     shardio_p_cover_chunks(r, k, origin, first, number);
@@ -13270,8 +14108,6 @@ static shardio_status shardio_p_read_part(const shardio_p_reading *r, const uint
     shardio_array *array = r->array;
     const shardio_p_meta *m = &array->meta;
     uint64_t origin[SHARDIO_MAX_DIMS];
-    const uint8_t *data = NULL;
-    size_t size;
     shardio_shard_reader *shard = NULL;
     shardio_status status;
     for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
@@ -13280,9 +14116,9 @@ static shardio_status shardio_p_read_part(const shardio_p_reading *r, const uint
         if (status == SHARDIO_OK) return shardio_p_read_shard(r, 0, shard, origin, error);
         if (status != SHARDIO_ERR_NOT_FOUND) return status;
     } else {
-        status = shardio_p_read_chunk_file(array, position, origin, &data, &size, error);
-        if (status != SHARDIO_OK) return status;
-        if (data != NULL) return shardio_p_decode_chunk(r, 0, origin, data, size, error);
+        bool there;
+        status = shardio_p_read_chunk_file(r, position, origin, &there, error);
+        if (status != SHARDIO_OK || there) return status;
     }
     shardio_p_scatter(r, origin, m->shard, NULL, NULL);
     return SHARDIO_OK;
@@ -13354,9 +14190,10 @@ static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_
 static shardio_p_reading shardio_p_reading_of(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                               uint8_t *to, const ptrdiff_t *stride)
 {
+    const uint64_t most = SHARDIO_P_BEYOND_CACHE / array->meta.element;
     shardio_p_reading r = {array, start, count, to, stride, array->meta.fill, array->meta.unit,
-                           count != NULL && shardio_p_product(count, 0,
-                                                              array->meta.ndim) > SHARDIO_P_BEYOND_CACHE / array->meta.element};
+                           count != NULL && shardio_p_product(count, 0, array->meta.ndim) > most,
+                           to != NULL && shardio_p_is_kept(array, count)};
     return r;
 }
 
@@ -13406,7 +14243,7 @@ static shardio_status shardio_p_load_box(shardio_array *array, const shardio_p_b
     uint8_t *to = array->rows + shardio_p_place_of_chunk(array, box->first);
     uint64_t index[SHARDIO_MAX_DIMS], start[SHARDIO_MAX_DIMS];
     ptrdiff_t stride[SHARDIO_MAX_DIMS];
-    shardio_p_reading r = {array, start, m->chunk, to, stride, m->stored_fill, 1, false};
+    shardio_p_reading r = {array, start, m->chunk, to, stride, m->stored_fill, 1, false, false};
     shardio_status status = SHARDIO_OK;
     shardio_p_order_strides(m, m->chunk, NULL, stride);
     memcpy(index, box->first, sizeof index);
@@ -13473,7 +14310,9 @@ SHARDIO_API shardio_array *shardio_array_continue_in(const shardio_store *store,
         shardio_p_release(draft.allocator, text, size, 16);
     }
     if (array == NULL) return shardio_p_broken_array(&error, o.allocator);
-    if (shardio_p_begin_codecs(array, &array->error) == SHARDIO_OK) (void)shardio_p_resume(array);
+    if (shardio_p_begin_codecs(array, &array->error) != SHARDIO_OK) return array;
+    if (!o.statistics || shardio_p_begin_statistics(array, true, &array->error) == SHARDIO_OK)
+        (void)shardio_p_resume(array);
     return array;
 }
 
@@ -13532,7 +14371,8 @@ static bool shardio_p_walk_key(void *context, const char *key, uint64_t size, bo
         return true;
     }
     if (!shardio_p_parse_key(array, key, position)) {
-        if (!shardio_p_same(key, shardio_p_named_key(array, "zarr.json")))
+        if (!shardio_p_same(key, shardio_p_named_key(array, "zarr.json")) &&
+            !shardio_p_same(key, shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY)))
             shardio_p_walk_finding(walk, key, "no part of the array");
         return true;
     }
@@ -13583,7 +14423,7 @@ static void shardio_p_verify_chunks(shardio_p_verification *v, shardio_shard_rea
 {
     shardio_array *array = v->walk->array;
     shardio_p_reading r = shardio_p_reading_of(array, origin, array->meta.shard, NULL, NULL);
-    shardio_p_shard_reading s = {&r, 0, origin};
+    shardio_p_shard_reading s = {&r, 0, origin, reader};
     const shardio_p_level *inside = &array->meta.levels[1];
     uint64_t offset, length, chunk[SHARDIO_MAX_DIMS];
     shardio_error fault;
@@ -13607,11 +14447,9 @@ static void shardio_p_verify_chunk_file(shardio_p_verification *v, const uint64_
 {
     shardio_array *array = v->walk->array;
     shardio_p_reading r = shardio_p_reading_of(array, origin, array->meta.shard, NULL, NULL);
-    const uint8_t *data;
-    size_t size;
     shardio_error fault;
-    shardio_status status = shardio_p_read_chunk_file(array, position, origin, &data, &size, &fault);
-    if (status == SHARDIO_OK && data != NULL) status = shardio_p_decode_chunk(&r, 0, origin, data, size, &fault);
+    bool there;
+    shardio_status status = shardio_p_read_chunk_file(&r, position, origin, &there, &fault);
     if (status != SHARDIO_OK) shardio_p_verify_found(v, &fault);
     shardio_p_free_pool(array);
 }
@@ -13700,15 +14538,12 @@ static shardio_status shardio_p_load_chunk(shardio_p_change *c, const uint64_t *
     shardio_array *array = c->array;
     const shardio_p_meta *m = &array->meta;
     ptrdiff_t stride[SHARDIO_MAX_DIMS];
-    const uint8_t *data = NULL;
-    size_t size;
-    shardio_p_reading r = {array, origin, m->chunk, array->whole.memory, stride, m->stored_fill, 1, false};
+    bool there;
+    shardio_p_reading r = {array, origin, m->chunk, array->whole.memory, stride, m->stored_fill, 1, false, false};
     shardio_p_order_strides(m, m->chunk, NULL, stride);
     shardio_p_fill(array->whole.memory, m->chunk_bytes, m->stored_fill, m->element);
     if (m->sharded) return c->old != NULL ? shardio_p_read_shard(&r, 0, c->old, c->origin, &array->error) : SHARDIO_OK;
-    shardio_status status = shardio_p_read_chunk_file(array, position, origin, &data, &size, &array->error);
-    if (status != SHARDIO_OK || data == NULL) return status;
-    return shardio_p_decode_chunk(&r, 0, origin, data, size, &array->error);
+    return shardio_p_read_chunk_file(&r, position, origin, &there, &array->error);
 }
 
 /* The elements of the region go into the chunk. */
@@ -13755,6 +14590,7 @@ static shardio_status shardio_p_change_chunk(shardio_p_change *c, const uint64_t
     shardio_array *array = c->array;
     const shardio_p_meta *m = &array->meta;
     shardio_status status = SHARDIO_OK;
+    shardio_p_forget_decoded(array, m->sharded ? 1 : 0, origin);
     if (!shardio_p_widen(array, &array->whole, m->chunk_bytes))
         return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "write", array->prefix, 0, "no memory for a chunk");
     if (c->trim || !shardio_p_covers(c, origin)) status = shardio_p_load_chunk(c, position, origin);
@@ -13819,6 +14655,7 @@ static shardio_status shardio_p_begin_shard_change(shardio_p_change *c, const ui
     if (!shardio_p_widen(array, &array->index_room, index))
         return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "write", array->prefix, 0,
                                     "no memory for the index of a shard");
+    shardio_p_statistics_begin(array, position);
     const char *key = shardio_p_chunk_key(array, position);
     shardio_status status = append ? s->functions->open(s->context, key, true, array->allocator, &file, &code)
                                    : s->functions->create(s->context, key, true, shardio_p_most_of_shard(&array->meta),
@@ -13864,6 +14701,7 @@ static shardio_status shardio_p_change_in_shard(shardio_p_change *c, const uint6
     if (drop && !shardio_p_old_has(c, number)) return SHARDIO_OK;
     if (!c->begun) status = shardio_p_begin_shard_change(c, position, rewrite);
     if (status != SHARDIO_OK) return status;
+    shardio_p_statistics_note(array, index, drop ? NULL : array->whole.memory);
     if (drop) {
         status = shardio_shard_drop(&c->writer, number);
     } else {
@@ -13903,7 +14741,8 @@ static shardio_status shardio_p_end_shard_change(shardio_p_change *c, const uint
         status = shardio_shard_finish(&c->writer, &error);
         shardio_accounting accounting = shardio_shard_accounting(&c->writer);
         shardio_p_add_accounting(&array->accounting, &accounting);
-        if (status != SHARDIO_OK) shardio_p_array_inherit(array, &error);
+        if (status == SHARDIO_OK) shardio_p_statistics_end(array, position);
+        else shardio_p_array_inherit(array, &error);
     } else {
         shardio_shard_abort(&c->writer);
     }
@@ -14142,8 +14981,10 @@ SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint
     if (status != SHARDIO_OK) {
         memcpy(m->shape, before, sizeof before);
         (void)shardio_p_meta_derive(m, false);
-    } else if (smaller) {
-        status = shardio_p_trim(array, &found, keep_edge);
+    } else {
+        if (array->statistics != NULL) shardio_p_reshape_statistics(array, array->statistics);
+        if (smaller) status = shardio_p_trim(array, &found, keep_edge);
+        if (status == SHARDIO_OK) shardio_p_statistics_reshaped(array);
     }
     return shardio_p_end_change(array, status, error);
 }
@@ -14196,7 +15037,7 @@ static bool shardio_p_chunk_decodes(void *context, const shardio_file *file, uin
     if (shardio_p_check_stored(array, 1, chunk, length, &error) != SHARDIO_OK) return false;
     if (!shardio_p_widen(array, &array->buffer, (size_t)length + 1)) return false;
     bool good = shardio_file_read(file, offset, array->buffer.memory, (size_t)length, &error) == SHARDIO_OK &&
-                shardio_p_decode_chunk(&r, 1, chunk, array->buffer.memory, (size_t)length, &error) == SHARDIO_OK;
+                shardio_p_decode_chunk(&r, 1, chunk, array->buffer.memory, (size_t)length, NULL, &error) == SHARDIO_OK;
     shardio_p_free_pool(array);
     return good;
 }
@@ -14269,11 +15110,12 @@ SHARDIO_API shardio_array *shardio_array_update_in(const shardio_store *store, c
     array->plan.block = block;
     array->plan.buffer = (size_t)shardio_p_ceil(shardio_p_min(o.buffer_size != 0 ? o.buffer_size : usual, SIZE_MAX / 4),
                                                 block);
-    if (shardio_p_widen(array, &array->staging_room, array->plan.buffer)) {
+    if (!shardio_p_widen(array, &array->staging_room, array->plan.buffer)) {
+        shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", store->name, "no memory for the buffer");
+    } else if (!o.statistics || shardio_p_begin_statistics(array, true, error) == SHARDIO_OK) {
         array->staging = array->staging_room.memory;
         return array;
     }
-    shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", store->name, "no memory for the buffer");
     shardio_array_close(array);
     return shardio_p_broken_array(error, o.allocator);
 }
@@ -14291,9 +15133,11 @@ SHARDIO_API shardio_status shardio_array_define_in(const shardio_store *store, c
     if (array == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "create", store->name, NULL);
     array->durability = options->durability;
     status = shardio_p_compose(array, options);
+    if (status == SHARDIO_OK && options->statistics) status = shardio_p_begin_statistics(array, false, &array->error);
     if (status == SHARDIO_OK) status = shardio_p_claim(array, options->overwrite);
     if (status == SHARDIO_OK) status = shardio_p_each_parent(array, shardio_p_write_parent);
     if (status == SHARDIO_OK) status = shardio_p_write_metadata(array, array->meta.shape);
+    if (status == SHARDIO_OK) status = shardio_p_save_statistics(array, &array->error);
     *error = array->error;
     shardio_array_close(array);
     return status;
@@ -14306,9 +15150,1242 @@ SHARDIO_API void shardio_array_close(shardio_array *array)
         shardio_array_abort(array);
         return;
     }
+    if (array->mode == SHARDIO_P_READING) shardio_p_end_statistics(array);
     for (uint32_t i = 0; array->mode == SHARDIO_P_READING && i < array->max_open; i++)
         if (array->kept[i].used != 0) shardio_p_throw_out(array, &array->kept[i]);
     shardio_p_array_free(array);
+}
+
+/* -- statistics: of each chunk that is stored the extremes and the number of fill values, by the tags of their keys */
+
+enum {
+    SHARDIO_P_STATISTICS_MAGIC = 0x54534853,   /* "SHST" */
+    SHARDIO_P_STATISTICS_HEAD = 24,            /* bytes before the shape */
+    SHARDIO_P_STATISTICS_ENTRY = 32,           /* bytes of a key */
+    SHARDIO_P_PARTIAL = 20,                    /* bytes of a chunk before its extremes */
+    SHARDIO_P_HAS_RANGE = 1, SHARDIO_P_MIN_CUT = 2, SHARDIO_P_MAX_CUT = 4,
+    SHARDIO_P_STALE = 8                        /* in memory only: another part of the chunk lies inside the shape now */
+};
+
+/* An extreme as bytes that sort as the elements do: a number big-endian with its sign bit turned around, and with all
+   bits turned around if it is a float below zero; of raw bits, strings and bytes the first ones. */
+typedef struct shardio_p_extreme {
+    uint8_t bytes[SHARDIO_STATISTICS_BYTES];
+    uint8_t size;
+    bool cut;                /* there are more bytes */
+} shardio_p_extreme;
+
+/* What is known of the elements of a chunk that lie inside the shape. */
+typedef struct shardio_p_partial {
+    uint64_t chunk;          /* its number within its key, in C order */
+    uint64_t fills;          /* elements equal to the fill value, which are no extremes */
+    bool range, stale;
+    shardio_p_extreme min, max;
+} shardio_p_partial;
+
+/* What is known of a key: a shard, or a chunk that is a file. */
+typedef struct shardio_p_recorded {
+    uint64_t number;         /* in the grid */
+    uint64_t tag[2];
+    uint8_t *partials;       /* of its chunks, as they are stored, in the order of their numbers */
+    size_t count, room;      /* partials */
+    bool known;              /* all chunks of the value with this tag are here */
+    bool will_be;            /* they will be when the change that is under way has ended */
+    bool seen;
+} shardio_p_recorded;
+
+struct shardio_p_statistics {
+    shardio_p_recorded *keys;
+    size_t count, room;      /* keys */
+    size_t *slots;           /* where a key is, by a hash of its number: 1 is the first, 0 none */
+    size_t slot_count;       /* a power of two, or 0 */
+    uint64_t shape[SHARDIO_MAX_DIMS], grid[SHARDIO_MAX_DIMS];   /* that partials and numbers of keys are about */
+    size_t value, partial;   /* bytes of an extreme at most, and of a partial */
+    bool changed;            /* since it was read or written */
+    bool no_memory;          /* then nothing more is recorded */
+};
+
+/* Bytes of an extreme at most; 0: the type has no order. */
+static size_t shardio_p_value_bytes(const shardio_p_meta *m)
+{
+    if (shardio_p_is_complex(m->dtype)) return 0;
+    return shardio_p_is_variable(m->dtype) ? (size_t)SHARDIO_STATISTICS_BYTES
+                                           : (size_t)shardio_p_min(m->element, SHARDIO_STATISTICS_BYTES);
+}
+
+/* Whether extremes are bytes, which may be cut, and not numbers. */
+static bool shardio_p_has_byte_order(const shardio_p_meta *m)
+{
+    return shardio_p_is_variable(m->dtype) || m->dtype == SHARDIO_RAW;
+}
+
+/* Less than, equal to or greater than zero. What was cut is longer than what has the same bytes and was not. */
+static int shardio_p_compare_extremes(const shardio_p_extreme *a, const shardio_p_extreme *b)
+{
+    int order = memcmp(a->bytes, b->bytes, a->size < b->size ? a->size : b->size);
+    if (order != 0) return order;
+    return a->size != b->size ? (int)a->size - (int)b->size : (int)a->cut - (int)b->cut;
+}
+
+static void shardio_p_merge_range(shardio_p_partial *sum, const shardio_p_partial *one)
+{
+    if (!one->range) return;
+    if (!sum->range || shardio_p_compare_extremes(&one->min, &sum->min) < 0) sum->min = one->min;
+    if (!sum->range || shardio_p_compare_extremes(&one->max, &sum->max) > 0) sum->max = one->max;
+    sum->range = true;
+}
+
+static void shardio_p_store_partial(uint8_t *to, const shardio_p_partial *p, size_t value)
+{
+    memset(to, 0, SHARDIO_P_PARTIAL + 2 * value);
+    shardio_p_store64(to, p->chunk, false);
+    shardio_p_store64(to + 8, p->fills, false);
+    to[16] = (uint8_t)(p->stale ? SHARDIO_P_STALE : 0);
+    if (!p->range) return;
+    to[16] = (uint8_t)(to[16] | SHARDIO_P_HAS_RANGE | (p->min.cut ? SHARDIO_P_MIN_CUT : 0) |
+                       (p->max.cut ? SHARDIO_P_MAX_CUT : 0));
+    to[17] = p->min.size;
+    to[18] = p->max.size;
+    memcpy(to + SHARDIO_P_PARTIAL, p->min.bytes, p->min.size);
+    memcpy(to + SHARDIO_P_PARTIAL + value, p->max.bytes, p->max.size);
+}
+
+static void shardio_p_load_partial(shardio_p_partial *p, const uint8_t *from, size_t value)
+{
+    p->chunk = shardio_p_load64(from, false);
+    p->fills = shardio_p_load64(from + 8, false);
+    p->range = (from[16] & SHARDIO_P_HAS_RANGE) != 0;
+    p->stale = (from[16] & SHARDIO_P_STALE) != 0;
+    p->min.cut = (from[16] & SHARDIO_P_MIN_CUT) != 0;
+    p->max.cut = (from[16] & SHARDIO_P_MAX_CUT) != 0;
+    p->min.size = (uint8_t)shardio_p_min(from[17], value);
+    p->max.size = (uint8_t)shardio_p_min(from[18], value);
+    memcpy(p->min.bytes, from + SHARDIO_P_PARTIAL, p->min.size);
+    memcpy(p->max.bytes, from + SHARDIO_P_PARTIAL + value, p->max.size);
+}
+
+/* Looks at elements. Numbers are compared by their rank: bits that sort, as unsigned numbers, as the elements do. */
+typedef struct shardio_p_look {
+    const shardio_p_meta *meta;
+    uint64_t flip, turn;          /* bits turned around to get the rank: always, and if the first bit is set */
+    uint64_t infinity;            /* bits without the sign that are larger are no number */
+    uint64_t none;                /* nor are these (has_none) */
+    bool has_none;
+    uint64_t low, high;           /* ranks; none yet if low > high */
+    uint64_t fills;
+    shardio_bytes least, greatest;
+    bool any;                     /* least and greatest are there */
+} shardio_p_look;
+
+static void shardio_p_look_begin(shardio_p_look *s, const shardio_p_meta *m)
+{
+    const uint64_t sign = m->element <= 8 ? (uint64_t)1 << (8 * m->element - 1) : 0;
+    memset(s, 0, sizeof *s);
+    s->meta = m;
+    s->low = s->infinity = UINT64_MAX;
+    if (shardio_p_is_signed(m->dtype) || shardio_p_is_float(m->dtype)) s->flip = sign;
+    s->has_none = shardio_p_is_time(m->dtype);
+    s->none = sign;   /* NaT */
+    if (!shardio_p_is_float(m->dtype)) return;
+    s->turn = sign - 1;
+    s->infinity = m->element == 2 ? 0x7C00u : m->element == 4 ? 0x7F800000u : UINT64_C(0x7FF0000000000000);
+}
+
+enum { SHARDIO_P_LOOK_BLOCK = 64 };   /* elements: a loop of known length, which compilers make use of */
+
+/* A block that is not full is filled up with the fill value, which does no harm. */
+#define SHARDIO_P_LOOK_NUMBERS(bits, type)                                                                         \
+    static void shardio_p_look##bits(shardio_p_look *s, const uint8_t *at, uint64_t count)                         \
+    {                                                                                                              \
+        const type flip = (type)s->flip, turn = (type)s->turn, infinity = (type)s->infinity;                       \
+        const type magnitude = (type)((type)~(type)0 >> 1);                                                        \
+        type block[SHARDIO_P_LOOK_BLOCK], fill, low = (type)~(type)0, high = 0;                                    \
+        memcpy(&fill, s->meta->fill, sizeof fill);                                                                 \
+        const type none = s->has_none ? (type)s->none : fill;                                                      \
+        while (count > 0) {                                                                                        \
+            const size_t n = (size_t)shardio_p_min(count, SHARDIO_P_LOOK_BLOCK);                                   \
+            type fills = 0;                                                                                        \
+            shardio_p_copy_elements((uint8_t *)block, at, n * sizeof fill, s->meta->unit);                         \
+            for (size_t i = n; i < SHARDIO_P_LOOK_BLOCK; i++) block[i] = fill;                                     \
+            for (int i = 0; i < SHARDIO_P_LOOK_BLOCK; i++) {                                                       \
+                const type x = block[i], is_fill = (type)(x == fill);                                              \
+                const type is_nan = (type)(((x & magnitude) > infinity) | (x == none));                            \
+                const type skip = (type)(0 - (type)(is_fill | is_nan));                                            \
+                const type rank = (type)(x ^ flip ^ (turn & (type)(0 - (x >> (bits - 1)))));                       \
+                const type as_low = (type)(rank | skip), as_high = (type)(rank & (type)~skip);                     \
+                fills = (type)(fills + is_fill);                                                                   \
+                low = as_low < low ? as_low : low;                                                                 \
+                high = as_high > high ? as_high : high;                                                            \
+            }                                                                                                      \
+            s->fills += (uint64_t)fills - (SHARDIO_P_LOOK_BLOCK - n);                                              \
+            at += n * sizeof fill;                                                                                 \
+            count -= n;                                                                                            \
+        }                                                                                                          \
+        if (low > high) return;                                                                                    \
+        s->low = shardio_p_min(s->low, low);                                                                       \
+        s->high = shardio_p_max(s->high, high);                                                                    \
+    }
+SHARDIO_P_LOOK_NUMBERS(8, uint8_t)
+SHARDIO_P_LOOK_NUMBERS(16, uint16_t)
+SHARDIO_P_LOOK_NUMBERS(32, uint32_t)
+SHARDIO_P_LOOK_NUMBERS(64, uint64_t)
+#undef SHARDIO_P_LOOK_NUMBERS
+
+static int shardio_p_compare_bytes(const shardio_bytes *a, const shardio_bytes *b)
+{
+    const size_t n = a->size < b->size ? a->size : b->size;
+    int order = n > 0 ? memcmp(a->data, b->data, n) : 0;
+    return order != 0 ? order : a->size < b->size ? -1 : a->size > b->size;
+}
+
+/* The bytes that an element of a type without numbers is compared by. */
+static shardio_bytes shardio_p_bytes_of(const shardio_p_meta *m, const uint8_t *element)
+{
+    shardio_bytes one = {element, m->element};
+    if (shardio_p_is_variable(m->dtype)) memcpy(&one, element, sizeof one);
+    return one;
+}
+
+static void shardio_p_look_bytes(shardio_p_look *s, const uint8_t *at, uint64_t count)
+{
+    const shardio_p_meta *m = s->meta;
+    const shardio_bytes fill = shardio_p_bytes_of(m, m->stored_fill);
+    const bool ordered = shardio_p_has_byte_order(m);
+    for (; count > 0; count--, at += m->element) {
+        const shardio_bytes one = shardio_p_bytes_of(m, at);
+        if (shardio_p_compare_bytes(&one, &fill) == 0) {
+            s->fills++;
+        } else if (ordered) {
+            if (!s->any || shardio_p_compare_bytes(&one, &s->least) < 0) s->least = one;
+            if (!s->any || shardio_p_compare_bytes(&one, &s->greatest) > 0) s->greatest = one;
+            s->any = true;
+        }
+    }
+}
+
+static void shardio_p_look_elements(shardio_p_look *s, const uint8_t *at, uint64_t count)
+{
+    if (shardio_p_has_byte_order(s->meta) || shardio_p_is_complex(s->meta->dtype)) shardio_p_look_bytes(s, at, count);
+    else if (s->meta->element == 1) shardio_p_look8(s, at, count);
+    else if (s->meta->element == 2) shardio_p_look16(s, at, count);
+    else if (s->meta->element == 4) shardio_p_look32(s, at, count);
+    else shardio_p_look64(s, at, count);
+}
+
+/* The first count[] elements along each dimension of a chunk. */
+static void shardio_p_look_chunk(shardio_p_look *s, const uint8_t *elements, const uint64_t *count)
+{
+    const shardio_p_meta *m = s->meta;
+    const uint64_t none[SHARDIO_MAX_DIMS] = {0};
+    uint64_t at[SHARDIO_MAX_DIMS] = {0}, run = 1;
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    uint32_t outer = m->ndim;
+    bool whole = true;   /* along all dimensions behind */
+    for (; outer > 0 && whole; outer--) {
+        run *= count[outer - 1];
+        whole = count[outer - 1] == m->chunk[outer - 1];
+    }
+    shardio_p_order_strides(m, m->chunk, NULL, stride);
+    do {
+        const uint8_t *from = elements;
+        for (uint32_t i = 0; i < outer; i++) from += (ptrdiff_t)at[i] * stride[i];
+        shardio_p_look_elements(s, from, run);
+    } while (shardio_p_next_in_box(at, none, count, outer));
+}
+
+static void shardio_p_extreme_of_rank(shardio_p_extreme *e, uint64_t rank, size_t size)
+{
+    for (size_t i = 0; i < size; i++) e->bytes[i] = (uint8_t)(rank >> 8 * (size - 1 - i));
+    e->size = (uint8_t)size;
+    e->cut = false;
+}
+
+static void shardio_p_extreme_of_bytes(shardio_p_extreme *e, const shardio_bytes *bytes)
+{
+    e->cut = bytes->size > sizeof e->bytes;
+    e->size = (uint8_t)(e->cut ? sizeof e->bytes : bytes->size);
+    if (e->size > 0) memcpy(e->bytes, bytes->data, e->size);
+}
+
+/* What was seen becomes a partial. */
+static void shardio_p_look_end(const shardio_p_look *s, shardio_p_partial *p)
+{
+    p->fills = s->fills;
+    p->stale = false;
+    p->range = s->any || s->low <= s->high;
+    if (s->any) {
+        shardio_p_extreme_of_bytes(&p->min, &s->least);
+        shardio_p_extreme_of_bytes(&p->max, &s->greatest);
+    } else if (p->range) {
+        shardio_p_extreme_of_rank(&p->min, s->low, s->meta->element);
+        shardio_p_extreme_of_rank(&p->max, s->high, s->meta->element);
+    }
+}
+
+/* -- statistics: the table in memory */
+
+static void shardio_p_forget_key(const shardio_array *array, const shardio_p_statistics *s, shardio_p_recorded *key)
+{
+    shardio_p_release(array->allocator, key->partials, key->room * s->partial, 16);
+    key->partials = NULL;
+    key->count = key->room = 0;
+    key->known = key->will_be = false;
+}
+
+static void shardio_p_free_statistics(const shardio_array *array, shardio_p_statistics *s)
+{
+    if (s == NULL) return;
+    for (size_t i = 0; i < s->count; i++) shardio_p_forget_key(array, s, &s->keys[i]);
+    shardio_p_release(array->allocator, s->keys, s->room * sizeof *s->keys, 16);
+    shardio_p_release(array->allocator, s->slots, s->slot_count * sizeof *s->slots, 16);
+    shardio_p_release(array->allocator, s, sizeof *s, 16);
+}
+
+/* Bytes of memory of the table. */
+static uint64_t shardio_p_statistics_bytes(const shardio_array *array)
+{
+    const shardio_p_statistics *s = array->statistics;
+    uint64_t sum = 0;
+    if (s == NULL) return 0;
+    for (size_t i = 0; i < s->count; i++) sum += s->keys[i].room * s->partial;
+    return sum + sizeof *s + s->room * sizeof *s->keys + s->slot_count * sizeof *s->slots;
+}
+
+/* The shape that everything in the table is about. */
+static void shardio_p_set_statistics_shape(shardio_p_statistics *s, const shardio_p_meta *m, const uint64_t *shape)
+{
+    memcpy(s->shape, shape, sizeof s->shape);
+    for (uint32_t i = 0; i < m->ndim; i++) s->grid[i] = shardio_p_divide_up(shape[i], m->shard[i]);
+}
+
+/* Null: no memory. */
+static shardio_p_statistics *shardio_p_new_statistics(const shardio_array *array)
+{
+    shardio_p_statistics *s = (shardio_p_statistics *)shardio_p_allocate(array->allocator, sizeof *s, 16);
+    if (s == NULL) return NULL;
+    memset(s, 0, sizeof *s);
+    shardio_p_set_statistics_shape(s, &array->meta, array->meta.shape);
+    s->value = shardio_p_value_bytes(&array->meta);
+    s->partial = SHARDIO_P_PARTIAL + 2 * s->value;
+    return s;
+}
+
+static size_t shardio_p_slot_of(const shardio_p_statistics *s, uint64_t number)
+{
+    size_t at = (size_t)(number * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (s->slot_count - 1);
+    while (s->slots[at] != 0 && s->keys[s->slots[at] - 1].number != number) at = (at + 1) & (s->slot_count - 1);
+    return at;
+}
+
+/* Null: the key was never heard of. */
+static shardio_p_recorded *shardio_p_find_recorded(const shardio_p_statistics *s, uint64_t number)
+{
+    if (s->slot_count == 0) return NULL;
+    size_t slot = s->slots[shardio_p_slot_of(s, number)];
+    return slot != 0 ? &s->keys[slot - 1] : NULL;
+}
+
+static void shardio_p_fill_slots(shardio_p_statistics *s)
+{
+    if (s->slot_count > 0) memset(s->slots, 0, s->slot_count * sizeof *s->slots);
+    for (size_t i = 0; i < s->count; i++) s->slots[shardio_p_slot_of(s, s->keys[i].number)] = i + 1;
+}
+
+/* Room for one more key, and at most half of the slots taken. */
+static bool shardio_p_grow_statistics(const shardio_array *array, shardio_p_statistics *s)
+{
+    const size_t room = s->room > 0 ? 2 * s->room : 16;
+    if (s->count < s->room) return true;
+    if (room > SIZE_MAX / 4 / sizeof *s->keys) return false;
+    shardio_p_recorded *keys = (shardio_p_recorded *)shardio_p_allocate(array->allocator, room * sizeof *keys, 16);
+    size_t *slots = (size_t *)shardio_p_allocate(array->allocator, 2 * room * sizeof *slots, 16);
+    if (keys == NULL || slots == NULL) {
+        shardio_p_release(array->allocator, keys, room * sizeof *keys, 16);
+        shardio_p_release(array->allocator, slots, 2 * room * sizeof *slots, 16);
+        return false;
+    }
+    if (s->count > 0) memcpy(keys, s->keys, s->count * sizeof *keys);
+    shardio_p_release(array->allocator, s->keys, s->room * sizeof *s->keys, 16);
+    shardio_p_release(array->allocator, s->slots, s->slot_count * sizeof *s->slots, 16);
+    s->keys = keys;
+    s->room = room;
+    s->slots = slots;
+    s->slot_count = 2 * room;
+    shardio_p_fill_slots(s);
+    return true;
+}
+
+/* The key with this number, a new one if it was never heard of. Null: no memory. */
+static shardio_p_recorded *shardio_p_record_key(const shardio_array *array, shardio_p_statistics *s, uint64_t number)
+{
+    shardio_p_recorded *key = shardio_p_find_recorded(s, number);
+    if (key != NULL) return key;
+    if (!shardio_p_grow_statistics(array, s)) {
+        s->no_memory = true;
+        return NULL;
+    }
+    key = &s->keys[s->count++];
+    memset(key, 0, sizeof *key);
+    key->number = number;
+    s->slots[shardio_p_slot_of(s, number)] = s->count;
+    return key;
+}
+
+/* The place of the partial of a chunk, or where it would be. */
+static size_t shardio_p_find_partial(const shardio_p_statistics *s, const shardio_p_recorded *key, uint64_t chunk)
+{
+    size_t low = 0, high = key->count;
+    if (high > 0 && shardio_p_load64(key->partials + (high - 1) * s->partial, false) < chunk) return high;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (shardio_p_load64(key->partials + middle * s->partial, false) < chunk) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+/* Room for `count` partials; they stay what they are. */
+static bool shardio_p_grow_partials(const shardio_array *array, const shardio_p_statistics *s, shardio_p_recorded *key,
+                                    uint64_t count)
+{
+    if (count <= key->room) return true;
+    if (count > SIZE_MAX / 8 / s->partial) return false;
+    size_t room = key->count == 0 ? (size_t)count : 2 * (size_t)count;
+    uint8_t *partials = (uint8_t *)shardio_p_allocate(array->allocator, room * s->partial, 16);
+    if (partials == NULL) return false;
+    if (key->count > 0) memcpy(partials, key->partials, key->count * s->partial);
+    shardio_p_release(array->allocator, key->partials, key->room * s->partial, 16);
+    key->partials = partials;
+    key->room = room;
+    return true;
+}
+
+static bool shardio_p_has_partial(const shardio_p_statistics *s, const shardio_p_recorded *key, size_t at,
+                                  uint64_t chunk)
+{
+    return at < key->count && shardio_p_load64(key->partials + at * s->partial, false) == chunk;
+}
+
+static void shardio_p_put_partial(const shardio_array *array, shardio_p_statistics *s, shardio_p_recorded *key,
+                                  const shardio_p_partial *partial)
+{
+    size_t at = shardio_p_find_partial(s, key, partial->chunk);
+    if (!shardio_p_has_partial(s, key, at, partial->chunk)) {
+        if (!shardio_p_grow_partials(array, s, key, (uint64_t)key->count + 1)) {
+            s->no_memory = true;
+            return;
+        }
+        uint8_t *place = key->partials + at * s->partial;
+        memmove(place + s->partial, place, (key->count - at) * s->partial);
+        key->count++;
+    }
+    shardio_p_store_partial(key->partials + at * s->partial, partial, s->value);
+}
+
+static void shardio_p_drop_partial(const shardio_p_statistics *s, shardio_p_recorded *key, uint64_t chunk)
+{
+    size_t at = shardio_p_find_partial(s, key, chunk);
+    if (!shardio_p_has_partial(s, key, at, chunk)) return;
+    uint8_t *place = key->partials + at * s->partial;
+    memmove(place, place + s->partial, (key->count - at - 1) * s->partial);
+    key->count--;
+}
+
+/* The place in a grid of keys that a number stands for. False: it stands for none. */
+static bool shardio_p_position_of(uint64_t number, const uint64_t *grid, uint32_t ndim, uint64_t *position)
+{
+    for (uint32_t i = ndim; i-- > 0;) {
+        if (grid[i] == 0) return false;
+        position[i] = number % grid[i];
+        number /= grid[i];
+    }
+    return number == 0;
+}
+
+/* How much of a chunk, by its number in the key at `position`, lies inside a shape. False: nothing. */
+static bool shardio_p_inside(const shardio_p_meta *m, const uint64_t *shape, const uint64_t *position, uint64_t chunk,
+                             uint64_t *count)
+{
+    for (uint32_t i = m->ndim; i-- > 0;) {
+        uint64_t skipped = chunk % m->per_shard[i] * m->chunk[i];
+        bool begins = position[i] < shardio_p_divide_up(shape[i], m->shard[i]);
+        uint64_t left = begins ? shape[i] - position[i] * m->shard[i] : 0;
+        chunk /= m->per_shard[i];
+        if (skipped >= left) return false;
+        count[i] = shardio_p_min(m->chunk[i], left - skipped);
+    }
+    return true;
+}
+
+/* A key in another shape: chunks outside are forgotten, those that reach into it to another extent have to be read. */
+static void shardio_p_reshape_key(const shardio_array *array, shardio_p_statistics *s, shardio_p_recorded *key,
+                                  const uint64_t *position, const uint64_t *shape)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint64_t before[SHARDIO_MAX_DIMS], after[SHARDIO_MAX_DIMS];
+    size_t kept = 0;
+    for (size_t i = 0; i < key->count; i++) {
+        uint8_t *from = key->partials + i * s->partial, *to = key->partials + kept * s->partial;
+        uint64_t chunk = shardio_p_load64(from, false);
+        if (!shardio_p_inside(m, shape, position, chunk, after)) continue;
+        bool same = shardio_p_inside(m, s->shape, position, chunk, before) &&
+                    memcmp(before, after, m->ndim * sizeof *before) == 0;
+        memmove(to, from, s->partial);
+        if (!same) to[16] = (uint8_t)(to[16] | SHARDIO_P_STALE);
+        kept++;
+    }
+    key->count = kept;
+}
+
+/* The table goes over from the shape that it is about to that of the array. */
+static void shardio_p_reshape_statistics(const shardio_array *array, shardio_p_statistics *s)
+{
+    const shardio_p_meta *m = &array->meta;
+    size_t kept = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        uint64_t position[SHARDIO_MAX_DIMS];
+        shardio_p_recorded key = s->keys[i];
+        bool inside = shardio_p_position_of(key.number, s->grid, m->ndim, position) &&
+                      shardio_p_is_in_grid(m, position);
+        if (inside) {
+            shardio_p_reshape_key(array, s, &key, position, m->shape);
+            key.number = shardio_p_shard_number(m, position);
+            s->keys[kept++] = key;
+        } else {
+            shardio_p_forget_key(array, s, &key);
+        }
+    }
+    s->count = kept;
+    shardio_p_set_statistics_shape(s, m, m->shape);
+    shardio_p_fill_slots(s);
+    s->changed = true;
+}
+
+/* -- statistics: what writing and changing tell of */
+
+static shardio_status shardio_p_tag_of(shardio_array *array, const uint64_t *position, uint64_t *tag)
+{
+    const char *key = shardio_p_chunk_key(array, position);
+    int code = 0;
+    tag[0] = tag[1] = 0;
+    return array->store.functions->tag(array->store.context, key, tag, &code);
+}
+
+/* The key at `position`; null: there are no statistics, or no memory for them. */
+static shardio_p_recorded *shardio_p_recorded_at(shardio_array *array, const uint64_t *position)
+{
+    shardio_p_statistics *s = array->statistics;
+    if (s == NULL || s->no_memory || !shardio_p_is_in_grid(&array->meta, position)) return NULL;
+    s->changed = true;
+    return shardio_p_record_key(array, s, shardio_p_shard_number(&array->meta, position));
+}
+
+/* What is recorded of a shard that others changed, or that was there before, says nothing. */
+static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *position)
+{
+    uint64_t tag[2];
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key == NULL) return;
+    shardio_status status = array->meta.sharded ? shardio_p_tag_of(array, position, tag) : SHARDIO_ERR_NOT_FOUND;
+    bool same = status == SHARDIO_OK && key->known && memcmp(tag, key->tag, sizeof tag) == 0;
+    if (!same) shardio_p_forget_key(array, array->statistics, key);
+    key->will_be = same || status == SHARDIO_ERR_NOT_FOUND;
+    key->known = false;
+}
+
+static void shardio_p_statistics_end(shardio_array *array, const uint64_t *position)
+{
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key != NULL) key->known = key->will_be && shardio_p_tag_of(array, position, key->tag) == SHARDIO_OK;
+}
+
+static void shardio_p_statistics_gone(shardio_array *array, const uint64_t *position)
+{
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key != NULL) shardio_p_forget_key(array, array->statistics, key);
+}
+
+/* The shape as far as whole frames reach. A frame that is begun lies in chunks of one frame. */
+static void shardio_p_reached(const shardio_array *array, const uint64_t *index, uint64_t *shape)
+{
+    memcpy(shape, array->meta.shape, sizeof array->meta.shape);
+    if (array->mode != SHARDIO_P_WRITING) return;
+    shape[0] = array->total / array->frame;
+    if (index != NULL) shape[0] = shardio_p_max(shape[0], index[0] * array->meta.chunk[0] + 1);
+}
+
+static void shardio_p_statistics_note(shardio_array *array, const uint64_t *index, const uint8_t *elements)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint64_t position[SHARDIO_MAX_DIMS], shape[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS], number = 0;
+    shardio_p_partial partial;
+    shardio_p_look scan;
+    if (array->statistics == NULL) return;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        position[i] = index[i] / m->per_shard[i];
+        number = number * m->per_shard[i] + index[i] % m->per_shard[i];
+    }
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key == NULL) return;
+    shardio_p_reached(array, index, shape);
+    if (elements == NULL || !shardio_p_inside(m, shape, position, number, count)) {
+        shardio_p_drop_partial(array->statistics, key, number);
+        return;
+    }
+    shardio_p_look_begin(&scan, m);
+    shardio_p_look_chunk(&scan, elements, count);
+    shardio_p_look_end(&scan, &partial);
+    partial.chunk = number;
+    shardio_p_put_partial(array, array->statistics, key, &partial);
+}
+
+/* -- statistics: the key that holds them */
+
+/* What zarr.json says besides the shape of what the elements are. Blanks in the list of codecs do not count. */
+static uint32_t shardio_p_statistics_identity(const shardio_p_meta *m)
+{
+    const char *name = shardio_dtype_name(m->dtype);
+    const shardio_json *list = &m->codec_list;
+    const shardio_bytes fill = shardio_p_bytes_of(m, m->fill);
+    uint8_t number[8];
+    bool quoted = false;
+    uint32_t crc = shardio_crc32c(0, name, shardio_p_length(name));
+    for (uint32_t i = 0; i < 2 * m->ndim; i++) {
+        shardio_p_store64(number, i < m->ndim ? m->shard[i] : m->chunk[i - m->ndim], false);
+        crc = shardio_crc32c(crc, number, sizeof number);
+    }
+    if (shardio_p_has_byte_order(m)) {
+        shardio_p_store64(number, fill.size, false);
+        crc = shardio_crc32c(shardio_crc32c(crc, number, sizeof number), fill.data, fill.size);
+    } else {   /* little-endian */
+        uint8_t element[16];
+        size_t unit = shardio_p_machine_is_big() ? shardio_p_type_of(m->dtype).unit : 1;
+        shardio_p_copy_elements(element, m->fill, m->element, unit);
+        crc = shardio_crc32c(crc, element, m->element);
+    }
+    for (size_t i = 0; i < list->size; i++) {
+        char c = list->text[i];
+        bool blank = !quoted && (c == ' ' || c == '\n' || c == '\r' || c == '\t');
+        if (!blank) crc = shardio_crc32c(crc, &c, 1);
+        if (c == '"') quoted = !quoted;
+        if (c == '\\' && i + 1 < list->size) crc = shardio_crc32c(crc, &list->text[++i], 1);
+    }
+    return crc;
+}
+
+static void shardio_p_sift_recorded(shardio_p_recorded *keys, size_t root, size_t count)
+{
+    for (size_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
+        if (child + 1 < count && keys[child].number < keys[child + 1].number) child++;
+        if (keys[root].number >= keys[child].number) return;
+        shardio_p_recorded larger = keys[child];
+        keys[child] = keys[root];
+        keys[root] = larger;
+        root = child;
+    }
+}
+
+/* By their numbers; most of the time they are in order. */
+static void shardio_p_sort_recorded(shardio_p_statistics *s)
+{
+    size_t sorted = 1;
+    while (sorted < s->count && s->keys[sorted - 1].number < s->keys[sorted].number) sorted++;
+    if (sorted >= s->count) return;
+    for (size_t i = s->count / 2; i > 0; i--) shardio_p_sift_recorded(s->keys, i - 1, s->count);
+    for (size_t last = s->count; last > 1; last--) {
+        shardio_p_recorded largest = s->keys[0];
+        s->keys[0] = s->keys[last - 1];
+        s->keys[last - 1] = largest;
+        shardio_p_sift_recorded(s->keys, 0, last - 1);
+    }
+    shardio_p_fill_slots(s);
+}
+
+/* The partials of a key that lie inside the shape, as the file has them; *put says whether it belongs into the file. */
+static uint64_t shardio_p_count_partials(const shardio_array *array, const shardio_p_recorded *key,
+                                         const uint64_t *shape, bool *put)
+{
+    const shardio_p_statistics *s = array->statistics;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t grid[SHARDIO_MAX_DIMS], position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS], count = 0;
+    for (uint32_t i = 0; i < m->ndim; i++) grid[i] = shardio_p_divide_up(shape[i], m->shard[i]);
+    *put = key->known && shardio_p_position_of(key->number, grid, m->ndim, position);
+    for (size_t i = 0; i < key->count && *put; i++) {
+        const uint8_t *partial = key->partials + i * s->partial;
+        if (!shardio_p_inside(m, shape, position, shardio_p_load64(partial, false), inside)) continue;
+        *put = (partial[16] & SHARDIO_P_STALE) == 0;
+        count++;
+    }
+    return *put ? count : 0;
+}
+
+/* Bytes on their way into the key, or, with a null slot, only counted. */
+typedef struct shardio_p_statistics_output {
+    shardio_slot *slot;
+    uint64_t size, keys;
+    uint32_t crc;
+} shardio_p_statistics_output;
+
+static void shardio_p_put_out(shardio_p_statistics_output *out, const void *data, size_t size)
+{
+    out->size += size;
+    if (out->slot == NULL) return;
+    out->crc = shardio_crc32c(out->crc, data, size);
+    (void)shardio_slot_append(out->slot, data, size);   /* an error sticks to the slot */
+}
+
+/* `keys`: how many there will be. */
+static void shardio_p_put_statistics(shardio_array *array, const uint64_t *shape, uint64_t keys,
+                                     shardio_p_statistics_output *out)
+{
+    const shardio_p_statistics *s = array->statistics;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t grid[SHARDIO_MAX_DIMS], position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS];
+    uint8_t head[SHARDIO_P_STATISTICS_HEAD + 8 * SHARDIO_MAX_DIMS], entry[SHARDIO_P_STATISTICS_ENTRY];
+    memset(head, 0, sizeof head);
+    shardio_p_store32_little(head, SHARDIO_P_STATISTICS_MAGIC);
+    head[4] = 1;
+    head[5] = (uint8_t)s->value;
+    head[6] = (uint8_t)m->ndim;
+    shardio_p_store32_little(head + 8, shardio_p_statistics_identity(m));
+    shardio_p_store64(head + 16, keys, false);
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        shardio_p_store64(head + SHARDIO_P_STATISTICS_HEAD + 8 * i, shape[i], false);
+        grid[i] = shardio_p_divide_up(shape[i], m->shard[i]);
+    }
+    shardio_p_put_out(out, head, SHARDIO_P_STATISTICS_HEAD + 8 * (size_t)m->ndim);
+    for (size_t i = 0; i < s->count; i++) {
+        const shardio_p_recorded *key = &s->keys[i];
+        bool put;
+        uint64_t count = shardio_p_count_partials(array, key, shape, &put);
+        if (!put) continue;
+        out->keys++;
+        shardio_p_store64(entry, key->number, false);
+        shardio_p_store64(entry + 8, key->tag[0], false);
+        shardio_p_store64(entry + 16, key->tag[1], false);
+        shardio_p_store64(entry + 24, count, false);
+        shardio_p_put_out(out, entry, sizeof entry);
+        (void)shardio_p_position_of(key->number, grid, m->ndim, position);
+        for (size_t k = 0; k < key->count; k++) {
+            const uint8_t *partial = key->partials + k * s->partial;
+            if (shardio_p_inside(m, shape, position, shardio_p_load64(partial, false), inside))
+                shardio_p_put_out(out, partial, s->partial);
+        }
+    }
+    shardio_p_store32_little(entry, out->crc);
+    shardio_p_put_out(out, entry, 4);
+}
+
+/* Writes the statistics of an array, after its data: whole, or not at all. */
+static shardio_status shardio_p_save_statistics(shardio_array *array, shardio_error *error)
+{
+    shardio_p_statistics *s = array->statistics;
+    const shardio_store *store = &array->store;
+    shardio_p_statistics_output sum = {NULL, 0, 0, 0}, out = {NULL, 0, 0, 0};
+    shardio_slot_options o;
+    shardio_slot slot;
+    shardio_file file;
+    uint64_t shape[SHARDIO_MAX_DIMS];
+    uint8_t buffer[4096];
+    int code = 0;
+    if (s == NULL) return SHARDIO_OK;
+    const char *key = shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY);
+    if (s->no_memory)
+        return shardio_p_key_fail(error, store, SHARDIO_ERR_MEMORY, "write", key, 0, "no memory for the statistics");
+    shardio_p_reached(array, NULL, shape);
+    shardio_p_sort_recorded(s);
+    shardio_p_put_statistics(array, shape, 0, &sum);
+    memset(&o, 0, sizeof o);
+    o.direct = SHARDIO_DIRECT_OFF;
+    o.durability = array->durability;
+    shardio_status status = store->functions->create(store->context, key, true, sum.size, shardio_p_small_memory(array),
+                                                     &file, &code);
+    if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "create", key, code, NULL);
+    status = shardio_slot_begin(&slot, file, buffer, sizeof buffer, &o);
+    out.slot = &slot;
+    if (status == SHARDIO_OK) shardio_p_put_statistics(array, shape, sum.keys, &out);
+    status = shardio_slot_finish(&slot);
+    if (status == SHARDIO_OK) s->changed = false;
+    else if (error != NULL) *error = slot.error;
+    return status;
+}
+
+/* Reads the key piece by piece. */
+typedef struct shardio_p_statistics_input {
+    shardio_file file;
+    uint64_t at, size;        /* of what is not in the buffer yet */
+    size_t begin, end;        /* of what is */
+    uint32_t crc;             /* of what was taken */
+    shardio_status status;    /* of reading */
+    shardio_error *error;
+    uint8_t buffer[4096];
+} shardio_p_statistics_input;
+
+/* False: the key ends before, or cannot be read. */
+static bool shardio_p_take_bytes(shardio_p_statistics_input *in, uint8_t *to, size_t size)
+{
+    uint8_t *from = to;
+    for (size_t left = size; left > 0;) {
+        if (in->begin == in->end) {
+            in->begin = 0;
+            in->end = (size_t)shardio_p_min(in->size - in->at, sizeof in->buffer);
+            if (in->end == 0) return false;
+            in->status = shardio_file_read(&in->file, in->at, in->buffer, in->end, in->error);
+            if (in->status != SHARDIO_OK) return false;
+            in->at += in->end;
+        }
+        size_t n = left < in->end - in->begin ? left : in->end - in->begin;
+        memcpy(to, in->buffer + in->begin, n);
+        in->begin += n;
+        to += n;
+        left -= n;
+    }
+    in->crc = shardio_crc32c(in->crc, from, size);
+    return true;
+}
+
+static uint64_t shardio_p_bytes_left(const shardio_p_statistics_input *in)
+{
+    return in->size - in->at + (in->end - in->begin);
+}
+
+static const char *const shardio_p_statistics_damaged = "the statistics are damaged";
+
+static bool shardio_p_extreme_is_right(const shardio_p_meta *m, const shardio_p_extreme *e, size_t stored, size_t value)
+{
+    if (stored != e->size) return false;
+    if (shardio_p_is_variable(m->dtype)) return !e->cut || e->size == value;
+    return e->size == value && e->cut == (m->element > value);
+}
+
+/* Whether a partial of the file can be one of a chunk with so many elements inside the shape. */
+static bool shardio_p_partial_is_right(const shardio_array *array, const shardio_p_statistics *s, const uint8_t *stored,
+                                       const uint64_t *inside)
+{
+    const shardio_p_meta *m = &array->meta;
+    const uint64_t elements = shardio_p_product(inside, 0, m->ndim);
+    shardio_p_partial p;
+    shardio_p_load_partial(&p, stored, s->value);
+    if (stored[16] > (SHARDIO_P_HAS_RANGE | SHARDIO_P_MIN_CUT | SHARDIO_P_MAX_CUT) || p.fills > elements) return false;
+    if (!p.range) return stored[16] == 0;
+    return s->value > 0 && p.fills < elements && shardio_p_extreme_is_right(m, &p.min, stored[17], s->value) &&
+           shardio_p_extreme_is_right(m, &p.max, stored[18], s->value) &&
+           shardio_p_compare_extremes(&p.min, &p.max) <= 0;
+}
+
+static const char *shardio_p_take_key(const shardio_array *array, shardio_p_statistics *s,
+                                      shardio_p_statistics_input *in, const uint8_t *entry)
+{
+    const shardio_p_meta *m = &array->meta;
+    const uint64_t number = shardio_p_load64(entry, false), count = shardio_p_load64(entry + 24, false);
+    uint64_t position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS];
+    if ((s->count > 0 && number <= s->keys[s->count - 1].number) || count > m->index.chunks ||
+        count > shardio_p_bytes_left(in) / s->partial || !shardio_p_position_of(number, s->grid, m->ndim, position))
+        return shardio_p_statistics_damaged;
+    shardio_p_recorded *key = shardio_p_record_key(array, s, number);
+    if (key == NULL || !shardio_p_grow_partials(array, s, key, count)) {
+        s->no_memory = true;
+        return shardio_p_statistics_damaged;
+    }
+    key->tag[0] = shardio_p_load64(entry + 8, false);
+    key->tag[1] = shardio_p_load64(entry + 16, false);
+    key->known = true;
+    for (; key->count < count; key->count++) {
+        uint8_t *partial = key->partials + key->count * s->partial;
+        if (!shardio_p_take_bytes(in, partial, s->partial)) return shardio_p_statistics_damaged;
+        uint64_t chunk = shardio_p_load64(partial, false);
+        bool ascends = key->count == 0 || shardio_p_load64(partial - s->partial, false) < chunk;
+        if (!ascends || chunk >= m->index.chunks || !shardio_p_inside(m, s->shape, position, chunk, inside) ||
+            !shardio_p_partial_is_right(array, s, partial, inside))
+            return shardio_p_statistics_damaged;
+    }
+    return NULL;
+}
+
+/* The shape that the statistics were made for. False: no shape at all. */
+static bool shardio_p_take_shape(const shardio_array *array, shardio_p_statistics *s, shardio_p_statistics_input *in)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint64_t shape[SHARDIO_MAX_DIMS] = {0}, elements = m->element;
+    uint8_t number[8];
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        if (!shardio_p_take_bytes(in, number, sizeof number)) return false;
+        shape[i] = shardio_p_load64(number, false);
+        if (!shardio_p_multiply(elements, shardio_p_max(1, shape[i]), &elements)) return false;
+    }
+    shardio_p_set_statistics_shape(s, m, shape);
+    return true;
+}
+
+/* Null: fine; otherwise why the statistics say nothing. */
+static const char *shardio_p_take_statistics(const shardio_array *array, shardio_p_statistics *s,
+                                             shardio_p_statistics_input *in)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint8_t head[SHARDIO_P_STATISTICS_HEAD], entry[SHARDIO_P_STATISTICS_ENTRY];
+    if (!shardio_p_take_bytes(in, head, sizeof head) || shardio_p_load32_little(head) != SHARDIO_P_STATISTICS_MAGIC)
+        return shardio_p_statistics_damaged;
+    if (head[4] != 1) return "statistics of another version";
+    if (head[5] != s->value || head[6] != m->ndim || head[7] != 0 || shardio_p_load32_little(head + 12) != 0 ||
+        shardio_p_load32_little(head + 8) != shardio_p_statistics_identity(m))
+        return "the statistics are those of another array";
+    if (!shardio_p_take_shape(array, s, in)) return shardio_p_statistics_damaged;
+    for (uint64_t keys = shardio_p_load64(head + 16, false); keys > 0; keys--) {
+        if (!shardio_p_take_bytes(in, entry, sizeof entry)) return shardio_p_statistics_damaged;
+        const char *wrong = shardio_p_take_key(array, s, in, entry);
+        if (wrong != NULL) return wrong;
+    }
+    uint32_t crc = in->crc;
+    bool good = shardio_p_take_bytes(in, entry, 4) && shardio_p_load32_little(entry) == crc &&
+                shardio_p_bytes_left(in) == 0;
+    return good ? NULL : shardio_p_statistics_damaged;
+}
+
+/* Reads the statistics from their open key. */
+static shardio_status shardio_p_read_statistics(shardio_array *array, shardio_p_statistics *s,
+                                                shardio_p_statistics_input *in, const char *key)
+{
+    const shardio_store *store = &array->store;
+    shardio_file_facts facts;
+    shardio_status status = shardio_p_file_facts(&in->file, &facts, in->error);
+    if (status != SHARDIO_OK) return status;
+    if (s == NULL) return shardio_p_key_fail(in->error, store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
+    if (facts.size > array->decoded_limit)
+        return shardio_p_key_fail(in->error, store, SHARDIO_ERR_LIMIT, "read", key, 0,
+                                  "larger than the option decoded_limit");
+    in->size = facts.size;
+    const char *wrong = shardio_p_take_statistics(array, s, in);
+    if (in->status != SHARDIO_OK || wrong == NULL) return in->status;
+    if (s->no_memory) return shardio_p_key_fail(in->error, store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
+    return shardio_p_key_fail(in->error, store, SHARDIO_ERR_NOT_FOUND, "read", key, 0, wrong);
+}
+
+/* Reads the statistics of an array into a new table. SHARDIO_ERR_NOT_FOUND: there are none that say anything. */
+static shardio_status shardio_p_load_statistics(shardio_array *array, shardio_p_statistics **loaded,
+                                                shardio_error *error)
+{
+    const shardio_store *store = &array->store;
+    shardio_p_statistics_input in;
+    int code = 0;
+    *loaded = NULL;
+    memset(&in, 0, sizeof in);
+    in.error = error;
+    const char *key = shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY);
+    shardio_status status = store->functions->open(store->context, key, false, shardio_p_small_memory(array), &in.file,
+                                                   &code);
+    if (status != SHARDIO_OK)
+        return shardio_p_key_fail(error, store, status, "open", key, code, "there are no statistics");
+    shardio_p_statistics *s = shardio_p_new_statistics(array);
+    status = shardio_p_read_statistics(array, s, &in, key);
+    shardio_file_close(&in.file);
+    if (status == SHARDIO_OK) *loaded = s;
+    else shardio_p_free_statistics(array, s);
+    return status;
+}
+
+static shardio_status shardio_p_no_tags(const shardio_array *array, shardio_error *error)
+{
+    if (array->store.functions->tag != NULL) return SHARDIO_OK;
+    return shardio_p_fail(error, SHARDIO_ERR_UNSUPPORTED, "keep statistics of", array->store.name,
+                          "the store cannot tell whether a value is still the same");
+}
+
+/* Statistics are kept from here on, on top of what there is (`load`) that still holds. */
+static shardio_status shardio_p_begin_statistics(shardio_array *array, bool load, shardio_error *error)
+{
+    shardio_status status = shardio_p_no_tags(array, error);
+    if (status == SHARDIO_OK && load) status = shardio_p_load_statistics(array, &array->statistics, error);
+    if (status == SHARDIO_ERR_MEMORY || status == SHARDIO_ERR_UNSUPPORTED) return status;
+    shardio_p_no_error(error);   /* what cannot be read is made anew */
+    if (array->statistics == NULL) array->statistics = shardio_p_new_statistics(array);
+    if (array->statistics == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "keep statistics of", array->store.name, NULL);
+    if (memcmp(array->statistics->shape, array->meta.shape, array->meta.ndim * sizeof array->meta.shape[0]) != 0)
+        shardio_p_reshape_statistics(array, array->statistics);
+    array->statistics->changed = false;
+    return SHARDIO_OK;
+}
+
+/* The last chance to write them; who wants to know how that goes asks for them before. */
+static void shardio_p_end_statistics(shardio_array *array)
+{
+    if (array->statistics != NULL && array->statistics->changed) (void)shardio_p_save_statistics(array, NULL);
+}
+
+/* -- statistics: asking for them */
+
+/* Adds up what a key holds. False: its tag is another one. */
+static bool shardio_p_add_key(shardio_array *array, const shardio_p_statistics *s, const shardio_p_recorded *key,
+                              shardio_p_partial *sum, uint64_t *stored)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint64_t position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS], tag[2];
+    shardio_p_partial one;
+    (void)shardio_p_position_of(key->number, s->grid, m->ndim, position);
+    if (shardio_p_tag_of(array, position, tag) != SHARDIO_OK || memcmp(tag, key->tag, sizeof tag) != 0) return false;
+    for (size_t i = 0; i < key->count; i++) {
+        shardio_p_load_partial(&one, key->partials + i * s->partial, s->value);
+        (void)shardio_p_inside(m, s->shape, position, one.chunk, inside);
+        *stored += shardio_p_product(inside, 0, m->ndim);
+        sum->fills += one.fills;
+        shardio_p_merge_range(sum, &one);
+    }
+    return true;
+}
+
+/* The fill value as a partial, if it is an extreme like others. */
+static void shardio_p_range_of_fill(const shardio_p_meta *m, shardio_p_partial *fill)
+{
+    shardio_p_meta other;
+    shardio_p_look scan;
+    memset(fill, 0, sizeof *fill);
+    memset(&other, 0, sizeof other);
+    other.dtype = m->dtype;
+    other.element = m->element;
+    other.unit = 1;
+    shardio_p_look_begin(&scan, &other);
+    if (shardio_p_has_byte_order(m)) {
+        scan.least = scan.greatest = shardio_p_bytes_of(m, m->fill);
+        scan.any = true;
+    } else if (!shardio_p_is_complex(m->dtype)) {
+        memcpy(other.fill, m->fill, m->element);
+        other.fill[0] = (uint8_t)~other.fill[0];   /* so that it is not taken for a fill value */
+        shardio_p_look_elements(&scan, m->fill, 1);
+    }
+    shardio_p_look_end(&scan, fill);
+}
+
+/* The element that an extreme stands for, in the machine's byte order. */
+static size_t shardio_p_extreme_out(const shardio_p_meta *m, const shardio_p_extreme *e, uint8_t *to)
+{
+    shardio_p_look scan;
+    uint64_t rank = 0;
+    const unsigned unused = 64 - 8 * (unsigned)e->size % 64;   /* bits of the rank in front */
+    if (shardio_p_has_byte_order(m)) {
+        memcpy(to, e->bytes, e->size);
+        return e->size;
+    }
+    for (size_t i = 0; i < e->size; i++) rank = rank << 8 | e->bytes[i];
+    shardio_p_look_begin(&scan, m);
+    bool below = shardio_p_is_float(m->dtype) && rank < scan.flip;
+    rank ^= below ? scan.flip ^ scan.turn : scan.flip;
+    uint8_t big[8];
+    shardio_p_store64(big, unused < 64 ? rank << unused : rank, true);
+    shardio_p_copy_elements(to, big, e->size, shardio_p_machine_is_big() ? 1 : e->size);
+    return e->size;
+}
+
+/* Keys of the array inside its shape. */
+typedef struct shardio_p_census {
+    const shardio_array *array;
+    uint64_t keys;
+} shardio_p_census;
+
+static bool shardio_p_count_key(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_census *census = (shardio_p_census *)context;
+    uint64_t position[SHARDIO_MAX_DIMS];
+    (void)size;
+    census->keys += !temporary && shardio_p_parse_key(census->array, key, position) &&
+                    shardio_p_is_in_grid(&census->array->meta, position);
+    return true;
+}
+
+/* Why what was loaded says nothing of what is there now; null: it does, and was added up. */
+static const char *shardio_p_sum_up(shardio_array *array, const shardio_p_statistics *s, shardio_statistics *out)
+{
+    const shardio_p_meta *m = &array->meta;
+    shardio_p_partial sum, fill;
+    uint64_t stored = 0;
+    memset(&sum, 0, sizeof sum);
+    memset(out, 0, sizeof *out);
+    for (size_t i = 0; i < s->count; i++)
+        if (!shardio_p_add_key(array, s, &s->keys[i], &sum, &stored)) return "chunks have changed since";
+    out->rows = shardio_p_product(m->shape, 0, m->ndim);
+    out->nulls = out->rows - stored + (array->fill_is_value ? 0 : sum.fills);
+    shardio_p_range_of_fill(m, &fill);
+    if (array->fill_is_value && sum.fills > 0) shardio_p_merge_range(&sum, &fill);
+    out->has_range = sum.range;
+    if (!sum.range) return NULL;
+    out->min_cut = sum.min.cut;
+    out->max_cut = sum.max.cut;
+    out->min_size = shardio_p_extreme_out(m, &sum.min, out->min);
+    out->max_size = shardio_p_extreme_out(m, &sum.max, out->max);
+    return NULL;
+}
+
+SHARDIO_API shardio_status shardio_array_statistics(shardio_array *array, shardio_statistics *statistics,
+                                                    shardio_error *error)
+{
+    shardio_p_census census = {array, 0};
+    shardio_p_statistics *s;
+    const char *wrong = NULL;
+    int code = 0;
+    shardio_status status = shardio_p_reader_enter(array, "read the statistics of", error);
+    if (status != SHARDIO_OK) return status;
+    if (statistics == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read the statistics of", array->store.name,
+                              "no place for them");
+    if (array->store.functions->tag == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_NOT_FOUND, "read the statistics of", array->store.name,
+                              "the store cannot tell whether a value is still the same");
+    if (array->statistics != NULL && array->statistics->changed) status = shardio_p_save_statistics(array, error);
+    if (status == SHARDIO_OK) status = shardio_p_load_statistics(array, &s, error);
+    if (status != SHARDIO_OK) return status;
+    if (memcmp(s->shape, array->meta.shape, array->meta.ndim * sizeof s->shape[0]) != 0)
+        wrong = "the statistics are those of another shape";
+    if (wrong == NULL)
+        status = array->store.functions->list(array->store.context, array->prefix, shardio_p_count_key, &census, &code);
+    if (status != SHARDIO_OK) shardio_p_key_fail(error, &array->store, status, "list", array->prefix, code, NULL);
+    else if (wrong == NULL && census.keys != s->count) wrong = "chunks came or went since";
+    else if (wrong == NULL) wrong = shardio_p_sum_up(array, s, statistics);
+    shardio_p_free_statistics(array, s);
+    if (wrong == NULL) return status;
+    return shardio_p_key_fail(error, &array->store, SHARDIO_ERR_NOT_FOUND, "read",
+                              shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY), 0, wrong);
+}
+
+/* -- statistics: making them by reading */
+
+/* Reads the chunk at `at` of the key and notes it; one that a shard does not have is none. */
+static shardio_status shardio_p_survey_chunk(shardio_p_change *c, const uint64_t *position, const uint64_t *at)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t origin[SHARDIO_MAX_DIMS], index[SHARDIO_MAX_DIMS];
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        origin[i] = c->origin[i] + at[i] * m->chunk[i];
+        index[i] = position[i] * m->per_shard[i] + at[i];
+        if (origin[i] >= m->shape[i]) return SHARDIO_OK;
+    }
+    if (m->sharded && !shardio_p_old_has(c, shardio_p_number_in_shard(m, 0, at))) return SHARDIO_OK;
+    shardio_status status = shardio_p_load_chunk(c, position, origin);
+    if (status == SHARDIO_OK) shardio_p_statistics_note(array, index, array->whole.memory);
+    shardio_p_free_pool(array);
+    return status;
+}
+
+/* Whether the partial of this chunk says what it is. */
+static bool shardio_p_is_recorded(const shardio_p_statistics *s, const shardio_p_recorded *key, uint64_t chunk)
+{
+    size_t at = shardio_p_find_partial(s, key, chunk);
+    return !shardio_p_has_partial(s, key, at, chunk) || (key->partials[at * s->partial + 16] & SHARDIO_P_STALE) == 0;
+}
+
+/* Reads chunks of a key: all of them, or (`stale`) those whose partials are. */
+static shardio_status shardio_p_survey_chunks(shardio_p_change *c, const uint64_t *position, bool stale)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    const uint64_t none[SHARDIO_MAX_DIMS] = {0}, number = shardio_p_shard_number(m, position);
+    uint64_t at[SHARDIO_MAX_DIMS] = {0}, chunk = 0;
+    shardio_status status = SHARDIO_OK;
+    c->old = NULL;
+    for (uint32_t i = 0; i < m->ndim; i++) c->origin[i] = position[i] * m->shard[i];
+    if (!shardio_p_widen(array, &array->whole, m->chunk_bytes))
+        return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "read", array->prefix, 0, "no memory for a chunk");
+    if (m->sharded) status = shardio_p_get_shard(array, position, &c->old, &array->error);
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;   /* its tag will tell */
+    do {
+        const shardio_p_recorded *key = shardio_p_find_recorded(array->statistics, number);
+        if (status == SHARDIO_OK && !(stale && key != NULL && shardio_p_is_recorded(array->statistics, key, chunk)))
+            status = shardio_p_survey_chunk(c, position, at);
+        chunk++;
+    } while (status == SHARDIO_OK && shardio_p_next_in_box(at, none, m->per_shard, m->ndim));
+    return status;
+}
+
+static bool shardio_p_is_stale(const shardio_p_statistics *s, const shardio_p_recorded *key)
+{
+    for (size_t i = 0; i < key->count; i++)
+        if ((key->partials[i * s->partial + 16] & SHARDIO_P_STALE) != 0) return true;
+    return false;
+}
+
+/* Makes the partials of a key right by reading what they do not know. It is known if nobody changed it meanwhile. */
+static shardio_status shardio_p_survey_key(shardio_p_change *c, const uint64_t *position)
+{
+    shardio_array *array = c->array;
+    uint64_t before[2], after[2];
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key == NULL) return array->statistics->no_memory ? SHARDIO_ERR_MEMORY : SHARDIO_OK;
+    key->seen = true;
+    bool there = shardio_p_tag_of(array, position, before) == SHARDIO_OK;
+    bool same = there && key->known && memcmp(before, key->tag, sizeof before) == 0;
+    if (same && !shardio_p_is_stale(array->statistics, key)) return SHARDIO_OK;
+    if (!same) shardio_p_forget_key(array, array->statistics, key);
+    key->known = false;
+    shardio_status status = there ? shardio_p_survey_chunks(c, position, same) : SHARDIO_OK;
+    if (status != SHARDIO_OK) return status;
+    key->known = there && shardio_p_tag_of(array, position, after) == SHARDIO_OK &&
+                 memcmp(before, after, sizeof after) == 0;
+    memcpy(key->tag, before, sizeof before);
+    return array->statistics->no_memory ? SHARDIO_ERR_MEMORY : SHARDIO_OK;
+}
+
+/* Reads the chunks whose part inside the shape is another one than before. */
+static void shardio_p_statistics_reshaped(shardio_array *array)
+{
+    shardio_p_change c;
+    uint64_t position[SHARDIO_MAX_DIMS];
+    const shardio_p_statistics *s = array->statistics;
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    for (size_t i = 0; s != NULL && i < s->count; i++) {
+        if (!s->keys[i].known || !shardio_p_is_stale(s, &s->keys[i])) continue;
+        if (!shardio_p_position_of(s->keys[i].number, s->grid, array->meta.ndim, position)) continue;
+        /* should it fail, the data is as it shall be, and its statistics are absent */
+        if (shardio_p_survey_key(&c, position) != SHARDIO_OK) break;
+    }
+    if (s != NULL) shardio_p_no_error(&array->error);
+}
+
+static shardio_status shardio_p_survey(shardio_array *array, shardio_progress progress, void *context)
+{
+    shardio_p_change c;
+    shardio_p_collection found;
+    shardio_p_statistics *s = array->statistics;
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    shardio_status status = shardio_p_collect(array, &found);
+    for (size_t i = 0; i < s->count; i++) s->keys[i].seen = false;
+    for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++) {
+        const uint64_t done = i + 1 < found.count ? found.bytes / found.count * (i + 1) : found.bytes;
+        const uint64_t *position = shardio_p_found_position(array, i);
+        if (shardio_p_is_in_grid(&array->meta, position)) status = shardio_p_survey_key(&c, position);
+        if (status == SHARDIO_OK && progress != NULL && progress(context, done, found.bytes) != 0)
+            status = shardio_p_array_fail(array, SHARDIO_ERR_CANCELLED, "make statistics of", array->prefix, 0, NULL);
+    }
+    for (size_t i = 0; i < s->count && status == SHARDIO_OK; i++)
+        if (!s->keys[i].seen) shardio_p_forget_key(array, s, &s->keys[i]);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_array_make_statistics(shardio_array *array, shardio_progress progress, void *context,
+                                                         shardio_error *error)
+{
+    shardio_error unsaved;
+    shardio_status status = shardio_p_changer_enter(array, "make statistics of", error);
+    if (status != SHARDIO_OK) return status;
+    const bool kept = array->statistics != NULL;
+    if (!kept || array->statistics->no_memory) {
+        shardio_p_free_statistics(array, array->statistics);
+        array->statistics = NULL;
+        status = shardio_p_begin_statistics(array, true, error);
+        if (status != SHARDIO_OK) return status;
+    }
+    status = shardio_p_survey(array, progress, context);
+    if (status == SHARDIO_ERR_MEMORY) shardio_p_array_fail(array, status, "make statistics of", array->prefix, 0, NULL);
+    shardio_status saved = shardio_p_save_statistics(array, &unsaved);   /* as far as it came */
+    if (status == SHARDIO_OK && saved != SHARDIO_OK) {
+        array->error = unsaved;
+        status = saved;
+    }
+    if (!kept) {
+        shardio_p_free_statistics(array, array->statistics);
+        array->statistics = NULL;
+    }
+    return shardio_p_end_change(array, status, error);
 }
 
 /* -- nodes: groups and arrays by their zarr.json */
@@ -15849,6 +17926,26 @@ static shardio_status shardio_p_directory_sync(void *store, const char *key, int
     return status;
 }
 
+/* Size, inode and time of change. Not the device: its number may be another one after the next start. */
+static shardio_status shardio_p_directory_tag(void *store, const char *key, uint64_t tag[2], int *code)
+{
+    char path[SHARDIO_P_PATH];
+    shardio_file_facts facts;
+    shardio_p_handle handle;
+    int ignored = 0;
+    if (key[0] == 0 || !shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
+    size_t root = shardio_p_directory_root(store);
+    shardio_status status = shardio_p_os_open(path, root, SHARDIO_P_ACCESS_READ, &handle, code);
+    if (status != SHARDIO_OK) return status;
+    memset(&facts, 0, sizeof facts);
+    status = shardio_p_os_facts(handle, &facts, code);
+    (void)shardio_p_os_close(handle, &ignored);   /* nothing was written through it */
+    if (status == SHARDIO_OK && facts.special) status = SHARDIO_ERR_UNSUPPORTED;
+    tag[0] = shardio_p_mix(facts.size) + facts.identity[1];
+    tag[1] = facts.identity[2];
+    return status;
+}
+
 static size_t shardio_p_directory_file_memory(void *store, size_t length)
 {
     return shardio_file_memory(shardio_p_length((const char *)store) + 1 + length);
@@ -15858,7 +17955,8 @@ SHARDIO_API shardio_store shardio_store_directory(const char *path)
 {
     static const shardio_store_functions functions = {
         shardio_p_directory_open, shardio_p_directory_create, shardio_p_directory_remove, shardio_p_directory_list,
-        shardio_p_directory_sync, shardio_p_directory_file_memory, shardio_p_directory_rename, NULL, false
+        shardio_p_directory_sync, shardio_p_directory_file_memory, shardio_p_directory_rename,
+        shardio_p_directory_tag, false
     };
     const char *name = path != NULL ? path : "";
     shardio_store store = {&functions, (void *)(uintptr_t)name, name};
@@ -15917,7 +18015,8 @@ typedef struct shardio_memory_entry {
     char *key;
     size_t key_size;
     uint64_t version;
-    uint32_t open;
+    uint64_t tagged;                   /* the version that the CRC-32 is of, and one more; 0: of none */
+    uint32_t crc, open;
     bool published, removed, overwrite;
 } shardio_memory_entry;
 
@@ -15945,16 +18044,21 @@ static shardio_memory_entry *shardio_p_entry_find(const shardio_memory_store *st
     return entry;
 }
 
+static void shardio_p_entry_changes(shardio_memory_entry *entry)
+{
+    entry->version = ++entry->store->changes;
+}
+
 static shardio_status shardio_p_entry_write(void *file, uint64_t offset, const void *data, size_t size, size_t *done,
                                             int *code)
 {
-    ((shardio_memory_entry *)file)->version++;
+    shardio_p_entry_changes((shardio_memory_entry *)file);
     return shardio_p_memory_write(file, offset, data, size, done, code);
 }
 
 static shardio_status shardio_p_entry_resize(void *file, uint64_t size, int *code)
 {
-    ((shardio_memory_entry *)file)->version++;
+    shardio_p_entry_changes((shardio_memory_entry *)file);
     return shardio_p_memory_resize(file, size, code);
 }
 
@@ -16032,6 +18136,7 @@ static shardio_status shardio_p_memory_store_create(void *store, const char *key
     entry->key_size = size;
     entry->overwrite = overwrite;
     memcpy(entry->key, key, size);
+    shardio_p_entry_changes(entry);
     memory->entries = entry;
     *file = shardio_p_entry_file(entry);
     return SHARDIO_OK;
@@ -16059,6 +18164,20 @@ static shardio_status shardio_p_memory_store_list(void *store, const char *prefi
         if (entry->removed || shardio_p_length(entry->key) < n || memcmp(entry->key, prefix, n) != 0) continue;
         if (!each(context, entry->key, entry->data.size, !entry->published)) break;
     }
+    return SHARDIO_OK;
+}
+
+/* Size and CRC-32, as an archive has them, so that a copy of the store has the same tags. CRC32C would be the same for
+   all contents that have their own behind them, and those are many. */
+static shardio_status shardio_p_memory_store_tag(void *store, const char *key, uint64_t tag[2], int *code)
+{
+    shardio_memory_entry *entry = shardio_p_entry_find((const shardio_memory_store *)store, key);
+    (void)code;
+    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
+    if (entry->tagged != entry->version + 1) entry->crc = shardio_crc32(0, entry->data.data, entry->data.size);
+    entry->tagged = entry->version + 1;
+    tag[0] = entry->data.size;
+    tag[1] = entry->crc;
     return SHARDIO_OK;
 }
 
@@ -16132,11 +18251,13 @@ SHARDIO_API shardio_store shardio_store_memory(shardio_memory_store *memory, con
 {
     static const shardio_store_functions functions = {
         shardio_p_memory_store_open, shardio_p_memory_store_create, shardio_p_memory_store_remove,
-        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory, shardio_p_memory_store_rename, NULL, false
+        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory, shardio_p_memory_store_rename,
+        shardio_p_memory_store_tag, false
     };
     shardio_store store = {&functions, memory, "memory"};
     memory->entries = NULL;
     memory->allocator = allocator;
+    memory->changes = 0;
     return store;
 }
 
@@ -16160,6 +18281,8 @@ enum {
     SHARDIO_P_ZIP_NAME = 4095,         /* bytes of a key; longer names are kept, but are no keys */
     SHARDIO_P_ZIP_GAPS = 64,           /* places of values that were given up, to be used again before the commit */
     SHARDIO_P_ZIP_WINDOW = 1 << 20,    /* bytes read at a time where an end record is searched */
+    SHARDIO_P_ZIP_LITTLE = 1 << 16,    /* bytes of a read that is little */
+    SHARDIO_P_ZIP_AHEAD = 8 << 20,     /* bytes read at once, at the most, where the file is read in order */
     SHARDIO_P_ZIP_TAIL = 65535 + 22 + 56 + 20,
     SHARDIO_P_ZIP_LARGE = 64 << 20,    /* a directory of so many bytes is looked at before memory is taken for it */
     SHARDIO_P_ZIP_DEPTH = 32,          /* zarr.json deeper than this come in the order of the directory */
@@ -16209,6 +18332,13 @@ typedef struct shardio_p_zip_end {
     uint64_t comment, length;     /* offsets: of the comment, and behind it */
 } shardio_p_zip_end;
 
+/* A part of the file in memory. */
+typedef struct shardio_p_zip_window {
+    uint8_t *data;
+    uint64_t offset;
+    size_t size;
+} shardio_p_zip_window;
+
 struct shardio_p_zip_value;
 
 struct shardio_archive {
@@ -16225,7 +18355,7 @@ struct shardio_archive {
     bool chained, chain_broken;               /* `previous` is known; what it tells of is not there */
     shardio_p_zip_entry *entries;
     size_t count, capacity;
-    uint32_t *table;                          /* 1 + the entry, by the hash of its name; 0: free */
+    uint64_t *table;                          /* by the hash of a name: its upper half, and 1 + the entry; 0: free */
     size_t slots, used;                       /* slots: a power of two */
     uint64_t seed, generation;
     /* writing */
@@ -16249,6 +18379,9 @@ struct shardio_archive {
     shardio_file replaced;                    /* the archive that this one will take the place of, locked; or none */
     shardio_file_facts wishes;                /* what the file wants of writes */
     shardio_accounting accounting;
+    /* reading past the page cache */
+    uint32_t read_block;                      /* what unbuffered reads are multiples of; 0: reads are buffered */
+    shardio_p_zip_window ahead[2];            /* what was read last: a little, and much with what follows it; or null */
 };
 
 static inline uint16_t shardio_p_load16_little(const uint8_t *from)
@@ -16290,7 +18423,7 @@ static const uint8_t *shardio_p_zip_extra(const uint8_t *extra, size_t size, uin
 
 /* -- reading the file */
 
-/* Everything but the writing of whole blocks goes through the page cache. */
+/* Everything but whole blocks goes through the page cache. */
 static shardio_status shardio_p_zip_set_direct(shardio_archive *a, bool direct, int *code)
 {
     if (a->direct == direct || a->file.functions->set_direct == NULL) return SHARDIO_OK;
@@ -16299,21 +18432,78 @@ static shardio_status shardio_p_zip_set_direct(shardio_archive *a, bool direct, 
     return status;
 }
 
+/* The window that holds the byte at `offset`, or null. */
+static const shardio_p_zip_window *shardio_p_zip_find_ahead(const shardio_archive *a, uint64_t offset)
+{
+    for (int i = 0; i < 2; i++)
+        if (offset >= a->ahead[i].offset && offset - a->ahead[i].offset < a->ahead[i].size) return &a->ahead[i];
+    return NULL;
+}
+
+/* Whether what begins at `offset` goes on where a window ends. */
+static bool shardio_p_zip_goes_on(const shardio_archive *a, const shardio_p_zip_window *window, uint64_t offset)
+{
+    uint64_t end = window->offset + window->size;
+    return window->size > 0 && offset >= end && shardio_p_floor(offset, a->read_block) <= end;
+}
+
+/* Reads the blocks from `offset` on past the page cache: those of `size` bytes, or more and more where the file is read in
+   order. Little that is read elsewhere, a zarr.json, goes to a window of its own and does not break the order. False: not
+   one byte came, or the system refused; then reads are buffered from here on. */
+static bool shardio_p_zip_read_ahead(shardio_archive *a, uint64_t offset, size_t size)
+{
+    static const size_t room[2] = {SHARDIO_P_ZIP_LITTLE, SHARDIO_P_ZIP_AHEAD};
+    uint64_t begin = shardio_p_floor(offset, a->read_block);
+    uint64_t wanted = shardio_p_ceil(offset - begin + size, a->read_block);
+    int which = shardio_p_zip_goes_on(a, &a->ahead[1], offset) || wanted > room[0], code = 0;
+    shardio_p_zip_window *window = &a->ahead[which];
+    if (shardio_p_zip_goes_on(a, window, offset))
+        wanted = shardio_p_max(wanted, 2 * shardio_p_ceil(window->size, a->read_block));
+    size_t ask = (size_t)shardio_p_min(wanted, room[which]), done = 0;
+    if (window->data == NULL)
+        window->data = (uint8_t *)shardio_p_allocate(a->allocator, room[which], SHARDIO_P_DEFAULT_BLOCK);
+    bool able = window->data != NULL && shardio_p_zip_set_direct(a, true, &code) == SHARDIO_OK &&
+                a->file.functions->read(a->file.context, begin, window->data, ask, &done, &code) == SHARDIO_OK &&
+                done <= ask && done > offset - begin;
+    window->offset = begin;
+    window->size = able ? done : 0;
+    if (!able) a->read_block = 0;
+    return able;
+}
+
+/* Copies out of blocks that were read past the page cache as much as there is. */
+static size_t shardio_p_zip_read_unbuffered(shardio_archive *a, uint64_t offset, uint8_t *data, size_t size)
+{
+    size_t copied = 0;
+    while (copied < size) {
+        const shardio_p_zip_window *window = shardio_p_zip_find_ahead(a, offset + copied);
+        if (window == NULL) {
+            if (!shardio_p_zip_read_ahead(a, offset + copied, size - copied)) break;
+            continue;
+        }
+        size_t skip = (size_t)(offset + copied - window->offset);
+        size_t n = (size_t)shardio_p_min(window->size - skip, size - copied);
+        memcpy(data + copied, window->data + skip, n);
+        copied += n;
+    }
+    return copied;
+}
+
 static shardio_status shardio_p_zip_read(shardio_archive *a, uint64_t offset, void *data, size_t size,
                                          shardio_error *error)
 {
     int code = 0;
+    if (a->read_block > 0) {
+        size_t done = shardio_p_zip_read_unbuffered(a, offset, (uint8_t *)data, size);
+        offset += done;
+        data = (uint8_t *)data + done;
+        size -= done;
+        if (size == 0) return SHARDIO_OK;
+    }
     shardio_status status = shardio_p_zip_set_direct(a, false, &code);
     if (status != SHARDIO_OK) return shardio_p_fail_at(error, status, "read", a->file.name, offset, code, NULL);
     return shardio_file_read(&a->file, offset, data, size, error);
 }
-
-/* A part of the file in memory. */
-typedef struct shardio_p_zip_window {
-    uint8_t *data;
-    uint64_t offset;
-    size_t size;
-} shardio_p_zip_window;
 
 /* Bytes of the file, from the window if they are all in it. */
 static shardio_status shardio_p_zip_peek(shardio_archive *a, const shardio_p_zip_window *window, uint64_t offset,
@@ -16406,13 +18596,16 @@ static void shardio_p_zip_read_chain(shardio_p_zip_directory *d)
     size_t size;
     const uint8_t *chain = d->count > 0 ? shardio_p_zip_record_extra(d->bytes, SHARDIO_P_ZIP_CHAIN, &size) : NULL;
     if (chain == NULL || size != SHARDIO_P_ZIP_CHAIN_SIZE - 4 || shardio_p_load32_little(chain) != 1) return;
+    uint64_t number = shardio_p_load64(chain + 8, false), previous = shardio_p_load64(chain + 16, false);
+    /* so many layers have no room in so many bytes, or there is one too many: nobody here wrote that */
+    if (number == 0 || number - 1 > previous / SHARDIO_P_ZIP_END || (number == 1 && previous > 0)) return;
     size_t before = (size_t)(chain + 4 - d->bytes);
     uint32_t crc = shardio_crc32(shardio_crc32(0, d->bytes, before), zeros, 4);
     crc = shardio_crc32(crc, d->bytes + before + 4, d->size - before - 4);
     d->chained = true;
     d->own = crc == shardio_p_load32_little(chain + 4);
-    d->number = shardio_p_load64(chain + 8, false);
-    d->previous = shardio_p_load64(chain + 16, false);
+    d->number = number;
+    d->previous = previous;
 }
 
 static void shardio_p_zip_release_directory(const shardio_archive *a, shardio_p_zip_directory *d)
@@ -16550,12 +18743,16 @@ static uint64_t shardio_p_zip_hash(const shardio_archive *a, const char *name, s
     return shardio_p_mix(hash ^ word);
 }
 
-/* The slot of the table for this name: that of its entry, or a free one. */
-static size_t shardio_p_zip_slot(const shardio_archive *a, const char *name, size_t size)
+/* The slot of the table for this name: that of its entry, or a free one. *hash has room for the entry below. Names are
+   looked at only where the hashes agree: they lie far apart. */
+static size_t shardio_p_zip_slot(const shardio_archive *a, const char *name, size_t size, uint64_t *hash)
 {
-    size_t at = (size_t)shardio_p_zip_hash(a, name, size) & (a->slots - 1);
+    *hash = shardio_p_zip_hash(a, name, size);
+    size_t at = (size_t)*hash & (a->slots - 1);
+    *hash = *hash >> 32 << 32;
     for (; a->table[at] != 0; at = (at + 1) & (a->slots - 1)) {
-        const shardio_p_zip_entry *entry = &a->entries[a->table[at] - 1];
+        if ((a->table[at] ^ *hash) >> 32 != 0) continue;
+        const shardio_p_zip_entry *entry = &a->entries[(uint32_t)a->table[at] - 1];
         if (entry->name_size == size && memcmp(entry->name, name, size) == 0) break;
     }
     return at;
@@ -16564,8 +18761,9 @@ static size_t shardio_p_zip_slot(const shardio_archive *a, const char *name, siz
 static shardio_p_zip_entry *shardio_p_zip_find(const shardio_archive *a, const char *key)
 {
     size_t n = shardio_p_length(key);
+    uint64_t hash;
     if (a->slots == 0 || n > SHARDIO_P_ZIP_NAME) return NULL;
-    uint32_t number = a->table[shardio_p_zip_slot(a, key, n)];
+    uint32_t number = (uint32_t)a->table[shardio_p_zip_slot(a, key, n, &hash)];
     return number != 0 && !a->entries[number - 1].gone ? &a->entries[number - 1] : NULL;
 }
 
@@ -16586,16 +18784,19 @@ static bool shardio_p_zip_reserve(shardio_archive *a, uint64_t more)
     }
     while (slots / 2 < a->used + more) slots *= 2;
     if (slots == a->slots) return true;
-    if (slots > SIZE_MAX / sizeof(uint32_t)) return false;
-    uint32_t *table = (uint32_t *)shardio_p_allocate(a->allocator, (size_t)slots * sizeof *table, 16), *old = a->table;
+    if (slots > SIZE_MAX / sizeof(uint64_t)) return false;
+    uint64_t *table = (uint64_t *)shardio_p_allocate(a->allocator, (size_t)slots * sizeof *table, 16), *old = a->table;
     size_t old_slots = a->slots;
     if (table == NULL) return false;
     memset(table, 0, (size_t)slots * sizeof *table);
     a->table = table;
     a->slots = (size_t)slots;
-    for (size_t i = 0; i < old_slots; i++)
-        if (old[i] != 0)
-            table[shardio_p_zip_slot(a, a->entries[old[i] - 1].name, a->entries[old[i] - 1].name_size)] = old[i];
+    for (size_t i = 0; i < old_slots; i++) {
+        if (old[i] == 0) continue;
+        const shardio_p_zip_entry *entry = &a->entries[(uint32_t)old[i] - 1];
+        uint64_t hash;
+        table[shardio_p_zip_slot(a, entry->name, entry->name_size, &hash)] = old[i];
+    }
     shardio_p_release(a->allocator, old, old_slots * sizeof *old, 16);
     return true;
 }
@@ -16606,10 +18807,11 @@ static shardio_p_zip_entry *shardio_p_zip_add(shardio_archive *a, const shardio_
     shardio_p_zip_entry *added = &a->entries[a->count++];
     *added = *entry;
     if (!entry->key) return added;
-    size_t slot = shardio_p_zip_slot(a, entry->name, entry->name_size);
-    if (a->table[slot] != 0) a->entries[a->table[slot] - 1].gone = true;
+    uint64_t hash;
+    size_t slot = shardio_p_zip_slot(a, entry->name, entry->name_size, &hash);
+    if (a->table[slot] != 0) a->entries[(uint32_t)a->table[slot] - 1].gone = true;
     else a->used++;
-    a->table[slot] = (uint32_t)a->count;
+    a->table[slot] = hash | (uint32_t)a->count;
     return added;
 }
 
@@ -16619,7 +18821,8 @@ static bool shardio_p_zip_is_key(const char *name, size_t size)
     char key[SHARDIO_P_ZIP_NAME + 1];
     size_t n = 1;
     if (size == 0 || size > SHARDIO_P_ZIP_NAME || memchr(name, 0, size) != NULL) return false;
-    for (size_t at = 0; at < size && n > 0; at += n) n = shardio_p_utf8(name + at, size - at);
+    for (size_t at = 0; at < size && n > 0; at += n)
+        n = (unsigned char)name[at] < 0x80 ? 1 : shardio_p_utf8(name + at, size - at);
     memcpy(key, name, size);
     key[size] = 0;
     return n > 0 && shardio_p_key_is_plain(key);
@@ -17029,6 +19232,7 @@ static shardio_status shardio_p_zip_write(shardio_archive *a, uint64_t offset, c
     a->wrote = true;
     direct = direct && a->options.direct != SHARDIO_DIRECT_OFF && offset % a->block == 0 && size % a->block == 0 &&
              (uintptr_t)data % a->memory_alignment == 0;
+    a->ahead[0].size = a->ahead[1].size = 0;
     status = shardio_p_zip_set_direct(a, direct, code);
     if (status != SHARDIO_OK && a->options.direct == SHARDIO_DIRECT_ON) return SHARDIO_ERR_DIRECT;
     if (status != SHARDIO_OK && direct) shardio_p_zip_go_buffered(a, *code, "the system refused unbuffered I/O");
@@ -17262,17 +19466,15 @@ static shardio_status shardio_p_zip_fit(shardio_p_zip_value *v, uint64_t size, b
     return status;
 }
 
-/* What is skipped in a piece of the file reads as zeros, whatever was there before. Where the file does not reach yet there
-   was nothing, and may stay a hole. */
+/* What is skipped in a piece of the file reads as zeros, whatever was there before. */
 static shardio_status shardio_p_zip_clear(shardio_p_zip_value *v, uint64_t end, int *code)
 {
     shardio_archive *a = v->archive;
-    shardio_status status = shardio_p_zip_cut_torn(a, code);
-    uint64_t there = a->file_size > v->place.data ? a->file_size - v->place.data : 0;
-    end = shardio_p_min(end, there);
+    shardio_status status = SHARDIO_OK;
+    uint64_t stop = a->file_size > v->place.data ? shardio_p_min(end, a->file_size - v->place.data) : 0;
     memset(a->header, 0, a->header_size);
-    for (uint64_t at = v->size, n; at < end && status == SHARDIO_OK; at += n) {
-        n = shardio_p_min(end - at, a->header_size);
+    for (uint64_t at = v->size, n; at < stop && status == SHARDIO_OK; at += n) {   /* behind the file's end they are zeros */
+        n = shardio_p_min(stop - at, a->header_size);
         status = shardio_p_zip_write(a, v->place.data + at, a->header, (size_t)n, true, code);
     }
     return status;
@@ -17908,7 +20110,12 @@ static shardio_status shardio_p_zip_adopt(shardio_archive *to, const char *key, 
     shardio_p_zip_value *v = (shardio_p_zip_value *)file.context;
     shardio_p_zip_entry source = *entry;
     size_t number = from == to ? (size_t)(entry - from->entries) : 0;
-    for (uint64_t at = 0, n; at < source.stored && status == SHARDIO_OK; at += n) {
+    bool gathered = !v->streamed && source.stored <= v->place.end - v->place.data;
+    if (gathered) {   /* no copy in between */
+        status = shardio_p_zip_read_stored(from, &source, 0, to->buffer + v->place.data, (size_t)source.stored, &error);
+        v->size = source.stored;
+    }
+    for (uint64_t at = gathered ? source.stored : 0, n; at < source.stored && status == SHARDIO_OK; at += n) {
         size_t done;
         n = shardio_p_min(size, source.stored - at);
         if (from == to) source = from->entries[number];   /* it may have left the buffer */
@@ -17984,6 +20191,8 @@ static void shardio_p_zip_end_archive(shardio_archive *a)
     shardio_p_release(allocator, a->comment, a->comment_room, 1);
     shardio_p_release(allocator, a->buffer, a->buffer_size, a->memory_alignment);
     shardio_p_release(allocator, a->header, a->header_size, a->memory_alignment);
+    shardio_p_release(allocator, a->ahead[0].data, SHARDIO_P_ZIP_LITTLE, SHARDIO_P_DEFAULT_BLOCK);
+    shardio_p_release(allocator, a->ahead[1].data, SHARDIO_P_ZIP_AHEAD, SHARDIO_P_DEFAULT_BLOCK);
     shardio_p_release(allocator, a, sizeof *a, sizeof(uint64_t));
 }
 
@@ -18057,6 +20266,15 @@ static uint64_t shardio_p_zip_noise(void)
 #endif
 }
 
+/* Reads go past the page cache from here on, if they shall and the system says what they have to be like. */
+static void shardio_p_zip_begin_unbuffered(shardio_archive *a, const shardio_file_facts *facts)
+{
+    uint32_t block = facts->length_alignment;
+    if (facts->offset_alignment > block) block = facts->offset_alignment;
+    if (facts->memory_alignment > block) block = facts->memory_alignment;
+    if (a->options.direct == SHARDIO_DIRECT_ON && block <= SHARDIO_P_DEFAULT_BLOCK) a->read_block = block;
+}
+
 static shardio_status shardio_p_zip_begin(shardio_archive *a, shardio_error *error)
 {
     shardio_file_facts facts;
@@ -18076,6 +20294,7 @@ static shardio_status shardio_p_zip_begin(shardio_archive *a, shardio_error *err
     if (status == SHARDIO_OK && a->options.layer != 0) status = shardio_p_zip_open_layer(a, a->options.layer, error);
     if (status == SHARDIO_OK && a->writing) status = shardio_p_zip_begin_writing(a, error);
     if (status == SHARDIO_OK && a->writing) status = shardio_p_zip_take_comment(a, error);
+    if (status == SHARDIO_OK) shardio_p_zip_begin_unbuffered(a, &facts);
     return status;
 }
 
@@ -18193,9 +20412,9 @@ static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool sear
     bool numbered = true, chained = a->chained;
     uint64_t from = a->directory_offset, number = a->layer;   /* from: a layer ends before the next directory */
     while (found && status == SHARDIO_OK && (chained ? previous > 0 : search)) {
-        status = chained ? shardio_p_zip_layer_before(a, previous, false, &end, &d, error) : SHARDIO_ERR_NOT_FOUND;
-        bool fits = status == SHARDIO_OK && previous <= from;
-        if (!fits && (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)) {
+        status = SHARDIO_ERR_NOT_FOUND;
+        if (chained && previous <= from) status = shardio_p_zip_layer_before(a, previous, false, &end, &d, error);
+        if (status == SHARDIO_ERR_NOT_FOUND) {
             a->chain_broken = a->chain_broken || chained;
             if (!search) {
                 status = shardio_p_zip_fail(a, error, SHARDIO_ERR_CORRUPT, "list layers of",
@@ -18268,7 +20487,7 @@ SHARDIO_API shardio_status shardio_archive_rollback(shardio_archive *a, uint64_t
     shardio_status status = shardio_p_zip_check_writing(a, "roll back", error);
     if (status == SHARDIO_OK) status = shardio_p_zip_layer_length(a, layer, &length, error);
     if (status == SHARDIO_OK && (a->changed || a->lost)) status = shardio_p_zip_reload(a, error);
-    if (status != SHARDIO_OK || length == a->length) return status;
+    if (status != SHARDIO_OK || (length == a->length && a->file_size <= length)) return status;
     status = a->file.functions->resize(a->file.context, length, &code);
     if (status != SHARDIO_OK)
         return shardio_p_fail_at(error, status, "roll back", a->file.name, length, code, NULL);
@@ -18687,6 +20906,7 @@ SHARDIO_API shardio_status shardio_archive_compact(const char *path, const shard
     reading = o;
     reading.write = reading.create = false;
     reading.layer = 0;
+    if (reading.direct == SHARDIO_DIRECT_AUTO) reading.direct = SHARDIO_DIRECT_ON;   /* all of it is read once */
     shardio_archive *from = shardio_archive_open_file(file, &reading, error), *to = NULL;
     if (from == NULL) return error->status;
     if (shardio_archive_about(from).live_bytes > shardio_p_osf_room(&from->file)) {

@@ -13,15 +13,23 @@ convenient piece for these libraries; a streaming writer gets one frame at a tim
 WORK is whole, plane or random, as in bench/read.c, on D/A.zarr; h5py reads D/A.h5, which it writes if it is not there,
 of the same shape and chunks. Files are opened before the clock runs, except for whole. Cold: PROGRAM, bench_read, has
 dropped them from the page cache. h5py and zarr-python read into memory touched beforehand, the others give their own.
+
+    python peers.py LIBRARY --store --dir D --arrays N --bytes B --chunk-rows R --drop PROGRAM
+    python peers.py --stores
+
+The work `arrays` of bench/store.c: zarr is zarr-python's ZipStore, which cannot compact; h5py compacts by copying.
 """
 import argparse
 import csv
 import importlib.metadata
 import importlib.util
 import os
+import resource
 import subprocess
 import sys
 import time
+import warnings
+import zipfile
 import zlib
 
 
@@ -152,6 +160,128 @@ READERS = {
 }
 
 
+# ---- many arrays in one file ----
+
+COLUMNS, FIRST_ROW, ROWS = 1024, 100, 104
+
+
+class ZipArrays:
+    def __init__(self, options, path):
+        self.options, self.path = options, path
+
+    def group(self, mode):
+        import zarr
+        self.store = zarr.storage.ZipStore(self.path, mode=mode, compression=zipfile.ZIP_STORED)
+        return zarr.open_group(self.store, mode=mode)
+
+    def write(self, arrays):
+        group = self.group("w")
+        for i, data in enumerate(arrays):
+            array = group.create_array(f"array{i:03}", shape=data.shape, dtype=data.dtype,
+                                       chunks=(self.options.chunk_rows, COLUMNS), compressors=None, filters=None)
+            array[:] = data
+        self.store.close()
+
+    def read(self):
+        group = self.group("r")
+        yield from (group[f"array{i:03}"][:] for i in range(self.options.arrays))
+        self.store.close()
+
+    def overwrite(self, patch):
+        group = self.group("a")
+        for i in range(self.options.arrays):
+            group[f"array{i:03}"][FIRST_ROW:FIRST_ROW + ROWS] = patch
+        self.store.close()
+
+    compact = None
+
+
+class Hdf5Arrays:
+    def __init__(self, options, path):
+        self.options, self.path = options, path
+
+    def write(self, arrays):
+        import h5py
+        with h5py.File(self.path, "w", libver="latest") as file:
+            for i, data in enumerate(arrays):
+                file.create_dataset(f"array{i:03}", data=data, chunks=(self.options.chunk_rows, COLUMNS))
+
+    def read(self):
+        import h5py
+        with h5py.File(self.path, "r") as file:
+            yield from (file[f"array{i:03}"][:] for i in range(self.options.arrays))
+
+    def overwrite(self, patch):
+        import h5py
+        with h5py.File(self.path, "r+", libver="latest") as file:
+            for i in range(self.options.arrays):
+                file[f"array{i:03}"][FIRST_ROW:FIRST_ROW + ROWS] = patch
+
+    def compact(self):
+        import h5py
+        with h5py.File(self.path, "r") as old, h5py.File(self.path + ".new", "w", libver="latest") as new:
+            for name in old:
+                old.copy(name, new)
+        sync_tree(os.path.dirname(self.path))
+        os.replace(self.path + ".new", self.path)
+
+
+STORES = {"zarr": ("zarr", ZipArrays), "h5py": ("h5py", Hdf5Arrays)}
+
+
+def peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class Storing:
+    def __init__(self, options):
+        import numpy
+        importlib.import_module(options.library)      # loading belongs to nobody's time
+        noise, shape = numpy.random.default_rng(1), (options.bytes // (4 * COLUMNS), COLUMNS)
+        self.options, self.path = options, os.path.join(options.dir, "peer")
+        self.arrays = [noise.random(shape, dtype=numpy.float32) for _ in range(options.arrays)]
+        self.patch = noise.random((ROWS, COLUMNS), dtype=numpy.float32)
+        self.library = STORES[options.library][1](options, self.path)
+        self.out = csv.writer(sys.stdout)
+        self.base = peak_bytes()
+
+    def size(self):
+        return os.path.getsize(self.path) if os.path.exists(self.path) else 0
+
+    def step(self, name, act):
+        before, cpu, begin = self.size(), time.process_time(), time.monotonic()
+        act()
+        if not name.startswith("read"):
+            sync_tree(self.options.dir)
+        seconds, cpu = time.monotonic() - begin, time.process_time() - cpu
+        self.out.writerow([self.options.library, name, sum(a.nbytes for a in self.arrays), f"{seconds:.6f}",
+                           f"{cpu:.6f}", self.size(), self.size() - before, peak_bytes() - self.base,
+                           importlib.metadata.version(self.options.library)])
+
+    def make_cold(self):
+        subprocess.run([self.options.drop, "--work", "drop", "--dir", self.options.dir], check=True)
+
+    def read(self):
+        for _ in self.library.read():
+            pass
+
+    def run(self):
+        self.out.writerow(["contender", "step", "bytes", "seconds", "cpu_seconds", "file_bytes", "grown_bytes",
+                           "peak_bytes", "version"])
+        self.step("write", lambda: self.library.write(self.arrays))
+        self.make_cold()
+        self.step("read-cold", self.read)
+        self.step("read-warm", self.read)
+        self.step("overwrite", lambda: self.library.overwrite(self.patch))
+        self.make_cold()
+        if self.library.compact:
+            self.step("compact", self.library.compact)
+        for got, array in zip(self.library.read(), self.arrays):
+            array[FIRST_ROW:FIRST_ROW + ROWS] = self.patch
+            if (got != array).any():
+                sys.exit("what was read is not what was written")
+
+
 class Reading:
     def __init__(self, options):
         self.options, self.chunks = options, options.chunks
@@ -224,9 +354,13 @@ def readers():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", nargs="?", choices=sorted({*LIBRARIES, *READERS}))
+    parser.add_argument("library", nargs="?", choices=sorted({*LIBRARIES, *READERS, *STORES}))
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--readers", action="store_true")
+    parser.add_argument("--stores", action="store_true")
+    parser.add_argument("--store", action="store_true")
+    parser.add_argument("--arrays", type=int, default=64)
+    parser.add_argument("--chunk-rows", type=int, default=64)
     parser.add_argument("--read", choices=["whole", "plane", "random"])
     parser.add_argument("--array", default="array")
     parser.add_argument("--cold", type=int, default=0)
@@ -242,10 +376,17 @@ def main():
     if options.list or options.readers:
         print(" ".join(installed(LIBRARIES) if options.list else readers()))
         return
+    if options.stores:
+        print(" ".join(installed(STORES)))
+        return
     if not options.library or not options.dir:
         parser.error("a library and --dir are needed")
     if options.read:
         Reading(options).run()
+        return
+    if options.store:
+        warnings.filterwarnings("ignore", message="Duplicate name")
+        Storing(options).run()
         return
 
     import numpy

@@ -14,12 +14,12 @@
 
    Contenders: raw-buffered, one pread after the other, of 8 MiB (whole) or a chunk (all others); raw-direct, the same
    past the page cache; raw-hinted, posix_fadvise(WILLNEED) for all chunks, then preads; shardio and, past the page
-   cache, shardio-direct; shardio-unchanging does not ask at each read whether the shard is still the same. --cold 1
-: before each one the files are dropped from the page cache, and mincore says that
-   they are gone; --cold 0: they are in it. Contenders take turns in one process, the first one changing with the round.
-   Memory that is read into was touched before; of `whole` and `random` it is the same for all. Files are open and the
-   indexes read beforehand, except for `whole`. A round before the first one is not counted, but what was read is
-   compared with what was written. */
+   cache, shardio-direct; shardio-unchanging does not ask at each read whether the shard is still the same; with
+   --cache 1 also shardio-cached, whose array keeps decoded chunks, warm from the second time on. --cold 1: before each
+   one the files are dropped from the page cache, and mincore says that they are gone; --cold 0: they are in it.
+   Contenders take turns in one process, the first one changing with the round. Memory that is read into was touched
+   before; of `whole` and `random` it is the same for all. Files are open and the indexes read beforehand, except for
+   `whole`. A round before the first one is not counted, but what was read is compared with what was written. */
 #define SHARDIO_IMPLEMENTATION
 #include "../shardio.h"
 #include "bench.h"
@@ -52,7 +52,9 @@ typedef struct job {
     uint64_t (*wanted)[2];               /* chunks: number of the shard, number in the shard */
     uint8_t *memory;
     size_t memory_bytes;
-    shardio_array *open_array, *unchanging;
+    shardio_array *open_array, *unchanging, *cached;
+    bool caching;
+    shardio_cache cache;
     shardio_shard_reader reader;         /* of the first shard */
     uint64_t *slot;                      /* hinted: where a chunk of it goes */
 } job;
@@ -214,13 +216,14 @@ static void raw_hinted(job *j, result *r)
 
 /* ---- shardio.h ---- */
 
-static shardio_array *open_array(const job *j, bool direct, bool unchanging)
+static shardio_array *open_array(const job *j, bool direct, bool unchanging, shardio_cache *cache)
 {
     shardio_array_options o;
     shardio_error error;
     memset(&o, 0, sizeof o);
     o.unbuffered = direct;
     o.unchanging = unchanging;
+    o.cache = cache;
     shardio_array *array = shardio_array_open(j->path, &o, &error);
     if (error.status != SHARDIO_OK) bench_die_shardio(&error);
     return array;
@@ -244,7 +247,7 @@ static void count_reads(const shardio_array *array, const shardio_accounting *be
 static void whole(job *j, result *r, bool direct)
 {
     const uint64_t start[3] = {0, 0, 0}, count[3] = {j->frames, j->frame[0], j->frame[1]};
-    shardio_array *array = open_array(j, direct, false);
+    shardio_array *array = open_array(j, direct, false, NULL);
     shardio_accounting none;
     memset(&none, 0, sizeof none);
     read_box(j, array, start, count, j->memory);
@@ -297,6 +300,11 @@ static void shardio_random_unchanging(job *j, result *r)
     random_chunks(j, j->unchanging, r);
 }
 
+static void shardio_random_cached(job *j, result *r)
+{
+    random_chunks(j, j->cached, r);
+}
+
 static shardio_status take(void *context, uint64_t chunk, const uint8_t *data, size_t size, shardio_error *error)
 {
     job *j = (job *)context;
@@ -333,7 +341,7 @@ static const struct contender {
     {WHOLE, "shardio", shardio_whole}, {WHOLE, "shardio-direct", shardio_whole_direct},
     {PLANE, "raw-buffered", raw_plane}, {PLANE, "shardio", shardio_plane},
     {RANDOM, "raw-buffered", raw_random}, {RANDOM, "shardio", shardio_random},
-    {RANDOM, "shardio-unchanging", shardio_random_unchanging},
+    {RANDOM, "shardio-unchanging", shardio_random_unchanging}, {RANDOM, "shardio-cached", shardio_random_cached},
     {HINTED, "raw-buffered", raw_random}, {HINTED, "raw-hinted", raw_hinted}, {HINTED, "shardio", shardio_hinted},
 };
 enum { CONTENDERS = sizeof contenders / sizeof contenders[0] };
@@ -416,7 +424,8 @@ static void take_turns(job *j)
     const struct contender *mine[CONTENDERS];
     uint64_t count = 0;
     for (int i = 0; i < CONTENDERS; i++)
-        if (contenders[i].work == j->work) mine[count++] = &contenders[i];
+        if (contenders[i].work == j->work && (j->caching || contenders[i].read != shardio_random_cached))
+            mine[count++] = &contenders[i];
     printf("work,array,cold,contender,round,bytes,seconds,chunks,reads,read_bytes,seed,version,compiler\n");
     for (uint64_t round = 0; round <= j->rounds; round++)
         for (uint64_t i = 0; i < count; i++) measure(j, mine[(i + round) % count], round);
@@ -479,8 +488,10 @@ static void open_all(job *j)
     shardio_index_layout layout;
     shardio_error error;
     j->shard = (shard *)calloc(j->shard_count, sizeof *j->shard);
-    j->open_array = open_array(j, false, false);
-    j->unchanging = open_array(j, false, true);
+    shardio_cache_begin(&j->cache, NULL);
+    j->open_array = open_array(j, false, false, NULL);
+    j->unchanging = open_array(j, false, true, NULL);
+    j->cached = open_array(j, false, false, &j->cache);
     if (j->shard == NULL) bench_die("no memory");
     if (shardio_array_each_shard(j->open_array, note_shard, j, &error) != SHARDIO_OK) bench_die_shardio(&error);
     for (uint64_t i = 0; i < j->shard_count; i++)
@@ -506,6 +517,8 @@ static void close_all(job *j)
     shardio_shard_close(&j->reader);
     shardio_array_close(j->open_array);
     shardio_array_close(j->unchanging);
+    shardio_array_close(j->cached);
+    shardio_cache_end(&j->cache);
     free(j->shard);
     free(j->wanted);
     free(j->memory);
@@ -524,6 +537,7 @@ static void parse_option(job *j, const char *name, const char *value)
     else if (strcmp(name, "--count") == 0) j->count = bench_parse_bytes(value);
     else if (strcmp(name, "--rounds") == 0) j->rounds = bench_parse_bytes(value);
     else if (strcmp(name, "--cold") == 0) j->cold = *value != '0';
+    else if (strcmp(name, "--cache") == 0) j->caching = *value != '0';
     else if (strcmp(name, "--frame") == 0) bench_parse_numbers(value, j->frame, 2);
     else if (strcmp(name, "--chunks") == 0) bench_parse_numbers(value, j->chunks, 3);
     else if (strcmp(name, "--shards") == 0) bench_parse_numbers(value, j->shards, 3);

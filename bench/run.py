@@ -8,7 +8,8 @@ directory of its own on one file system; in between files are removed and the sy
 unbuffered writes) runs several times a round, between the others. A share is the limit's time over the contender's,
 both of one round; the report gives the median of the shares. A round before the first is thrown away; it reads
 reads back and compares what was written. bench/read.c and bench/pack.c let their contenders take turns in one process.
-Needs the standard library only; programs: build/bench_write, build/bench_read, build/bench_pack, build/bench_crc.
+Needs the standard library only; programs: build/bench_write, build/bench_read, build/bench_pack, build/bench_store,
+build/bench_crc. `make bench-peers` gets the libraries that are compared; those that are not there are left out.
 """
 import argparse
 import csv
@@ -624,6 +625,185 @@ def packing_table(found, quick=False):
     return table(header, rows + hash_rows(found["hash"], quick))
 
 
+# ---- archives ----
+
+STORE_WHO = {"raw": "raw files", "shardio": "shardio", "array-format": "array-format (Rust)", "h5py": "HDF5 (h5py)",
+             "zarr": "zarr-python, ZipStore"}
+# step, what it is, steps of raw files that it is held against (the fastest), wanted share
+STORE_STEPS = [
+    ("write", "write and commit, durable", ["write"], 0.7),
+    ("read-cold", "read back, cold", ["read-direct", "read-buffered"], 0.7),
+    ("read-warm", "read back, warm", ["read-warm"], None),
+    ("overwrite", "overwrite rows 100 to 203 of each, durable", ["write"], None),
+    ("compact", "compact, cold, durable", ["write"], 0.4),
+]
+FRAME_WHO = {"raw": "raw, O_DIRECT", "directory": "shardio, into a directory", "archive": "shardio, into an archive"}
+# work of bench_store, contender, who it is, wanted
+TURN_WHO = [
+    ("open", "raw-buffered", "pread of the directory", None),
+    ("open", "shardio", "shardio", "50 ms"),
+    ("chunk", "raw-buffered", "pread", None),
+    ("chunk", "values", "shardio, each chunk a value", "1 read a chunk"),
+    ("chunk", "shard", "shardio, chunks in a shard", "1 read a chunk"),
+]
+
+
+class Steps:
+    """What raw files and contenders took, by round; raw files run before, between and after the others."""
+
+    def __init__(self):
+        self.rounds = []                  # each: contender to a list of runs, a run: step to its row
+
+    def add(self, contender, rows):
+        self.rounds[-1].setdefault(contender, []).append({row["step"]: row for row in rows})
+
+    def rows(self, contender, step):
+        return [run[step] for each in self.rounds for run in each.get(contender, []) if step in run]
+
+    def raw_seconds(self, each, steps):
+        return min(statistics.median(float(run[step]["seconds"]) for run in each["raw"]) for step in steps)
+
+    def shares(self, contender, step, raw_steps, beside="raw"):
+        """Beside another contender: that one's time over this one's."""
+        found = []
+        for each in self.rounds:
+            for run in each.get(contender, []):
+                if step in run:
+                    limit = (self.raw_seconds(each, raw_steps) if beside == "raw"
+                             else float(each[beside][0][step]["seconds"]))
+                    found.append(limit / float(run[step]["seconds"]))
+        return found
+
+
+def store_sizes(bench):
+    return 64, (1 if bench.quick else 4) * MIB
+
+
+def store_contenders(bench):
+    program, drop = bench.program("bench_store"), bench.program("bench_read")
+    arrays, size = store_sizes(bench)
+    common = ["--arrays", str(arrays), "--bytes", str(size), "--chunk-rows", "64"]
+    raw, found = [program, "--work", "arrays", "--contender", "raw"] + common, {}
+    found["shardio"] = [program, "--work", "arrays", "--contender", "shardio"] + common
+    rust = os.path.join(bench.build, "peers-rust", "release", "bench-peers")
+    if os.access(rust, os.X_OK) and not bench.quick:
+        found["array-format"] = [rust, "--drop", drop] + common
+    if os.access(bench.python, os.X_OK) and not bench.quick:
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers.py")
+        for library in subprocess.run([bench.python, script, "--stores"], capture_output=True, text=True).stdout.split():
+            found[library] = [bench.python, script, library, "--store", "--drop", drop] + common
+    return raw, found
+
+
+def steps_once(bench, steps, contender, argv):
+    bench.clear()
+    progress(f"    {contender}")
+    steps.add(contender, bench.run_csv(argv + ["--dir", bench.work_dir]))
+
+
+def storing(bench):
+    """Steps of arrays, steps of frames, and turns by work."""
+    program, (raw, others) = bench.program("bench_store"), store_contenders(bench)
+    arrays, frames = Steps(), Steps()
+    frame = QUICK_FRAMES[:2] if bench.quick else FULL_FRAMES[:2]
+    streams = {c: [program, "--work", "frames", "--contender", c, "--bytes", str(bench.bytes)] + frame
+               for c in FRAME_WHO}
+    for number in range(bench.rounds):
+        progress(f"archives, round {number + 1} of {bench.rounds}")
+        names, ours = list(others), ["directory", "archive"]
+        for steps in (arrays, frames):
+            steps.rounds.append({})
+        for name in names if number % 2 == 0 else reversed(names):
+            if number >= PEER_ROUNDS and name != "shardio":
+                continue
+            steps_once(bench, arrays, "raw", raw)
+            steps_once(bench, arrays, name, others[name])
+        steps_once(bench, arrays, "raw", raw)
+        for name in ours if number % 2 == 0 else reversed(ours):
+            steps_once(bench, frames, "raw", streams["raw"])
+            steps_once(bench, frames, name, streams[name])
+        steps_once(bench, frames, "raw", streams["raw"])
+    turns = {}
+    for work, count in (("open", 100_000), ("chunk", 4000)):
+        progress(f"archives: {work}")
+        bench.clear()
+        turns[work] = Turns(bench.run_csv([program, "--work", work, "--count", str(count), "--rounds",
+                                           str(2 * bench.rounds + 1), "--dir", bench.work_dir]))
+    return arrays, frames, turns
+
+
+def step_cells(rows, shares):
+    row, seconds = rows[-1], statistics.median(float(r["seconds"]) for r in rows)
+    cpu = [float(r["cpu_seconds"]) for r in rows if r["cpu_seconds"]]
+    return [f"{1000 * seconds:.0f}", f"{statistics.median(shares):.2f}", f"{min(shares):.2f} to {max(shares):.2f}",
+            f"{1000 * statistics.median(cpu):.0f}" if cpu else "-",
+            f"{100 * int(row['grown_bytes']) / int(row['bytes']):.1f} %", mib(largest(rows, "peak_bytes"))]
+
+
+def raw_step_rows(arrays):
+    names = {"write": "O_DIRECT, 8 MiB a call", "read-direct": "cold, O_DIRECT, 8 MiB a call",
+             "read-buffered": "cold, page cache", "read-warm": "warm"}
+    return [[f"raw file: {step.split('-')[0]}", what] +
+            step_cells(arrays.rows("raw", step), arrays.shares("raw", step, [step])) + [""]
+            for step, what in names.items()]
+
+
+def arrays_table(arrays, quick=False):
+    rows = raw_step_rows(arrays)
+    for step, what, raw_steps, wanted in STORE_STEPS:
+        for contender, who in STORE_WHO.items():
+            found = arrays.rows(contender, step)
+            if contender == "raw" or not found:
+                continue
+            shares = arrays.shares(contender, step, raw_steps)
+            version = found[0]["version"].split()[-1]
+            rows.append([what if contender == "shardio" else "", who if contender == "shardio" else f"{who} {version}"] +
+                        step_cells(found, shares) +
+                        [verdict(statistics.median(shares), wanted, quick) if contender == "shardio" else ""])
+    return table(["step", "contender", "ms", "share of raw", "range", "CPU ms", "the file grows by", "peak memory MiB",
+                  "wanted share"], rows)
+
+
+def frames_table(frames, quick=False):
+    rows = []
+    for contender, who in FRAME_WHO.items():
+        shares = frames.shares(contender, "frames", ["frames"])
+        cells = step_cells(frames.rows(contender, "frames"), shares)
+        beside, wanted = "", ""
+        if contender == "archive":
+            share = statistics.median(frames.shares(contender, "frames", [], "directory"))
+            beside, wanted = f"{share:.2f}", verdict(share, 0.8, quick)
+        rows.append([who] + cells[:4] + [cells[5], beside, wanted])
+    return table(["frames into shards", "ms", "share of raw", "range", "CPU ms", "peak memory MiB",
+                  "share of the directory", "wanted"], rows)
+
+
+def turn_verdict(turns, contender, wanted, quick):
+    row = turns.first(contender)
+    if wanted is None or quick:
+        return wanted or ""
+    met = turns.seconds(contender) < 0.05 if row["work"] == "open" else int(row["reads"]) <= int(row["items"])
+    return f"{wanted}: " + ("met" if met else "**missed**")
+
+
+def turns_table(found, quick=False):
+    rows = []
+    for work, contender, who, wanted in TURN_WHO:
+        turns, row = found[work], found[work].first(contender)
+        shares = turns.shares(contender, ["raw-buffered"])
+        each = 1 if work == "open" else int(row["items"])
+        what = f"open, {int(row['items']):,} entries" if work == "open" else "a chunk of 8 KiB, any order, warm"
+        rows.append([what if contender == "raw-buffered" else "", who,
+                     f"{1e6 * turns.seconds(contender) / each:.1f}", f"{statistics.median(shares):.2f}",
+                     f"{int(row['reads']) / each:.2f}", turn_verdict(turns, contender, wanted, quick)])
+    return table(["work", "contender", "us each", "share of pread", "reads each", "wanted"], rows)
+
+
+def storing_tables(found, quick=False):
+    arrays, frames, turns = found
+    return "\n".join([arrays_table(arrays, quick), frames_table(frames, quick), turns_table(turns, quick)])
+
+
 # ---- CRC32C and CRC-32 ----
 
 def checksum(bench):
@@ -759,7 +939,7 @@ def machine(bench, version, compiler):
             f"{datetime.date.today().isoformat()}, {bench.rounds} rounds, load averages at the end {load}.")
 
 
-def report(bench, found, size, latencies, reads, packs, crc, whole):
+def report(bench, found, size, latencies, reads, packs, store, crc, whole):
     row = found[("durable", LIMIT)].rows[0]
     kind, crc32_kind = crc[0]["kind"], crc[0]["crc32_kind"]
     frame = "512x512" if bench.quick else "1024x1024"
@@ -818,6 +998,18 @@ in stellar-rpc) is internal to its module, so nothing else can be built with it;
 measured elsewhere: 158,000 random items a second where a raw loop makes 250,000.
 
 {packing_table(packs, bench.quick)}
+## Archives
+
+{store_sizes(bench)[0]} arrays of {store_sizes(bench)[1] // MIB} MiB of float32 in one file, 1024 elements to a row, 64 rows
+to a chunk, uncompressed, without statistics (array-format always makes them). Share: the time of raw files of the same
+bytes over the contender's, of one round, then the median; of reading cold, the faster of both ways; overwriting and
+compacting are held against writing all bytes once. Writing goes on until everything is on stable storage; cold: the file
+was dropped from the page cache. shardio reads cold past the page cache, and warm through it. A file of array-format never
+changes: overwriting writes a new one, and the old one is there until then; HDF5 overwrites in place, and a crash
+meanwhile may cost the file; ZipStore cannot compact. Peak memory has grown by so much up to that step, without the input.
+Libraries run with their default threads, in {PEER_ROUNDS} rounds.
+
+{storing_tables(store, bench.quick)}
 ## CRC32C and CRC-32
 
 Computed with: {kind}; CRC-32, the checksum of ZIP archives, with: {crc32_kind}. The limit is three interleaved streams
@@ -839,7 +1031,7 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: does it run at all?")
     parser.add_argument("--rounds", type=int, help="default 5, quick 1")
     parser.add_argument("--python", help="with zarr, zarrs, tensorstore, acquire-zarr, h5py; BUILD/venv/bin/python")
-    parser.add_argument("--only", choices=["throughput", "latency", "reading", "pack", "crc", "commands"],
+    parser.add_argument("--only", choices=["throughput", "latency", "reading", "pack", "store", "crc", "commands"],
                         help="one part, raw tables")
     options = parser.parse_args()
     options.python = options.python or os.path.join(options.build, "venv", "bin", "python")
@@ -856,6 +1048,8 @@ def only(bench, part):
         return reading_table(reading(bench), bench.quick)
     if part == "pack":
         return packing_table(packing(bench), bench.quick)
+    if part == "store":
+        return storing_tables(storing(bench), bench.quick)
     return checksum_table(checksum(bench)) if part == "crc" else commands(bench)
 
 
@@ -869,7 +1063,8 @@ def main():
         else:
             found = throughput(bench)
             size, runs = latency(bench)
-            text = report(bench, found, size, runs, reading(bench), packing(bench), checksum(bench), commands(bench))
+            text = report(bench, found, size, runs, reading(bench), packing(bench), storing(bench),
+                          checksum(bench), commands(bench))
     finally:
         shutil.rmtree(bench.work_dir, ignore_errors=True)
         bench.log.close()

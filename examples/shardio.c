@@ -1,20 +1,21 @@
-/* shardio - the command-line tool: Zarr v3 arrays and groups in and out, inspected, changed, verified, recovered;
-   packfiles.
+/* shardio - the command-line tool: Zarr v3 arrays and groups in and out, in directories and in ZIP archives, inspected,
+   changed, verified, recovered; packfiles.
    SPDX-License-Identifier: MIT OR Unlicense
 
    shardio help lists the commands, shardio help import the options of one. Exit status: 0 all is well, 1 trouble with
    data or I/O, or damage found, 2 a wrong command line; with 1 and 2 there is one line on standard error. Results go to
-   standard output, with --json as exactly one object. Nothing that exists is replaced without --force; rm, recover and
-   compact only say what they would do until --yes or --apply.
+   standard output, with --json as exactly one object. Nothing that exists is replaced without --force; rm, recover,
+   rollback and compact only say what they would do until --yes or --apply. A name that ends in .zip or .ozx is that of
+   an archive: each command that changes it adds one layer, or nothing at all if it fails.
 
    CONTENTS, each found by its tag
 
-       system options commands messages progress elements json     what everything uses
-       source npy texts codecs import fortran                      elements come in
-       sink open region export                                     and go out
-       pack                                                        items into a packfile and out of it
-       listing nodes ls info verify layout                         what there is
-       recover compact changes write                               and how it is changed
+       system options commands messages progress elements json home     what everything uses
+       source npy texts codecs import fortran                           elements come in
+       sink open region export                                          and go out
+       pack                                                             items into a packfile and out of it
+       listing nodes ls archive info stats verify layout                what there is
+       recover compact changes layers write                             and how it is changed
        main */
 
 #define SHARDIO_IMPLEMENTATION
@@ -215,11 +216,11 @@ typedef struct settings {
     int more_count;
     extents shape, chunks, shards, subchunks;
     const char *dtype, *fill, *names, *attributes, *path, *sync, *region, *svg, *codec, *outer_codec, *transpose,
-               *range, *items, *app_data;
-    uint64_t buffer, memory, checkpoint, shard_chunks, items_per_record, format_number;
+               *range, *items, *app_data, *comment, *ozx;
+    uint64_t buffer, memory, checkpoint, shard_chunks, items_per_record, format_number, alignment, layer;
     int direct, index, index_endian, format;
     bool skip_fill, append, force, quiet, json, no_checksum, all, help, chunk_crc, consolidated, remove, yes, apply,
-         remove_temporary, keep_edge, content_hash, lines;
+         remove_temporary, keep_edge, content_hash, lines, search, statistics, make, fill_is_value;
 } settings;
 
 enum {
@@ -261,12 +262,16 @@ static int run_resize(const settings *s);
 static int run_export(const settings *s);
 static int run_ls(const settings *s);
 static int run_info(const settings *s);
+static int run_stats(const settings *s);
 static int run_verify(const settings *s);
 static int run_layout(const settings *s);
 static int run_attrs(const settings *s);
 static int run_group_create(const settings *s);
 static int run_consolidate(const settings *s);
 static int run_rm(const settings *s);
+static int run_mv(const settings *s);
+static int run_layers(const settings *s);
+static int run_rollback(const settings *s);
 static int run_recover(const settings *s);
 static int run_compact(const settings *s);
 static int run_pack_create(const settings *s);
@@ -282,6 +287,14 @@ static int run_pack_verify(const settings *s);
 #define OPTION_JSON {"--json", NULL, "the result as one JSON object", OPTION_FLAG, AT(json)}
 #define OPTION_HELP {"--help", NULL, "this text", OPTION_FLAG, AT(help)}
 #define OPTION_APPLY {"--apply", NULL, "do it; without, it is only said what would be done", OPTION_FLAG, AT(apply)}
+#define OPTION_LAYER {"--layer", "K", "of an archive: as it was at layer K", OPTION_COUNT, AT(layer)}
+#define OPTIONS_OF_AN_ARCHIVE                                                                                    \
+    {"--alignment", "BYTES", "of an archive: where values begin, a multiple of this power of two", OPTION_SIZE,  \
+     AT(alignment)},                                                                                             \
+    {"--comment", "TEXT", "of an archive: its comment", OPTION_TEXT, AT(comment)},                               \
+    {"--ozx", "VERSION", "of an archive: the comment of an OME-NGFF .ozx (RFC 9) of this version: 0.5",          \
+     OPTION_TEXT, AT(ozx)}
+#define OPTION_STATISTICS {"--statistics", NULL, "keep statistics: shardio stats", OPTION_FLAG, AT(statistics)}
 #define OPTION_REGION                                                                                            \
     {"--region", "0:16,:,5", "a part of each dimension: begin:end, one index, or all", OPTION_TEXT, AT(region)}
 #define OPTION_SYNC                                                                                              \
@@ -331,10 +344,11 @@ static const option import_options[] = {
     {"--buffer", "BYTES", "staging buffer (4M; K, M and G are powers of 1024)", OPTION_SIZE, AT(buffer)},
     {"--memory", "BYTES", "for gathering rows of chunks, and for transposing Fortran order (256M)",
      OPTION_SIZE, AT(memory)},
-    {"--checkpoint", "FRAMES", "make the array readable every so many frames", OPTION_COUNT, AT(checkpoint)},
+    {"--checkpoint", "FRAMES", "make the array readable every so many frames; in an archive each is a layer",
+     OPTION_COUNT, AT(checkpoint)},
     {"--skip-fill", NULL, "leave out chunks of nothing but the fill value", OPTION_FLAG, AT(skip_fill)},
     {"--append", NULL, "go on with an array that exists", OPTION_FLAG, AT(append)},
-    OPTION_FORCE, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+    OPTION_STATISTICS, OPTIONS_OF_AN_ARCHIVE, OPTION_FORCE, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
 
 static const option export_options[] = {
@@ -344,13 +358,13 @@ static const option export_options[] = {
     {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it, and reading whole arrays only",
      OPTION_WORD, AT(direct)},
     {"--memory", "BYTES", "for the elements read at once (64M)", OPTION_SIZE, AT(memory)},
-    OPTION_PATH, OPTION_FORCE, OPTION_QUIET, OPTION_HELP
+    OPTION_LAYER, OPTION_PATH, OPTION_FORCE, OPTION_QUIET, OPTION_HELP
 };
 
 static const option create_options[] = {
     {"--shape", "100,1024,1024", "elements along each dimension", OPTION_EXTENTS, AT(shape)},
     {"--dtype", "TYPE", "uint16, float32, r24 (3 bytes), string, bytes, ...", OPTION_TEXT, AT(dtype)},
-    OPTIONS_OF_A_NEW_ARRAY, OPTION_NEW_PATH, OPTION_FORCE, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+    OPTIONS_OF_A_NEW_ARRAY, OPTION_NEW_PATH, OPTIONS_OF_AN_ARCHIVE, OPTION_FORCE, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
 
 static const option write_options[] = {
@@ -358,7 +372,7 @@ static const option write_options[] = {
     {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it", OPTION_WORD, AT(direct)},
     {"--memory", "BYTES", "for the elements written at once (64M); Fortran order has to fit", OPTION_SIZE, AT(memory)},
     {"--skip-fill", NULL, "leave out chunks of nothing but the fill value", OPTION_FLAG, AT(skip_fill)},
-    OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+    OPTION_STATISTICS, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
 
 static const option resize_options[] = {
@@ -368,24 +382,33 @@ static const option resize_options[] = {
 
 static const option ls_options[] = {
     {"--consolidated", NULL, "trust consolidated metadata, if there is some", OPTION_FLAG, AT(consolidated)},
-    OPTION_PATH, OPTION_JSON, OPTION_HELP
+    OPTION_LAYER, OPTION_PATH, OPTION_JSON, OPTION_HELP
 };
 
-static const option info_options[] = {OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_JSON, OPTION_HELP};
+static const option info_options[] = {OPTIONS_OF_A_SHARD_FILE, OPTION_LAYER, OPTION_PATH, OPTION_JSON, OPTION_HELP};
+
+static const option stats_options[] = {
+    {"--make", NULL, "make them, by reading what was changed since they were made", OPTION_FLAG, AT(make)},
+    {"--fill-is-value", NULL, "elements that are written and equal to the fill value are no nulls", OPTION_FLAG,
+     AT(fill_is_value)},
+    OPTION_LAYER, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
 
 static const option verify_options[] = {
-    OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+    OPTIONS_OF_A_SHARD_FILE, OPTION_LAYER, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
 
 static const option layout_options[] = {
     {"--svg", "FILE", "draw into FILE (-: standard output)", OPTION_TEXT, AT(svg)},
-    {"--all", NULL, "all shard files of the array, not only the first 16", OPTION_FLAG, AT(all)},
-    OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_FORCE, OPTION_HELP
+    {"--all", NULL, "all shard files of the array, all layers of the archive, not only 16", OPTION_FLAG, AT(all)},
+    OPTIONS_OF_A_SHARD_FILE, OPTION_LAYER, OPTION_PATH, OPTION_FORCE, OPTION_HELP
 };
 
 static const option attrs_options[] = {OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP};
 
-static const option group_create_options[] = {OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP};
+static const option group_create_options[] = {
+    OPTIONS_OF_AN_ARCHIVE, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
 
 static const option consolidate_options[] = {
     {"--remove", NULL, "take consolidated metadata out", OPTION_FLAG, AT(remove)},
@@ -396,6 +419,15 @@ static const option rm_options[] = {
     {"--yes", NULL, "do it; without, it is only said what would be removed", OPTION_FLAG, AT(yes)},
     OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
+
+static const option mv_options[] = {OPTION_QUIET, OPTION_JSON, OPTION_HELP};
+
+static const option layers_options[] = {
+    {"--search", NULL, "also those that another program has cut off from the newer ones", OPTION_FLAG, AT(search)},
+    OPTION_JSON, OPTION_HELP
+};
+
+static const option rollback_options[] = {OPTION_APPLY, OPTION_QUIET, OPTION_JSON, OPTION_HELP};
 
 static const option recover_options[] = {
     OPTION_APPLY,
@@ -408,7 +440,7 @@ static const option recover_options[] = {
 static const option compact_options[] = {
     OPTION_APPLY,
     {"--all", NULL, "name the shards without dead bytes, too", OPTION_FLAG, AT(all)},
-    OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+    OPTIONS_OF_A_SHARD_FILE, OPTIONS_OF_AN_ARCHIVE, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
 
 static const option pack_create_options[] = {
@@ -439,28 +471,37 @@ static const option pack_verify_options[] = {OPTION_CODEC_OF_RECORDS, OPTION_QUI
 #define OPTIONS_OF(name) run_##name, name##_options, sizeof name##_options / sizeof name##_options[0]
 
 static const command commands[] = {
-    {"import", "INPUT OUTPUT.zarr", "writes a .npy file, a raw file, text or standard input (-) as a Zarr v3 array", 2,
-     2, OPTIONS_OF(import)},
-    {"export", "INPUT.zarr OUTPUT", "writes an array or a region as .npy, raw bytes or JSON (-: standard output)", 2, 2,
+    {"import", "INPUT STORE", "writes a .npy file, a raw file, text or standard input (-) as a Zarr v3 array", 2, 2,
+     OPTIONS_OF(import)},
+    {"export", "STORE OUTPUT", "writes an array or a region as .npy, raw bytes or JSON (-: standard output)", 2, 2,
      OPTIONS_OF(export)},
-    {"create", "OUTPUT.zarr", "creates an array of nothing but the fill value", 1, 1, OPTIONS_OF(create)},
-    {"write", "INPUT ARRAY.zarr", "writes a .npy file, a raw file, text or standard input (-) over a region", 2, 2,
+    {"create", "STORE", "creates an array of nothing but the fill value", 1, 1, OPTIONS_OF(create)},
+    {"write", "INPUT STORE", "writes a .npy file, a raw file, text or standard input (-) over a region", 2, 2,
      OPTIONS_OF(write)},
-    {"resize", "ARRAY.zarr SHAPE", "gives an array another shape: 200,1024,1024", 2, 2, OPTIONS_OF(resize)},
-    {"ls", "PATH", "lists groups and arrays, one a line", 1, 1, OPTIONS_OF(ls)},
-    {"info", "PATH", "says what a group, an array, a shard file or a packfile is and takes", 1, 1, OPTIONS_OF(info)},
-    {"layout", "PATH", "draws where chunks, index and dead bytes lie in shard files", 1, 1, OPTIONS_OF(layout)},
-    {"verify", "PATH", "looks for damage in all there is; exit status 0: sound, 1: damaged", 1, 1, OPTIONS_OF(verify)},
-    {"recover", "PATH", "brings back shards that a lost writer left torn; first says what it would do", 1, 1,
+    {"resize", "STORE SHAPE", "gives an array another shape: 200,1024,1024", 2, 2, OPTIONS_OF(resize)},
+    {"ls", "STORE [PATH]", "lists groups and arrays, one a line", 1, 2, OPTIONS_OF(ls)},
+    {"info", "STORE", "says what a group, an array, an archive, a shard file or a packfile is and takes", 1, 1,
+     OPTIONS_OF(info)},
+    {"stats", "STORE [PATH]", "says smallest and largest element of an array, and how many are null", 1, 2,
+     OPTIONS_OF(stats)},
+    {"layout", "STORE", "draws where chunks, index and dead bytes lie in shard files, or what lies in an archive", 1, 1,
+     OPTIONS_OF(layout)},
+    {"verify", "STORE", "looks for damage in all there is; exit status 0: sound, 1: damaged", 1, 1, OPTIONS_OF(verify)},
+    {"recover", "STORE", "mends shards or an archive that a lost writer left torn; first says what it would do", 1, 1,
      OPTIONS_OF(recover)},
-    {"compact", "PATH", "rewrites shards without dead bytes; first says what it would save", 1, 1, OPTIONS_OF(compact)},
-    {"attrs", "PATH [NAME=VALUE ...]", "prints the attributes, or sets some: VALUE is JSON or text, none removes", 1,
-     INT_MAX, OPTIONS_OF(attrs)},
-    {"group create", "PATH [ATTRIBUTES]", "creates a group, with a JSON object of attributes", 1, 2,
+    {"compact", "STORE", "rewrites shards, or an archive, without dead bytes; first says what it would save", 1, 1,
+     OPTIONS_OF(compact)},
+    {"attrs", "STORE [NAME | NAME=VALUE ...]", "prints the attributes, or one of all arrays, or sets some (JSON or text; "
+     "none removes)", 1, INT_MAX, OPTIONS_OF(attrs)},
+    {"group create", "STORE [ATTRIBUTES]", "creates a group, with a JSON object of attributes", 1, 2,
      OPTIONS_OF(group_create)},
-    {"consolidate", "PATH", "writes the metadata of all nodes below into that of the group", 1, 1,
+    {"consolidate", "STORE", "writes the metadata of all nodes below into that of the group", 1, 1,
      OPTIONS_OF(consolidate)},
-    {"rm", "PATH", "removes a group or an array; first says what it would remove", 1, 1, OPTIONS_OF(rm)},
+    {"rm", "STORE [PATH]", "removes a group or an array; first says what it would remove", 1, 2, OPTIONS_OF(rm)},
+    {"mv", "STORE OLD NEW", "gives a group or an array another name", 3, 3, OPTIONS_OF(mv)},
+    {"layers", "STORE", "lists the layers of an archive, the newest first", 1, 1, OPTIONS_OF(layers)},
+    {"rollback", "STORE LAYER", "makes a layer of an archive the newest one; first says what it would cut off", 2, 2,
+     OPTIONS_OF(rollback)},
     {"pack create", "OUTPUT", "writes items of standard input (u32 little-endian length, bytes) into a packfile", 1, 1,
      OPTIONS_OF(pack_create)},
     {"pack cat", "INPUT", "writes the items of a packfile to standard output, in the same form", 1, 1,
@@ -524,11 +565,24 @@ static int out_of_memory(const settings *s)
     return complain(s, EXIT_TROUBLE, "out of memory");
 }
 
+/* Which of the words in "a|b|c", from 1; 0: none. */
+static int find_word(const char *words, const char *text)
+{
+    size_t length = strlen(text);
+    for (int number = 1;; number++) {
+        size_t size = strcspn(words, "|");
+        if (size == length && memcmp(words, text, size) == 0) return number;
+        if (words[size] == 0) return 0;
+        words += size + 1;
+    }
+}
+
 /* The library's error, with what to do about it where an option helps. */
 static int complain_error(const settings *s, const shardio_error *error)
 {
     char text[512];
-    const bool in_the_way = error->status == SHARDIO_ERR_EXISTS && error->reason == NULL && !s->force;
+    const bool in_the_way = error->status == SHARDIO_ERR_EXISTS && error->reason == NULL && !s->force &&
+                            find_word("import|export|create|layout|pack create|pack cat", s->command) != 0;
     const char *advice = in_the_way ? " (--force replaces it)"
                        : error->status == SHARDIO_ERR_DIRECT ? " (--direct auto goes on buffered)" : "";
     if (error->status == SHARDIO_ERR_CANCELLED) return complain(s, EXIT_TROUBLE, "interrupted");
@@ -606,18 +660,6 @@ static bool parse_extents(const char *text, extents *list)
         if (*text != ',') return *text == 0;
     }
     return false;
-}
-
-/* Which of the words in "a|b|c", from 1; 0: none. */
-static int find_word(const char *words, const char *text)
-{
-    size_t length = strlen(text);
-    for (int number = 1;; number++) {
-        size_t size = strcspn(words, "|");
-        if (size == length && memcmp(words, text, size) == 0) return number;
-        if (words[size] == 0) return 0;
-        words += size + 1;
-    }
 }
 
 static bool set_option(settings *s, const option *o, const char *text)
@@ -967,6 +1009,7 @@ static bool parse_fill(const char *text, shardio_dtype dtype, size_t size, void 
         store_integer(strcmp(text, "true") == 0, 1, out);
         return strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
     case SHARDIO_INT8: case SHARDIO_INT16: case SHARDIO_INT32: case SHARDIO_INT64:
+    case SHARDIO_DATETIME64: case SHARDIO_TIMEDELTA64:
         return parse_signed(text, size, out);
     case SHARDIO_UINT8: case SHARDIO_UINT16: case SHARDIO_UINT32: case SHARDIO_UINT64:
         return parse_unsigned(text, size, out);
@@ -1052,6 +1095,12 @@ static void add_float(shardio_text *t, const uint8_t *bytes, size_t size)
     else shardio_text_add_double(t, value);
 }
 
+/* Whether elements are counts of a unit of time, which are int64. */
+static bool is_time(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_DATETIME64 || dtype == SHARDIO_TIMEDELTA64;
+}
+
 /* One element of a fixed size, as a fill value in zarr.json. */
 static void add_element(shardio_text *t, shardio_dtype dtype, size_t size, const uint8_t *bytes)
 {
@@ -1063,7 +1112,7 @@ static void add_element(shardio_text *t, shardio_dtype dtype, size_t size, const
         shardio_text_add(t, "]");
     } else if (dtype == SHARDIO_BOOL) {
         shardio_text_add(t, bytes[0] != 0 ? "true" : "false");
-    } else if (dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64) {
+    } else if ((dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64) || is_time(dtype)) {
         const uint64_t sign = (uint64_t)1 << (8 * size - 1);
         shardio_text_add_int64(t, (int64_t)((load_integer(bytes, size) ^ sign) - sign));
     } else if (dtype >= SHARDIO_UINT8 && dtype <= SHARDIO_UINT64) {
@@ -1077,6 +1126,134 @@ static void add_element(shardio_text *t, shardio_dtype dtype, size_t size, const
     } else {
         add_float(t, bytes, size);
     }
+}
+
+/* >>home ------------------------------------------------------------------------------------------------------ */
+
+/* Where nodes live: a directory or, if its name ends in .zip or .ozx, an archive. Commands get their store here and give
+   it back here; which kind it is only matters to what shows or mends an archive as such. */
+typedef struct home {
+    const settings *s;
+    shardio_store store;
+    shardio_archive *archive;              /* null: a directory */
+    bool changing;                         /* the archive: what was done to it is committed at the end */
+} home;
+
+typedef enum purpose { TO_READ, TO_CHANGE, TO_MAKE } purpose;      /* TO_MAKE: an archive need not be there */
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), wanted = strlen(end);
+    return length >= wanted && strcmp(text + length - wanted, end) == 0;
+}
+
+static bool is_archive(const char *path)
+{
+    return ends_with(path, ".zip") || ends_with(path, ".ozx");
+}
+
+static shardio_direct direct_wish(const settings *s)
+{
+    static const shardio_direct wishes[] = {SHARDIO_DIRECT_AUTO, SHARDIO_DIRECT_AUTO, SHARDIO_DIRECT_ON,
+                                            SHARDIO_DIRECT_OFF};
+    return wishes[s->direct];
+}
+
+/* What --sync says; *every (0: not at all) is a number of bytes. */
+static int choose_durability(const settings *s, shardio_durability *durability, uint64_t *every)
+{
+    if (s->sync == NULL || strcmp(s->sync, "finish") == 0) return EXIT_GOOD;
+    if (strcmp(s->sync, "none") == 0) *durability = SHARDIO_DURABLE_NONE;
+    else if (!parse_size(s->sync, every))
+        return complain(s, EXIT_USAGE, "--sync %s: has to be none, finish or a size such as 64M", s->sync);
+    return EXIT_GOOD;
+}
+
+/* A file that is no archive is taken for a shard only where --chunks says so. */
+static int refuse_file(const settings *s, const char *path)
+{
+    if (!is_regular_file(path)) return EXIT_GOOD;
+    const bool shards_too = find_word("info|verify|layout|recover|compact", s->command) != 0;
+    const bool packs_too = find_word("info|verify", s->command) != 0;
+    return complain(s, EXIT_USAGE, "%s is a file, not an array%s%s", path,
+                    packs_too ? ", and does not end as a packfile" : "",
+                    shards_too ? "; if it is a shard, --chunks N says what it holds" : "");
+}
+
+/* The options that only archives have. */
+static int check_archive_options(const settings *s, const char *path)
+{
+    const char *given = s->alignment > 0 ? "--alignment" : s->comment != NULL ? "--comment" : s->ozx != NULL ? "--ozx"
+                      : s->layer > 0 ? "--layer" : NULL;
+    if (given != NULL && !is_archive(path))
+        return complain(s, EXIT_USAGE, "%s: %s is no archive, whose name would end in .zip or .ozx", given, path);
+    if (s->comment != NULL && s->ozx != NULL) return complain(s, EXIT_USAGE, "--comment and --ozx: one of them");
+    if (s->alignment > UINT32_MAX) return complain(s, EXIT_USAGE, "--alignment: at most 32K");
+    return EXIT_GOOD;
+}
+
+static int set_archive_options(const settings *s, shardio_archive_options *o)
+{
+    uint64_t every = 0;
+    o->alignment = (uint32_t)s->alignment;
+    o->comment = s->comment;
+    o->ome_version = s->ozx;
+    o->layer = s->layer;
+    o->direct = direct_wish(s);
+    int status = choose_durability(s, &o->durability, &every);
+    if (status == EXIT_GOOD && every > 0)
+        status = complain(s, EXIT_USAGE, "--sync %s: an archive becomes durable layer by layer: --checkpoint", s->sync);
+    return status;
+}
+
+/* What is to be changed has to be there: opening an archive for writing would make it. */
+static bool can_be_opened(const char *path, shardio_error *error)
+{
+    shardio_file file;
+    if (shardio_file_open(&file, path, SHARDIO_OPEN_READ, NULL, error) != SHARDIO_OK) return false;
+    shardio_file_close(&file);
+    return true;
+}
+
+static int open_archive(const settings *s, const char *path, purpose why, shardio_archive **archive)
+{
+    shardio_archive_options options = {0};
+    shardio_error error;
+    int status = set_archive_options(s, &options);
+    if (status != EXIT_GOOD) return status;
+    options.write = why != TO_READ;
+    if (why == TO_CHANGE && !can_be_opened(path, &error)) return complain_error(s, &error);
+    *archive = shardio_archive_open(path, &options, &error);
+    return *archive != NULL ? EXIT_GOOD : complain_error(s, &error);
+}
+
+/* On trouble there is nothing to close. */
+static int open_home(const settings *s, const char *path, purpose why, home *h)
+{
+    memset(h, 0, sizeof *h);
+    h->s = s;
+    int status = check_archive_options(s, path);
+    if (status != EXIT_GOOD) return status;
+    if (is_archive(path)) {
+        status = open_archive(s, path, why, &h->archive);
+        h->changing = why != TO_READ;
+        h->store = shardio_archive_store(h->archive);
+    } else {
+        if (why != TO_MAKE) status = refuse_file(s, path);
+        h->store = shardio_store_directory(path);
+    }
+    return status;
+}
+
+/* Ends it: an archive keeps what was done to it if all went well, and is as it was if not. Once more does nothing. */
+static int close_home(home *h, int status)
+{
+    shardio_archive *archive = h->archive;
+    shardio_error error;
+    h->archive = NULL;
+    if (archive == NULL || !h->changing || status != EXIT_GOOD) shardio_archive_close(archive);
+    else if (shardio_archive_finish(archive, &error) != SHARDIO_OK) status = complain_error(h->s, &error);
+    return status;
 }
 
 /* >>source ---------------------------------------------------------------------------------------------------- */
@@ -1295,12 +1472,6 @@ static int describe_npy(const settings *s, source *in)
 }
 
 /* ---- source: opening it ---- */
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), wanted = strlen(end);
-    return length >= wanted && strcmp(text + length - wanted, end) == 0;
-}
 
 /* Whether the file begins as .npy files do; a pipe is not looked into. */
 static bool looks_like_npy(source *in)
@@ -1832,6 +2003,7 @@ typedef struct import_job {
     char codecs[8192];                     /* the list of codecs, as JSON */
     const char *names[SHARDIO_MAX_DIMS];
     char *names_text, *attributes;         /* owned */
+    home home;
     shardio_array *array;
     shardio_array_facts facts;             /* of the array when it was begun */
     shardio_accounting accounting;
@@ -1884,23 +2056,6 @@ static int read_attributes(import_job *job)
     return EXIT_GOOD;
 }
 
-static shardio_direct direct_wish(const settings *s)
-{
-    static const shardio_direct wishes[] = {SHARDIO_DIRECT_AUTO, SHARDIO_DIRECT_AUTO, SHARDIO_DIRECT_ON,
-                                            SHARDIO_DIRECT_OFF};
-    return wishes[s->direct];
-}
-
-/* What --sync says; *every (0: not at all) is a number of bytes. */
-static int choose_durability(const settings *s, shardio_durability *durability, uint64_t *every)
-{
-    if (s->sync == NULL || strcmp(s->sync, "finish") == 0) return EXIT_GOOD;
-    if (strcmp(s->sync, "none") == 0) *durability = SHARDIO_DURABLE_NONE;
-    else if (!parse_size(s->sync, every))
-        return complain(s, EXIT_USAGE, "--sync %s: has to be none, finish or a size such as 64M", s->sync);
-    return EXIT_GOOD;
-}
-
 /* How the array is written; the same for a new one and one that is continued. */
 static int set_writing(import_job *job)
 {
@@ -1914,6 +2069,7 @@ static int set_writing(import_job *job)
     o->memory = (size_t)s->memory;
     o->direct = direct_wish(s);
     o->skip_fill = s->skip_fill;
+    o->statistics = s->statistics;
     o->overwrite = s->force;
     o->accounting = &job->accounting;
     if (!multiply(s->checkpoint, job->in.frame_elements, &job->checkpoint_elements))
@@ -2001,7 +2157,7 @@ static int begin_new(import_job *job)
     size_t length = strlen(s->output) + (s->path != NULL ? strlen(s->path) + 1 : 0);
     if (shardio_array_memory(&job->options, length, &job->plan, &error) != SHARDIO_OK)
         return complain_creating(s, &error);
-    job->array = shardio_array_create(s->output, &job->options);
+    job->array = shardio_array_create_in(&job->home.store, &job->options);
     return look_at_array(job);
 }
 
@@ -2053,7 +2209,7 @@ static int begin_append(import_job *job)
     if (option_for_new(s) != NULL)
         return complain(s, EXIT_USAGE, "%s does not go with --append", option_for_new(s));
     reading.path = s->path;
-    shardio_array *old = shardio_array_open(s->output, &reading, &error);
+    shardio_array *old = shardio_array_open_in(&job->home.store, &reading, &error);
     int status = EXIT_GOOD;
     if (error.status != SHARDIO_OK) status = complain_error(s, &error);
     else shardio_array_describe(old, &job->facts);
@@ -2065,8 +2221,17 @@ static int begin_append(import_job *job)
     if (status == EXIT_GOOD) status = set_writing(job);
     shardio_array_close(old);
     if (status != EXIT_GOOD) return status;
-    job->array = shardio_array_continue(s->output, &job->options);
+    job->array = shardio_array_continue_in(&job->home.store, &job->options);
     return look_at_array(job);
+}
+
+/* What was appended so far becomes readable: in an archive as a layer of its own. */
+static shardio_status make_checkpoint(import_job *job, shardio_error *error)
+{
+    const shardio_status status = shardio_array_checkpoint(job->array);
+    *error = shardio_array_error(job->array);
+    if (status != SHARDIO_OK || job->home.archive == NULL) return status;
+    return shardio_archive_commit(job->home.archive, error);
 }
 
 /* Appends whole elements of `size` bytes in all, with a checkpoint wherever --checkpoint wants one. */
@@ -2078,11 +2243,10 @@ static int append_bytes(import_job *job, uint8_t *data, size_t size)
     for (uint64_t left = size / element; left > 0;) {
         uint64_t count = step > 0 && left > step - job->elements % step ? step - job->elements % step : left;
         shardio_status status = shardio_array_append(job->array, data, count);
+        shardio_error error = shardio_array_error(job->array);
         job->elements += count;
-        if (status == SHARDIO_OK && step > 0 && job->elements % step == 0)
-            status = shardio_array_checkpoint(job->array);
+        if (status == SHARDIO_OK && step > 0 && job->elements % step == 0) status = make_checkpoint(job, &error);
         if (status != SHARDIO_OK) {
-            shardio_error error = shardio_array_error(job->array);
             bar_end(&job->progress);
             return complain_error(job->s, &error);
         }
@@ -2375,13 +2539,22 @@ static int finish_import(import_job *job)
     shardio_error error;
     shardio_status status = shardio_array_finish(job->array, &error);
     job->array = NULL;
+    const int closed = status == SHARDIO_OK ? close_home(&job->home, EXIT_GOOD) : EXIT_TROUBLE;
     job->seconds = now() - job->progress.begun;
     bar_end(&job->progress);
     if (status != SHARDIO_OK) return complain_error(job->s, &error);
+    if (closed != EXIT_GOOD) return closed;
     warn_of_ending(job);
     if (job->s->json) return print_json(job->s, build_import_json, job);
     if (!job->s->quiet) print_import_summary(job);
     return EXIT_GOOD;
+}
+
+/* What was written to an archive is forgotten as a whole, so that aborting need not look for its chunks one by one. */
+static void abort_import(import_job *job)
+{
+    if (job->home.archive != NULL) shardio_archive_discard(job->home.archive, NULL);
+    shardio_array_abort(job->array);
 }
 
 static int run_import(const settings *s)
@@ -2392,11 +2565,13 @@ static int run_import(const settings *s)
     job.in.file = -1;
     job.progress = bar_begin(s);
     int status = open_source(s, &job.in);
+    if (status == EXIT_GOOD) status = open_home(s, s->output, s->append ? TO_CHANGE : TO_MAKE, &job.home);
     if (status == EXIT_GOOD) status = s->append ? begin_append(&job) : begin_new(&job);
     if (status == EXIT_GOOD)
         status = is_variable(job.in.dtype) ? copy_texts(&job) : job.in.fortran ? copy_fortran(&job) : copy_frames(&job);
     if (status == EXIT_GOOD) status = finish_import(&job);
-    if (job.array != NULL) shardio_array_abort(job.array);
+    if (job.array != NULL) abort_import(&job);
+    status = close_home(&job.home, status);
     close_source(&job.in);
     free(job.names_text);
     free(job.attributes);
@@ -2453,17 +2628,6 @@ static int close_sink(const settings *s, sink *out, int status)
 
 /* >>open ------------------------------------------------------------------------------------------------------ */
 
-/* An array is a directory; a file is taken for a shard only where --chunks says so. */
-static int refuse_file(const settings *s)
-{
-    if (!is_regular_file(s->input)) return EXIT_GOOD;
-    const bool shards_too = strcmp(s->command, "export") != 0;
-    const bool packs_too = strcmp(s->command, "info") == 0 || strcmp(s->command, "verify") == 0;
-    return complain(s, EXIT_USAGE, "%s is a file, not an array%s%s", s->input,
-                    packs_too ? ", and does not end as a packfile" : "",
-                    shards_too ? "; if it is a shard, --chunks N says what it holds" : "");
-}
-
 static shardio_array *open_in(const shardio_store *store, const char *path, bool unbuffered, shardio_error *error)
 {
     shardio_array_options options = {0};
@@ -2472,12 +2636,10 @@ static shardio_array *open_in(const shardio_store *store, const char *path, bool
     return shardio_array_open_in(store, &options, error);
 }
 
-/* Opens INPUT for reading; on trouble there is nothing to close. */
+/* Opens the array for reading; on trouble there is nothing to close. */
 static int open_array(const settings *s, const shardio_store *store, bool unbuffered, shardio_array **array)
 {
     shardio_error error;
-    int status = refuse_file(s);
-    if (status != EXIT_GOOD) return status;
     *array = open_in(store, s->path, unbuffered, &error);
     if (error.status == SHARDIO_OK) return EXIT_GOOD;
     shardio_array_close(*array);
@@ -2640,6 +2802,16 @@ typedef struct export_job {
     bar progress;
 } export_job;
 
+/* "[10us]" behind a type of time; a generic one has none. */
+static void add_unit(shardio_text *t, const shardio_array_facts *f)
+{
+    if (!is_time(f->dtype) || strcmp(f->time_unit, "generic") == 0) return;
+    shardio_text_add(t, "[");
+    if (f->time_scale > 1) shardio_text_add_uint64(t, f->time_scale);
+    shardio_text_add(t, f->time_unit);
+    shardio_text_add(t, "]");
+}
+
 /* The header that numpy.save writes, padded to 64 bytes. */
 static int write_npy_header(export_job *job)
 {
@@ -2651,8 +2823,10 @@ static int write_npy_header(export_job *job)
     shardio_text_add_bytes(&out, begin, sizeof begin - 1);
     shardio_text_add(&out, unit_of(t) > 1 ? "<" : "|");
     shardio_text_add(&out, t == SHARDIO_BOOL ? "b" : t <= SHARDIO_INT64 ? "i" : t <= SHARDIO_UINT64 ? "u"
-                         : t <= SHARDIO_FLOAT64 ? "f" : t == SHARDIO_RAW ? "V" : "c");
+                         : t <= SHARDIO_FLOAT64 ? "f" : t == SHARDIO_RAW ? "V" : t == SHARDIO_DATETIME64 ? "M"
+                         : t == SHARDIO_TIMEDELTA64 ? "m" : "c");
     shardio_text_add_uint64(&out, f->element_size);
+    add_unit(&out, f);
     shardio_text_add(&out, "', 'fortran_order': False, 'shape': (");
     shardio_text_add(&out, list_text(job->r.count, f->ndim, ", ", list));
     shardio_text_add(&out, f->ndim == 1 ? ",), }" : "), }");
@@ -2824,14 +2998,17 @@ static int run_export(const settings *s)
     export_job job;
     memset(&job, 0, sizeof job);
     job.s = s;
-    shardio_store store = shardio_store_directory(s->input);
+    home h;
     const bool unbuffered = s->direct == DIRECT_ON || (s->direct != DIRECT_OFF && s->region == NULL);
-    int status = open_array(s, &store, unbuffered, &job.array);
+    int status = open_home(s, s->input, TO_READ, &h);
     if (status != EXIT_GOOD) return status;
-    shardio_array_describe(job.array, &job.facts);
-    status = export_array(&job);
-    shardio_array_close(job.array);
-    return status;
+    status = open_array(s, &h.store, unbuffered, &job.array);
+    if (status == EXIT_GOOD) {
+        shardio_array_describe(job.array, &job.facts);
+        status = export_array(&job);
+        shardio_array_close(job.array);
+    }
+    return close_home(&h, status);
 }
 
 /* >>pack ------------------------------------------------------------------------------------------------------ */
@@ -3469,8 +3646,6 @@ static int find_nodes(const settings *s, const shardio_store *store, bool consol
 {
     shardio_error error;
     memset(all, 0, sizeof *all);
-    int status = refuse_file(s);
-    if (status != EXIT_GOOD) return status;
     const shardio_status walked = shardio_hierarchy_walk(store, s->path, consolidated, keep_node, all, NULL, &error);
     if (all->count > 1) qsort(all->of, all->count, sizeof all->of[0], compare_nodes);
     if (walked == SHARDIO_OK) return EXIT_GOOD;
@@ -3723,11 +3898,26 @@ static int complain_nodes(const settings *s, const hierarchy *all)
     return complain(s, EXIT_TROUBLE, "%s: %zu zarr.json cannot be read (shardio verify says more)", s->input, damaged);
 }
 
+/* The second argument, if there is one, in place of --path. */
+static int take_path(const settings *s, settings *mine)
+{
+    *mine = *s;
+    if (s->output == NULL) return EXIT_GOOD;
+    if (s->path != NULL) return complain(s, EXIT_USAGE, "%s and --path %s: one of them", s->output, s->path);
+    mine->path = s->output;
+    return EXIT_GOOD;
+}
+
 static int run_ls(const settings *s)
 {
     hierarchy all;
-    shardio_store store = shardio_store_directory(s->input);
-    int status = find_nodes(s, &store, s->consolidated, &all);
+    home h;
+    settings mine;
+    int status = take_path(s, &mine);
+    s = &mine;
+    if (status == EXIT_GOOD) status = open_home(s, s->input, TO_READ, &h);
+    if (status != EXIT_GOOD) return status;
+    status = find_nodes(s, &h.store, s->consolidated, &all);
     if (status == EXIT_GOOD && s->json) {
         listing l = {s, "nodes", false, 0};
         for (size_t i = 0; i < all.count; i++) list_item(&l, build_node_json, &all.of[i]);
@@ -3737,7 +3927,53 @@ static int run_ls(const settings *s)
     }
     if (status == EXIT_GOOD) status = complain_nodes(s, &all);
     free_nodes(&all);
-    return status;
+    return close_home(&h, status);
+}
+
+/* >>archive --------------------------------------------------------------------------------------------------- */
+
+static bool pass_over_entry(void *context, const shardio_archive_entry *entry)
+{
+    (void)context, (void)entry;
+    return !interrupted;
+}
+
+/* What is known about an archive; the headers are read first, so that it is known to the byte what is live. */
+static int look_at_archive(const settings *s, shardio_archive *archive, shardio_archive_facts *facts)
+{
+    shardio_error error;
+    if (shardio_archive_each_entry(archive, pass_over_entry, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
+    *facts = shardio_archive_about(archive);
+    if (s->layer > 0) facts->torn_bytes = 0;       /* what lies behind an older layer are the newer ones */
+    return EXIT_GOOD;
+}
+
+static void add_archive(shardio_text *t, const shardio_archive_facts *f)
+{
+    shardio_text_add(t, "{\"layer\": ");
+    shardio_text_add_uint64(t, f->layer);
+    add_number(t, "entries", f->entries);
+    add_number(t, "file_bytes", f->size);
+    add_number(t, "live_bytes", f->live_bytes);
+    add_number(t, "dead_bytes", f->accounting.dead_bytes);
+    add_number(t, "torn_bytes", f->torn_bytes);
+    add_truth(t, "foreign", f->foreign);
+    add_truth(t, "chain_broken", f->chain_broken);
+    add_string(t, "comment", f->comment);
+    shardio_text_add(t, "}");
+}
+
+static void print_archive(const shardio_archive_facts *f)
+{
+    char size[32];
+    printf("%-11s layer %" PRIu64 "%s, %" PRIu64 " entr%s, %s: %" PRIu64 " bytes live, %" PRIu64 " dead\n", "archive",
+           f->layer, f->foreign ? ", by another program" : "", f->entries, f->entries == 1 ? "y" : "ies",
+           human(f->size, size), f->live_bytes, f->accounting.dead_bytes);
+    if (f->comment[0] != 0) say("%-11s %s", "comment", f->comment);
+    if (f->chain_broken) puts("            the layer before was overwritten by another program");
+    if (f->torn_bytes > 0)
+        printf("%-11s %" PRIu64 " bytes behind the layer, of a commit at work or lost (shardio recover)\n", "torn",
+               f->torn_bytes);
 }
 
 /* >>info ------------------------------------------------------------------------------------------------------ */
@@ -3749,6 +3985,7 @@ typedef struct totals {
 
 typedef struct info {
     const settings *s;
+    const shardio_archive_facts *archive;  /* null: it lies in none */
     const shardio_node *node;
     shardio_array_facts facts;
     grid grids[MOST_GRIDS];
@@ -3833,6 +4070,13 @@ static void add_totals(shardio_text *t, const totals *all)
     add_number(t, "temporary_files", all->temporary);
 }
 
+static void add_its_archive(shardio_text *t, const info *job)
+{
+    if (job->archive == NULL) return;
+    add_name(t, "archive");
+    add_archive(t, job->archive);
+}
+
 static void build_array_json(shardio_text *t, const void *context)
 {
     const info *job = (const info *)context;
@@ -3857,6 +4101,7 @@ static void build_array_json(shardio_text *t, const void *context)
     if (f->sharded) add_index(t, &f->index);
     add_keys(t, f);
     add_totals(t, &job->all);
+    add_its_archive(t, job);
     add_name(t, "attributes");
     shardio_text_add(t, f->attributes);
     shardio_text_add(t, "}");
@@ -3931,14 +4176,17 @@ static void print_array(const info *job)
     if (all->temporary > 0)
         printf("%-11s %" PRIu64 " file%s of a writer that is at work or was killed\n", "temporary", all->temporary,
                plural(all->temporary));
+    if (job->archive != NULL) print_archive(job->archive);
 }
 
-static int info_of_array(const settings *s, const shardio_store *store, const shardio_node *node)
+static int info_of_array(const settings *s, const shardio_store *store, const shardio_node *node,
+                         const shardio_archive_facts *archive)
 {
     info job;
     shardio_array *array;
     memset(&job, 0, sizeof job);
     job.s = s;
+    job.archive = archive;
     job.node = node;
     job.grid_count = read_grids(node->root, job.grids);
     int status = open_array(s, store, false, &array);
@@ -4021,14 +4269,17 @@ static void build_group_json(shardio_text *t, const void *context)
     add_truth(t, "consolidated", shardio_json_kind(job->node->consolidated) != 0);
     if (shardio_json_kind(job->node->attributes) != 0) add_json(t, "attributes", job->node->attributes);
     else shardio_text_add(t, ", \"attributes\": {}");
+    add_its_archive(t, job);
 }
 
-static int info_of_group(const settings *s, const shardio_store *store, const shardio_node *node)
+static int info_of_group(const settings *s, const shardio_store *store, const shardio_node *node,
+                         const shardio_archive_facts *archive)
 {
     info job;
     hierarchy all;
     memset(&job, 0, sizeof job);
     job.s = s;
+    job.archive = archive;
     job.node = node;
     int status = find_nodes(s, store, false, &all);
     if (status == EXIT_GOOD && s->json) {
@@ -4040,6 +4291,7 @@ static int info_of_group(const settings *s, const shardio_store *store, const sh
         printf("%-11s group, %zu group%s and %zu array%s below it%s\n", "kind", groups, plural(groups), all.arrays,
                plural(all.arrays), shardio_json_kind(node->consolidated) != 0 ? ", consolidated metadata" : "");
         print_json_line("attributes", node->attributes, "{}");
+        if (archive != NULL) print_archive(archive);
         status = print_tree(s, &all);
     }
     if (status == EXIT_GOOD) status = complain_nodes(s, &all);
@@ -4047,17 +4299,48 @@ static int info_of_group(const settings *s, const shardio_store *store, const sh
     return status;
 }
 
-static int run_info_node(const settings *s)
+static void build_archive_json(shardio_text *t, const void *context)
+{
+    const info *job = (const info *)context;
+    shardio_text_add(t, "{\"kind\": \"archive\"");
+    add_string(t, "name", job->s->input);
+    add_its_archive(t, job);
+    shardio_text_add(t, "}");
+}
+
+/* An archive without a node at its root. */
+static int info_of_archive(const settings *s, const shardio_archive_facts *archive)
+{
+    info job;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.archive = archive;
+    if (s->json) return print_json(s, build_archive_json, &job);
+    print_archive(archive);
+    return EXIT_GOOD;
+}
+
+static int info_of_node(const settings *s, const home *h)
 {
     shardio_node node;
     shardio_error error;
-    shardio_store store = shardio_store_directory(s->input);
-    int status = refuse_file(s);
+    shardio_archive_facts facts;
+    const shardio_archive_facts *archive = h->archive != NULL ? &facts : NULL;
+    int status = archive != NULL ? look_at_archive(s, h->archive, &facts) : EXIT_GOOD;
     if (status != EXIT_GOOD) return status;
-    if (shardio_node_open(&node, &store, s->path, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
-    status = node.kind == SHARDIO_NODE_ARRAY ? info_of_array(s, &store, &node) : info_of_group(s, &store, &node);
+    const shardio_status opened = shardio_node_open(&node, &h->store, s->path, NULL, &error);
+    if (opened == SHARDIO_ERR_NOT_FOUND && archive != NULL && s->path == NULL) return info_of_archive(s, archive);
+    if (opened != SHARDIO_OK) return complain_error(s, &error);
+    status = (node.kind == SHARDIO_NODE_ARRAY ? info_of_array : info_of_group)(s, &h->store, &node, archive);
     shardio_node_close(&node);
     return status;
+}
+
+static int run_info_node(const settings *s)
+{
+    home h;
+    int status = open_home(s, s->input, TO_READ, &h);
+    return status == EXIT_GOOD ? close_home(&h, info_of_node(s, &h)) : status;
 }
 
 /* ---- info: a single shard file ---- */
@@ -4122,7 +4405,7 @@ static int run_info_shard(const settings *s)
 static bool looks_like_pack(const settings *s)
 {
     shardio_file file;
-    if (s->shard_chunks > 0 || s->path != NULL || !is_regular_file(s->input)) return false;
+    if (s->shard_chunks > 0 || s->path != NULL || is_archive(s->input) || !is_regular_file(s->input)) return false;
     if (shardio_file_open(&file, s->input, SHARDIO_OPEN_READ, NULL, NULL) != SHARDIO_OK) return false;
     const bool pack = shardio_pack_is_one(&file);
     shardio_file_close(&file);
@@ -4193,6 +4476,112 @@ static int run_info(const settings *s)
     return s->shard_chunks > 0 ? run_info_shard(s) : looks_like_pack(s) ? run_pack_info(s) : run_info_node(s);
 }
 
+/* >>stats ----------------------------------------------------------------------------------------------------- */
+
+typedef struct stats_job {
+    const settings *s;
+    shardio_array_facts facts;
+    shardio_statistics found;
+    bar progress;
+} stats_job;
+
+/* An extreme: a number as JSON has it; bytes that are no text, and raw bits, as Base64 or a list as elsewhere. */
+static void add_extreme(shardio_text *t, const shardio_array_facts *f, const uint8_t *element, size_t size)
+{
+    char text[SHARDIO_STATISTICS_BYTES + 1];
+    if (f->dtype == SHARDIO_STRING) {
+        while (size > 0 && !is_utf8((const char *)element, size)) size--;      /* may be cut within a character */
+        memcpy(text, element, size);
+        text[size] = 0;
+        shardio_text_add_string(t, text);
+    } else if (f->dtype == SHARDIO_RAW || f->dtype == SHARDIO_BYTES) {
+        add_element(t, SHARDIO_RAW, size, element);
+    } else {
+        add_element(t, f->dtype, f->element_size, element);
+    }
+}
+
+static void add_extremes(shardio_text *t, const stats_job *job)
+{
+    const shardio_statistics *found = &job->found;
+    add_name(t, "min");
+    if (found->has_range) add_extreme(t, &job->facts, found->min, found->min_size);
+    else shardio_text_add(t, "null");
+    add_name(t, "max");
+    if (found->has_range) add_extreme(t, &job->facts, found->max, found->max_size);
+    else shardio_text_add(t, "null");
+}
+
+static void build_stats_json(shardio_text *t, const void *context)
+{
+    const stats_job *job = (const stats_job *)context;
+    shardio_text_add(t, "{\"rows\": ");
+    shardio_text_add_uint64(t, job->found.rows);
+    add_number(t, "nulls", job->found.nulls);
+    add_extremes(t, job);
+    add_truth(t, "min_cut", job->found.min_cut);
+    add_truth(t, "max_cut", job->found.max_cut);
+    shardio_text_add(t, "}");
+}
+
+static void print_extreme(const stats_job *job, const char *name, const uint8_t *element, size_t size, bool cut)
+{
+    char text[8 * RAW_MOST] = "";
+    shardio_text t = {text, sizeof text, 0};
+    add_extreme(&t, &job->facts, element, size);
+    say("%-11s %s%s", name, text, cut ? " (cut)" : "");
+}
+
+static int print_stats(const stats_job *job)
+{
+    const shardio_statistics *found = &job->found;
+    if (job->s->json) return print_json(job->s, build_stats_json, job);
+    printf("%-11s %" PRIu64 ", %" PRIu64 " null\n", "elements", found->rows, found->nulls);
+    if (found->has_range) print_extreme(job, "min", found->min, found->min_size, found->min_cut);
+    if (found->has_range) print_extreme(job, "max", found->max, found->max_size, found->max_cut);
+    return EXIT_GOOD;
+}
+
+/* Asks for them; with --make they are made first. */
+static int ask_for_stats(stats_job *job, shardio_array *array)
+{
+    const settings *s = job->s;
+    shardio_error error;
+    shardio_status status = SHARDIO_OK;
+    shardio_array_describe(array, &job->facts);
+    if (s->make) status = shardio_array_make_statistics(array, bar_progress, &job->progress, &error);
+    bar_end(&job->progress);
+    if (status == SHARDIO_OK) status = shardio_array_statistics(array, &job->found, &error);
+    if (status == SHARDIO_OK) return EXIT_GOOD;
+    if (status == SHARDIO_ERR_NOT_FOUND && !s->make)
+        return complain(s, EXIT_TROUBLE, "%s: there are none, or the array has changed since (--make makes them)", s->input);
+    return complain_error(s, &error);
+}
+
+static int run_stats(const settings *s)
+{
+    stats_job job;
+    settings mine;
+    home h;
+    shardio_array *array;
+    shardio_array_options options = {0};
+    shardio_error error;
+    int status = take_path(s, &mine);
+    memset(&job, 0, sizeof job);
+    job.s = s = &mine;
+    job.progress = bar_begin(s);
+    if (status == EXIT_GOOD) status = open_home(s, s->input, s->make ? TO_CHANGE : TO_READ, &h);
+    if (status != EXIT_GOOD) return status;
+    options.path = s->path;
+    options.fill_is_value = s->fill_is_value;
+    array = s->make ? shardio_array_update_in(&h.store, &options, &error) : shardio_array_open_in(&h.store, &options, &error);
+    if (error.status != SHARDIO_OK) status = complain_error(s, &error);
+    else status = ask_for_stats(&job, array);
+    if (status == EXIT_GOOD) status = print_stats(&job);       /* facts live as long as the array */
+    shardio_array_close(array);
+    return close_home(&h, status);
+}
+
 /* >>verify ---------------------------------------------------------------------------------------------------- */
 
 typedef struct verification {
@@ -4200,6 +4589,7 @@ typedef struct verification {
     listing findings;
     uint64_t faults;
     hierarchy all;                 /* nodes; none for a single file */
+    shardio_archive_facts archive; /* of an archive */
     bool sound, pack;              /* pack: the file is a packfile, */
     shardio_pack_facts facts;      /* which says this of itself */
     shardio_pack_summary seen;
@@ -4229,7 +4619,7 @@ static void print_finding(void *context, const shardio_error *finding)
     job->faults++;
 }
 
-/* A finding of our own; `reason` is static text. */
+/* A finding of our own, about something in INPUT or (`path` null) all of it; `reason` is static text. */
 static void report(verification *job, const char *path, const char *reason)
 {
     shardio_error finding;
@@ -4238,7 +4628,8 @@ static void report(verification *job, const char *path, const char *reason)
     finding.operation = "verify";
     finding.reason = reason;
     finding.offset = SHARDIO_NO_OFFSET;
-    snprintf(finding.subject, sizeof finding.subject, "%s/%s", job->s->input, path);
+    snprintf(finding.subject, sizeof finding.subject, "%s%s%s", job->s->input, path != NULL ? "/" : "",
+             path != NULL ? path : "");
     print_finding(job, &finding);
 }
 
@@ -4424,16 +4815,42 @@ static int verify_array(verification *job, const shardio_store *store, const cha
     return EXIT_GOOD;
 }
 
-static int verify_nodes(verification *job)
+static int verify_nodes(verification *job, const shardio_store *store)
 {
     const settings *s = job->s;
     char prefix[1024];
-    shardio_store store = shardio_store_directory(s->input);
-    int status = find_nodes(s, &store, false, &job->all);
-    if (status == EXIT_GOOD) status = verify_groups(job, &store, prefix_of(s, prefix, sizeof prefix));
+    int status = find_nodes(s, store, false, &job->all);
+    if (status == EXIT_GOOD) status = verify_groups(job, store, prefix_of(s, prefix, sizeof prefix));
     for (size_t i = 0; i < job->all.count && status == EXIT_GOOD; i++)
-        if (job->all.of[i].kind == SHARDIO_NODE_ARRAY) status = verify_array(job, &store, job->all.of[i].path);
+        if (job->all.of[i].kind == SHARDIO_NODE_ARRAY) status = verify_array(job, store, job->all.of[i].path);
     return status;
+}
+
+/* All entries of an archive, whatever they are, and where it ends. */
+static int verify_entries(verification *job, shardio_archive *archive)
+{
+    const settings *s = job->s;
+    shardio_error error;
+    job->archive = shardio_archive_about(archive);
+    job->archive.comment = NULL;                   /* lives no longer than the archive */
+    if (s->layer == 0 && job->archive.torn_bytes > 0)
+        report(job, NULL, "it ends in a commit that is at work or was lost (shardio recover)");
+    const uint64_t before = job->faults;
+    shardio_archive_verify(archive, print_finding, job, bar_progress, &job->progress, &error);
+    bar_end(&job->progress);
+    if (ends_work(error.status)) return complain_error(s, &error);
+    if (error.status != SHARDIO_OK && job->faults == before) print_finding(job, &error);
+    return EXIT_GOOD;
+}
+
+static int verify_home(verification *job)
+{
+    home h;
+    int status = open_home(job->s, job->s->input, TO_READ, &h);
+    if (status != EXIT_GOOD) return status;
+    if (h.archive != NULL) status = verify_entries(job, h.archive);
+    if (status == EXIT_GOOD) status = verify_nodes(job, &h.store);
+    return close_home(&h, status);
 }
 
 /* What opening and verifying a single file came to: damage is a finding, all else is trouble. */
@@ -4493,6 +4910,10 @@ static void build_verdict_json(shardio_text *t, const void *context)
         add_number(t, "groups", job->all.groups);
         add_number(t, "arrays", job->all.arrays);
     }
+    if (job->archive.layer > 0) {
+        add_number(t, "layer", job->archive.layer);
+        add_number(t, "entries", job->archive.entries);
+    }
     if (job->pack && job->sound && !job->seen.contents_checked) add_json(t, "sound", unknown);
     else add_truth(t, "sound", job->sound);
 }
@@ -4527,6 +4948,10 @@ static int conclude(verification *job, int status)
                         plural(job->faults));
     if (s->json || s->quiet) return EXIT_GOOD;
     if (job->pack) print_sound_pack(job);
+    else if (job->archive.layer > 0)
+        printf("%s: sound, layer %" PRIu64 ", %" PRIu64 " entr%s, %zu group%s and %zu array%s\n", s->input,
+               job->archive.layer, job->archive.entries, job->archive.entries == 1 ? "y" : "ies", all->groups,
+               plural(all->groups), all->arrays, plural(all->arrays));
     else if (all->count > 1)
         printf("%s: sound, %zu group%s and %zu array%s\n", s->input, all->groups, plural(all->groups), all->arrays,
                plural(all->arrays));
@@ -4543,7 +4968,7 @@ static int verify_input(const settings *s, bool pack)
     job.findings.s = s;
     job.findings.name = "findings";
     job.progress = bar_begin(s);
-    int status = pack ? verify_pack(&job) : s->shard_chunks > 0 ? verify_shard(&job) : verify_nodes(&job);
+    int status = pack ? verify_pack(&job) : s->shard_chunks > 0 ? verify_shard(&job) : verify_home(&job);
     status = conclude(&job, status);
     free_nodes(&job.all);
     return status;
@@ -4561,27 +4986,35 @@ static int run_pack_verify(const settings *s)
 
 /* >>layout ---------------------------------------------------------------------------------------------------- */
 
-/* What lies in a shard file, in the order of the file. */
+/* What lies in a shard file or in a layer of an archive, in the order of the file. */
+typedef enum segment_kind { SEGMENT_LIVE, SEGMENT_INDEX, SEGMENT_DEAD, SEGMENT_TORN, SEGMENT_NOTHING, SEGMENTS } segment_kind;
+
 typedef struct segment {
     uint64_t begin, end;
-    bool index;
+    segment_kind kind;
 } segment;
 
-typedef struct shard_map {
+/* Bytes begin .. end-1 of a file, and the segments in them; what is in none is of the kind `rest`. */
+typedef struct file_map {
     segment *of;
-    size_t count;
-    shardio_shard_summary summary;
-} shard_map;
+    size_t count, capacity;
+    uint64_t begin, end;
+    segment_kind rest;
+} file_map;
 
 /* A picture is a row of cells, each of a part of the file. Chunks that lie side by side alternate between two kinds
    where each fills a cell of its own. */
-typedef enum cell_kind { CELL_EVEN, CELL_ODD, CELL_MIXED, CELL_DEAD, CELL_INDEX, CELL_KINDS } cell_kind;
-enum { TEXT_CELLS = 72, SVG_CELLS = 960, SHOWN_SHARDS = 16 };
+typedef enum cell_kind {
+    CELL_EVEN, CELL_ODD, CELL_MIXED, CELL_DEAD, CELL_INDEX, CELL_TORN, CELL_NOTHING, CELL_KINDS
+} cell_kind;
+enum { TEXT_CELLS = 72, SVG_CELLS = 960, SHOWN_ROWS = 16 };
 static const struct {
     char letter;
-    const char *color, *name;
-} cells[CELL_KINDS] = {{'#', "#2b6cb0", "chunk"}, {'=', "#63a4dd", "the next chunk"},
-                       {':', "#b7a2c9", "chunks, some dead"}, {'.', "#d9d4cc", "dead"}, {'I', "#dd6b20", "index"}};
+    const char *color, *name, *of_archive; /* what it stands for in a shard file, in an archive */
+} cells[CELL_KINDS] = {{'#', "#2b6cb0", "chunk", "value"}, {'=', "#63a4dd", "the next chunk", "the next value"},
+                       {':', "#b7a2c9", "chunks, some dead", "values, some dead"}, {'.', "#d9d4cc", "dead", "dead"},
+                       {'I', "#dd6b20", "index", "directory"}, {'!', "#c53030", "torn", "torn"},
+                       {'_', "#f7f5f2", "gap", "gap"}};
 
 static int compare_segments(const void *a, const void *b)
 {
@@ -4589,27 +5022,40 @@ static int compare_segments(const void *a, const void *b)
     return x->begin < y->begin ? -1 : x->begin > y->begin;
 }
 
-/* Where the chunks and the index of a shard lie; entries that point nowhere are left out. free() map->of. */
-static shardio_status map_shard(shardio_shard_reader *reader, const shardio_index_layout *layout, shard_map *map)
+static bool add_segment(file_map *map, uint64_t begin, uint64_t end, segment_kind kind)
 {
-    shardio_status status = shardio_shard_verify(reader, &map->summary, NULL, NULL, NULL);
-    const uint64_t index = shardio_index_size(layout), size = map->summary.file_bytes;
-    if (status != SHARDIO_OK && status != SHARDIO_ERR_CORRUPT) return status;
-    /* the index lies in the file, so there are at most file size / 16 chunks */
-    map->of = (segment *)malloc(((size_t)layout->chunks + 1) * sizeof map->of[0]);
-    if (map->of == NULL) return SHARDIO_ERR_MEMORY;
-    map->of[0].begin = layout->at_start ? 0 : size - index;
-    map->of[0].end = map->of[0].begin + index;
-    map->of[0].index = true;
-    map->count = 1;
-    for (uint64_t i = 0; i < layout->chunks; i++) {
-        uint64_t offset, length;
-        if (shardio_shard_locate(reader, i, &offset, &length, NULL) != SHARDIO_OK) continue;
-        segment s = {offset, offset + length, false};
-        if (length != SHARDIO_MISSING) map->of[map->count++] = s;
+    if (map->count == map->capacity) {
+        const size_t capacity = 2 * map->capacity + 64;
+        segment *of = capacity < SIZE_MAX / sizeof *of ? (segment *)realloc(map->of, capacity * sizeof *of) : NULL;
+        if (of == NULL) return false;
+        map->of = of;
+        map->capacity = capacity;
     }
-    qsort(map->of, map->count, sizeof map->of[0], compare_segments);
-    return SHARDIO_OK;
+    segment *s = &map->of[map->count++];
+    s->begin = begin;
+    s->end = end;
+    s->kind = kind;
+    return true;
+}
+
+/* Where the chunks and the index of a shard lie; entries that point nowhere are left out. free() map->of. */
+static shardio_status map_shard(shardio_shard_reader *reader, const shardio_index_layout *layout, file_map *map,
+                                shardio_shard_summary *summary)
+{
+    shardio_status status = shardio_shard_verify(reader, summary, NULL, NULL, NULL);
+    const uint64_t index = shardio_index_size(layout), size = summary->file_bytes;
+    if (status != SHARDIO_OK && status != SHARDIO_ERR_CORRUPT) return status;
+    const uint64_t begin = layout->at_start ? 0 : size - index;
+    bool room = add_segment(map, begin, begin + index, SEGMENT_INDEX);
+    map->end = size;
+    map->rest = SEGMENT_DEAD;
+    /* the index lies in the file, so there are at most file size / 16 chunks */
+    for (uint64_t i = 0; i < layout->chunks && room; i++) {
+        uint64_t offset, length;
+        if (shardio_shard_locate(reader, i, &offset, &length, NULL) != SHARDIO_OK || length == SHARDIO_MISSING) continue;
+        room = add_segment(map, offset, offset + length, SEGMENT_LIVE);
+    }
+    return room ? SHARDIO_OK : SHARDIO_ERR_MEMORY;
 }
 
 /* Bytes of [begin, end) in the cell that is [from, to). */
@@ -4619,37 +5065,51 @@ static double overlap(uint64_t begin, uint64_t end, double from, double to)
     return high > low ? high - low : 0;
 }
 
-/* The kind of one cell, of segments from *first on, which moves on past those that end before it. */
-static cell_kind look_at_cell(const shard_map *map, size_t *first, double from, double to, bool alternate)
+/* What a cell shows that has so many bytes of each kind, and so many live ones in segments of even number. */
+static cell_kind choose_cell(const double *amount, double even, double width)
 {
-    double amount[3] = {0, 0, 0};          /* even and odd chunks, index */
+    static const cell_kind shown[SEGMENTS] = {CELL_EVEN, CELL_INDEX, CELL_DEAD, CELL_TORN, CELL_NOTHING};
+    const double live = amount[SEGMENT_LIVE], used = live + amount[SEGMENT_INDEX];
+    int most = SEGMENT_INDEX;
+    if (amount[SEGMENT_INDEX] >= width / 2) return CELL_INDEX;
+    if (used >= width * (1 - 1e-9)) return even >= live - even ? CELL_EVEN : CELL_ODD;
+    if (used >= width / 2) return CELL_MIXED;
+    for (int kind = SEGMENT_DEAD; kind < SEGMENTS; kind++)
+        if (amount[kind] > amount[most] || most == SEGMENT_INDEX) most = kind;
+    return shown[most];
+}
+
+/* The kind of one cell, of segments from *first on, which moves on past those that end before it. */
+static cell_kind look_at_cell(const file_map *map, size_t *first, double from, double to, bool alternate)
+{
+    double amount[SEGMENTS] = {0}, even = 0, covered = 0;
     while (*first < map->count && (double)map->of[*first].end <= from) ++*first;
     for (size_t i = *first; i < map->count && (double)map->of[i].begin < to; i++) {
         const segment *s = &map->of[i];
-        double middle = ((double)s->begin + (double)s->end) / 2;
-        if (s->index && middle >= from && middle < to) return CELL_INDEX;      /* seen however small it is */
-        amount[s->index ? 2 : alternate ? i % 2 : 0] += overlap(s->begin, s->end, from, to);
+        const double middle = ((double)s->begin + (double)s->end) / 2, bytes = overlap(s->begin, s->end, from, to);
+        if (s->kind == SEGMENT_INDEX && middle >= from && middle < to) return CELL_INDEX;  /* seen however small it is */
+        amount[s->kind] += bytes;
+        covered += bytes;
+        if (s->kind == SEGMENT_LIVE && (!alternate || i % 2 == 0)) even += bytes;
     }
-    const double used = amount[0] + amount[1] + amount[2], width = to - from;
-    if (amount[2] >= width / 2) return CELL_INDEX;
-    if (used < width / 2) return CELL_DEAD;
-    if (used < width * (1 - 1e-9)) return CELL_MIXED;
-    return amount[0] >= amount[1] ? CELL_EVEN : CELL_ODD;
+    if (covered < to - from) amount[map->rest] += to - from - covered;
+    return choose_cell(amount, even, to - from);
 }
 
-static void paint(const shard_map *map, uint8_t *kinds, size_t count)
+static void paint(file_map *map, uint8_t *kinds, size_t count)
 {
-    const double size = (double)map->summary.file_bytes;
+    const double begin = (double)map->begin, size = (double)map->end - begin;
     const bool alternate = map->count <= count / 2;
     size_t first = 0;
+    if (map->count > 0) qsort(map->of, map->count, sizeof map->of[0], compare_segments);
     for (size_t i = 0; i < count; i++)
-        kinds[i] = (uint8_t)look_at_cell(map, &first, size * (double)i / (double)count,
-                                         size * (double)(i + 1) / (double)count, alternate);
+        kinds[i] = (uint8_t)look_at_cell(map, &first, begin + size * (double)i / (double)count,
+                                         begin + size * (double)(i + 1) / (double)count, alternate);
 }
 
-/* A shard file as it is drawn. */
+/* A shard file, or a layer of an archive, as it is drawn. */
 typedef struct row {
-    uint64_t position[SHARDIO_MAX_DIMS];   /* in the grid of shards */
+    uint64_t position[SHARDIO_MAX_DIMS];   /* in the grid of shards; of a layer, how many are newer */
     char name[256], text[256];             /* text: its sizes, or what is wrong with it */
     uint8_t kinds[SVG_CELLS];
     bool drawn, damaged;                   /* not drawn: it could not be read */
@@ -4659,6 +5119,7 @@ typedef struct row {
 typedef struct picture {
     const settings *s;
     const shardio_index_layout *layout;
+    bool archive;                          /* rows are layers */
     uint32_t ndim;                         /* of the positions */
     row *rows;
     size_t count, capacity, left_out;
@@ -4677,7 +5138,7 @@ static int compare_positions(const picture *p, const uint64_t *a, const uint64_t
 static bool make_room(picture *p)
 {
     if (p->count < p->capacity) return true;
-    size_t capacity = p->capacity * 2 + SHOWN_SHARDS;
+    size_t capacity = p->capacity * 2 + SHOWN_ROWS;
     row *rows = (row *)realloc(p->rows, capacity * sizeof *rows);
     if (rows == NULL) return false;
     p->rows = rows;
@@ -4690,7 +5151,7 @@ static row *add_row(picture *p, const uint64_t *position, const char *name, bool
 {
     size_t place = p->count;
     while (place > 0 && compare_positions(p, position, p->rows[place - 1].position) < 0) place--;
-    if (!p->s->all && p->count == SHOWN_SHARDS) {
+    if (!p->s->all && p->count == SHOWN_ROWS) {
         p->left_out++;
         *beyond = place == p->count;
         if (*beyond) return NULL;
@@ -4705,10 +5166,9 @@ static row *add_row(picture *p, const uint64_t *position, const char *name, bool
     return r;
 }
 
-static void describe_map(const shard_map *map, row *r)
+static void describe_shard(const shardio_shard_summary *m, row *r)
 {
     char size[32];
-    const shardio_shard_summary *m = &map->summary;
     snprintf(r->text, sizeof r->text, "%s, %" PRIu64 " chunk%s, %" PRIu64 " missing, index %" PRIu64
              " bytes, dead %" PRIu64 " bytes%s", human(m->file_bytes, size), m->present, plural(m->present), m->missing,
              m->index_bytes, m->dead_bytes, m->faults > 0 ? ", DAMAGED" : "");
@@ -4716,14 +5176,15 @@ static void describe_map(const shard_map *map, row *r)
 
 static shardio_status draw_shard(picture *p, row *r, shardio_shard_reader *reader)
 {
-    shard_map map;
+    file_map map;
+    shardio_shard_summary summary;
     memset(&map, 0, sizeof map);
-    shardio_status status = map_shard(reader, p->layout, &map);
+    shardio_status status = map_shard(reader, p->layout, &map, &summary);
     if (status == SHARDIO_OK) {
         paint(&map, r->kinds, p->width);
-        describe_map(&map, r);
+        describe_shard(&summary, r);
         r->drawn = true;
-        r->damaged = map.summary.faults > 0;
+        r->damaged = summary.faults > 0;
     }
     free(map.of);
     return status;
@@ -4762,7 +5223,7 @@ static void print_picture(const picture *p)
     }
     if (p->left_out > 0) printf("... and %zu more (--all)\n", p->left_out);
     for (int kind = 0; kind < CELL_KINDS; kind++)
-        if (seen[kind]) printf("  %c %s", cells[kind].letter, cells[kind].name);
+        if (seen[kind]) printf("  %c %s", cells[kind].letter, p->archive ? cells[kind].of_archive : cells[kind].name);
     putchar('\n');
 }
 
@@ -4808,10 +5269,12 @@ static void svg_row(picture *p, const row *r, unsigned y)
 
 static void svg_legend(picture *p, unsigned y)
 {
-    for (unsigned kind = 0; kind < CELL_KINDS; kind++)
+    const unsigned kinds = p->archive ? CELL_KINDS : CELL_INDEX + 1, step = 850 / kinds;
+    for (unsigned kind = 0; kind < kinds; kind++)
         svg(p, "<rect x=\"%u\" y=\"%u\" width=\"12\" height=\"12\" fill=\"%s\"/>"
             "<text x=\"%u\" y=\"%u\">%s</text>\n",
-            20 + 170 * kind, y - 11, cells[kind].color, 38 + 170 * kind, y, cells[kind].name);
+            20 + step * kind, y - 11, cells[kind].color, 38 + step * kind, y,
+            p->archive ? cells[kind].of_archive : cells[kind].name);
     if (p->left_out > 0) svg(p, "<text x=\"870\" y=\"%u\">... and %zu more</text>\n", y, p->left_out);
 }
 
@@ -4843,12 +5306,11 @@ static int collect_shard(picture *p)
     return complain(p->s, EXIT_TROUBLE, "%s: %s", p->s->input, shardio_status_text(status));
 }
 
-static int collect_array(picture *p)
+static int collect_array(picture *p, const shardio_store *store)
 {
-    shardio_store store = shardio_store_directory(p->s->input);
     shardio_array *array;
     shardio_array_facts facts;
-    int status = open_array(p->s, &store, false, &array);
+    int status = open_array(p->s, store, false, &array);
     if (status != EXIT_GOOD) return status;
     shardio_array_describe(array, &facts);
     p->layout = &facts.index;
@@ -4863,13 +5325,185 @@ static int collect_array(picture *p)
     return status;
 }
 
+/* ---- layout: an archive ---- */
+
+typedef struct layer {
+    uint64_t number, directory, size, entries;     /* size: bytes of the file up to its end */
+} layer;
+
+/* An archive as it is drawn: the whole file, then its layers, newest first. */
+typedef struct archive_map {
+    const settings *s;
+    layer *layers;
+    size_t count, capacity;
+    file_map live;                         /* the values that the newest layer lists, by their offsets */
+    file_map whole;
+    file_map *into;                        /* where entries are added, */
+    uint64_t begin;                        /* those from here on */
+    bool full;                             /* out of memory */
+} archive_map;
+
+static bool keep_layer(void *context, uint64_t number, uint64_t directory, uint64_t size, uint64_t entries)
+{
+    archive_map *all = (archive_map *)context;
+    if (all->count == all->capacity) {
+        const size_t capacity = 2 * all->capacity + 16;
+        layer *layers = (layer *)realloc(all->layers, capacity * sizeof *layers);
+        all->full = layers == NULL;
+        if (all->full) return false;
+        all->layers = layers;
+        all->capacity = capacity;
+    }
+    const layer l = {number, directory, size, entries};
+    all->layers[all->count++] = l;
+    return !interrupted;
+}
+
+/* Entries of the newest layer are live, those of older ones dead unless the newest has them too. */
+static bool keep_entry(void *context, const shardio_archive_entry *entry)
+{
+    archive_map *all = (archive_map *)context;
+    const uint64_t data = entry->data != SHARDIO_NO_OFFSET ? entry->data : entry->header;
+    const segment found = {entry->header, data < UINT64_MAX - entry->stored ? data + entry->stored : data, SEGMENT_DEAD};
+    if (entry->header < all->begin) return !interrupted;
+    if (all->into == &all->live) {
+        all->full = !add_segment(&all->live, found.begin, found.end, SEGMENT_LIVE);
+    } else if (all->live.count == 0 ||
+               bsearch(&found, all->live.of, all->live.count, sizeof found, compare_segments) == NULL) {
+        all->full = !add_segment(all->into, found.begin, found.end, SEGMENT_DEAD);
+    }
+    return !interrupted && !all->full;
+}
+
+/* Adds what only older layers list of the bytes from `begin` on. A layer that does not open has nothing to show. */
+static void add_dead(archive_map *all, const layer *l, uint64_t begin, file_map *into)
+{
+    shardio_archive_options options = {0};
+    options.layer = l->number;
+    shardio_archive *archive = shardio_archive_open(all->s->input, &options, NULL);
+    all->into = into;
+    all->begin = begin;
+    if (archive != NULL) shardio_archive_each_entry(archive, keep_entry, all, NULL);
+    shardio_archive_close(archive);
+}
+
+/* Maps layer i: what it added to the file. Of layers that are not shown what is not live is taken for dead. */
+static bool map_layer(archive_map *all, size_t i, file_map *map)
+{
+    const layer *l = &all->layers[i];
+    const bool shown = i < SHOWN_ROWS || all->s->all;
+    map->begin = i + 1 < all->count ? all->layers[i + 1].size : 0;
+    map->end = l->size;
+    map->rest = SEGMENT_NOTHING;
+    if (!shown) all->whole.rest = SEGMENT_DEAD;
+    for (size_t k = 0; k < all->live.count && !all->full; k++) {
+        const segment *live = &all->live.of[k];
+        if (live->begin >= map->begin && live->begin < map->end)
+            all->full = !add_segment(map, live->begin, live->end, SEGMENT_LIVE);
+    }
+    if (i > 0 && shown && !all->full) add_dead(all, l, map->begin, map);
+    return !all->full && add_segment(map, l->directory, l->size, SEGMENT_INDEX);
+}
+
+/* "8.1 KiB from 4096, 3 values, directory 352 bytes, dead 120 bytes, gaps 3 bytes" */
+static void describe_segments(const file_map *map, row *r)
+{
+    char size[32];
+    uint64_t bytes[SEGMENTS] = {0}, values = 0, covered = 0;
+    for (size_t i = 0; i < map->count; i++) {
+        bytes[map->of[i].kind] += map->of[i].end - map->of[i].begin;
+        covered += map->of[i].end - map->of[i].begin;
+        values += map->of[i].kind == SEGMENT_LIVE;
+    }
+    if (covered < map->end - map->begin) bytes[map->rest] += map->end - map->begin - covered;
+    const int n = snprintf(r->text, sizeof r->text, "%s from %" PRIu64 ", %" PRIu64 " value%s, directory %" PRIu64
+                           " bytes, dead %" PRIu64 " bytes, gaps %" PRIu64 " bytes", human(map->end - map->begin, size),
+                           map->begin, values, plural(values), bytes[SEGMENT_INDEX], bytes[SEGMENT_DEAD],
+                           bytes[SEGMENT_NOTHING]);
+    if (bytes[SEGMENT_TORN] > 0)
+        snprintf(r->text + n, sizeof r->text - (size_t)n, ", torn %" PRIu64 " bytes", bytes[SEGMENT_TORN]);
+}
+
+static bool draw_map(picture *p, file_map *map, uint64_t position, const char *name)
+{
+    bool beyond = false;
+    row *r = add_row(p, &position, name, &beyond);
+    if (r == NULL) return beyond;
+    paint(map, r->kinds, p->width);
+    describe_segments(map, r);
+    r->drawn = true;
+    return true;
+}
+
+/* Draws layer i, and adds it to the map of the whole file, where the directories of older layers are dead. */
+static bool draw_layer(picture *p, archive_map *all, size_t i)
+{
+    file_map map;
+    char name[64];
+    memset(&map, 0, sizeof map);
+    snprintf(name, sizeof name, "layer %" PRIu64, all->layers[i].number);
+    bool good = map_layer(all, i, &map) && draw_map(p, &map, i + 1, name);
+    for (size_t k = 0; k < map.count && good; k++) {
+        const bool older = map.of[k].kind == SEGMENT_INDEX && i > 0;
+        good = add_segment(&all->whole, map.of[k].begin, map.of[k].end, older ? SEGMENT_DEAD : map.of[k].kind);
+    }
+    free(map.of);
+    return good;
+}
+
+static int draw_archive(picture *p, shardio_archive *archive, archive_map *all)
+{
+    const settings *s = p->s;
+    shardio_error error;
+    const shardio_archive_facts facts = shardio_archive_about(archive);
+    const uint64_t torn = s->layer == 0 ? facts.torn_bytes : 0;
+    all->into = &all->live;
+    if (shardio_archive_each_entry(archive, keep_entry, all, &error) != SHARDIO_OK) return complain_error(s, &error);
+    if (all->live.count > 0) qsort(all->live.of, all->live.count, sizeof all->live.of[0], compare_segments);
+    shardio_archive_each_layer(archive, facts.chain_broken, keep_layer, all, NULL);
+    bool good = !all->full;
+    for (size_t i = 0; i < all->count && good && !interrupted; i++) good = draw_layer(p, all, i);
+    if (all->count == 1 && p->count == 1) p->count = 0;        /* the only layer is the whole file */
+    if (interrupted) return complain(s, EXIT_TROUBLE, "interrupted");
+    all->whole.end = facts.size + torn;
+    if (good && torn > 0) good = add_segment(&all->whole, facts.size, facts.size + torn, SEGMENT_TORN);
+    return good && draw_map(p, &all->whole, 0, s->input) ? EXIT_GOOD : out_of_memory(s);
+}
+
+static int collect_archive(picture *p, shardio_archive *archive)
+{
+    archive_map all;
+    memset(&all, 0, sizeof all);
+    all.s = p->s;
+    all.whole.rest = SEGMENT_NOTHING;
+    p->archive = true;
+    p->ndim = 1;
+    const int status = draw_archive(p, archive, &all);
+    free(all.layers);
+    free(all.live.of);
+    free(all.whole.of);
+    return status;
+}
+
+/* What of it is drawn: a single shard file, the shards of an array, an archive. */
+static int collect(picture *p)
+{
+    const settings *s = p->s;
+    home h;
+    if (s->shard_chunks > 0) return collect_shard(p);
+    int status = open_home(s, s->input, TO_READ, &h);
+    if (status != EXIT_GOOD) return status;
+    status = h.archive != NULL && s->path == NULL ? collect_archive(p, h.archive) : collect_array(p, &h.store);
+    return close_home(&h, status);
+}
+
 static int run_layout(const settings *s)
 {
     picture p;
     memset(&p, 0, sizeof p);
     p.s = s;
     p.width = s->svg != NULL ? SVG_CELLS : TEXT_CELLS;
-    int status = s->shard_chunks > 0 ? collect_shard(&p) : collect_array(&p);
+    int status = collect(&p);
     if (status == EXIT_GOOD && s->svg != NULL) status = write_svg(&p);
     else if (status == EXIT_GOOD) print_picture(&p);
     size_t damaged = 0;
@@ -5126,17 +5760,19 @@ static int recover_nodes(recovery *job)
 {
     const settings *s = job->s;
     hierarchy all;
+    home h;
     char prefix[1024];
-    shardio_store store = shardio_store_directory(s->input);
-    int status = find_nodes(s, &store, false, &all);
+    int status = open_home(s, s->input, TO_CHANGE, &h);
+    if (status != EXIT_GOOD) return status;
+    status = find_nodes(s, &h.store, false, &all);
     for (size_t i = 0; i < all.count && status == EXIT_GOOD; i++) {
         const found_node *n = &all.of[i];
         if (n->kind == SHARDIO_NODE_UNKNOWN) report_fault(job, n->path, &n->fault);
-        else if (n->kind == SHARDIO_NODE_ARRAY) status = recover_array(job, &store, n->path);
+        else if (n->kind == SHARDIO_NODE_ARRAY) status = recover_array(job, &h.store, n->path);
     }
-    if (status == EXIT_GOOD) status = judge_temporaries(job, &store, prefix_of(s, prefix, sizeof prefix), NULL, &all);
+    if (status == EXIT_GOOD) status = judge_temporaries(job, &h.store, prefix_of(s, prefix, sizeof prefix), NULL, &all);
     free_nodes(&all);
-    return status;
+    return close_home(&h, status);
 }
 
 static int recover_shard(recovery *job)
@@ -5180,6 +5816,35 @@ static int conclude_recovery(recovery *job)
     return EXIT_GOOD;
 }
 
+/* ---- recover: an archive ---- */
+
+/* Opens at its last whole layer; what lies behind that one is of a commit that was lost. Rolling back to it cuts. */
+static int recover_archive(recovery *job)
+{
+    const settings *s = job->s;
+    home h;
+    shardio_error error;
+    char text[160];
+    verdict v = {s->input, NULL, FATE_COMPLETE, false, 0, 0};
+    if (s->path != NULL) return complain(s, EXIT_USAGE, "--path %s: an archive is recovered as a whole", s->path);
+    int status = open_home(s, s->input, s->apply ? TO_CHANGE : TO_READ, &h);
+    if (status != EXIT_GOOD) return status;
+    const shardio_archive_facts facts = shardio_archive_about(h.archive);
+    v.end = facts.size;
+    v.bytes = facts.size + facts.torn_bytes;
+    if (facts.torn_bytes > 0) {
+        v.what = FATE_CUT;
+        v.done = s->apply;
+        if (s->apply && shardio_archive_rollback(h.archive, facts.layer, &error) != SHARDIO_OK)
+            status = complain_error(s, &error);
+        snprintf(text, sizeof text, "%" PRIu64 " bytes: the last %" PRIu64 " %s cut off, behind layer %" PRIu64, v.bytes,
+                 facts.torn_bytes, s->apply ? "were" : "are to be", facts.layer);
+        v.text = text;
+    }
+    if (status == EXIT_GOOD) print_verdict(job, &v);
+    return close_home(&h, status);
+}
+
 static int run_recover(const settings *s)
 {
     recovery job;
@@ -5188,7 +5853,8 @@ static int run_recover(const settings *s)
     job.files.s = s;
     job.files.name = "files";
     job.progress = bar_begin(s);
-    int status = s->shard_chunks > 0 ? recover_shard(&job) : recover_nodes(&job);
+    int status = s->shard_chunks > 0 ? recover_shard(&job) : is_archive(s->input) ? recover_archive(&job)
+               : recover_nodes(&job);
     if (status == EXIT_GOOD) return conclude_recovery(&job);
     if (s->json && job.files.begun) end_listing(&job.files, build_recovery_json, &job);
     return status;
@@ -5268,12 +5934,15 @@ static int compact_nodes(compaction *job)
 {
     const settings *s = job->s;
     hierarchy all;
-    shardio_store store = shardio_store_directory(s->input);
-    int status = find_nodes(s, &store, false, &all);
+    home h;
+    int status = open_home(s, s->input, TO_CHANGE, &h);
+    if (status != EXIT_GOOD) return status;
+    status = find_nodes(s, &h.store, false, &all);
     for (size_t i = 0; i < all.count && status == EXIT_GOOD; i++)
-        if (all.of[i].kind == SHARDIO_NODE_ARRAY) status = compact_array(job, &store, all.of[i].path);
+        if (all.of[i].kind == SHARDIO_NODE_ARRAY) status = compact_array(job, &h.store, all.of[i].path);
     if (status == EXIT_GOOD) status = complain_nodes(s, &all);
     free_nodes(&all);
+    status = close_home(&h, status);
     job->saved = s->apply && job->before.bytes > job->after.bytes ? job->before.bytes - job->after.bytes : 0;
     return status;
 }
@@ -5293,6 +5962,44 @@ static int compact_shard(compaction *job)
     return complain_error(s, &error);
 }
 
+/* Counts what there is in an archive. */
+static int count_archive(const settings *s, totals *all)
+{
+    home h;
+    shardio_archive_facts facts;
+    int status = open_home(s, s->input, TO_READ, &h);
+    if (status != EXIT_GOOD) return status;
+    status = look_at_archive(s, h.archive, &facts);
+    if (status == EXIT_GOOD) {
+        all->files = 1;
+        all->bytes = facts.size + facts.torn_bytes;
+        all->live = facts.live_bytes;
+        all->dead = all->bytes - all->live;
+    }
+    return close_home(&h, status);
+}
+
+/* An archive becomes one layer. Shards in it have no dead bytes to speak of: whoever changes one writes it anew. */
+static int compact_archive(compaction *job)
+{
+    const settings *s = job->s;
+    shardio_archive_options options = {0};
+    shardio_error error;
+    if (s->path != NULL) return complain(s, EXIT_USAGE, "--path %s: an archive is compacted as a whole", s->path);
+    int status = count_archive(s, &job->before);
+    if (status == EXIT_GOOD) status = set_archive_options(s, &options);
+    if (status != EXIT_GOOD) return status;
+    const dead_file f = {s->input, job->before.bytes, job->before.dead, false};
+    print_dead(job, &f);
+    if (!s->apply) return EXIT_GOOD;
+    const shardio_status compacted = shardio_archive_compact(s->input, &options, bar_progress, &job->progress, &error);
+    bar_end(&job->progress);
+    if (compacted != SHARDIO_OK) return complain_error(s, &error);
+    status = count_archive(s, &job->after);
+    job->saved = job->before.bytes > job->after.bytes ? job->before.bytes - job->after.bytes : 0;
+    return status;
+}
+
 static void build_compaction_json(shardio_text *t, const void *context)
 {
     const compaction *job = (const compaction *)context;
@@ -5310,7 +6017,8 @@ static int run_compact(const settings *s)
     job.files.s = s;
     job.files.name = "files_with_dead_bytes";
     job.progress = bar_begin(s);
-    const int status = s->shard_chunks > 0 ? compact_shard(&job) : compact_nodes(&job);
+    const int status = s->shard_chunks > 0 ? compact_shard(&job) : is_archive(s->input) ? compact_archive(&job)
+                     : compact_nodes(&job);
     if (s->json && (status == EXIT_GOOD || job.files.begun)) end_listing(&job.files, build_compaction_json, &job);
     if (status != EXIT_GOOD) return status;
     if (!s->json && !s->quiet && s->apply) printf("%s: %s saved\n", s->input, human(job.saved, saved));
@@ -5342,15 +6050,16 @@ static int say_done(const settings *s, const char *path, const char *what)
 
 /* ---- changes: arrays ---- */
 
-/* Opens PATH to be changed; on trouble there is nothing to close. */
-static int open_update(const settings *s, const char *path, shardio_array **array)
+/* Opens the array to be changed; on trouble there is nothing to close. */
+static int open_update(const settings *s, const shardio_store *store, shardio_array **array)
 {
     shardio_array_options options = {0};
     shardio_error error;
     options.path = s->path;
     options.direct = direct_wish(s);
     options.skip_fill = s->skip_fill;
-    *array = shardio_array_update(path, &options, &error);
+    options.statistics = s->statistics;
+    *array = shardio_array_update_in(store, &options, &error);
     if (error.status == SHARDIO_OK) return EXIT_GOOD;
     shardio_array_close(*array);
     return complain_error(s, &error);
@@ -5370,32 +6079,44 @@ static int run_create(const settings *s)
     if (status == EXIT_GOOD) status = set_identity(&job);
     job.options.path = s->path;
     job.options.overwrite = s->force;
-    if (status == EXIT_GOOD && shardio_array_define(s->input, &job.options, &error) != SHARDIO_OK)
+    if (status == EXIT_GOOD) status = open_home(s, s->input, TO_MAKE, &job.home);
+    if (status == EXIT_GOOD && shardio_array_define_in(&job.home.store, &job.options, &error) != SHARDIO_OK)
         status = complain_creating(s, &error);
+    status = close_home(&job.home, status);
     if (status == EXIT_GOOD) status = say_done(s, s->input, "created");
     free(job.names_text);
     free(job.attributes);
     return status;
 }
 
-static int run_resize(const settings *s)
+/* Gives the array another shape; `facts`: what it was. */
+static int resize_array(const settings *s, const shardio_store *store, const extents *shape, shardio_array_facts *facts)
 {
     shardio_array *array;
-    shardio_array_facts facts;
     shardio_error error;
+    int status = open_update(s, store, &array);
+    if (status != EXIT_GOOD) return status;
+    shardio_array_describe(array, facts);
+    if (shape->count != facts->ndim)
+        status = complain(s, EXIT_USAGE, "%s: %" PRIu32 " extent%s for %" PRIu32 " dimension%s", s->output, shape->count,
+                          plural(shape->count), facts->ndim, plural(facts->ndim));
+    else if (shardio_array_resize(array, shape->of, s->keep_edge, &error) != SHARDIO_OK)
+        status = complain_error(s, &error);
+    shardio_array_close(array);
+    return status;
+}
+
+static int run_resize(const settings *s)
+{
+    home h;
+    shardio_array_facts facts;
     extents shape;
     char text[LIST_TEXT], done[LIST_TEXT + 32];
     if (!parse_extents(s->output, &shape))
         return complain(s, EXIT_USAGE, "%s: no shape such as 200,1024,1024", s->output);
-    int status = open_update(s, s->input, &array);
+    int status = open_home(s, s->input, TO_CHANGE, &h);
     if (status != EXIT_GOOD) return status;
-    shardio_array_describe(array, &facts);
-    if (shape.count != facts.ndim)
-        status = complain(s, EXIT_USAGE, "%s: %" PRIu32 " extent%s for %" PRIu32 " dimension%s", s->output, shape.count,
-                          plural(shape.count), facts.ndim, plural(facts.ndim));
-    else if (shardio_array_resize(array, shape.of, s->keep_edge, &error) != SHARDIO_OK)
-        status = complain_error(s, &error);
-    shardio_array_close(array);
+    status = close_home(&h, resize_array(s, &h.store, &shape, &facts));
     if (status != EXIT_GOOD) return status;
     snprintf(done, sizeof done, "shape was %s", list_text(facts.shape, facts.ndim, ",", text));
     return say_done(s, s->input, done);
@@ -5440,43 +6161,122 @@ static int set_attribute(const settings *s, const shardio_store *store, char *as
     return status == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
 }
 
-static int run_attrs(const settings *s)
+static int print_attributes_of_node(const settings *s, const shardio_store *store)
 {
     shardio_node node;
     shardio_error error;
-    shardio_store store = shardio_store_directory(s->input);
-    int status = refuse_file(s);
-    for (int i = 0; i < s->more_count && status == EXIT_GOOD; i++)
-        if (strchr(s->more[i], '=') == NULL || s->more[i][0] == '=')
-            status = complain(s, EXIT_USAGE, "%s: has to be NAME=VALUE", s->more[i]);
-    for (int i = 0; i < s->more_count && status == EXIT_GOOD; i++) status = set_attribute(s, &store, s->more[i]);
-    if (status != EXIT_GOOD || (s->more_count > 0 && !s->json)) return status;
-    if (shardio_node_open(&node, &store, s->path, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
-    status = print_attributes(s, node.attributes);
+    if (shardio_node_open(&node, store, s->path, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
+    const int status = print_attributes(s, node.attributes);
     shardio_node_close(&node);
     return status;
+}
+
+static int change_attributes(const settings *s, const shardio_store *store)
+{
+    int status = EXIT_GOOD;
+    for (int i = 0; i < s->more_count && status == EXIT_GOOD; i++) status = set_attribute(s, store, s->more[i]);
+    return status == EXIT_GOOD && s->json ? print_attributes_of_node(s, store) : status;
+}
+
+/* ---- changes: one attribute of all arrays ---- */
+
+typedef struct attribute_search {
+    const settings *s;
+    listing arrays;
+    size_t faults;
+} attribute_search;
+
+typedef struct attribute_found {
+    const char *path;
+    shardio_json value;
+} attribute_found;
+
+static void build_attribute_json(shardio_text *t, const void *context)
+{
+    const attribute_found *found = (const attribute_found *)context;
+    shardio_text_add(t, "{\"path\": ");
+    shardio_text_add_string(t, found->path);
+    add_truth(t, "present", found->value.text != NULL);
+    add_json(t, "value", found->value);
+    shardio_text_add(t, "}");
+}
+
+static shardio_status print_attribute(void *context, const char *path, shardio_json value, const shardio_error *fault)
+{
+    attribute_search *job = (attribute_search *)context;
+    const attribute_found found = {path, value};
+    char message[512];
+    if (interrupted) return SHARDIO_ERR_CANCELLED;
+    if (fault != NULL) {
+        job->faults++;
+        if (!job->s->json) say("%s: %s", name_of(path), shardio_error_text(fault, message, sizeof message));
+    } else if (job->s->json) {
+        list_item(&job->arrays, build_attribute_json, &found);
+    } else {
+        char *text = value.text != NULL ? text_of(add_compact, value) : NULL;
+        if (value.text == NULL) say("%s has none", name_of(path));
+        else say("%s=%s", name_of(path), text != NULL ? text : "?");
+        free(text);
+    }
+    return SHARDIO_OK;
+}
+
+static int find_attribute(const settings *s, const shardio_store *store)
+{
+    attribute_search job = {s, {s, "arrays", false, 0}, 0};
+    shardio_error error;
+    const shardio_status status = shardio_attribute_of_arrays(store, s->path, s->output, print_attribute, &job, NULL,
+                                                              &error);
+    if (status == SHARDIO_ERR_CANCELLED) return complain(s, EXIT_TROUBLE, "interrupted");
+    if (status != SHARDIO_OK) return complain_error(s, &error);
+    if (s->json) end_listing(&job.arrays, NULL, NULL);
+    if (job.faults == 0) return EXIT_GOOD;
+    return complain(s, EXIT_TROUBLE, "%s: %zu zarr.json cannot be read (shardio verify says more)", s->input, job.faults);
+}
+
+static int run_attrs(const settings *s)
+{
+    home h;
+    const bool search = s->more_count == 1 && s->output[0] != 0 && strchr(s->output, '=') == NULL;
+    int status = EXIT_GOOD;
+    for (int i = 0; i < s->more_count && status == EXIT_GOOD && !search; i++)
+        if (strchr(s->more[i], '=') == NULL || s->more[i][0] == '=')
+            status = complain(s, EXIT_USAGE, "%s: has to be NAME=VALUE", s->more[i]);
+    if (status == EXIT_GOOD) status = open_home(s, s->input, s->more_count > 0 && !search ? TO_CHANGE : TO_READ, &h);
+    if (status != EXIT_GOOD) return status;
+    if (search) status = find_attribute(s, &h.store);
+    else if (s->more_count > 0) status = change_attributes(s, &h.store);
+    else status = print_attributes_of_node(s, &h.store);
+    return close_home(&h, status);
 }
 
 /* ---- changes: groups ---- */
 
 static int run_group_create(const settings *s)
 {
+    home h;
     shardio_error error;
     shardio_json attributes;
-    shardio_store store = shardio_store_directory(s->input);
     if (s->output != NULL && (shardio_json_parse(s->output, strlen(s->output), &attributes, NULL) != SHARDIO_OK ||
                               shardio_json_kind(attributes) != '{'))
         return complain(s, EXIT_USAGE, "%s: not a JSON object", s->output);
-    if (shardio_group_create(&store, s->path, s->output, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
-    return say_done(s, s->input, "created");
+    int status = open_home(s, s->input, TO_MAKE, &h);
+    if (status != EXIT_GOOD) return status;
+    if (shardio_group_create(&h.store, s->path, s->output, NULL, &error) != SHARDIO_OK) status = complain_error(s, &error);
+    status = close_home(&h, status);
+    return status == EXIT_GOOD ? say_done(s, s->input, "created") : status;
 }
 
 static int run_consolidate(const settings *s)
 {
+    home h;
     shardio_error error;
-    shardio_store store = shardio_store_directory(s->input);
-    if (shardio_group_consolidate(&store, s->path, s->remove, NULL, &error) != SHARDIO_OK)
-        return complain_error(s, &error);
+    int status = open_home(s, s->input, TO_CHANGE, &h);
+    if (status != EXIT_GOOD) return status;
+    if (shardio_group_consolidate(&h.store, s->path, s->remove, NULL, &error) != SHARDIO_OK)
+        status = complain_error(s, &error);
+    status = close_home(&h, status);
+    if (status != EXIT_GOOD) return status;
     return say_done(s, s->input, s->remove ? "consolidated metadata removed" : "consolidated");
 }
 
@@ -5522,24 +6322,174 @@ static int conclude_removal(const removal *job)
     return EXIT_GOOD;
 }
 
+static int remove_nodes(removal *job, const shardio_store *store)
+{
+    const settings *s = job->s;
+    shardio_error error;
+    char prefix[1024];
+    int code = 0, status = find_nodes(s, store, false, &job->nodes);
+    if (status == EXIT_GOOD)
+        store->functions->list(store->context, prefix_of(s, prefix, sizeof prefix), count_key, job, &code);
+    if (status == EXIT_GOOD && interrupted) status = complain(s, EXIT_TROUBLE, "interrupted");
+    if (status == EXIT_GOOD && s->yes && shardio_node_remove(store, s->path, NULL, &error) != SHARDIO_OK)
+        status = complain_error(s, &error);
+    return status;
+}
+
 static int run_rm(const settings *s)
 {
     removal job;
-    shardio_error error;
-    char prefix[1024];
-    int code = 0;
-    shardio_store store = shardio_store_directory(s->input);
+    settings mine;
+    home h;
     memset(&job, 0, sizeof job);
-    job.s = s;
-    int status = find_nodes(s, &store, false, &job.nodes);
-    if (status == EXIT_GOOD)
-        store.functions->list(store.context, prefix_of(s, prefix, sizeof prefix), count_key, &job, &code);
-    if (status == EXIT_GOOD && interrupted) status = complain(s, EXIT_TROUBLE, "interrupted");
-    if (status == EXIT_GOOD && s->yes && shardio_node_remove(&store, s->path, NULL, &error) != SHARDIO_OK)
-        status = complain_error(s, &error);
+    job.s = &mine;
+    int status = take_path(s, &mine);
+    if (status == EXIT_GOOD) status = open_home(&mine, mine.input, mine.yes ? TO_CHANGE : TO_READ, &h);
+    if (status != EXIT_GOOD) return status;
+    status = close_home(&h, remove_nodes(&job, &h.store));
     if (status == EXIT_GOOD) status = conclude_removal(&job);
     free_nodes(&job.nodes);
     return status;
+}
+
+/* ---- changes: names ---- */
+
+static int run_mv(const settings *s)
+{
+    home h;
+    shardio_error error;
+    int status = open_home(s, s->input, TO_CHANGE, &h);
+    if (status != EXIT_GOOD) return status;
+    if (shardio_node_rename(&h.store, s->more[0], s->more[1], NULL, &error) != SHARDIO_OK)
+        status = complain_error(s, &error);
+    status = close_home(&h, status);
+    return status == EXIT_GOOD ? say_done(s, s->input, "renamed") : status;
+}
+
+/* >>layers ---------------------------------------------------------------------------------------------------- */
+
+/* Only archives have layers. */
+static int open_layers(const settings *s, purpose why, home *h)
+{
+    if (!is_archive(s->input))
+        return complain(s, EXIT_USAGE, "%s is no archive, whose name would end in .zip or .ozx", s->input);
+    return open_home(s, s->input, why, h);
+}
+
+typedef struct layer_list {
+    const settings *s;
+    listing layers;
+    shardio_archive_facts facts;
+} layer_list;
+
+static void build_layer_json(shardio_text *t, const void *context)
+{
+    const layer *l = (const layer *)context;
+    shardio_text_add(t, "{\"layer\": ");
+    shardio_text_add_uint64(t, l->number);
+    add_number(t, "entries", l->entries);
+    add_number(t, "directory", l->directory);
+    add_number(t, "file_bytes", l->size);
+    shardio_text_add(t, "}");
+}
+
+static bool print_layer(void *context, uint64_t number, uint64_t directory, uint64_t size, uint64_t entries)
+{
+    layer_list *job = (layer_list *)context;
+    const layer l = {number, directory, size, entries};
+    if (job->s->json) list_item(&job->layers, build_layer_json, &l);
+    else printf("layer %-6" PRIu64 " %8" PRIu64 " entr%s  ends at byte %" PRIu64 "\n", number, entries,
+                entries == 1 ? "y  " : "ies", size);
+    return !interrupted;
+}
+
+static void build_layers_json(shardio_text *t, const void *context)
+{
+    const layer_list *job = (const layer_list *)context;
+    add_name(t, "archive");
+    add_archive(t, &job->facts);
+}
+
+static int run_layers(const settings *s)
+{
+    home h;
+    shardio_error error;
+    layer_list job;
+    memset(&job, 0, sizeof job);
+    job.s = job.layers.s = s;
+    job.layers.name = "layers";
+    int status = open_layers(s, TO_READ, &h);
+    if (status != EXIT_GOOD) return status;
+    const shardio_status listed = shardio_archive_each_layer(h.archive, s->search, print_layer, &job, &error);
+    status = look_at_archive(s, h.archive, &job.facts);
+    if (status == EXIT_GOOD && s->json) status = end_listing(&job.layers, build_layers_json, &job);
+    if (status == EXIT_GOOD && !s->json && job.facts.torn_bytes > 0)
+        printf("%" PRIu64 " bytes behind them, of a commit at work or lost (shardio recover)\n", job.facts.torn_bytes);
+    if (status == EXIT_GOOD && listed == SHARDIO_ERR_CORRUPT && !s->search)
+        status = complain(s, EXIT_TROUBLE, "%s: another program has overwritten a layer before these (--search)", s->input);
+    else if (status == EXIT_GOOD && listed != SHARDIO_OK) status = complain_error(s, &error);
+    return close_home(&h, status);
+}
+
+/* ---- layers: back to one ---- */
+
+typedef struct rollback {
+    const settings *s;
+    uint64_t layer, from;          /* numbers */
+    uint64_t size, bytes;          /* of the file, up to that layer and in all; 0: there is no such layer */
+} rollback;
+
+static bool find_layer(void *context, uint64_t number, uint64_t directory, uint64_t size, uint64_t entries)
+{
+    rollback *job = (rollback *)context;
+    (void)directory, (void)entries;
+    if (number == job->layer) job->size = size;
+    return job->size == 0;
+}
+
+static void build_rollback_json(shardio_text *t, const void *context)
+{
+    const rollback *job = (const rollback *)context;
+    shardio_text_add(t, "{\"layer\": ");
+    shardio_text_add_uint64(t, job->layer);
+    add_number(t, "from_layer", job->from);
+    add_number(t, "file_bytes", job->bytes);
+    add_number(t, "cut_bytes", job->bytes - job->size);
+    add_truth(t, "applied", job->s->apply);
+    shardio_text_add(t, "}");
+}
+
+static int roll_back(rollback *job, home *h)
+{
+    const settings *s = job->s;
+    shardio_error error;
+    const shardio_archive_facts facts = shardio_archive_about(h->archive);
+    job->from = facts.layer;
+    job->bytes = facts.size + facts.torn_bytes;
+    shardio_status status = shardio_archive_each_layer(h->archive, facts.chain_broken, find_layer, job, &error);
+    if (job->size > 0) status = s->apply ? shardio_archive_rollback(h->archive, job->layer, &error) : SHARDIO_OK;
+    else if (status == SHARDIO_OK || status == SHARDIO_ERR_CORRUPT)
+        return complain(s, EXIT_TROUBLE, "%s has no layer %" PRIu64 " (shardio layers)", s->input, job->layer);
+    return status == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
+}
+
+static int run_rollback(const settings *s)
+{
+    home h;
+    rollback job = {s, 0, 0, 0, 0};
+    const char *text = s->output;
+    char bytes[32];
+    if (!parse_uint64(&text, &job.layer) || *text != 0 || job.layer == 0)
+        return complain(s, EXIT_USAGE, "%s: has to be the number of a layer", s->output);
+    int status = open_layers(s, s->apply ? TO_CHANGE : TO_READ, &h);
+    if (status != EXIT_GOOD) return status;
+    status = close_home(&h, roll_back(&job, &h));
+    if (status != EXIT_GOOD) return status;
+    if (s->json) return print_json(s, build_rollback_json, &job);
+    if (!s->quiet || !s->apply)
+        printf("%s: from layer %" PRIu64 " back to %" PRIu64 ": the last %s %s\n", s->input, job.from, job.layer,
+               human(job.bytes - job.size, bytes), s->apply ? "were cut off" : "are to be cut off (--apply does it)");
+    return EXIT_GOOD;
 }
 
 /* >>write ----------------------------------------------------------------------------------------------------- */
@@ -5548,6 +6498,7 @@ static int run_rm(const settings *s)
 typedef struct write_job {
     const settings *s;
     source in;
+    home home;
     shardio_array *array;
     shardio_array_facts facts;
     region r;
@@ -5623,7 +6574,8 @@ static int take_block(write_job *job, uint8_t *block)
     if (interrupted) return complain(job->s, EXIT_TROUBLE, "interrupted");
     if (got < size)
         return complain(job->s, EXIT_TROUBLE, "%s ended after %" PRIu64 " of %" PRIu64 " elements, of which %" PRIu64
-                        " are written", in->name, job->done + got / in->element, job->r.elements, job->done);
+                        " are written", in->name, job->done + got / in->element, job->r.elements,
+                        job->home.archive != NULL ? 0 : job->done);
     if (in->big_endian != machine_is_big_endian()) swap_units(block, size, unit_of(in->dtype));
     return put_block(job, block);
 }
@@ -5683,14 +6635,17 @@ static int write_region(write_job *job)
 {
     const settings *s = job->s;
     const uint64_t memory = s->memory > 0 ? s->memory : 64 * MIB;
-    char name[512];
     int status = parse_region(s, &job->facts, &job->r);
     if (status == EXIT_GOOD) status = plan_blocks(s, &job->facts, memory, job->facts.element_size, &job->r);
     if (status == EXIT_GOOD) status = describe_input(job);
     if (status == EXIT_GOOD) status = job->in.fortran ? write_fortran(job, memory) : write_blocks(job);
-    job->seconds = now() - job->progress.begun;
-    bar_end(&job->progress);
-    if (status != EXIT_GOOD) return status;
+    return status;
+}
+
+static int conclude_write(const write_job *job)
+{
+    const settings *s = job->s;
+    char name[512];
     if (s->json) return print_json(s, build_written_json, job);
     if (!s->quiet)
         printf("%s: %" PRIu64 " element%s written in %.2f s\n", node_name(s->output, s, name), job->done,
@@ -5706,11 +6661,16 @@ static int run_write(const settings *s)
     job.in.file = -1;
     job.progress = bar_begin(s);
     int status = open_source(s, &job.in);
-    if (status == EXIT_GOOD && (status = open_update(s, s->output, &job.array)) == EXIT_GOOD) {
+    if (status == EXIT_GOOD) status = open_home(s, s->output, TO_CHANGE, &job.home);
+    if (status == EXIT_GOOD && (status = open_update(s, &job.home.store, &job.array)) == EXIT_GOOD) {
         shardio_array_describe(job.array, &job.facts);
         status = write_region(&job);
         shardio_array_close(job.array);
     }
+    status = close_home(&job.home, status);
+    job.seconds = now() - job.progress.begun;
+    bar_end(&job.progress);
+    if (status == EXIT_GOOD) status = conclude_write(&job);
     close_source(&job.in);
     return status;
 }

@@ -1123,6 +1123,37 @@ TEST(store_without_a_name)
     }
 }
 
+/* Rolling back to the layer that is the newest cuts off what a lost commit left behind it. */
+TEST(rolling_back_cuts_what_is_torn)
+{
+    char parent[300], path[400];
+    shardio_archive_options o;
+    shardio_file f;
+    int code = 0;
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    test_directory(parent, sizeof parent);
+    snprintf(path, sizeof path, "%s/torn.zip", parent);
+    shardio_archive *archive = shardio_archive_open(path, &o, NULL);
+    shardio_store store = shardio_archive_store(archive);
+    CHECK_OK(begin(&store, "a/b", false, &f));
+    CHECK_OK(f.functions->publish(f.context, false, &code));
+    CHECK_OK(f.functions->close(f.context, SHARDIO_CLOSE_KEEP, false, &code));
+    CHECK_OK(shardio_archive_finish(archive, NULL));
+    int fd = open(path, O_WRONLY | O_APPEND);
+    CHECK(write(fd, "torn", 4) == 4);
+    close(fd);
+    archive = shardio_archive_open(path, &o, NULL);
+    shardio_archive_facts facts = shardio_archive_about(archive);
+    CHECK_U64(facts.torn_bytes, 4);
+    CHECK_OK(shardio_archive_rollback(archive, facts.layer, NULL));
+    CHECK_U64(shardio_archive_about(archive).torn_bytes, 0);
+    shardio_archive_close(archive);
+    struct stat s;
+    CHECK(stat(path, &s) == 0);
+    CHECK_U64((uint64_t)s.st_size, facts.size);
+}
+
 TEST_MAIN(TEST_CASE(empty) TEST_CASE(put_get_remove) TEST_CASE(list) TEST_CASE(list_stops) TEST_CASE(unpublished_is_invisible)
           TEST_CASE(no_overwrite_unless_asked) TEST_CASE(suspended) TEST_CASE(update_in_place) TEST_CASE(identity)
           TEST_CASE(keys_stay_inside) TEST_CASE(key_below_key) TEST_CASE(memory_is_as_stated) TEST_CASE(memory_store_runs_out)
@@ -1130,4 +1161,4 @@ TEST_MAIN(TEST_CASE(empty) TEST_CASE(put_get_remove) TEST_CASE(list) TEST_CASE(l
           TEST_CASE(links_do_not_lead_out) TEST_CASE(links_without_openat2) TEST_CASE(links_where_openat2_is_forbidden)
           TEST_CASE(links_inside) TEST_CASE(links_on_the_way_to_the_store) TEST_CASE(pipes_and_sockets_in_the_store)
           TEST_CASE(links_that_come_later) TEST_CASE(files_that_are_busy) TEST_CASE(sync_after_removing)
-          TEST_CASE(store_without_a_name))
+          TEST_CASE(store_without_a_name) TEST_CASE(rolling_back_cuts_what_is_torn))

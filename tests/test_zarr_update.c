@@ -353,10 +353,18 @@ static void one_life(const char *directory, uint64_t seed)
 {
     model m;
     shardio_memory_store memory;
+    shardio_cache_options small;
+    shardio_cache cache;
     shardio_error e;
     char text[300];
     uint64_t r = seed * 1000003;
     model_begin(&m, &r, directory, seed);
+    memset(&small, 0, sizeof small);
+    small.decoded_bytes = seed % 5 == 0 ? SHARDIO_CACHE_OFF : 4000 * (1 + seed % 7);
+    small.raw_bytes = seed % 5 == 1 ? SHARDIO_CACHE_OFF : 3000 * (1 + seed % 4);
+    small.block_size = 512;
+    shardio_cache_begin(&cache, &small);
+    if (seed % 3 != 0) m.o.cache = &cache;
     shardio_store store = seed % 2 ? shardio_store_directory(m.path) : shardio_store_memory(&memory, NULL);
     if (seed % 4 > 1) m.o.path = "some/group/array";
     shardio_status s = shardio_array_define_in(&store, &m.o, &e);
@@ -382,6 +390,7 @@ static void one_life(const char *directory, uint64_t seed)
     a = shardio_array_open_in(&store, &m.o, &e);
     read_region(&m, a, &r, true);
     shardio_array_close(a);
+    shardio_cache_end(&cache);
     if (test_failures) describe(&m, seed);
     if (seed % 2 == 0) shardio_store_memory_free(&memory);
     free(m.numbers);

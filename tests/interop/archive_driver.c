@@ -12,7 +12,7 @@
 
        begin ARCHIVE      opens it for writing, for what follows; create overwrite alignment comment ome direct buffer;
                           huge=1: a new one, of which what was never written is not read from the file
-       array NODE         a new array of the elements in the file `data`; dtype shape chunk shard attributes
+       array NODE         a new array of the elements in the file `data`; dtype shape chunk shard attributes codec_list
        write NODE         the region start, count of an array, from the file `data`
        group NODE         attributes
        put KEY            a value: `text`, or the file `data`, or nothing but its last byte at `size`
@@ -115,6 +115,7 @@ static bool set_what(job *j, const char *key, const char *value, uint64_t number
     else if (is(key, "chunk")) numbers(value, o->chunk);
     else if (is(key, "shard")) numbers(value, o->shard);
     else if (is(key, "attributes")) o->attributes = value;
+    else if (is(key, "codec_list")) o->codec_list = value;
     else if (is(key, "start")) numbers(value, j->start);
     else if (is(key, "count")) numbers(value, j->count);
     else if (is(key, "size")) j->size = number;

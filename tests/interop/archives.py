@@ -7,6 +7,7 @@ contain it.
 import hashlib
 import json
 import os
+import random
 import shutil
 import struct
 import subprocess
@@ -636,6 +637,145 @@ def beyond_4_gib():
     os.remove(path)
 
 
+# ---- ours, damaged -------------------------------------------------------------------------------------------
+
+def three_layers(path):
+    """An archive of three commits with values of all kinds, and what arrays hold at each: [{node: digest}]."""
+    how = {"dtype": "uint16", "shape": (13, 11), "chunk": (4, 5)}
+    forget(path)
+    begin, finish = Job("begin", path, direct=0), Job("finish", "")
+    nested = os.path.join(FOLDER, "nested-%s" % os.path.basename(path))
+    forget(nested)
+    all_good((yield [Job("begin", nested, create=1, direct=0), Job("group", "", attributes="{}"), new_array("flat", seed=9, **how),
+                     finish]))
+    all_good((yield [Job("begin", path, create=1, direct=0), Job("group", "", attributes="{}"), new_array("flat", seed=1, **how),
+                     new_array("sharded", seed=2, shard=(8, 10), **how), finish,
+                     begin, Job("write", "flat", start="0,0", count="13,11", data=elements("uint16", (13, 11), 3)),
+                     Job("put", "nested.zip", data=contents(nested)), finish,
+                     begin, Job("delete", "sharded"), Job("put", "again.zip", data=contents(nested)), finish]))
+    os.remove(nested)
+    one, two, three = (hashlib.sha256(elements("uint16", (13, 11), seed)).hexdigest() for seed in (1, 2, 3))
+    return [{"flat": one, "sharded": two}, {"flat": three, "sharded": two}, {"flat": three}]
+
+
+def ours_torn(step):
+    """Cut anywhere, with zeros or the archive that is its last value behind, it opens at the last whole layer."""
+    path = os.path.join(FOLDER, "torn-ours.zip")
+    states = yield from three_layers(path)
+    facts = opened((yield look(path, layers=1)), os.path.getsize(path))
+    searched = opened((yield look(path, layers=2)), os.path.getsize(path))
+    check(facts["layers"] == searched["layers"] and len(facts["layers"]) == 3, "%s", searched["layers"])
+    lengths = [layer[2] for layer in reversed(facts["layers"])]
+    cuts = sorted(set(range(0, lengths[-1] + 1, step)) | {n + d for n in lengths for d in (-1, 0)})
+    replies = yield [look(path, cut=cut, array="flat") for cut in cuts]
+    for cut, reply in zip(cuts, replies):
+        facts, whole = seen(reply, lengths[-1]), [n for n, length in enumerate(lengths) if length <= cut]
+        if not whole:
+            check(facts["open"].startswith("ERR_CORRUPT"), "cut at %d: %s", cut, facts["open"])
+            continue
+        check(facts["open"] == "OK" and facts["layer"] == whole[-1] + 1 and facts["torn_bytes"] == cut - lengths[whole[-1]],
+              "cut at %d: %s", cut, facts)
+        check(facts["arrays"]["flat"] == states[whole[-1]]["flat"], "cut at %d: other data", cut)
+    data = contents(path)
+    nested = data.index(b"PK\5\6", data.index(b"again.zip")) + 22     # a whole archive ends here, at the end of the file
+    for name, torn in (("nested", data[:nested]), ("zeros", data + bytes(70000)), ("holes", data[:-100] + bytes(100))):
+        with open(path, "wb") as file:
+            file.write(torn)
+        layer = 3 if name == "zeros" else 2
+        facts = opened((yield look(path, array="flat", layers=2)), len(torn))
+        check(facts["layer"] == layer and facts["arrays"]["flat"] == states[layer - 1]["flat"], "%s: %s", name, facts)
+        all_good((yield [Job("begin", path, direct=0), Job("put", "more", text="and more"), Job("finish", "")]))
+        facts = opened((yield look(path, layers=1, verify=1)), len(torn))
+        check(facts["layer"] == layer + 1 and facts["verify"] == "OK", "%s: %s", name, facts)
+        zip_reads(path, {"more": b"and more"})
+    os.remove(path)
+
+
+def with_chain_checksum(data, directory, size):
+    """Our directory again, with the CRC-32 that it is known by: as somebody hostile would write it."""
+    data = bytearray(data)
+    name, extra = struct.unpack_from("<HH", data, directory + 28)
+    at, end = directory + 46 + name, directory + 46 + name + extra
+    while at + 4 <= min(end, len(data)):
+        identity, length = struct.unpack_from("<HH", data, at)
+        if identity == 0x6873 and length == 24:
+            data[at + 8:at + 12] = bytes(4)
+            data[at + 8:at + 12] = struct.pack("<I", zlib.crc32(data[directory:directory + size]))
+            break
+        at += 4 + length
+    return bytes(data)
+
+
+def ours_mutated(seed, count):
+    """Bytes of the newest directory and end record changed, half of them with a checksum that fits: an error, or what was
+    there; never a crash, and little memory."""
+    r = random.Random(seed)
+    path = os.path.join(FOLDER, "mutated-ours.zip")
+    states = yield from three_layers(path)
+    data = contents(path)
+    facts = opened((yield look(path, layers=1)), len(data))
+    directory = facts["layers"][0][1]
+    size = struct.unpack_from("<I", data, len(data) - 10)[0]
+    paths, fits = [], []
+    for number in range(count):
+        changed = bytearray(data)
+        for _ in range(r.choice([1, 1, 2, 4])):
+            at = r.randrange(directory, len(data))
+            changed[at] = r.choice([0, 1, 0xFF, 0x7F, changed[at] ^ 1 << r.randrange(8), r.randrange(256)])
+        fits.append(number % 2 == 1)
+        changed = with_chain_checksum(changed, directory, size) if fits[-1] else bytes(changed)
+        paths.append(os.path.join(FOLDER, "mutated-%d.zip" % number))
+        with open(paths[-1], "wb") as file:
+            file.write(changed)
+    replies = yield [look(p, array="flat", entries=1, nodes=1, verify=1, layers=2) for p in paths]
+    for reply, fit in zip(replies, fits):
+        facts = seen(reply, len(data))
+        found = facts["arrays"]["flat"] if facts["open"] == "OK" else facts["open"]
+        right = found.startswith("ERR_") or found in [state["flat"] for state in states]
+        check(right or fit or "OK" != facts["verify"], "other data: %s", reply.job.describe())
+    for p in paths:      # whoever writes on one gets an error or a whole archive, but for what was damaged before
+        replies = yield [Job("begin", p, direct=0), Job("put", "more", text="and more"), Job("finish", ""), look(p, value="more")]
+        if replies[0].ok:
+            facts = seen(replies[3], len(data))
+            check(facts["open"] == "OK" and not facts["values"]["more"].startswith("ERR"), "%s: %s", p, facts)
+        os.remove(p)
+    os.remove(path)
+
+
+def chain_fields(data, directory):
+    """Where the number of the layer and the length of the one before stand."""
+    name, extra = struct.unpack_from("<HH", data, directory + 28)
+    at = data.index(struct.pack("<HH", 0x6873, 24), directory + 46 + name, directory + 46 + name + extra)
+    return at + 12, at + 20
+
+
+def ours_numbered():
+    """Layers that lie about their number or about the layer before, with a checksum that fits."""
+    path = os.path.join(FOLDER, "numbered-ours.zip")
+    states = yield from three_layers(path)
+    data = contents(path)
+    facts = opened((yield look(path, layers=1)), len(data))
+    directory, size = facts["layers"][0][1], struct.unpack_from("<I", data, len(data) - 10)[0]
+    number, before = chain_fields(data, directory)
+    ones, lengths = (1 << 64) - 1, [layer[2] for layer in facts["layers"]]
+    for at, value in ((number, 0), (number, 1), (number, 7), (number, ones), (number, ones - 1), (before, 0), (before, 1),
+                      (before, lengths[0]), (before, lengths[2]), (before, lengths[1] + 1), (before, ones)):
+        changed = bytearray(data)
+        changed[at:at + 8] = struct.pack("<Q", value)
+        with open(path, "wb") as file:
+            file.write(with_chain_checksum(changed, directory, size))
+        facts = opened((yield look(path, layers=2, array="flat")), len(data))
+        check(facts["arrays"]["flat"] == states[2]["flat"] and facts["counted"] == "OK", "%d: %s", value, facts)
+        check(facts["layer"] > 0, "%d: %s", value, facts)
+        all_good((yield [Job("begin", path, direct=0), Job("put", "more", text="and more"), Job("finish", "")]))
+        facts = opened((yield look(path, layers=2, array="flat")), len(data))
+        check(facts["layers"][1][2] == len(data), "%d: %s", value, facts["layers"])
+        numbers = [layer[0] for layer in facts["layers"]]
+        check(numbers == list(range(numbers[0], numbers[0] - len(numbers), -1)) and numbers[-1] > 0, "%d: %s", value, facts)
+        check(facts["layer"] > 1 and not facts["foreign"], "%d: %s", value, facts)
+    os.remove(path)
+
+
 # ---- ours, changed by others ---------------------------------------------------------------------------------
 
 def zipfile_appends(path):
@@ -722,6 +862,8 @@ def our_tests(counter, inflates):
     for word, program in (("", ARCHIVE_DRIVER), ("sanitized: ", ARCHIVE_DRIVER_SANITIZED)):
         tests = [("ours, " + name, everyday(number, options)) for number, (name, options) in enumerate(EVERYDAY.items())]
         tests += [("ours, taken back", taken_back())]
+        tests += [("ours, torn", ours_torn(7 if program == ARCHIVE_DRIVER else 31)),
+                  ("ours, mutated", ours_mutated(program, 150)), ("ours, numbered", ours_numbered())]
         tests += [("ours, changed by %s, %s" % (name, how), changed_by_others(name + " " + how, change, options, inflates))
                   for name, change in changes.items() for how, options in (("plain", {}), ("aligned", {"alignment": 4096}))]
         counter.together([(word + name, test) for name, test in tests], [program])

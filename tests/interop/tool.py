@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+import zipfile
 
 import common
 from common import TMP, TOOL, check, good, refused, run, tool
@@ -555,7 +556,7 @@ def attributes():
     check("a" not in object_["attributes"] and object_["attributes"]["b"] == "\u00fc\"\\", "changed: %s", object_)
     check(export(path, *movie) == content(10), "other data")
     before = tree(path)
-    for wrong in (["x"], ["=1"], ["a=1", "x"]):
+    for wrong in ([""], ["=1"], ["a=1", "x"], ["x", "y"]):
         refused(tool("attrs", path, *movie, *wrong), 2)
     refused(tool("attrs", path, "--path", "nothing", "a=1"))
     refused(tool("attrs", path, "--path", "nothing"))
@@ -818,12 +819,16 @@ def layout():
     good(tool("layout", "--chunks", "8", os.path.join(path, "c/0/0/0")))
 
 
+COMMANDS = 23
+
+
 def version():
     text = good(tool("--version")).out.decode()
     check("shardio" in text and "crc32c" in text and "uint16" in text, "version: %s", text)
     commands = [line.split("  ")[1] for line in good(tool("--help")).out.decode().splitlines() if line.startswith("  ")]
-    names = [name.split(" PATH")[0].split(" ")[:2] for name in commands if not name.startswith("shardio")]
-    check(["group", "create"] in names and ["pack", "verify"] in names and len(names) == 19, "commands: %s", names)
+    names = [name.split(" STORE")[0].split(" ")[:2] for name in commands if not name.startswith("shardio")]
+    check(["group", "create"] in names and ["pack", "verify"] in names and ["rollback"] in names and len(names) == COMMANDS,
+          "commands: %s", names)
     for name in names:
         name = name if name[0] in ("group", "pack") else name[:1]
         text = good(tool("help", *name)).out.decode()
@@ -1146,6 +1151,410 @@ def pack_examples():
     check(cat(path, "--lines").split(b"\n")[999] == b"item number 999", "its last item")
 
 
+# ---- archives ------------------------------------------------------------------------------------------------
+
+UNZIP = shutil.which("unzip")
+MOVIE = ["--shape", "0,6,8", "--dtype", "uint16", "--chunks", "2,3,4", "--quiet"]
+
+
+def content_of(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def sound(path):
+    """We, Python and unzip find nothing wrong with an archive. Names in it."""
+    good(tool("verify", path))
+    with zipfile.ZipFile(path) as archive:
+        check(archive.testzip() is None, "%s: Python finds %s damaged", path, archive.testzip())
+        check(all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist()), "something is compressed")
+        names = archive.namelist()
+    if UNZIP is not None:
+        good(run(UNZIP, "-tqq", path))
+    check(len(set(names)) == len(names), "a name stands there twice: %s", names)
+    return names
+
+
+def archive_of(name):
+    """The hierarchy of `hierarchy`, in three layers."""
+    path = fresh(name)
+    good(tool("import", *MOVIE, "--shards", "4,6,8", "--path", "raw/movie", "-", path, data=content(10)))
+    good(tool("import", *MOVIE, "--path", "mask", "--transpose", "2,1,0", "--chunk-crc", "-", path, data=content(2)))
+    good(tool("group", "create", path, "--path", "raw/empty", "--quiet", '{"note": "\u00fc"}'))
+    return path
+
+
+def layers_of(path, *more):
+    return [layer["layer"] for layer in as_json("layers", path, *more)["layers"]]
+
+
+def unchanged(path, before, *arguments, code=1, data=None):
+    """A command that is refused leaves the archive byte for byte as it was."""
+    result = refused(tool(*arguments, data=data), code)
+    check(content_of(path) == before, "the archive was changed by: %s", result.describe())
+    return result
+
+
+def archive_round_trip():
+    directory, path = hierarchy("same.zarr"), archive_of("same.zip")
+    check(sorted(sound(path)) == files(directory), "other keys: %s", sound(path))
+    order = [name.split("/")[-1] == "zarr.json" for name in sound(path)]
+    check(sound(path)[0] == "zarr.json" and order == sorted(order, reverse=True), "order: %s", sound(path))
+    with zipfile.ZipFile(path) as archive:
+        for name, value in tree(directory).items():
+            check(archive.read(name) == value, "another value: %s", name)
+    check(export(path, "--path", "raw/movie") == content(10) and export(path, "--path", "mask") == content(2), "other data")
+    check(export(path, "--path", "raw/movie", "--region", "3:5", "--direct", "on") == content(5)[3 * FRAME * 2:], "a region")
+    check(good(tool("ls", path)).out == good(tool("ls", directory)).out, "ls")
+    check(as_json("ls", path) == as_json("ls", directory), "ls --json")
+    good(tool("import", "--append", "--quiet", "--path", "mask", "-", path, data=content(3)))
+    check(export(path, "--path", "mask") == content(2) + content(3), "appended")
+    for name in ("root.zip", "root.ozx"):
+        good(tool("import", *MOVIE, "-", fresh(name), data=content(4)))
+        check(export(at(name)) == content(4) and "zarr.json" in sound(at(name)), "an array at the root of %s", name)
+    check(not [name for name in os.listdir(TMP) if "shardio-tmp" in name], "left behind: %s", os.listdir(TMP))
+
+
+def archive_codecs():
+    for codec in filter(built_in, ("zstd", "gzip", "blosc", "lz4", "crc32c")):
+        path = fresh("codecs.zip")
+        good(tool("import", *MOVIE, "--shards", "4,6,8", "--codec", codec, "--path", "a", "-", path, data=content(10)))
+        good(tool("import", *MOVIE, "--codec", codec, "--path", "b", "-", path, data=content(10)))
+        check(export(path, "--path", "a") == content(10) == export(path, "--path", "b"), "other data with %s", codec)
+        sound(path)
+
+
+def archive_replacing():
+    path = archive_of("replace.zip")
+    before, new = content_of(path), ["import", *MOVIE, "--path", "mask", "-", path]
+    check("--force" in unchanged(path, before, *new, data=content(1)).err, "no advice")
+    unchanged(path, before, "create", "--shape", "4", "--dtype", "int8", "--path", "mask", path)
+    unchanged(path, before, "import", *MOVIE, "-", path, data=content(1))              # the root is a group
+    unchanged(path, before, "import", *MOVIE, "--path", "mask/x", "-", path, data=content(1), code=2)      # below an array
+    unchanged(path, before, "group", "create", path, "--path", "mask")
+    good(tool(*new, "--force", data=content(1)))
+    check(export(path, "--path", "mask") == content(1), "not replaced")
+    check([n for n in sound(path) if n.startswith("mask/c/")] == ["mask/c/0/%d/%d" % (i, k) for i in (0, 1) for k in (0, 1)], "%s",
+          sound(path))
+    check(content_of(path)[:len(before)] == before, "an older layer was touched")
+    check(export(path, "--path", "mask", "--layer", "3") == content(2), "the layer before")
+
+
+def archive_import_that_fails():
+    path = archive_of("fails.zip")
+    before, source = content_of(path), at("fails.json")
+    with open(source, "w") as file:
+        file.write('["a", "b"')
+    unchanged(path, before, "import", "--dtype", "string", "--path", "x", source, path)
+    unchanged(path, before, "import", *MOVIE, "--path", "x", at("nothing.raw"), path)
+    unchanged(path, before, "import", "--append", "--path", "nothing", "-", path, data=b"")
+    unchanged(path, before, "import", *MOVIE, "--path", "../x", "-", path, data=b"", code=2)
+    unchanged(path, before, "write", "--path", "raw/movie", "--memory", "200", "-", path, data=content(10)[:-1])     # ends early
+    check("0 are written" in tool("write", "--path", "raw/movie", "--memory", "200", "-", path, data=content(9)).err, "what was kept?")
+    unchanged(path, before, "resize", path, "3,4", "--path", "mask", code=2)
+    unchanged(path, before, "attrs", path, "a=1", "nothing=")
+    unchanged(path, before, "mv", path, "mask", "raw/movie")
+    unchanged(path, before, "mv", path, "nothing", "x")
+    unchanged(path, before, "rm", path, "nothing", "--yes")
+    process = subprocess.Popen([TOOL, "import", *MOVIE, "--path", "x", "-", path], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    timer = threading.Timer(common.SECONDS, process.kill)
+    timer.start()
+    process.stdin.write(content(100000))
+    process.stdin.flush()
+    process.send_signal(2)
+    error = process.stderr.read()
+    check(process.wait() == 1 and b"interrupted" in error, "%d %s", process.returncode, error)
+    timer.cancel()
+    check(content_of(path) == before, "Ctrl-C left something behind")
+    for arguments in (["import", *MOVIE, "--path", "../x", "-", at("new.zip")], ["create", "--shape", "4", "--dtype", "x", at("new.zip")]):
+        refused(tool(*arguments, data=b""), 2)
+        check(not os.path.exists(at("new.zip")), "an archive out of nothing")
+
+
+def archive_killed():
+    """A writer that is killed leaves the last layer, and what it wrote is cut off by recover or the next writer."""
+    for mend in (["recover", "--apply"], ["attrs"], ["rollback", "--apply"]):
+        path = archive_of("killed.zip")
+        before = content_of(path)
+        process = subprocess.Popen([TOOL, "import", *MOVIE, "--shards", "4096,6,8", "--path", "x", "--buffer", "65536", "-", path],
+                                   stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdin.write(content(10) * 20000)
+        process.stdin.flush()
+        result = refused(tool("attrs", path, "a=1"))
+        check("locked" in result.err and path in result.err, "a second writer: %s", result.describe())
+        for command in (["compact", "--apply", path], ["import", *MOVIE, "--path", "y", "-", path], ["rm", "--yes", path, "mask"],
+                        ["rollback", "--apply", path, "1"], ["recover", "--apply", path]):
+            check("locked" in refused(tool(*command, data=content(1))).err, "a second writer: %s", command)
+        check(export(path, "--path", "raw/movie") == content(10), "a reader while it is written")
+        process.kill()
+        process.wait()
+        torn = content_of(path)
+        check(torn[:len(before)] == before and len(torn) > len(before), "nothing is torn: the test is none")
+        check(export(path, "--path", "mask") == content(2), "a torn archive does not read")
+        check(as_json("info", path)["archive"]["torn_bytes"] == len(torn) - len(before), "info: %s", as_json("info", path))
+        check(b"torn" in good(tool("layout", path)).out and b"!" in good(tool("layout", path)).out, "layout")
+        check("recover" in tool("verify", path).out.decode() and tool("verify", path).code == 1, "verify")
+        result = tool("recover", path)
+        check(result.code == 1 and str(len(torn) - len(before)) in result.out.decode(), "dry run: %s", result.out)
+        object_ = json.loads(tool("recover", "--json", path).out.decode())
+        check(object_["cut"] == 1 and object_["cut_bytes"] == len(torn) - len(before) and object_["applied"] is False, "%s", object_)
+        check(content_of(path) == torn, "a dry run has changed it")
+        if mend[0] == "attrs":
+            good(tool("attrs", path, "a=1"))
+        else:
+            good(tool(*mend, path, *(["3"] if mend[0] == "rollback" else [])))
+            check(content_of(path) == before, "not as before")
+        sound(path)
+        check(b"1 complete" in good(tool("recover", path)).out, "nothing to do")
+    for arguments in (["recover", "--path", "mask", path], ["recover", "--layer", "1", path]):
+        refused(tool(*arguments), 2)
+
+
+def archive_changes():
+    """create, write, resize, attrs, consolidate: each is one layer, and the older ones are as they were."""
+    path, model = fresh("changes.zip"), bytearray(struct.pack("<H", 9) * 4 * FRAME)
+    good(tool("create", "--shape", "4,6,8", "--dtype", "uint16", "--chunks", "2,3,4", "--fill", "9", "--path", "a/b", path))
+    check(export(path, "--path", "a/b") == bytes(model), "created")
+    good(tool("write", "--path", "a/b", "--region", "1:2", "-", path, data=content(1)))
+    model[FRAME * 2:FRAME * 4] = content(1)
+    check(export(path, "--path", "a/b") == bytes(model), "written")
+    good(tool("resize", path, "2,6,8", "--path", "a/b"))
+    check(export(path, "--path", "a/b") == bytes(model[:FRAME * 4]), "resized")
+    good(tool("attrs", path, "--path", "a/b", "x=1", "y=two"))
+    check(as_json("attrs", path, "--path", "a/b") == {"x": 1, "y": "two"}, "attributes")
+    good(tool("consolidate", path))
+    check(as_json("info", path)["consolidated"] is True, "consolidated")
+    check(layers_of(path) == [5, 4, 3, 2, 1], "layers: %s", layers_of(path))
+    sound(path)
+    for layer, wanted in ((1, struct.pack("<H", 9) * 4 * FRAME), (2, bytes(model)), (5, bytes(model[:FRAME * 4]))):
+        check(export(path, "--path", "a/b", "--layer", str(layer)) == wanted, "layer %d", layer)
+    check(as_json("info", path, "--layer", "3")["archive"]["layer"] == 3, "info --layer")
+    check(as_json("info", path, "--layer", "3")["archive"]["torn_bytes"] == 0, "newer layers are taken for torn")
+    for command in (["export", "--path", "a/b", "--layer", "6", path, "-"], ["info", "--layer", "6", path], ["ls", "--layer", "9", path],
+                    ["rollback", path, "6"], ["rollback", "--apply", path, "6"]):
+        check("layer" in refused(tool(*command)).err, "an unknown layer: %s", command)
+    for command in (["info", "--layer", "0", path], ["rollback", path, "0"], ["rollback", path, "x"], ["rollback", path, "1x"],
+                    ["layers", at("x.zarr")], ["rollback", at("x.zarr"), "1"], ["info", "--layer", "1", at("x.zarr")],
+                    ["create", "--shape", "1", "--dtype", "int8", "--ozx", "0.5", at("x.zarr")]):
+        refused(tool(*command), 2)
+    size = os.path.getsize(path)
+    result = good(tool("rollback", path, "2"))
+    check("--apply" in result.out.decode() and os.path.getsize(path) == size, "dry run: %s", result.out)
+    object_ = as_json("rollback", path, "2", "--apply")
+    check(object_["applied"] is True and object_["cut_bytes"] == size - os.path.getsize(path) and layers_of(path) == [2, 1], "%s", object_)
+    check(export(path, "--path", "a/b") == bytes(model), "rolled back")
+    sound(path)
+
+
+def attribute_of_all_arrays():
+    for path in (hierarchy("attribute.zarr"), archive_of("attribute.zip")):
+        good(tool("attrs", path, "--path", "raw/movie", 'x={"a": [1, null]}', "y=1"))
+        good(tool("attrs", path, "--path", "raw", "x=0"))              # no array
+        lines = good(tool("attrs", path, "x")).out.decode().splitlines()
+        check(lines == ["mask has none", 'raw/movie={"a": [1, null]}'], "%s", lines)
+        good(tool("attrs", path, "--path", "mask", "x=null"))
+        arrays = as_json("attrs", path, "x")["arrays"]
+        check(arrays == [{"path": "mask", "present": True, "value": None},
+                         {"path": "raw/movie", "present": True, "value": {"a": [1, None]}}], "%s", arrays)
+        check(as_json("attrs", path, "nothing", "--path", "raw")["arrays"] == [{"path": "raw/movie", "present": False, "value": None}],
+              "below a group")
+        refused(tool("attrs", path, "x", "--path", "nothing"))
+
+
+def renamed():
+    for path in (hierarchy("renamed.zarr"), archive_of("renamed.zip")):
+        good(tool("mv", path, "raw/movie", "new/place/film"))
+        names = [n["path"] for n in as_json("ls", path)["nodes"]]
+        check(names == ["", "mask", "new", "new/place", "new/place/film", "raw", "raw/empty"], "%s", names)
+        check(export(path, "--path", "new/place/film") == content(10), "other data")
+        good(tool("mv", path, "new", "raw/old", "--json"))
+        check(export(path, "--path", "raw/old/place/film") == content(10), "a group")
+        for old, new in (("mask", "raw"), ("mask", "raw/old/place/film"), ("nothing", "x"), ("mask", "raw/old/place/film/x")):
+            refused(tool("mv", path, old, new))
+        for old, new in (("mask", "mask/x"), ("mask", "../x"), ("", "x"), ("mask", "")):
+            refused(tool("mv", path, old, new), 2)
+        refused(tool("mv", path, "mask"), 2)
+        good(tool("verify", path))
+        for arguments in (["ls", path, "raw"], ["ls", path, "--path", "raw"]):
+            check(len(good(tool(*arguments)).out.splitlines()) == 5, "%s", arguments)
+        refused(tool("ls", path, "raw", "--path", "raw"), 2)
+        good(tool("rm", path, "raw/old"))
+        check(len(as_json("ls", path)["nodes"]) == 7, "a dry run has removed something")
+        good(tool("rm", path, "raw/old", "--yes", "--quiet"))
+        check([n["path"] for n in as_json("ls", path)["nodes"]] == ["", "mask", "raw", "raw/empty"], "rm")
+    sound(path)
+    good(tool("rm", path, "--yes", "--quiet"))
+    check(zipfile.ZipFile(path).namelist() == [], "left: %s", zipfile.ZipFile(path).namelist())
+    refused(tool("ls", path))
+    check(as_json("info", path)["kind"] == "archive", "an empty archive")
+
+
+def statistics():
+    """Kept while an array is written, absent after somebody kept none, made again; in a directory and in an archive."""
+    numbers = [i * 7919 % 65536 for i in range(10 * FRAME)]
+    for name in ("stats.zarr", "stats.zip"):
+        path = fresh(name)
+        good(tool("import", *MOVIE, "--shards", "4,6,8", "--path", "a", "--statistics", "-", path, data=content(10)))
+        wanted = {"rows": len(numbers), "nulls": numbers.count(0), "min": min(n for n in numbers if n), "max": max(numbers),
+                  "min_cut": False, "max_cut": False}
+        check(as_json("stats", path, "a") == wanted, "%s", as_json("stats", path, "a"))
+        check(as_json("stats", path, "--path", "a", "--fill-is-value") == {**wanted, "nulls": 0, "min": 0}, "--fill-is-value")
+        text = good(tool("stats", path, "a")).out.decode()
+        check("%d, %d null" % (wanted["rows"], wanted["nulls"]) in text and str(wanted["max"]) in text, "%s", text)
+        good(tool("write", "--quiet", "--path", "a", "--region", "0,0,0", "-", path, data=b"\xff\xff"))
+        check("--make" in refused(tool("stats", path, "a")).err, "stale statistics")
+        good(tool("stats", "--make", "--quiet", path, "a"))
+        check(as_json("stats", path, "a") == {**wanted, "nulls": wanted["nulls"] - 1, "max": 65535}, "%s", as_json("stats", path, "a"))
+        good(tool("verify", path))
+        good(tool("import", "--dtype", "string", "--chunks", "2", "--path", "texts", "-", path, data=b"pear\n\napple\n"))
+        refused(tool("stats", path, "texts"))
+        object_ = as_json("stats", "--make", path, "texts")
+        check((object_["min"], object_["max"], object_["nulls"]) == ("apple", "pear", 1), "%s", object_)
+        refused(tool("stats", path, "nothing"))
+        refused(tool("stats", path))
+        refused(tool("stats", path, "a", "--path", "a"), 2)
+    good(tool("compact", "--apply", path))
+    check(as_json("stats", path, "a")["max"] == 65535 and ".shardio-statistics" in " ".join(sound(path)), "after compacting")
+
+
+def archive_compacted():
+    path = archive_of("compacted.zip")
+    for number in range(3):
+        good(tool("write", "--quiet", "--path", "raw/movie", "-", path, data=content(20)[number * 2:number * 2 + 960]))
+    wanted, size, nodes = export(path, "--path", "raw/movie"), os.path.getsize(path), as_json("ls", path)
+    facts = as_json("info", path)["archive"]
+    check(facts["file_bytes"] == size == facts["live_bytes"] + facts["dead_bytes"] and facts["layer"] == 6, "%s", facts)
+    object_ = as_json("compact", path)
+    check(object_["dead_bytes"] == facts["dead_bytes"] and object_["saved_bytes"] == 0 and os.path.getsize(path) == size, "%s", object_)
+    check("--apply" in good(tool("compact", path)).out.decode(), "dry run")
+    object_ = as_json("compact", "--apply", path)
+    check(object_["saved_bytes"] == size - os.path.getsize(path) > 0 and layers_of(path) == [1], "%s", object_)
+    check(export(path, "--path", "raw/movie") == wanted and as_json("ls", path) == nodes, "other data")
+    sound(path)
+    good(tool("compact", "--apply", "--comment", "mine", "--alignment", "64", path))
+    with zipfile.ZipFile(path) as archive:
+        check(archive.comment == b"mine", "comment: %s", archive.comment)
+    sound(path)
+    refused(tool("compact", path, "--path", "mask"), 2)
+    refused(tool("compact", "--apply", at("nothing.zip")))
+    check(not os.path.exists(at("nothing.zip")), "compact made an archive")
+
+
+def archive_options():
+    path = fresh("options.ozx")
+    good(tool("import", *MOVIE, "--alignment", "4K", "--ozx", "0.5", "--path", "a", "-", path, data=content(4)))
+    with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
+        check(json.loads(archive.comment) == {"ome": {"version": "0.5", "zipFile": {"centralDirectory": {"jsonFirst": True}}}}, "%s",
+              archive.comment)
+        for info in archive.infolist():
+            file.seek(info.header_offset + 26)
+            name, extra = struct.unpack("<HH", file.read(4))
+            check((info.header_offset + 30 + name + extra) % 4096 == 0, "%s is not aligned", info.filename)
+    sound(path)
+    good(tool("group", "create", path, "--path", "b", "--comment", "another", "--quiet"))
+    check(as_json("info", path)["archive"]["comment"] == "another", "a new comment")
+    good(tool("group", "create", path, "--path", "c", "--quiet"))
+    check(as_json("info", path)["archive"]["comment"] == "another" and "another" in good(tool("info", path)).out.decode(), "kept")
+    before = content_of(path)
+    for more in (["--comment", "x", "--ozx", "0.5"], ["--alignment", "3"], ["--alignment", "64K"], ["--alignment", "8G"],
+                 ["--comment", "x" * 65536], ["--sync", "64K"]):
+        unchanged(path, before, "import", *MOVIE, "--path", "x", *more, "-", path, code=2, data=content(1))
+    good(tool("import", *MOVIE, "--path", "x", "--sync", "none", "--direct", "off", "-", path, data=content(1)))
+    good(tool("import", *MOVIE, "--path", "y", "--checkpoint", "4", "-", fresh("checkpoints.zip"), data=content(10)))
+    check(layers_of(at("checkpoints.zip")) == [3, 2, 1], "layers: %s", layers_of(at("checkpoints.zip")))
+    for layer, frames in ((1, 4), (2, 8), (3, 10)):
+        check(export(at("checkpoints.zip"), "--path", "y", "--layer", str(layer)) == content(frames), "checkpoint %d", layer)
+    sound(at("checkpoints.zip"))
+
+
+def archive_layout():
+    path = archive_of("layout.zip")
+    good(tool("rm", "--yes", "--quiet", path, "mask"))
+    text = good(tool("layout", path)).out.decode()
+    lines = text.splitlines()
+    check(lines[0].startswith(path + ":") and [line.split(":")[0] for line in lines[2:-1:2]] == ["layer %d" % i for i in (4, 3, 2, 1)],
+          "layout: %s", text)
+    check(all(len(line) == 74 for line in lines[1:-1:2]) and "dead" in lines[-1] and "directory" in lines[-1], "layout: %s", text)
+    for line, begin in zip(lines[2:-1:2], [layer["file_bytes"] for layer in as_json("layers", path)["layers"]][1:] + [0]):
+        check("from %d," % begin in line, "begins at %d: %s", begin, line)
+    check("movie" not in text and "c/0/0/0" in good(tool("layout", path, "--path", "raw/movie")).out.decode(), "an array in it")
+    picture = fresh("layout.svg")
+    good(tool("layout", "--svg", picture, path))
+    with open(picture) as file:
+        drawn = file.read()
+    check(drawn.startswith("<svg") and "layer 2" in drawn and "directory" in drawn, "not a picture")
+    for number in range(16):
+        good(tool("attrs", path, "n=%d" % number))
+    check("and 5 more" in good(tool("layout", path)).out.decode(), "--all: %s", good(tool("layout", path)).out.decode())
+    check("layer 1:" in good(tool("layout", "--all", path)).out.decode(), "--all")
+
+
+def archive_of_others():
+    """Archives that Python's zipfile made, stored and deflated; ours go on with them."""
+    directory = hierarchy("others.zarr")
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        path = fresh("others.zip")
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for name in files(directory):
+                archive.write(os.path.join(directory, name), name)
+        if method == zipfile.ZIP_DEFLATED and not built_in("gzip"):
+            refused(tool("ls", path))
+            continue
+        check(as_json("ls", path) == as_json("ls", directory), "ls")
+        check(export(path, "--path", "raw/movie") == content(10) and export(path, "--path", "mask") == content(2), "other data")
+        check(as_json("info", path)["archive"]["foreign"] is True and layers_of(path) == [1], "info: %s", as_json("info", path))
+        good(tool("verify", path))
+        good(tool("layout", path))
+        before = content_of(path)
+        good(tool("import", *MOVIE, "--path", "ours", "-", path, data=content(3)))
+        check(content_of(path)[:len(before)] == before and layers_of(path) == [2, 1], "what Python wrote was touched")
+        check(export(path, "--path", "ours") == content(3) and export(path, "--path", "raw/movie") == content(10), "other data")
+        with zipfile.ZipFile(path) as archive:
+            check(archive.testzip() is None, "Python finds damage")
+        good(tool("verify", path))
+        with zipfile.ZipFile(path, "a") as archive:            # over our directory, as Python does
+            archive.writestr("note.txt", "theirs")
+        check(export(path, "--path", "ours") == content(3), "after Python")
+        good(tool("verify", path))
+        good(tool("compact", "--apply", path))
+        check(export(path, "--path", "ours") == content(3) and layers_of(path) == [1], "compacted")
+        good(tool("verify", path))
+
+
+def archive_damage():
+    path = archive_of("damage.zip")
+    data = content_of(path)
+    with zipfile.ZipFile(path) as archive:
+        place = archive.getinfo("raw/movie/c/1/0/0").header_offset
+    begin = data.index(content(10)[4 * FRAME * 2:4 * FRAME * 2 + 8], place)
+    with open(path, "wb") as file:
+        file.write(data[:begin] + bytes([data[begin] ^ 1]) + data[begin + 1:])
+    result = tool("verify", path)
+    check(result.code == 1 and "raw/movie/c/1/0/0" in result.out.decode() and result.err.count("\n") == 1, "%s %s", result.out,
+          result.describe())
+    object_ = json.loads(tool("verify", "--json", path).out.decode())
+    check(object_["sound"] is False and object_["findings"][0]["status"] == "ERR_CHECKSUM", "%s", object_)
+    for damage in (data[:-1], data[:-30], data[:100], b"", b"PK\5\6" + bytes(17), data[:-10] + bytes(10)):
+        with open(path, "wb") as file:
+            file.write(damage)
+        for command in (["info", path], ["ls", path], ["layers", path], ["layout", path], ["verify", path], ["recover", path],
+                        ["compact", path], ["attrs", path, "a"]):
+            result = tool(*command)
+            check(result.code in (0, 1), "%s: %s", command[0], result.describe())
+    for name in ("none.zip", "none.ozx"):
+        with open(at(name), "wb") as file:
+            file.write(b"no archive")
+        for command in (["info", at(name)], ["export", at(name), "-"], ["verify", at(name)], ["recover", "--apply", at(name)],
+                        ["import", *MOVIE, "-", at(name)], ["compact", "--apply", at(name)], ["rollback", at(name), "1"]):
+            refused(tool(*command, data=content(1)))
+            check(content_of(at(name)) == b"no archive", "%s has changed what is no archive", command[0])
+    for command in (["info", at("nothing.zip")], ["write", "-", at("nothing.zip")], ["resize", at("nothing.zip"), "1"],
+                    ["attrs", at("nothing.zip"), "a=1"], ["consolidate", at("nothing.zip")], ["mv", at("nothing.zip"), "a", "b"],
+                    ["import", "--append", "-", at("nothing.zip")], ["rm", "--yes", at("nothing.zip")], ["layers", at("nothing.zip")]):
+        refused(tool(*command, data=b""))
+        check(not os.path.exists(at("nothing.zip")), "%s made an archive", command[0])
+
+
 # ---- trouble -------------------------------------------------------------------------------------------------
 
 def verify():
@@ -1301,6 +1710,9 @@ def main():
                  recover_heads, recover_one_shard, temporary_files, compact, pack_round_trips, pack_codecs, pack_lines,
                  pack_ranges_and_lists, pack_command_lines, pack_input_that_ends_early, pack_reports, pack_is_recognised,
                  pack_damage, pack_wrong_codec, pack_app_data, pack_through_pipes, pack_interrupted, pack_examples,
+                 archive_round_trip, archive_codecs, archive_replacing, archive_import_that_fails, archive_killed, archive_changes,
+                 attribute_of_all_arrays, renamed, statistics, archive_compacted, archive_options, archive_layout, archive_of_others,
+                 archive_damage,
                  report, quiet, info, layout, version, verify, nothing_is_overwritten, usage, missing_and_forbidden, full_disk,
                  grows_while_it_is_read, interrupted):
         counter.test(test.__name__, test)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 
 import common
 import peers    # enters the environment
@@ -166,6 +167,90 @@ def raw_bytes():
     export_equals(path, data)
 
 
+def times():
+    """Dates and spans of zarr-python: as .npy, as the whole numbers that they are in JSON."""
+    for unit in ("datetime64[10us]", "timedelta64[D]", "datetime64[ns]"):
+        data = np.arange(-5, 7, dtype="int64").reshape(3, 4).view(unit)
+        path = fresh("tool-times.zarr")
+        array = zarr.create_array(store=path, shape=data.shape, chunks=(2, 2), dtype=data.dtype)
+        array[...] = data
+        npy = os.path.join(TMP, "tool-times.npy")
+        good(tool("export", "--force", path, npy))
+        check(np.load(npy).dtype == data.dtype and np.load(npy).tobytes() == data.tobytes(), "as .npy: %s", np.load(npy).dtype)
+        check(json.loads(good(tool("export", "--format", "json", path, "-")).out) == data.view("int64").tolist(), "as JSON")
+
+
+# ---- archives ------------------------------------------------------------------------------------------------
+
+def zip_read(peer, path, node):
+    """An array in an archive, as another library reads it."""
+    if peer == "tensorstore":
+        spec = {"driver": "zarr3", "kvstore": {"driver": "zip", "base": {"driver": "file", "path": path}, "path": node + "/"}}
+        return ts.open(spec, open=True).result().read().result()
+    with pipeline(peer):
+        store = zarr.storage.ZipStore(path, mode="r")
+        try:
+            return zarr.open_array(store, path=node, mode="r")[...]
+        finally:
+            store.close()
+
+
+def archive_peers():
+    """The pipeline zarrs reads from directories only."""
+    return [peer for peer in PEERS if peer != "zarrs"]
+
+
+def archives(number):
+    """Arrays imported one after the other, one replaced, one gone, one renamed: others see the newest layer."""
+    path = os.path.join(TMP, "tool-archive.zip")
+    if os.path.exists(path):
+        os.remove(path)
+    more = [[], ["--alignment", "4096", "--ozx", "0.5"], ["--direct", "off", "--alignment", "64"]][number]
+    arguments = ["--quiet", "--sync", "none", "--shape", "0,7,9", "--dtype", "uint16", "--chunks", "2,3,4", *more]
+    for node, codec, grid in (("a/plain", "none", "chunks"), ("a/shards", "zstd", "shards"), ("gone", "none", "shards"),
+                              ("nested", "gzip:1", "nested"), ("old", "blosc", "start")):
+        good(tool("import", *arguments, "--codec", codec, *GRIDS[grid], "--path", node, "-", path, data=FRAMES.tobytes()))
+    good(tool("import", *arguments, "--force", "--path", "a/plain", "-", path, data=(FRAMES + 1).tobytes()))
+    changed = FRAMES.copy()
+    changed[2:9, 3, 1:8] = 7
+    good(tool("write", "--quiet", "--path", "a/shards", "--region", "2:9,3,1:8", "-", path, data=np.full(49, 7, "uint16").tobytes()))
+    good(tool("rm", "--yes", path, "gone"))
+    good(tool("mv", path, "old", "b/new"))
+    good(tool("consolidate", path))
+    for compacted in (False, True):
+        if compacted:
+            good(tool("compact", "--apply", path))
+        for peer in archive_peers():
+            for node, wanted in (("a/plain", FRAMES + 1), ("a/shards", changed), ("nested", FRAMES), ("b/new", FRAMES)):
+                same(zip_read(peer, path, node), wanted, "%s, %s" % (peer, node))
+        names = sorted(name for name, _ in zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r").members(max_depth=None))
+        check(names == ["a", "a/plain", "a/shards", "b", "b/new", "nested"], "names: %s", names)
+        good(tool("verify", path))
+
+
+def archives_of_zarr_python():
+    """What zarr-python writes into a ZIP file, keys twice included, and what it adds to ours."""
+    path = os.path.join(TMP, "tool-theirs.zip")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")            # of keys that stand there twice
+        store = zarr.storage.ZipStore(path, mode="w")
+        group = zarr.create_group(store)
+        group.create_array("a", shape=FRAMES.shape, chunks=(4, 6, 8), dtype="uint16")[...] = FRAMES
+        group["a"][...] = FRAMES + 1
+        store.close()
+        export_equals(path, FRAMES + 1, "--path", "a")
+        good(tool("verify", path))
+        good(tool("attrs", path, "--path", "a", "x=1"))
+        good(tool("import", "--shape", "0,7,9", "--dtype", "uint16", "--chunks", "2,3,4", "--path", "b", "-", path, data=FRAMES.tobytes()))
+        store = zarr.storage.ZipStore(path, mode="a")
+        zarr.open_group(store, mode="a").create_array("c", shape=FRAMES.shape, chunks=(4, 6, 8), dtype="uint16")[...] = FRAMES
+        store.close()
+    for node, wanted in (("a", FRAMES + 1), ("b", FRAMES), ("c", FRAMES)):
+        export_equals(path, wanted, "--path", node)
+        same(zip_read("zarr-python", path, node), wanted, node)
+    good(tool("verify", path))
+
+
 def json_of_numbers():
     """Nested lists, as numpy reads them."""
     path = fresh("tool-json.zarr")
@@ -211,7 +296,10 @@ def main():
         counter.test("zarr-python %d" % number, zarr_python_writes, number, ("zarr-python", "zarrs")[number // 10])
     for number in range(6):
         counter.test("tensorstore %d" % number, tensorstore_writes, number)
-    for test in (outer_codec, written_regions, strings, variable_bytes, raw_bytes, json_of_numbers, consolidated_metadata):
+    for number in range(3):
+        counter.test("archives %d" % number, archives, number)
+    for test in (outer_codec, written_regions, strings, variable_bytes, raw_bytes, times, archives_of_zarr_python, json_of_numbers,
+                 consolidated_metadata):
         counter.test(test.__name__, test)
     return counter.end()
 
