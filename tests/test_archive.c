@@ -692,7 +692,7 @@ static void life_rollback(life *l)
 {
     shardio_error error;
     size_t number = l->count == 0 ? 1 : 1 + life_pick(l, l->count);
-    bool changed = shardio_archive_about(l->a).changed, same = number == l->count;
+    bool changed = shardio_archive_about(l->a).changed || l->a->file_size > l->a->length, same = number == l->count;
     if (life_is_empty_somewhere(l)) return;
     CHECK_STATUS(shardio_archive_rollback(l->a, number, &error), l->count == 0 ? SHARDIO_ERR_NOT_FOUND : SHARDIO_OK);
     if (l->count == 0) return;
