@@ -491,8 +491,8 @@ static const command commands[] = {
      OPTIONS_OF(recover)},
     {"compact", "STORE", "rewrites shards, or an archive, without dead bytes; first says what it would save", 1, 1,
      OPTIONS_OF(compact)},
-    {"attrs", "STORE [NAME | NAME=VALUE ...]", "prints the attributes, or one of all arrays, or sets some (JSON or text; "
-     "none removes)", 1, INT_MAX, OPTIONS_OF(attrs)},
+    {"attrs", "STORE [NAME | NAME=VALUE ...]", "prints the attributes, or one of all arrays, or sets some (JSON or "
+     "text; none removes)", 1, INT_MAX, OPTIONS_OF(attrs)},
     {"group create", "STORE [ATTRIBUTES]", "creates a group, with a JSON object of attributes", 1, 2,
      OPTIONS_OF(group_create)},
     {"consolidate", "STORE", "writes the metadata of all nodes below into that of the group", 1, 1,
@@ -1130,8 +1130,8 @@ static void add_element(shardio_text *t, shardio_dtype dtype, size_t size, const
 
 /* >>home ------------------------------------------------------------------------------------------------------ */
 
-/* Where nodes live: a directory or, if its name ends in .zip or .ozx, an archive. Commands get their store here and give
-   it back here; which kind it is only matters to what shows or mends an archive as such. */
+/* Where nodes live: a directory or, if its name ends in .zip or .ozx, an archive. Commands get their store here and
+   give it back here; which kind it is only matters to what shows or mends an archive as such. */
 typedef struct home {
     const settings *s;
     shardio_store store;
@@ -3942,7 +3942,8 @@ static bool pass_over_entry(void *context, const shardio_archive_entry *entry)
 static int look_at_archive(const settings *s, shardio_archive *archive, shardio_archive_facts *facts)
 {
     shardio_error error;
-    if (shardio_archive_each_entry(archive, pass_over_entry, NULL, &error) != SHARDIO_OK) return complain_error(s, &error);
+    if (shardio_archive_each_entry(archive, pass_over_entry, NULL, &error) != SHARDIO_OK)
+        return complain_error(s, &error);
     *facts = shardio_archive_about(archive);
     if (s->layer > 0) facts->torn_bytes = 0;       /* what lies behind an older layer are the newer ones */
     return EXIT_GOOD;
@@ -4554,7 +4555,8 @@ static int ask_for_stats(stats_job *job, shardio_array *array)
     if (status == SHARDIO_OK) status = shardio_array_statistics(array, &job->found, &error);
     if (status == SHARDIO_OK) return EXIT_GOOD;
     if (status == SHARDIO_ERR_NOT_FOUND && !s->make)
-        return complain(s, EXIT_TROUBLE, "%s: there are none, or the array has changed since (--make makes them)", s->input);
+        return complain(s, EXIT_TROUBLE, "%s: there are none, or the array has changed since (--make makes them)",
+                        s->input);
     return complain_error(s, &error);
 }
 
@@ -4574,7 +4576,7 @@ static int run_stats(const settings *s)
     if (status != EXIT_GOOD) return status;
     options.path = s->path;
     options.fill_is_value = s->fill_is_value;
-    array = s->make ? shardio_array_update_in(&h.store, &options, &error) : shardio_array_open_in(&h.store, &options, &error);
+    array = (s->make ? shardio_array_update_in : shardio_array_open_in)(&h.store, &options, &error);
     if (error.status != SHARDIO_OK) status = complain_error(s, &error);
     else status = ask_for_stats(&job, array);
     if (status == EXIT_GOOD) status = print_stats(&job);       /* facts live as long as the array */
@@ -4987,7 +4989,9 @@ static int run_pack_verify(const settings *s)
 /* >>layout ---------------------------------------------------------------------------------------------------- */
 
 /* What lies in a shard file or in a layer of an archive, in the order of the file. */
-typedef enum segment_kind { SEGMENT_LIVE, SEGMENT_INDEX, SEGMENT_DEAD, SEGMENT_TORN, SEGMENT_NOTHING, SEGMENTS } segment_kind;
+typedef enum segment_kind {
+    SEGMENT_LIVE, SEGMENT_INDEX, SEGMENT_DEAD, SEGMENT_TORN, SEGMENT_NOTHING, SEGMENTS
+} segment_kind;
 
 typedef struct segment {
     uint64_t begin, end;
@@ -5052,8 +5056,8 @@ static shardio_status map_shard(shardio_shard_reader *reader, const shardio_inde
     /* the index lies in the file, so there are at most file size / 16 chunks */
     for (uint64_t i = 0; i < layout->chunks && room; i++) {
         uint64_t offset, length;
-        if (shardio_shard_locate(reader, i, &offset, &length, NULL) != SHARDIO_OK || length == SHARDIO_MISSING) continue;
-        room = add_segment(map, offset, offset + length, SEGMENT_LIVE);
+        if (shardio_shard_locate(reader, i, &offset, &length, NULL) != SHARDIO_OK) continue;
+        if (length != SHARDIO_MISSING) room = add_segment(map, offset, offset + length, SEGMENT_LIVE);
     }
     return room ? SHARDIO_OK : SHARDIO_ERR_MEMORY;
 }
@@ -5087,7 +5091,7 @@ static cell_kind look_at_cell(const file_map *map, size_t *first, double from, d
     for (size_t i = *first; i < map->count && (double)map->of[i].begin < to; i++) {
         const segment *s = &map->of[i];
         const double middle = ((double)s->begin + (double)s->end) / 2, bytes = overlap(s->begin, s->end, from, to);
-        if (s->kind == SEGMENT_INDEX && middle >= from && middle < to) return CELL_INDEX;  /* seen however small it is */
+        if (s->kind == SEGMENT_INDEX && middle >= from && middle < to) return CELL_INDEX;     /* however small */
         amount[s->kind] += bytes;
         covered += bytes;
         if (s->kind == SEGMENT_LIVE && (!alternate || i % 2 == 0)) even += bytes;
@@ -5364,7 +5368,8 @@ static bool keep_entry(void *context, const shardio_archive_entry *entry)
 {
     archive_map *all = (archive_map *)context;
     const uint64_t data = entry->data != SHARDIO_NO_OFFSET ? entry->data : entry->header;
-    const segment found = {entry->header, data < UINT64_MAX - entry->stored ? data + entry->stored : data, SEGMENT_DEAD};
+    const uint64_t end = data < UINT64_MAX - entry->stored ? data + entry->stored : data;
+    const segment found = {entry->header, end, SEGMENT_DEAD};
     if (entry->header < all->begin) return !interrupted;
     if (all->into == &all->live) {
         all->full = !add_segment(&all->live, found.begin, found.end, SEGMENT_LIVE);
@@ -5837,8 +5842,8 @@ static int recover_archive(recovery *job)
         v.done = s->apply;
         if (s->apply && shardio_archive_rollback(h.archive, facts.layer, &error) != SHARDIO_OK)
             status = complain_error(s, &error);
-        snprintf(text, sizeof text, "%" PRIu64 " bytes: the last %" PRIu64 " %s cut off, behind layer %" PRIu64, v.bytes,
-                 facts.torn_bytes, s->apply ? "were" : "are to be", facts.layer);
+        snprintf(text, sizeof text, "%" PRIu64 " bytes: the last %" PRIu64 " %s cut off, behind layer %" PRIu64,
+                 v.bytes, facts.torn_bytes, s->apply ? "were" : "are to be", facts.layer);
         v.text = text;
     }
     if (status == EXIT_GOOD) print_verdict(job, &v);
@@ -6098,8 +6103,8 @@ static int resize_array(const settings *s, const shardio_store *store, const ext
     if (status != EXIT_GOOD) return status;
     shardio_array_describe(array, facts);
     if (shape->count != facts->ndim)
-        status = complain(s, EXIT_USAGE, "%s: %" PRIu32 " extent%s for %" PRIu32 " dimension%s", s->output, shape->count,
-                          plural(shape->count), facts->ndim, plural(facts->ndim));
+        status = complain(s, EXIT_USAGE, "%s: %" PRIu32 " extent%s for %" PRIu32 " dimension%s", s->output,
+                          shape->count, plural(shape->count), facts->ndim, plural(facts->ndim));
     else if (shardio_array_resize(array, shape->of, s->keep_edge, &error) != SHARDIO_OK)
         status = complain_error(s, &error);
     shardio_array_close(array);
@@ -6231,7 +6236,8 @@ static int find_attribute(const settings *s, const shardio_store *store)
     if (status != SHARDIO_OK) return complain_error(s, &error);
     if (s->json) end_listing(&job.arrays, NULL, NULL);
     if (job.faults == 0) return EXIT_GOOD;
-    return complain(s, EXIT_TROUBLE, "%s: %zu zarr.json cannot be read (shardio verify says more)", s->input, job.faults);
+    return complain(s, EXIT_TROUBLE, "%s: %zu zarr.json cannot be read (shardio verify says more)", s->input,
+                    job.faults);
 }
 
 static int run_attrs(const settings *s)
@@ -6262,7 +6268,8 @@ static int run_group_create(const settings *s)
         return complain(s, EXIT_USAGE, "%s: not a JSON object", s->output);
     int status = open_home(s, s->input, TO_MAKE, &h);
     if (status != EXIT_GOOD) return status;
-    if (shardio_group_create(&h.store, s->path, s->output, NULL, &error) != SHARDIO_OK) status = complain_error(s, &error);
+    if (shardio_group_create(&h.store, s->path, s->output, NULL, &error) != SHARDIO_OK)
+        status = complain_error(s, &error);
     status = close_home(&h, status);
     return status == EXIT_GOOD ? say_done(s, s->input, "created") : status;
 }
@@ -6426,7 +6433,8 @@ static int run_layers(const settings *s)
     if (status == EXIT_GOOD && !s->json && job.facts.torn_bytes > 0)
         printf("%" PRIu64 " bytes behind them, of a commit at work or lost (shardio recover)\n", job.facts.torn_bytes);
     if (status == EXIT_GOOD && listed == SHARDIO_ERR_CORRUPT && !s->search)
-        status = complain(s, EXIT_TROUBLE, "%s: another program has overwritten a layer before these (--search)", s->input);
+        status = complain(s, EXIT_TROUBLE, "%s: another program has overwritten a layer before these (--search)",
+                          s->input);
     else if (status == EXIT_GOOD && listed != SHARDIO_OK) status = complain_error(s, &error);
     return close_home(&h, status);
 }
