@@ -131,12 +131,13 @@ PART_CXX     = $(call part,cxx,cxx,as C++11,no C++ compiler: make deps)
 PART_COMPILE = '=compile' '$(PYTHON) tests/compile/check.py'
 PART_INTEROP = '=interop' '$(PYTHON) tests/interop/tool.py' '$(PYTHON) tests/interop/golden.py' \
                '$(PYTHON) tests/interop/peers.py' '$(PYTHON) tests/interop/nodes.py' \
-               '$(PYTHON) tests/interop/tool_peers.py' '$(PYTHON) tests/interop/packs.py'
+               '$(PYTHON) tests/interop/tool_peers.py' '$(PYTHON) tests/interop/packs.py' \
+               '$(PYTHON) tests/interop/archives.py'
 NEED_SANITIZE = $(call needs,asan-gcc,asan-gcc) $(call needs,asan-clang,asan-clang)
 NEED_TSAN = $(if $(call have,tsan),$(THREADED:%=$(BUILD)/tsan/%))
 NEED_INTEROP = $(TOOL) $(addprefix $(BUILD)/examples/,pack pack_threads) \
-               $(addprefix $(BUILD)/interop/,driver nodes_driver pack_driver) \
-               $(if $(call have,asan-gcc),$(addprefix $(BUILD)/asan-gcc/,shardio driver pack_driver))
+               $(addprefix $(BUILD)/interop/,driver nodes_driver pack_driver archive_driver) \
+               $(if $(call have,asan-gcc),$(addprefix $(BUILD)/asan-gcc/,shardio driver pack_driver archive_driver))
 
 export BUILD VENV CC GCC CLANG CXX CLANGXX M32 CI
 

@@ -43,7 +43,7 @@
        codec      how chunk bytes are encoded: a table of callbacks; crc32c, zstd, gzip, blosc, lz4
        pack       packfiles: many small items in one file, each found by its number with one read
        zarr       arrays: create, append, checkpoint, read and write regions, resize, verify; groups, attributes
-       store      where the keys live: a directory, memory
+       store      where the keys live: a directory, memory, an archive (one ZIP file, in layers)
 
    ERRORS    Every function that can fail returns a shardio_status; 0 is success. Writers keep their first error:
              later calls return it and do nothing, and finish repeats it, so a loop may check once, at the end.
@@ -80,7 +80,39 @@
        movie.zarr/c/0/0/0            a shard (or a chunk, if the array has no shards), key of its grid position
        movie.zarr/c/0/0/0.1f..9e.shardio-tmp     a shard being written; left behind only by a crash
 
+   Statistics of an array, in the key movie.zarr/.shardio-statistics, all numbers little-endian, k its dimensions:
+
+       | head | shape: k u64 | key | its chunks ... | key | its chunks ... | ... | CRC32C u32 of all before |
+
+       head    0   u32  "SHST"                                 8   u32  CRC32C of type, grids, fill value and codecs
+               4   u8   1, the version                         12  u32  0
+               5   u8   v: bytes of an extreme at most         16  u64  keys that follow
+               6   u8   k, then a zero byte
+       key     0   u64  number of the shard, or chunk file, in the grid, C order, ascending
+               8   u64  2 numbers that the store gave for the value that was looked at
+               24  u64  chunks that follow; others of it are not stored
+       chunk   0   u64  number in the shard, C order, ascending (0 in a chunk file)
+               8   u64  elements inside the shape that are equal to the fill value
+               16  u8   1: there are extremes of the others, +2: min, +4: max is cut
+               17  u8   bytes of min; u8 bytes of max; u8 0
+               20  v    min, then v bytes max: numbers big-endian, the sign bit turned around, of negative floats all
+                        bits; of others the first bytes, then zeros
+
    Group: a directory whose zarr.json says so; arrays and groups lie in directories below it.
+
+   Archive (a ZIP file), keys and values as in a directory; every commit is a layer behind those before:
+
+       | header | value | header | value | ... | directory | end record | gap | header | value | ... | directory | end record |
+         layer 1                                                          layer 2: what is new, and all keys
+
+       Values are stored as they are, sizes and CRC-32 in their headers; shards begin at a block of the file system, and so
+       does each commit, so that no block of an older one is written again. The directory lists zarr.json first, parents
+       before children. An end record counts if directory offset + directory size = where it stands. Extra fields of ours,
+       which others pass over:
+
+       each entry   u16 0x6453  u16 2   u16 bytes of extra fields in the header in front of the value
+       the first    u16 0x6873  u16 24  u32 1, u32 CRC-32 of the directory (this number 0), u64 number of the layer,
+                                        u64 bytes of the file up to the end of the layer before, 0: none
 
    Elements of variable length in a chunk (codecs vlen-utf8, vlen-bytes), all numbers u32, little-endian:
 
@@ -1094,7 +1126,9 @@ SHARDIO_API shardio_status shardio_pack_verify(shardio_pack_reader *reader, shar
     X(FLOAT64, "float64", 8, 8) X(COMPLEX64, "complex64", 8, 4) X(COMPLEX128, "complex128", 16, 8)                 \
     X(RAW, "r8", 1, 1)                       /* any number of bytes: raw_bytes of the options says how many */      \
     X(STRING, "string", sizeof(shardio_bytes), 1)   /* UTF-8; in memory a shardio_bytes each */                    \
-    X(BYTES, "bytes", sizeof(shardio_bytes), 1)
+    X(BYTES, "bytes", sizeof(shardio_bytes), 1)                                                                    \
+    X(DATETIME64, "numpy.datetime64", 8, 8)  /* int64: time_scale times time_unit since 1970, UTC; the least: no time */ \
+    X(TIMEDELTA64, "numpy.timedelta64", 8, 8)
 
 typedef enum shardio_dtype {
     SHARDIO_DTYPE_UNSET = 0,
@@ -1151,6 +1185,8 @@ typedef struct shardio_array_options {
     uint32_t ndim;                           /* 1 to 32; 0 for an array that is defined, not appended to */
     shardio_dtype dtype;                     /* has to be set */
     uint32_t raw_bytes;                      /* bytes of an element of type SHARDIO_RAW */
+    uint32_t time_scale;                     /* SHARDIO_DATETIME64, _TIMEDELTA64: so many time_units are one; 0: 1 */
+    const char *time_unit;                   /* Y M W D h m s ms us ns ps fs as; null: generic */
     uint64_t shape[SHARDIO_MAX_DIMS];        /* elements; shape[0] may be SHARDIO_UNLIMITED */
     uint64_t chunk[SHARDIO_MAX_DIMS];        /* elements of a chunk, at least 1 each */
     uint64_t shard[SHARDIO_MAX_DIMS];        /* elements of a shard, multiples of the chunk; all 0: one file a chunk */
@@ -1171,6 +1207,9 @@ typedef struct shardio_array_options {
     bool key_v2;                             /* keys of chunks as in Zarr version 2 */
     char key_separator;                      /* '/' or '.'; 0: '/', and '.' with key_v2 */
     bool skip_fill;                          /* leave out chunks that hold nothing but the fill value */
+    bool statistics;                         /* writing and changing: keep statistics, see shardio_array_statistics */
+    bool fill_is_value;                      /* asking for statistics: elements equal to the fill value are values like
+                                                others where they are stored; default: they are null */
     bool overwrite;                          /* replace an array that exists, which is removed by create, once nothing
                                                 else is wrong; default: SHARDIO_ERR_EXISTS */
     shardio_direct direct;
@@ -1200,7 +1239,8 @@ typedef struct shardio_array_options {
 
 /* Memory that writing an array takes: all of it in one piece, when it is created, and no more later. Only creating and
    continuing take something besides for a moment: the zarr.json of groups on the way, a chunk that is continued. Not
-   counted: contexts of codecs, made at the beginning; contents of strings and bytes, kept until their chunks are written. */
+   counted: contexts of codecs, made at the beginning; contents of strings and bytes, kept until their chunks are
+   written; statistics. */
 typedef struct shardio_memory_plan {
     uint64_t total;             /* bytes: the sum of */
     uint64_t rows;              /* gathered rows of chunks */
@@ -1291,6 +1331,8 @@ typedef struct shardio_array_facts {
     bool sharded, big_endian, key_v2;
     char key_separator;
     size_t element_size;                  /* bytes of an element in memory */
+    uint32_t time_scale;                  /* of SHARDIO_DATETIME64 and _TIMEDELTA64, otherwise 0 */
+    const char *time_unit;                /* "ns"; null of other types. Static text */
     bool begun_frame;                     /* a writer holds a part of a frame */
     shardio_index_layout index;           /* of its shards; chunks: in one shard */
     const void *fill_value;               /* one element, machine's byte order */
@@ -1371,7 +1413,44 @@ SHARDIO_API shardio_status shardio_array_verify(shardio_array *array, shardio_fi
                                                 shardio_progress progress, void *progress_context,
                                                 shardio_error *error);
 
-/* Ends an array opened for reading. */
+enum { SHARDIO_STATISTICS_BYTES = 64 };
+
+/* Statistics of all elements of an array. */
+typedef struct shardio_statistics {
+    uint64_t rows;               /* elements: the product of the shape */
+    uint64_t nulls;              /* of these, never written or equal to the fill value by bits (option fill_is_value:
+                                    only those never written, which is to say, in chunks that are not stored) */
+    bool has_range;              /* there are min and max, of the elements that are neither null nor NaN nor NaT; -0.0
+                                    is less than 0.0. Not of complex numbers, which have no order */
+    bool min_cut, max_cut;       /* raw bits, strings and bytes, ordered by bytes: these are only its first bytes */
+    size_t min_size, max_size;   /* bytes */
+    uint8_t min[SHARDIO_STATISTICS_BYTES];   /* an element in the machine's byte order, or the bytes of a string, */
+    uint8_t max[SHARDIO_STATISTICS_BYTES];   /* without a zero byte */
+} shardio_statistics;
+
+/* The statistics of an array opened for reading or changing, without reading a chunk: one read of what was kept, one
+   look at the tag of each shard, or chunk that is a file. SHARDIO_ERR_NOT_FOUND: there are none, or somebody who kept
+   none has changed something since; then shardio_array_make_statistics makes them. In a directory the tag is made of
+   size, inode and time of change: a change that leaves all three alike, within one tick of the file system's clock, is
+   not seen. Memory: what was kept, for numbers 22 to 36 bytes a chunk, for strings 148, as long as decoded_limit
+   allows it.
+
+   With the option statistics they are kept while an array is written or changed: in memory that grows with the number
+   of chunks by doubling, besides what is planned for; each chunk written is looked at once. They are written after the
+   data: by checkpoint (all of them, each time), finish and define, by shardio_array_close, or when they are asked for.
+   Should that fail, the data is complete and the statistics are absent: finish and define return the error, a
+   checkpoint leaves it to the next one. Resizing reads the chunks at the edge that are not rewritten. Needs a store
+   with tags, or SHARDIO_ERR_UNSUPPORTED. */
+SHARDIO_API shardio_status shardio_array_statistics(shardio_array *array, shardio_statistics *statistics,
+                                                    shardio_error *error);
+
+/* Makes the statistics of an array opened by shardio_array_update, with or without the option, by reading the chunks
+   whose keys have other tags than when they were last looked at, and writes them. `progress` (may be null) in bytes of
+   the files; what was done before it stopped need not be done again. */
+SHARDIO_API shardio_status shardio_array_make_statistics(shardio_array *array, shardio_progress progress, void *context,
+                                                         shardio_error *error);
+
+/* Ends an array opened for reading or changing. */
 SHARDIO_API void shardio_array_close(shardio_array *array);
 
 /* -- nodes: groups and arrays by their zarr.json. Paths are as in the options: "raw/movie", "" or null for the store. */
@@ -1536,15 +1615,15 @@ typedef struct shardio_archive_options {
 } shardio_archive_options;
 
 #if !SHARDIO_NO_OS
-/* Opens an archive: one read, a second one for a directory of more than 64 KiB; a file that does not end in a directory
+/* Opens an archive: one read, a second one for a directory of more than 64 KiB, a third beyond 64 MiB; a file that does not end in a directory
    is searched backwards for one. Null on failure. A writer locks the file: a second one gets SHARDIO_ERR_LOCKED.
    Readers are never kept out and see the layer that was the newest when they opened it. `options` and `error` may be
    null. Close with shardio_archive_close or shardio_archive_finish. */
 SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardio_archive_options *options,
                                                   shardio_error *error);
 
-/* Rewrites the archive at `path` with the newest layer alone and swaps it in atomically. The file has to have room
-   beside it for a copy, which is found out as it is written. `options` (may be null): alignment, comment, ome_version,
+/* Rewrites the archive at `path` with the newest layer alone and swaps it in atomically. The file system has to
+   have room for a copy, which is looked at first. `options` (may be null): alignment, comment, ome_version,
    direct, durability, limits, allocator. Entries that are no keys are left behind. `progress` (may be null) in bytes. */
 SHARDIO_API shardio_status shardio_archive_compact(const char *path, const shardio_archive_options *options,
                                                    shardio_progress progress, void *context, shardio_error *error);
@@ -1623,11 +1702,20 @@ SHARDIO_API shardio_status shardio_archive_verify(shardio_archive *archive, shar
                                                   shardio_progress progress, void *progress_context,
                                                   shardio_error *error);
 
-/* Copies every value of one store to another, whose keys of the same name are replaced: saving a store in memory to an
-   archive (commit then), or loading it. `progress` (may be null) in bytes of all. `allocator` may be null: malloc. */
+/* Copies every value of one store to another, whose keys of the same name are replaced. `progress` (may be null) in bytes
+   of all. `allocator` may be null: malloc. An archive is to be committed then. */
 SHARDIO_API shardio_status shardio_store_copy(const shardio_store *from, const shardio_store *to,
                                               shardio_progress progress, void *context,
                                               const shardio_allocator *allocator, shardio_error *error);
+
+#if !SHARDIO_NO_OS
+/* Saves a store, one in memory above all, as an archive of one layer, and loads an archive into a store. `options` (may
+   be null) as for shardio_archive_open; saving replaces an archive that exists only with `overwrite`. */
+SHARDIO_API shardio_status shardio_store_save(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error);
+SHARDIO_API shardio_status shardio_store_load(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error);
+#endif
 
 #endif /* !SHARDIO_NO_STORE */
 
@@ -2173,9 +2261,24 @@ static inline shardio_status shardio_p_no_reader(const shardio_file *file, shard
 
 /* -- the system: two sets of the same small functions, the only place that knows which system it is */
 
+/* Codes for what the system has no number for; no system uses these. */
+enum { SHARDIO_P_CODE_LINK = -0x51A4D001, SHARDIO_P_CODE_SPECIAL, SHARDIO_P_CODE_DEFLATED, SHARDIO_P_CODE_PACKED };
+
+static bool shardio_p_own_text(int code, shardio_text *text)
+{
+    static const char *const texts[] = {
+        "a symbolic link leads out of the store, or could", "it is not a regular file",
+        "it is deflated: compile with SHARDIO_WITH_ZLIB and link zlib", "it is encrypted, or packed by an unknown method"
+    };
+    if (code < SHARDIO_P_CODE_LINK || code > SHARDIO_P_CODE_PACKED) return false;
+    shardio_text_add(text, texts[code - SHARDIO_P_CODE_LINK]);
+    return true;
+}
+
 #if SHARDIO_NO_OS
 static void shardio_p_system_text(int code, shardio_text *text)
 {
+    if (shardio_p_own_text(code, text)) return;
     shardio_text_add(text, "code ");
     shardio_text_add_int64(text, code);
 }
@@ -2196,16 +2299,6 @@ enum { SHARDIO_P_ACCESS_READ, SHARDIO_P_ACCESS_BOTH, SHARDIO_P_ACCESS_WRITE, SHA
 static bool shardio_p_is_beneath(const char *path, size_t root)
 {
     return root > 0 && shardio_p_length(path) > root;
-}
-
-/* Codes for what the system has no number for; no system uses these. */
-enum { SHARDIO_P_CODE_LINK = -0x51A4D001, SHARDIO_P_CODE_SPECIAL };
-
-static bool shardio_p_own_text(int code, shardio_text *text)
-{
-    if (code == SHARDIO_P_CODE_LINK) shardio_text_add(text, "a symbolic link leads out of the store, or could");
-    if (code == SHARDIO_P_CODE_SPECIAL) shardio_text_add(text, "it is not a regular file");
-    return code == SHARDIO_P_CODE_LINK || code == SHARDIO_P_CODE_SPECIAL;
 }
 
 #if defined(_WIN32)
@@ -2368,6 +2461,18 @@ static shardio_status shardio_p_os_sync(shardio_p_handle handle, int *code)
     return FlushFileBuffers(handle) ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
+/* Bytes that the file system of a file has left for us; UINT64_MAX: not known. */
+static uint64_t shardio_p_os_room(shardio_p_handle handle)
+{
+    wchar_t path[SHARDIO_P_PATH];
+    ULARGE_INTEGER room;
+    DWORD n = GetFinalPathNameByHandleW(handle, path, SHARDIO_P_PATH, 0);
+    while (n > 0 && n < SHARDIO_P_PATH && path[n - 1] != L'\\') n--;   /* the directory */
+    if (n == 0 || n >= SHARDIO_P_PATH) return UINT64_MAX;
+    path[n] = 0;
+    return GetDiskFreeSpaceExW(path, &room, NULL, NULL) ? room.QuadPart : UINT64_MAX;
+}
+
 /* Locks a byte that no file has, so that nobody who reads is kept out. */
 static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
 {
@@ -2464,7 +2569,7 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
 }
 
 /* Gives a directory another name, maybe in another directory. */
-static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+static inline shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
 {
     return shardio_p_os_rename(from, to, root, false, code);
 }
@@ -2802,6 +2907,13 @@ static shardio_status shardio_p_os_sync(shardio_p_handle handle, int *code)
     return shardio_p_os_last(code);
 }
 
+/* Bytes that the file system of a file has left for us; UINT64_MAX: not known. */
+static uint64_t shardio_p_os_room(shardio_p_handle handle)
+{
+    struct statvfs s;
+    return fstatvfs(handle, &s) == 0 ? (uint64_t)s.f_bavail * s.f_frsize : UINT64_MAX;
+}
+
 /* For this open file alone: a lock of fcntl would vanish when any other descriptor of the process on it is closed. */
 static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
 {
@@ -2945,7 +3057,7 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
 
 /* Gives a directory another name, maybe in another directory. Where the system cannot refuse a name that is taken in the
    same step, it still refuses a directory that holds something. */
-static shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
+static inline shardio_status shardio_p_os_move(const char *from, const char *to, size_t root, int *code)
 {
     shardio_p_place at_from, at_to;
     int moved = -1, ignored = 0;
@@ -3287,6 +3399,11 @@ static const shardio_file_functions *shardio_p_osf_functions(void)
         shardio_p_osf_close, NULL, NULL
     };
     return &functions;
+}
+
+static inline uint64_t shardio_p_osf_room(const shardio_file *file)
+{
+    return shardio_p_os_room(((const shardio_p_os_file *)file->context)->handle);
 }
 
 /* Locks a file of the system's against others who lock it, until it is closed. */
@@ -9134,9 +9251,24 @@ static void shardio_p_add_float(shardio_text *text, const uint8_t *element, size
     }
 }
 
+static bool shardio_p_is_time(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_DATETIME64 || dtype == SHARDIO_TIMEDELTA64;
+}
+
+/* The unit of this name, as static text; null: there is none. */
+static const char *shardio_p_time_unit(const char *name)
+{
+    static const char *const units[] = {"generic", "Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"};
+    if (shardio_p_same(name, "\xCE\xBCs")) name = "us";   /* with a Greek letter */
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (shardio_p_same(name, units[i])) return units[i];
+    return NULL;
+}
+
 static bool shardio_p_is_signed(shardio_dtype dtype)
 {
-    return dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64;
+    return (dtype >= SHARDIO_INT8 && dtype <= SHARDIO_INT64) || shardio_p_is_time(dtype);
 }
 
 static bool shardio_p_is_float(shardio_dtype dtype)
@@ -9317,6 +9449,11 @@ static bool shardio_p_fill_from_json(shardio_json value, shardio_dtype dtype, ui
     if (dtype == SHARDIO_RAW) return shardio_p_bytes_from_json(value, element, raw, &size) && size == raw;
     if (shardio_p_is_complex(dtype)) return shardio_p_complex_from_json(value, element, type.unit);
     if (shardio_p_is_float(dtype)) return shardio_p_float_from_json(value, element, type.size);
+    if (shardio_p_is_time(dtype) && shardio_json_is(value, "NaT")) {
+        const int64_t no_time = INT64_MIN;
+        memcpy(element, &no_time, sizeof no_time);
+        return true;
+    }
     return shardio_p_integer_from_json(value, element, type.size, shardio_p_is_signed(dtype));
 }
 
@@ -9351,6 +9488,8 @@ typedef struct shardio_p_level {
 typedef struct shardio_p_meta {
     uint32_t ndim, level_count;
     shardio_dtype dtype;
+    uint32_t time_scale;
+    const char *time_unit;                     /* static text, or null */
     size_t element, unit;                      /* bytes; the unit is 1 if the machine's byte order is that of the file */
     uint64_t shape[SHARDIO_MAX_DIMS];
     uint64_t chunk[SHARDIO_MAX_DIMS], shard[SHARDIO_MAX_DIMS];      /* elements of what is gathered, and of a key */
@@ -9536,6 +9675,16 @@ static void shardio_p_add_codecs(shardio_text *text, const shardio_p_meta *m, co
 
 static void shardio_p_add_data_type(shardio_text *text, const shardio_p_meta *m)
 {
+    if (shardio_p_is_time(m->dtype)) {
+        shardio_text_add(text, "{\"name\": ");
+        shardio_text_add_string(text, shardio_dtype_name(m->dtype));
+        shardio_text_add(text, ", \"configuration\": {\"unit\": ");
+        shardio_text_add_string(text, m->time_unit);
+        shardio_text_add(text, ", \"scale_factor\": ");
+        shardio_text_add_uint64(text, m->time_scale);
+        shardio_text_add(text, "}}");
+        return;
+    }
     if (m->dtype != SHARDIO_RAW) {
         shardio_text_add_string(text, shardio_dtype_name(m->dtype));
         return;
@@ -9642,6 +9791,21 @@ static const char *shardio_p_read_shape(shardio_p_meta *m, shardio_json root)
     return shardio_p_read_extents_json(shardio_json_member(root, "shape"), m->shape, &m->ndim);
 }
 
+/* Unit and scale of a type of time (extension data types of zarr-extensions, as zarr-python writes them). */
+static const char *shardio_p_read_time(shardio_p_meta *m, shardio_json configuration)
+{
+    char unit[16];
+    uint64_t scale = 0;
+    bool named = shardio_json_string(shardio_json_member(configuration, "unit"), unit, sizeof unit);
+    m->time_unit = named ? shardio_p_time_unit(unit) : NULL;
+    if (m->time_unit == NULL) return "no unit of time that there is";
+    if (!shardio_json_uint64(shardio_json_member(configuration, "scale_factor"), &scale) || scale == 0 ||
+        scale > INT32_MAX)
+        return "scale_factor is no number from 1 to 2147483647";
+    m->time_scale = (uint32_t)scale;
+    return NULL;
+}
+
 /* "uint8", "r16", or an object with a name; zarr-python's raw_bytes says its size in the configuration. */
 static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root, shardio_p_trouble *trouble)
 {
@@ -9653,6 +9817,7 @@ static const char *shardio_p_read_type(shardio_p_meta *m, shardio_json root, sha
     if (wrong != NULL && shardio_json_kind(value) == '{') return wrong;
     if (wrong == NULL) m->dtype = shardio_dtype_from_name(name);
     if (m->dtype == SHARDIO_RAW) raw = shardio_p_raw_bytes(name);
+    if (shardio_p_is_time(m->dtype) && (wrong = shardio_p_read_time(m, configuration)) != NULL) return wrong;
     if (wrong == NULL && shardio_p_same(name, "raw_bytes") &&
         shardio_json_uint64(shardio_json_member(configuration, "length_bytes"), &raw) && raw > 0)
         m->dtype = SHARDIO_RAW;
@@ -10139,8 +10304,30 @@ struct shardio_array {
     /* changing */
     bool changing, rewrite;
     uint32_t dead_percent;
+    struct shardio_p_statistics *statistics;   /* null: none are kept */
+    bool fill_is_value;
     shardio_p_room buffer, index_room, staging_room, found;   /* what is read; a writer's index and buffer; keys found */
 };
+
+/* Statistics, further below: told of each chunk that is written, its key before and after. Without statistics they do
+   nothing. */
+#define SHARDIO_P_STATISTICS_KEY ".shardio-statistics"
+typedef struct shardio_p_statistics shardio_p_statistics;
+
+/* The shard at `position` is about to be changed; it was, and all is well; the key is about to be removed. */
+static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *position);
+static void shardio_p_statistics_end(shardio_array *array, const uint64_t *position);
+static void shardio_p_statistics_gone(shardio_array *array, const uint64_t *position);
+/* The elements of a chunk, in the byte order of the file; null: it is stored no longer. */
+static void shardio_p_statistics_note(shardio_array *array, const uint64_t *index, const uint8_t *elements);
+/* The shape of the array has become another one; and its chunks are as they shall be. */
+static void shardio_p_reshape_statistics(const shardio_array *array, shardio_p_statistics *statistics);
+static void shardio_p_statistics_reshaped(shardio_array *array);
+static shardio_status shardio_p_begin_statistics(shardio_array *array, bool load, shardio_error *error);
+static shardio_status shardio_p_save_statistics(shardio_array *array, shardio_error *error);
+static void shardio_p_end_statistics(shardio_array *array);
+static uint64_t shardio_p_statistics_bytes(const shardio_array *array);
+static void shardio_p_free_statistics(const shardio_array *array, shardio_p_statistics *statistics);
 
 /* The handle that there is when there is no memory for one: the first members of an array, of which nothing else is
    looked at when it is broken, and nothing is written. */
@@ -10350,6 +10537,13 @@ static shardio_status shardio_p_type_from_options(shardio_p_meta *m, const shard
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option dtype", "not set, or no such type");
     if (m->element == 0 || m->element > SHARDIO_P_MOST_RAW)
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option raw_bytes", "a raw element has 1 to 256 bytes");
+    if (shardio_p_is_time(m->dtype)) {
+        m->time_scale = o->time_scale != 0 ? o->time_scale : 1;
+        m->time_unit = shardio_p_time_unit(o->time_unit != NULL ? o->time_unit : "generic");
+        if (m->time_unit == NULL || m->time_scale > INT32_MAX)
+            return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options time_unit and time_scale",
+                                    "no unit that there is, or a scale of more than 2147483647");
+    }
     if (shardio_p_is_variable(m->dtype)) memcpy(m->fill, &empty, sizeof empty);
     if (o->fill_value != NULL) memcpy(m->fill, o->fill_value, m->element);
     if (m->dtype == SHARDIO_BOOL) m->fill[0] = m->fill[0] != 0;
@@ -10459,7 +10653,7 @@ static size_t shardio_p_longest_key(const shardio_p_meta *m, size_t prefix)
         shardio_text_add_uint64(&digits, m->shard_grid[i]);
         size += 1 + digits.size;
     }
-    return size > prefix + 16 ? size : prefix + 16;   /* "zarr.json" is a key as well */
+    return size > prefix + 24 ? size : prefix + 24;   /* "zarr.json" and ".shardio-statistics" are keys as well */
 }
 
 /* The rooms in which a chunk is encoded, innermost level first. Those of variable-length elements grow as they need. */
@@ -10817,6 +11011,7 @@ static void shardio_p_array_free(shardio_array *array)
     shardio_allocator allocator = array->own_allocator;
     const shardio_allocator *from = array->allocator != NULL ? &allocator : NULL;
     if (array->mode != SHARDIO_P_BROKEN) shardio_p_free_rooms(array);
+    shardio_p_free_statistics(array, array->statistics);
     for (uint32_t k = 0; k < array->meta.level_count; k++) shardio_p_chain_end(&array->meta.levels[k].chain);
     shardio_p_release(from, array, array->memory_size, array->memory_alignment);
 }
@@ -11343,6 +11538,7 @@ static shardio_status shardio_p_enter_flight(shardio_array *array, shardio_p_fli
     const char *key = shardio_p_chunk_key(array, position);
     flight->allocator = shardio_arena_begin(&flight->arena, flight->names, array->plan.names);
     flight->begun = true;
+    shardio_p_statistics_begin(array, position);
     if (array->resuming) status = shardio_p_continue_flight(array, flight, key, &o);
     if (status == SHARDIO_ERR_NOT_FOUND) status = shardio_p_create_flight(array, flight, key, &o);
     return status;
@@ -11382,6 +11578,7 @@ static shardio_status shardio_p_finish_flight(shardio_array *array, shardio_p_fl
     shardio_p_add_accounting(&array->accounting, &accounting);
     flight->begun = false;
     array->open_flights--;
+    if (status == SHARDIO_OK) shardio_p_statistics_end(array, position);
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &error);
 }
 
@@ -11419,7 +11616,9 @@ static shardio_status shardio_p_checkpoint_flight(shardio_array *array, shardio_
     shardio_status status = shardio_p_enter_flight(array, flight, position);
     if (status != SHARDIO_OK) return status;
     if (shardio_shard_checkpoint(&flight->shard) != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
-    return shardio_p_leave_flight(array, flight);
+    status = shardio_p_leave_flight(array, flight);
+    if (status == SHARDIO_OK) shardio_p_statistics_end(array, position);
+    return status;
 }
 
 /* -- from the batch to the shards */
@@ -11682,7 +11881,9 @@ static shardio_status shardio_p_put_encoded(shardio_array *array, shardio_p_flig
         const uint8_t *data = chunk;
         size_t size;
         uint64_t number = shardio_p_chunk_number(&array->meta, index);
-        if (shardio_p_leave_out(array, chunk)) {
+        bool drop = shardio_p_leave_out(array, chunk);
+        shardio_p_statistics_note(array, index, drop ? NULL : chunk);
+        if (drop) {
             if (shardio_shard_drop(&flight->shard, number) != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
         } else {
             status = shardio_p_encode_chunk(array, index, &data, &size);
@@ -11707,6 +11908,8 @@ static shardio_status shardio_p_put_plain(shardio_array *array, shardio_p_flight
     do {
         shardio_p_shard_place(&flight->shard, shardio_p_chunk_number(&array->meta, index), offset,
                               array->meta.chunk_bytes);
+        shardio_p_statistics_note(array, index, chunks);
+        chunks += array->meta.chunk_bytes;
         offset += array->meta.chunk_bytes;
     } while (shardio_p_next_in_box(index, box->first, box->count, array->meta.ndim));
     return SHARDIO_OK;
@@ -11754,6 +11957,7 @@ static shardio_status shardio_p_remove_chunk_key(shardio_array *array, const uin
 {
     const shardio_store *s = &array->store;
     int code = 0;
+    shardio_p_statistics_gone(array, position);
     const char *key = shardio_p_chunk_key(array, position);
     shardio_status status = s->functions->remove(s->context, key, &code);
     if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
@@ -11771,6 +11975,8 @@ static shardio_status shardio_p_put_chunk_file(shardio_array *array, const uint6
     shardio_file file;
     shardio_slot_options o = shardio_p_flight_options(array);
     if (shardio_p_leave_out(array, data)) return shardio_p_remove_chunk_key(array, position);   /* of an earlier time */
+    shardio_p_statistics_begin(array, position);
+    shardio_p_statistics_note(array, position, data);
     shardio_status status = shardio_p_encode_chunk(array, position, &data, &size);
     if (status != SHARDIO_OK) return status;
     const char *key = shardio_p_chunk_key(array, position);
@@ -11781,6 +11987,7 @@ static shardio_status shardio_p_put_chunk_file(shardio_array *array, const uint6
     if (status == SHARDIO_OK) status = shardio_slot_append(&slot, data, size);
     status = shardio_slot_finish(&slot);
     if (status == SHARDIO_OK) {
+        shardio_p_statistics_end(array, position);
         shardio_p_add_accounting(&array->accounting, &slot.accounting);
         return SHARDIO_OK;
     }
@@ -12021,6 +12228,7 @@ SHARDIO_API shardio_status shardio_array_checkpoint(shardio_array *array)
     if (status == SHARDIO_OK) status = shardio_p_each_flight(array, shardio_p_checkpoint_flight);
     if (status == SHARDIO_OK) status = shardio_p_publish(array, array->total / array->frame);
     if (status == SHARDIO_OK) array->since_checkpoint = 0;
+    if (status == SHARDIO_OK) (void)shardio_p_save_statistics(array, NULL);   /* the next one, or finish, tries again */
     return status;
 }
 
@@ -12030,7 +12238,8 @@ static shardio_status shardio_p_finish(shardio_array *array)
     shardio_status status = begun > 0 ? shardio_p_append(array, NULL, array->frame - begun) : SHARDIO_OK;
     if (status == SHARDIO_OK) status = shardio_p_flush_begun(array);
     if (status == SHARDIO_OK) status = shardio_p_each_flight(array, shardio_p_finish_flight);
-    return status == SHARDIO_OK ? shardio_p_publish(array, array->total / array->frame) : status;
+    if (status == SHARDIO_OK) status = shardio_p_publish(array, array->total / array->frame);
+    return status == SHARDIO_OK ? shardio_p_save_statistics(array, &array->error) : status;
 }
 
 SHARDIO_API shardio_status shardio_array_finish(shardio_array *array, shardio_error *error)
@@ -12066,9 +12275,10 @@ typedef struct shardio_p_leftover {
 } shardio_p_leftover;
 
 /* Whether a key below an array's prefix is that of some chunk: digits and separators, perhaps behind a "c", or that
-   alone. Nothing else is ever removed. */
+   alone; or of its statistics. Nothing else is ever removed. */
 static bool shardio_p_looks_like_chunk(const char *key)
 {
+    if (shardio_p_same(key, SHARDIO_P_STATISTICS_KEY)) return true;
     if (*key == 'c' && *++key == 0) return true;   /* of an array without dimensions */
     bool digits = false;
     for (; *key != 0; key++) {
@@ -12298,6 +12508,7 @@ SHARDIO_API shardio_array *shardio_array_create_in(const shardio_store *store, c
         array = shardio_p_plan_and_place(&draft, store, options, size, &error);
     if (array == NULL) return shardio_p_broken_array(&error, options != NULL ? options->allocator : NULL);
     if (shardio_p_compose(array, options) != SHARDIO_OK) return array;
+    if (options->statistics && shardio_p_begin_statistics(array, false, &array->error) != SHARDIO_OK) return array;
     if (shardio_p_claim(array, options->overwrite) == SHARDIO_OK) shardio_p_begin_writing(array);
     return array;
 }
@@ -12382,6 +12593,7 @@ static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio
     if (o->memory != 0) draft->read_memory = o->memory;
     draft->unbuffered = o->unbuffered;
     draft->unchanging = o->unchanging;
+    draft->fill_is_value = o->fill_is_value;
     shardio_p_plan_names(&draft->plan, &draft->meta, length, 0, text_size);
     draft->plan.key = length + 32 + (size_t)SHARDIO_MAX_DIMS * 21;   /* whatever shape it is given */
     size_t size = shardio_p_carve_reader(&draft->plan, length, draft->max_open, NULL, NULL);
@@ -12476,6 +12688,8 @@ SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, sh
     const shardio_p_meta *m = &array->meta;
     facts->ndim = m->ndim;
     facts->dtype = m->dtype;
+    facts->time_scale = m->time_scale;
+    facts->time_unit = m->time_unit;
     memcpy(facts->shape, m->shape, sizeof facts->shape);
     memcpy(facts->chunk, m->levels[m->level_count > 1 ? 1 : 0].extent, sizeof facts->chunk);
     memcpy(facts->shard, m->shard, sizeof facts->shard);
@@ -12501,7 +12715,7 @@ SHARDIO_API shardio_status shardio_array_describe(const shardio_array *array, sh
     facts->codecs = leaf->chain.count;
     for (uint32_t i = 0; i < leaf->chain.count; i++) facts->codec_names[i] = leaf->chain.codecs[i]->name;
     facts->key_prefix = array->prefix;
-    facts->memory = array->memory_size + shardio_p_room_bytes(array);
+    facts->memory = array->memory_size + shardio_p_room_bytes(array) + shardio_p_statistics_bytes(array);
     return SHARDIO_OK;
 }
 
@@ -13358,7 +13572,9 @@ SHARDIO_API shardio_array *shardio_array_continue_in(const shardio_store *store,
         shardio_p_release(draft.allocator, text, size, 16);
     }
     if (array == NULL) return shardio_p_broken_array(&error, o.allocator);
-    if (shardio_p_begin_codecs(array, &array->error) == SHARDIO_OK) (void)shardio_p_resume(array);
+    if (shardio_p_begin_codecs(array, &array->error) != SHARDIO_OK) return array;
+    if (!o.statistics || shardio_p_begin_statistics(array, true, &array->error) == SHARDIO_OK)
+        (void)shardio_p_resume(array);
     return array;
 }
 
@@ -13417,7 +13633,8 @@ static bool shardio_p_walk_key(void *context, const char *key, uint64_t size, bo
         return true;
     }
     if (!shardio_p_parse_key(array, key, position)) {
-        if (!shardio_p_same(key, shardio_p_named_key(array, "zarr.json")))
+        if (!shardio_p_same(key, shardio_p_named_key(array, "zarr.json")) &&
+            !shardio_p_same(key, shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY)))
             shardio_p_walk_finding(walk, key, "no part of the array");
         return true;
     }
@@ -13704,6 +13921,7 @@ static shardio_status shardio_p_begin_shard_change(shardio_p_change *c, const ui
     if (!shardio_p_widen(array, &array->index_room, index))
         return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "write", array->prefix, 0,
                                     "no memory for the index of a shard");
+    shardio_p_statistics_begin(array, position);
     const char *key = shardio_p_chunk_key(array, position);
     shardio_status status = append ? s->functions->open(s->context, key, true, array->allocator, &file, &code)
                                    : s->functions->create(s->context, key, true, shardio_p_most_of_shard(&array->meta),
@@ -13749,6 +13967,7 @@ static shardio_status shardio_p_change_in_shard(shardio_p_change *c, const uint6
     if (drop && !shardio_p_old_has(c, number)) return SHARDIO_OK;
     if (!c->begun) status = shardio_p_begin_shard_change(c, position, rewrite);
     if (status != SHARDIO_OK) return status;
+    shardio_p_statistics_note(array, index, drop ? NULL : array->whole.memory);
     if (drop) {
         status = shardio_shard_drop(&c->writer, number);
     } else {
@@ -13788,7 +14007,8 @@ static shardio_status shardio_p_end_shard_change(shardio_p_change *c, const uint
         status = shardio_shard_finish(&c->writer, &error);
         shardio_accounting accounting = shardio_shard_accounting(&c->writer);
         shardio_p_add_accounting(&array->accounting, &accounting);
-        if (status != SHARDIO_OK) shardio_p_array_inherit(array, &error);
+        if (status == SHARDIO_OK) shardio_p_statistics_end(array, position);
+        else shardio_p_array_inherit(array, &error);
     } else {
         shardio_shard_abort(&c->writer);
     }
@@ -14027,8 +14247,10 @@ SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint
     if (status != SHARDIO_OK) {
         memcpy(m->shape, before, sizeof before);
         (void)shardio_p_meta_derive(m, false);
-    } else if (smaller) {
-        status = shardio_p_trim(array, &found, keep_edge);
+    } else {
+        if (array->statistics != NULL) shardio_p_reshape_statistics(array, array->statistics);
+        if (smaller) status = shardio_p_trim(array, &found, keep_edge);
+        if (status == SHARDIO_OK) shardio_p_statistics_reshaped(array);
     }
     return shardio_p_end_change(array, status, error);
 }
@@ -14154,11 +14376,12 @@ SHARDIO_API shardio_array *shardio_array_update_in(const shardio_store *store, c
     array->plan.block = block;
     array->plan.buffer = (size_t)shardio_p_ceil(shardio_p_min(o.buffer_size != 0 ? o.buffer_size : usual, SIZE_MAX / 4),
                                                 block);
-    if (shardio_p_widen(array, &array->staging_room, array->plan.buffer)) {
+    if (!shardio_p_widen(array, &array->staging_room, array->plan.buffer)) {
+        shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", store->name, "no memory for the buffer");
+    } else if (!o.statistics || shardio_p_begin_statistics(array, true, error) == SHARDIO_OK) {
         array->staging = array->staging_room.memory;
         return array;
     }
-    shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", store->name, "no memory for the buffer");
     shardio_array_close(array);
     return shardio_p_broken_array(error, o.allocator);
 }
@@ -14176,9 +14399,11 @@ SHARDIO_API shardio_status shardio_array_define_in(const shardio_store *store, c
     if (array == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "create", store->name, NULL);
     array->durability = options->durability;
     status = shardio_p_compose(array, options);
+    if (status == SHARDIO_OK && options->statistics) status = shardio_p_begin_statistics(array, false, &array->error);
     if (status == SHARDIO_OK) status = shardio_p_claim(array, options->overwrite);
     if (status == SHARDIO_OK) status = shardio_p_each_parent(array, shardio_p_write_parent);
     if (status == SHARDIO_OK) status = shardio_p_write_metadata(array, array->meta.shape);
+    if (status == SHARDIO_OK) status = shardio_p_save_statistics(array, &array->error);
     *error = array->error;
     shardio_array_close(array);
     return status;
@@ -14191,9 +14416,1242 @@ SHARDIO_API void shardio_array_close(shardio_array *array)
         shardio_array_abort(array);
         return;
     }
+    if (array->mode == SHARDIO_P_READING) shardio_p_end_statistics(array);
     for (uint32_t i = 0; array->mode == SHARDIO_P_READING && i < array->max_open; i++)
         if (array->kept[i].used != 0) shardio_p_throw_out(array, &array->kept[i]);
     shardio_p_array_free(array);
+}
+
+/* -- statistics: of each chunk that is stored the extremes and the number of fill values, by the tags of their keys */
+
+enum {
+    SHARDIO_P_STATISTICS_MAGIC = 0x54534853,   /* "SHST" */
+    SHARDIO_P_STATISTICS_HEAD = 24,            /* bytes before the shape */
+    SHARDIO_P_STATISTICS_ENTRY = 32,           /* bytes of a key */
+    SHARDIO_P_PARTIAL = 20,                    /* bytes of a chunk before its extremes */
+    SHARDIO_P_HAS_RANGE = 1, SHARDIO_P_MIN_CUT = 2, SHARDIO_P_MAX_CUT = 4,
+    SHARDIO_P_STALE = 8                        /* in memory only: another part of the chunk lies inside the shape now */
+};
+
+/* An extreme as bytes that sort as the elements do: a number big-endian with its sign bit turned around, and with all
+   bits turned around if it is a float below zero; of raw bits, strings and bytes the first ones. */
+typedef struct shardio_p_extreme {
+    uint8_t bytes[SHARDIO_STATISTICS_BYTES];
+    uint8_t size;
+    bool cut;                /* there are more bytes */
+} shardio_p_extreme;
+
+/* What is known of the elements of a chunk that lie inside the shape. */
+typedef struct shardio_p_partial {
+    uint64_t chunk;          /* its number within its key, in C order */
+    uint64_t fills;          /* elements equal to the fill value, which are no extremes */
+    bool range, stale;
+    shardio_p_extreme min, max;
+} shardio_p_partial;
+
+/* What is known of a key: a shard, or a chunk that is a file. */
+typedef struct shardio_p_recorded {
+    uint64_t number;         /* in the grid */
+    uint64_t tag[2];
+    uint8_t *partials;       /* of its chunks, as they are stored, in the order of their numbers */
+    size_t count, room;      /* partials */
+    bool known;              /* all chunks of the value with this tag are here */
+    bool will_be;            /* they will be when the change that is under way has ended */
+    bool seen;
+} shardio_p_recorded;
+
+struct shardio_p_statistics {
+    shardio_p_recorded *keys;
+    size_t count, room;      /* keys */
+    size_t *slots;           /* where a key is, by a hash of its number: 1 is the first, 0 none */
+    size_t slot_count;       /* a power of two, or 0 */
+    uint64_t shape[SHARDIO_MAX_DIMS], grid[SHARDIO_MAX_DIMS];   /* that partials and numbers of keys are about */
+    size_t value, partial;   /* bytes of an extreme at most, and of a partial */
+    bool changed;            /* since it was read or written */
+    bool no_memory;          /* then nothing more is recorded */
+};
+
+/* Bytes of an extreme at most; 0: the type has no order. */
+static size_t shardio_p_value_bytes(const shardio_p_meta *m)
+{
+    if (shardio_p_is_complex(m->dtype)) return 0;
+    return shardio_p_is_variable(m->dtype) ? (size_t)SHARDIO_STATISTICS_BYTES
+                                           : (size_t)shardio_p_min(m->element, SHARDIO_STATISTICS_BYTES);
+}
+
+/* Whether extremes are bytes, which may be cut, and not numbers. */
+static bool shardio_p_has_byte_order(const shardio_p_meta *m)
+{
+    return shardio_p_is_variable(m->dtype) || m->dtype == SHARDIO_RAW;
+}
+
+/* Less than, equal to or greater than zero. What was cut is longer than what has the same bytes and was not. */
+static int shardio_p_compare_extremes(const shardio_p_extreme *a, const shardio_p_extreme *b)
+{
+    int order = memcmp(a->bytes, b->bytes, a->size < b->size ? a->size : b->size);
+    if (order != 0) return order;
+    return a->size != b->size ? (int)a->size - (int)b->size : (int)a->cut - (int)b->cut;
+}
+
+static void shardio_p_merge_range(shardio_p_partial *sum, const shardio_p_partial *one)
+{
+    if (!one->range) return;
+    if (!sum->range || shardio_p_compare_extremes(&one->min, &sum->min) < 0) sum->min = one->min;
+    if (!sum->range || shardio_p_compare_extremes(&one->max, &sum->max) > 0) sum->max = one->max;
+    sum->range = true;
+}
+
+static void shardio_p_store_partial(uint8_t *to, const shardio_p_partial *p, size_t value)
+{
+    memset(to, 0, SHARDIO_P_PARTIAL + 2 * value);
+    shardio_p_store64(to, p->chunk, false);
+    shardio_p_store64(to + 8, p->fills, false);
+    to[16] = (uint8_t)(p->stale ? SHARDIO_P_STALE : 0);
+    if (!p->range) return;
+    to[16] = (uint8_t)(to[16] | SHARDIO_P_HAS_RANGE | (p->min.cut ? SHARDIO_P_MIN_CUT : 0) |
+                       (p->max.cut ? SHARDIO_P_MAX_CUT : 0));
+    to[17] = p->min.size;
+    to[18] = p->max.size;
+    memcpy(to + SHARDIO_P_PARTIAL, p->min.bytes, p->min.size);
+    memcpy(to + SHARDIO_P_PARTIAL + value, p->max.bytes, p->max.size);
+}
+
+static void shardio_p_load_partial(shardio_p_partial *p, const uint8_t *from, size_t value)
+{
+    p->chunk = shardio_p_load64(from, false);
+    p->fills = shardio_p_load64(from + 8, false);
+    p->range = (from[16] & SHARDIO_P_HAS_RANGE) != 0;
+    p->stale = (from[16] & SHARDIO_P_STALE) != 0;
+    p->min.cut = (from[16] & SHARDIO_P_MIN_CUT) != 0;
+    p->max.cut = (from[16] & SHARDIO_P_MAX_CUT) != 0;
+    p->min.size = (uint8_t)shardio_p_min(from[17], value);
+    p->max.size = (uint8_t)shardio_p_min(from[18], value);
+    memcpy(p->min.bytes, from + SHARDIO_P_PARTIAL, p->min.size);
+    memcpy(p->max.bytes, from + SHARDIO_P_PARTIAL + value, p->max.size);
+}
+
+/* Looks at elements. Numbers are compared by their rank: bits that sort, as unsigned numbers, as the elements do. */
+typedef struct shardio_p_look {
+    const shardio_p_meta *meta;
+    uint64_t flip, turn;          /* bits turned around to get the rank: always, and if the first bit is set */
+    uint64_t infinity;            /* bits without the sign that are larger are no number */
+    uint64_t none;                /* nor are these (has_none) */
+    bool has_none;
+    uint64_t low, high;           /* ranks; none yet if low > high */
+    uint64_t fills;
+    shardio_bytes least, greatest;
+    bool any;                     /* least and greatest are there */
+} shardio_p_look;
+
+static void shardio_p_look_begin(shardio_p_look *s, const shardio_p_meta *m)
+{
+    const uint64_t sign = m->element <= 8 ? (uint64_t)1 << (8 * m->element - 1) : 0;
+    memset(s, 0, sizeof *s);
+    s->meta = m;
+    s->low = s->infinity = UINT64_MAX;
+    if (shardio_p_is_signed(m->dtype) || shardio_p_is_float(m->dtype)) s->flip = sign;
+    s->has_none = shardio_p_is_time(m->dtype);
+    s->none = sign;   /* NaT */
+    if (!shardio_p_is_float(m->dtype)) return;
+    s->turn = sign - 1;
+    s->infinity = m->element == 2 ? 0x7C00u : m->element == 4 ? 0x7F800000u : UINT64_C(0x7FF0000000000000);
+}
+
+enum { SHARDIO_P_LOOK_BLOCK = 64 };   /* elements: a loop of known length, which compilers make use of */
+
+/* A block that is not full is filled up with the fill value, which does no harm. */
+#define SHARDIO_P_LOOK_NUMBERS(bits, type)                                                                         \
+    static void shardio_p_look##bits(shardio_p_look *s, const uint8_t *at, uint64_t count)                         \
+    {                                                                                                              \
+        const type flip = (type)s->flip, turn = (type)s->turn, infinity = (type)s->infinity;                       \
+        const type magnitude = (type)((type)~(type)0 >> 1);                                                        \
+        type block[SHARDIO_P_LOOK_BLOCK], fill, low = (type)~(type)0, high = 0;                                    \
+        memcpy(&fill, s->meta->fill, sizeof fill);                                                                 \
+        const type none = s->has_none ? (type)s->none : fill;                                                      \
+        while (count > 0) {                                                                                        \
+            const size_t n = (size_t)shardio_p_min(count, SHARDIO_P_LOOK_BLOCK);                                   \
+            type fills = 0;                                                                                        \
+            shardio_p_copy_elements((uint8_t *)block, at, n * sizeof fill, s->meta->unit);                         \
+            for (size_t i = n; i < SHARDIO_P_LOOK_BLOCK; i++) block[i] = fill;                                     \
+            for (int i = 0; i < SHARDIO_P_LOOK_BLOCK; i++) {                                                       \
+                const type x = block[i], is_fill = (type)(x == fill);                                              \
+                const type is_nan = (type)(((x & magnitude) > infinity) | (x == none));                            \
+                const type skip = (type)(0 - (type)(is_fill | is_nan));                                            \
+                const type rank = (type)(x ^ flip ^ (turn & (type)(0 - (x >> (bits - 1)))));                       \
+                const type as_low = (type)(rank | skip), as_high = (type)(rank & (type)~skip);                     \
+                fills = (type)(fills + is_fill);                                                                   \
+                low = as_low < low ? as_low : low;                                                                 \
+                high = as_high > high ? as_high : high;                                                            \
+            }                                                                                                      \
+            s->fills += (uint64_t)fills - (SHARDIO_P_LOOK_BLOCK - n);                                              \
+            at += n * sizeof fill;                                                                                 \
+            count -= n;                                                                                            \
+        }                                                                                                          \
+        if (low > high) return;                                                                                    \
+        s->low = shardio_p_min(s->low, low);                                                                       \
+        s->high = shardio_p_max(s->high, high);                                                                    \
+    }
+SHARDIO_P_LOOK_NUMBERS(8, uint8_t)
+SHARDIO_P_LOOK_NUMBERS(16, uint16_t)
+SHARDIO_P_LOOK_NUMBERS(32, uint32_t)
+SHARDIO_P_LOOK_NUMBERS(64, uint64_t)
+#undef SHARDIO_P_LOOK_NUMBERS
+
+static int shardio_p_compare_bytes(const shardio_bytes *a, const shardio_bytes *b)
+{
+    const size_t n = a->size < b->size ? a->size : b->size;
+    int order = n > 0 ? memcmp(a->data, b->data, n) : 0;
+    return order != 0 ? order : a->size < b->size ? -1 : a->size > b->size;
+}
+
+/* The bytes that an element of a type without numbers is compared by. */
+static shardio_bytes shardio_p_bytes_of(const shardio_p_meta *m, const uint8_t *element)
+{
+    shardio_bytes one = {element, m->element};
+    if (shardio_p_is_variable(m->dtype)) memcpy(&one, element, sizeof one);
+    return one;
+}
+
+static void shardio_p_look_bytes(shardio_p_look *s, const uint8_t *at, uint64_t count)
+{
+    const shardio_p_meta *m = s->meta;
+    const shardio_bytes fill = shardio_p_bytes_of(m, m->stored_fill);
+    const bool ordered = shardio_p_has_byte_order(m);
+    for (; count > 0; count--, at += m->element) {
+        const shardio_bytes one = shardio_p_bytes_of(m, at);
+        if (shardio_p_compare_bytes(&one, &fill) == 0) {
+            s->fills++;
+        } else if (ordered) {
+            if (!s->any || shardio_p_compare_bytes(&one, &s->least) < 0) s->least = one;
+            if (!s->any || shardio_p_compare_bytes(&one, &s->greatest) > 0) s->greatest = one;
+            s->any = true;
+        }
+    }
+}
+
+static void shardio_p_look_elements(shardio_p_look *s, const uint8_t *at, uint64_t count)
+{
+    if (shardio_p_has_byte_order(s->meta) || shardio_p_is_complex(s->meta->dtype)) shardio_p_look_bytes(s, at, count);
+    else if (s->meta->element == 1) shardio_p_look8(s, at, count);
+    else if (s->meta->element == 2) shardio_p_look16(s, at, count);
+    else if (s->meta->element == 4) shardio_p_look32(s, at, count);
+    else shardio_p_look64(s, at, count);
+}
+
+/* The first count[] elements along each dimension of a chunk. */
+static void shardio_p_look_chunk(shardio_p_look *s, const uint8_t *elements, const uint64_t *count)
+{
+    const shardio_p_meta *m = s->meta;
+    const uint64_t none[SHARDIO_MAX_DIMS] = {0};
+    uint64_t at[SHARDIO_MAX_DIMS] = {0}, run = 1;
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    uint32_t outer = m->ndim;
+    bool whole = true;   /* along all dimensions behind */
+    for (; outer > 0 && whole; outer--) {
+        run *= count[outer - 1];
+        whole = count[outer - 1] == m->chunk[outer - 1];
+    }
+    shardio_p_order_strides(m, m->chunk, NULL, stride);
+    do {
+        const uint8_t *from = elements;
+        for (uint32_t i = 0; i < outer; i++) from += (ptrdiff_t)at[i] * stride[i];
+        shardio_p_look_elements(s, from, run);
+    } while (shardio_p_next_in_box(at, none, count, outer));
+}
+
+static void shardio_p_extreme_of_rank(shardio_p_extreme *e, uint64_t rank, size_t size)
+{
+    for (size_t i = 0; i < size; i++) e->bytes[i] = (uint8_t)(rank >> 8 * (size - 1 - i));
+    e->size = (uint8_t)size;
+    e->cut = false;
+}
+
+static void shardio_p_extreme_of_bytes(shardio_p_extreme *e, const shardio_bytes *bytes)
+{
+    e->cut = bytes->size > sizeof e->bytes;
+    e->size = (uint8_t)(e->cut ? sizeof e->bytes : bytes->size);
+    if (e->size > 0) memcpy(e->bytes, bytes->data, e->size);
+}
+
+/* What was seen becomes a partial. */
+static void shardio_p_look_end(const shardio_p_look *s, shardio_p_partial *p)
+{
+    p->fills = s->fills;
+    p->stale = false;
+    p->range = s->any || s->low <= s->high;
+    if (s->any) {
+        shardio_p_extreme_of_bytes(&p->min, &s->least);
+        shardio_p_extreme_of_bytes(&p->max, &s->greatest);
+    } else if (p->range) {
+        shardio_p_extreme_of_rank(&p->min, s->low, s->meta->element);
+        shardio_p_extreme_of_rank(&p->max, s->high, s->meta->element);
+    }
+}
+
+/* -- statistics: the table in memory */
+
+static void shardio_p_forget_key(const shardio_array *array, const shardio_p_statistics *s, shardio_p_recorded *key)
+{
+    shardio_p_release(array->allocator, key->partials, key->room * s->partial, 16);
+    key->partials = NULL;
+    key->count = key->room = 0;
+    key->known = key->will_be = false;
+}
+
+static void shardio_p_free_statistics(const shardio_array *array, shardio_p_statistics *s)
+{
+    if (s == NULL) return;
+    for (size_t i = 0; i < s->count; i++) shardio_p_forget_key(array, s, &s->keys[i]);
+    shardio_p_release(array->allocator, s->keys, s->room * sizeof *s->keys, 16);
+    shardio_p_release(array->allocator, s->slots, s->slot_count * sizeof *s->slots, 16);
+    shardio_p_release(array->allocator, s, sizeof *s, 16);
+}
+
+/* Bytes of memory of the table. */
+static uint64_t shardio_p_statistics_bytes(const shardio_array *array)
+{
+    const shardio_p_statistics *s = array->statistics;
+    uint64_t sum = 0;
+    if (s == NULL) return 0;
+    for (size_t i = 0; i < s->count; i++) sum += s->keys[i].room * s->partial;
+    return sum + sizeof *s + s->room * sizeof *s->keys + s->slot_count * sizeof *s->slots;
+}
+
+/* The shape that everything in the table is about. */
+static void shardio_p_set_statistics_shape(shardio_p_statistics *s, const shardio_p_meta *m, const uint64_t *shape)
+{
+    memcpy(s->shape, shape, sizeof s->shape);
+    for (uint32_t i = 0; i < m->ndim; i++) s->grid[i] = shardio_p_divide_up(shape[i], m->shard[i]);
+}
+
+/* Null: no memory. */
+static shardio_p_statistics *shardio_p_new_statistics(const shardio_array *array)
+{
+    shardio_p_statistics *s = (shardio_p_statistics *)shardio_p_allocate(array->allocator, sizeof *s, 16);
+    if (s == NULL) return NULL;
+    memset(s, 0, sizeof *s);
+    shardio_p_set_statistics_shape(s, &array->meta, array->meta.shape);
+    s->value = shardio_p_value_bytes(&array->meta);
+    s->partial = SHARDIO_P_PARTIAL + 2 * s->value;
+    return s;
+}
+
+static size_t shardio_p_slot_of(const shardio_p_statistics *s, uint64_t number)
+{
+    size_t at = (size_t)(number * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (s->slot_count - 1);
+    while (s->slots[at] != 0 && s->keys[s->slots[at] - 1].number != number) at = (at + 1) & (s->slot_count - 1);
+    return at;
+}
+
+/* Null: the key was never heard of. */
+static shardio_p_recorded *shardio_p_find_recorded(const shardio_p_statistics *s, uint64_t number)
+{
+    if (s->slot_count == 0) return NULL;
+    size_t slot = s->slots[shardio_p_slot_of(s, number)];
+    return slot != 0 ? &s->keys[slot - 1] : NULL;
+}
+
+static void shardio_p_fill_slots(shardio_p_statistics *s)
+{
+    if (s->slot_count > 0) memset(s->slots, 0, s->slot_count * sizeof *s->slots);
+    for (size_t i = 0; i < s->count; i++) s->slots[shardio_p_slot_of(s, s->keys[i].number)] = i + 1;
+}
+
+/* Room for one more key, and at most half of the slots taken. */
+static bool shardio_p_grow_statistics(const shardio_array *array, shardio_p_statistics *s)
+{
+    const size_t room = s->room > 0 ? 2 * s->room : 16;
+    if (s->count < s->room) return true;
+    if (room > SIZE_MAX / 4 / sizeof *s->keys) return false;
+    shardio_p_recorded *keys = (shardio_p_recorded *)shardio_p_allocate(array->allocator, room * sizeof *keys, 16);
+    size_t *slots = (size_t *)shardio_p_allocate(array->allocator, 2 * room * sizeof *slots, 16);
+    if (keys == NULL || slots == NULL) {
+        shardio_p_release(array->allocator, keys, room * sizeof *keys, 16);
+        shardio_p_release(array->allocator, slots, 2 * room * sizeof *slots, 16);
+        return false;
+    }
+    if (s->count > 0) memcpy(keys, s->keys, s->count * sizeof *keys);
+    shardio_p_release(array->allocator, s->keys, s->room * sizeof *s->keys, 16);
+    shardio_p_release(array->allocator, s->slots, s->slot_count * sizeof *s->slots, 16);
+    s->keys = keys;
+    s->room = room;
+    s->slots = slots;
+    s->slot_count = 2 * room;
+    shardio_p_fill_slots(s);
+    return true;
+}
+
+/* The key with this number, a new one if it was never heard of. Null: no memory. */
+static shardio_p_recorded *shardio_p_record_key(const shardio_array *array, shardio_p_statistics *s, uint64_t number)
+{
+    shardio_p_recorded *key = shardio_p_find_recorded(s, number);
+    if (key != NULL) return key;
+    if (!shardio_p_grow_statistics(array, s)) {
+        s->no_memory = true;
+        return NULL;
+    }
+    key = &s->keys[s->count++];
+    memset(key, 0, sizeof *key);
+    key->number = number;
+    s->slots[shardio_p_slot_of(s, number)] = s->count;
+    return key;
+}
+
+/* The place of the partial of a chunk, or where it would be. */
+static size_t shardio_p_find_partial(const shardio_p_statistics *s, const shardio_p_recorded *key, uint64_t chunk)
+{
+    size_t low = 0, high = key->count;
+    if (high > 0 && shardio_p_load64(key->partials + (high - 1) * s->partial, false) < chunk) return high;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (shardio_p_load64(key->partials + middle * s->partial, false) < chunk) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+/* Room for `count` partials; they stay what they are. */
+static bool shardio_p_grow_partials(const shardio_array *array, const shardio_p_statistics *s, shardio_p_recorded *key,
+                                    uint64_t count)
+{
+    if (count <= key->room) return true;
+    if (count > SIZE_MAX / 8 / s->partial) return false;
+    size_t room = key->count == 0 ? (size_t)count : 2 * (size_t)count;
+    uint8_t *partials = (uint8_t *)shardio_p_allocate(array->allocator, room * s->partial, 16);
+    if (partials == NULL) return false;
+    if (key->count > 0) memcpy(partials, key->partials, key->count * s->partial);
+    shardio_p_release(array->allocator, key->partials, key->room * s->partial, 16);
+    key->partials = partials;
+    key->room = room;
+    return true;
+}
+
+static bool shardio_p_has_partial(const shardio_p_statistics *s, const shardio_p_recorded *key, size_t at,
+                                  uint64_t chunk)
+{
+    return at < key->count && shardio_p_load64(key->partials + at * s->partial, false) == chunk;
+}
+
+static void shardio_p_put_partial(const shardio_array *array, shardio_p_statistics *s, shardio_p_recorded *key,
+                                  const shardio_p_partial *partial)
+{
+    size_t at = shardio_p_find_partial(s, key, partial->chunk);
+    if (!shardio_p_has_partial(s, key, at, partial->chunk)) {
+        if (!shardio_p_grow_partials(array, s, key, (uint64_t)key->count + 1)) {
+            s->no_memory = true;
+            return;
+        }
+        uint8_t *place = key->partials + at * s->partial;
+        memmove(place + s->partial, place, (key->count - at) * s->partial);
+        key->count++;
+    }
+    shardio_p_store_partial(key->partials + at * s->partial, partial, s->value);
+}
+
+static void shardio_p_drop_partial(const shardio_p_statistics *s, shardio_p_recorded *key, uint64_t chunk)
+{
+    size_t at = shardio_p_find_partial(s, key, chunk);
+    if (!shardio_p_has_partial(s, key, at, chunk)) return;
+    uint8_t *place = key->partials + at * s->partial;
+    memmove(place, place + s->partial, (key->count - at - 1) * s->partial);
+    key->count--;
+}
+
+/* The place in a grid of keys that a number stands for. False: it stands for none. */
+static bool shardio_p_position_of(uint64_t number, const uint64_t *grid, uint32_t ndim, uint64_t *position)
+{
+    for (uint32_t i = ndim; i-- > 0;) {
+        if (grid[i] == 0) return false;
+        position[i] = number % grid[i];
+        number /= grid[i];
+    }
+    return number == 0;
+}
+
+/* How much of a chunk, by its number in the key at `position`, lies inside a shape. False: nothing. */
+static bool shardio_p_inside(const shardio_p_meta *m, const uint64_t *shape, const uint64_t *position, uint64_t chunk,
+                             uint64_t *count)
+{
+    for (uint32_t i = m->ndim; i-- > 0;) {
+        uint64_t skipped = chunk % m->per_shard[i] * m->chunk[i];
+        bool begins = position[i] < shardio_p_divide_up(shape[i], m->shard[i]);
+        uint64_t left = begins ? shape[i] - position[i] * m->shard[i] : 0;
+        chunk /= m->per_shard[i];
+        if (skipped >= left) return false;
+        count[i] = shardio_p_min(m->chunk[i], left - skipped);
+    }
+    return true;
+}
+
+/* A key in another shape: chunks outside are forgotten, those that reach into it to another extent have to be read. */
+static void shardio_p_reshape_key(const shardio_array *array, shardio_p_statistics *s, shardio_p_recorded *key,
+                                  const uint64_t *position, const uint64_t *shape)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint64_t before[SHARDIO_MAX_DIMS], after[SHARDIO_MAX_DIMS];
+    size_t kept = 0;
+    for (size_t i = 0; i < key->count; i++) {
+        uint8_t *from = key->partials + i * s->partial, *to = key->partials + kept * s->partial;
+        uint64_t chunk = shardio_p_load64(from, false);
+        if (!shardio_p_inside(m, shape, position, chunk, after)) continue;
+        bool same = shardio_p_inside(m, s->shape, position, chunk, before) &&
+                    memcmp(before, after, m->ndim * sizeof *before) == 0;
+        memmove(to, from, s->partial);
+        if (!same) to[16] = (uint8_t)(to[16] | SHARDIO_P_STALE);
+        kept++;
+    }
+    key->count = kept;
+}
+
+/* The table goes over from the shape that it is about to that of the array. */
+static void shardio_p_reshape_statistics(const shardio_array *array, shardio_p_statistics *s)
+{
+    const shardio_p_meta *m = &array->meta;
+    size_t kept = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        uint64_t position[SHARDIO_MAX_DIMS];
+        shardio_p_recorded key = s->keys[i];
+        bool inside = shardio_p_position_of(key.number, s->grid, m->ndim, position) &&
+                      shardio_p_is_in_grid(m, position);
+        if (inside) {
+            shardio_p_reshape_key(array, s, &key, position, m->shape);
+            key.number = shardio_p_shard_number(m, position);
+            s->keys[kept++] = key;
+        } else {
+            shardio_p_forget_key(array, s, &key);
+        }
+    }
+    s->count = kept;
+    shardio_p_set_statistics_shape(s, m, m->shape);
+    shardio_p_fill_slots(s);
+    s->changed = true;
+}
+
+/* -- statistics: what writing and changing tell of */
+
+static shardio_status shardio_p_tag_of(shardio_array *array, const uint64_t *position, uint64_t *tag)
+{
+    const char *key = shardio_p_chunk_key(array, position);
+    int code = 0;
+    tag[0] = tag[1] = 0;
+    return array->store.functions->tag(array->store.context, key, tag, &code);
+}
+
+/* The key at `position`; null: there are no statistics, or no memory for them. */
+static shardio_p_recorded *shardio_p_recorded_at(shardio_array *array, const uint64_t *position)
+{
+    shardio_p_statistics *s = array->statistics;
+    if (s == NULL || s->no_memory || !shardio_p_is_in_grid(&array->meta, position)) return NULL;
+    s->changed = true;
+    return shardio_p_record_key(array, s, shardio_p_shard_number(&array->meta, position));
+}
+
+/* What is recorded of a shard that others changed, or that was there before, says nothing. */
+static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *position)
+{
+    uint64_t tag[2];
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key == NULL) return;
+    shardio_status status = array->meta.sharded ? shardio_p_tag_of(array, position, tag) : SHARDIO_ERR_NOT_FOUND;
+    bool same = status == SHARDIO_OK && key->known && memcmp(tag, key->tag, sizeof tag) == 0;
+    if (!same) shardio_p_forget_key(array, array->statistics, key);
+    key->will_be = same || status == SHARDIO_ERR_NOT_FOUND;
+    key->known = false;
+}
+
+static void shardio_p_statistics_end(shardio_array *array, const uint64_t *position)
+{
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key != NULL) key->known = key->will_be && shardio_p_tag_of(array, position, key->tag) == SHARDIO_OK;
+}
+
+static void shardio_p_statistics_gone(shardio_array *array, const uint64_t *position)
+{
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key != NULL) shardio_p_forget_key(array, array->statistics, key);
+}
+
+/* The shape as far as whole frames reach. A frame that is begun lies in chunks of one frame. */
+static void shardio_p_reached(const shardio_array *array, const uint64_t *index, uint64_t *shape)
+{
+    memcpy(shape, array->meta.shape, sizeof array->meta.shape);
+    if (array->mode != SHARDIO_P_WRITING) return;
+    shape[0] = array->total / array->frame;
+    if (index != NULL) shape[0] = shardio_p_max(shape[0], index[0] * array->meta.chunk[0] + 1);
+}
+
+static void shardio_p_statistics_note(shardio_array *array, const uint64_t *index, const uint8_t *elements)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint64_t position[SHARDIO_MAX_DIMS], shape[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS], number = 0;
+    shardio_p_partial partial;
+    shardio_p_look scan;
+    if (array->statistics == NULL) return;
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        position[i] = index[i] / m->per_shard[i];
+        number = number * m->per_shard[i] + index[i] % m->per_shard[i];
+    }
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key == NULL) return;
+    shardio_p_reached(array, index, shape);
+    if (elements == NULL || !shardio_p_inside(m, shape, position, number, count)) {
+        shardio_p_drop_partial(array->statistics, key, number);
+        return;
+    }
+    shardio_p_look_begin(&scan, m);
+    shardio_p_look_chunk(&scan, elements, count);
+    shardio_p_look_end(&scan, &partial);
+    partial.chunk = number;
+    shardio_p_put_partial(array, array->statistics, key, &partial);
+}
+
+/* -- statistics: the key that holds them */
+
+/* What zarr.json says besides the shape of what the elements are. Blanks in the list of codecs do not count. */
+static uint32_t shardio_p_statistics_identity(const shardio_p_meta *m)
+{
+    const char *name = shardio_dtype_name(m->dtype);
+    const shardio_json *list = &m->codec_list;
+    const shardio_bytes fill = shardio_p_bytes_of(m, m->fill);
+    uint8_t number[8];
+    bool quoted = false;
+    uint32_t crc = shardio_crc32c(0, name, shardio_p_length(name));
+    for (uint32_t i = 0; i < 2 * m->ndim; i++) {
+        shardio_p_store64(number, i < m->ndim ? m->shard[i] : m->chunk[i - m->ndim], false);
+        crc = shardio_crc32c(crc, number, sizeof number);
+    }
+    if (shardio_p_has_byte_order(m)) {
+        shardio_p_store64(number, fill.size, false);
+        crc = shardio_crc32c(shardio_crc32c(crc, number, sizeof number), fill.data, fill.size);
+    } else {   /* little-endian */
+        uint8_t element[16];
+        size_t unit = shardio_p_machine_is_big() ? shardio_p_type_of(m->dtype).unit : 1;
+        shardio_p_copy_elements(element, m->fill, m->element, unit);
+        crc = shardio_crc32c(crc, element, m->element);
+    }
+    for (size_t i = 0; i < list->size; i++) {
+        char c = list->text[i];
+        bool blank = !quoted && (c == ' ' || c == '\n' || c == '\r' || c == '\t');
+        if (!blank) crc = shardio_crc32c(crc, &c, 1);
+        if (c == '"') quoted = !quoted;
+        if (c == '\\' && i + 1 < list->size) crc = shardio_crc32c(crc, &list->text[++i], 1);
+    }
+    return crc;
+}
+
+static void shardio_p_sift_recorded(shardio_p_recorded *keys, size_t root, size_t count)
+{
+    for (size_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
+        if (child + 1 < count && keys[child].number < keys[child + 1].number) child++;
+        if (keys[root].number >= keys[child].number) return;
+        shardio_p_recorded larger = keys[child];
+        keys[child] = keys[root];
+        keys[root] = larger;
+        root = child;
+    }
+}
+
+/* By their numbers; most of the time they are in order. */
+static void shardio_p_sort_recorded(shardio_p_statistics *s)
+{
+    size_t sorted = 1;
+    while (sorted < s->count && s->keys[sorted - 1].number < s->keys[sorted].number) sorted++;
+    if (sorted >= s->count) return;
+    for (size_t i = s->count / 2; i > 0; i--) shardio_p_sift_recorded(s->keys, i - 1, s->count);
+    for (size_t last = s->count; last > 1; last--) {
+        shardio_p_recorded largest = s->keys[0];
+        s->keys[0] = s->keys[last - 1];
+        s->keys[last - 1] = largest;
+        shardio_p_sift_recorded(s->keys, 0, last - 1);
+    }
+    shardio_p_fill_slots(s);
+}
+
+/* The partials of a key that lie inside the shape, as the file has them; *put says whether it belongs into the file. */
+static uint64_t shardio_p_count_partials(const shardio_array *array, const shardio_p_recorded *key,
+                                         const uint64_t *shape, bool *put)
+{
+    const shardio_p_statistics *s = array->statistics;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t grid[SHARDIO_MAX_DIMS], position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS], count = 0;
+    for (uint32_t i = 0; i < m->ndim; i++) grid[i] = shardio_p_divide_up(shape[i], m->shard[i]);
+    *put = key->known && shardio_p_position_of(key->number, grid, m->ndim, position);
+    for (size_t i = 0; i < key->count && *put; i++) {
+        const uint8_t *partial = key->partials + i * s->partial;
+        if (!shardio_p_inside(m, shape, position, shardio_p_load64(partial, false), inside)) continue;
+        *put = (partial[16] & SHARDIO_P_STALE) == 0;
+        count++;
+    }
+    return *put ? count : 0;
+}
+
+/* Bytes on their way into the key, or, with a null slot, only counted. */
+typedef struct shardio_p_statistics_output {
+    shardio_slot *slot;
+    uint64_t size, keys;
+    uint32_t crc;
+} shardio_p_statistics_output;
+
+static void shardio_p_put_out(shardio_p_statistics_output *out, const void *data, size_t size)
+{
+    out->size += size;
+    if (out->slot == NULL) return;
+    out->crc = shardio_crc32c(out->crc, data, size);
+    (void)shardio_slot_append(out->slot, data, size);   /* an error sticks to the slot */
+}
+
+/* `keys`: how many there will be. */
+static void shardio_p_put_statistics(shardio_array *array, const uint64_t *shape, uint64_t keys,
+                                     shardio_p_statistics_output *out)
+{
+    const shardio_p_statistics *s = array->statistics;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t grid[SHARDIO_MAX_DIMS], position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS];
+    uint8_t head[SHARDIO_P_STATISTICS_HEAD + 8 * SHARDIO_MAX_DIMS], entry[SHARDIO_P_STATISTICS_ENTRY];
+    memset(head, 0, sizeof head);
+    shardio_p_store32_little(head, SHARDIO_P_STATISTICS_MAGIC);
+    head[4] = 1;
+    head[5] = (uint8_t)s->value;
+    head[6] = (uint8_t)m->ndim;
+    shardio_p_store32_little(head + 8, shardio_p_statistics_identity(m));
+    shardio_p_store64(head + 16, keys, false);
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        shardio_p_store64(head + SHARDIO_P_STATISTICS_HEAD + 8 * i, shape[i], false);
+        grid[i] = shardio_p_divide_up(shape[i], m->shard[i]);
+    }
+    shardio_p_put_out(out, head, SHARDIO_P_STATISTICS_HEAD + 8 * (size_t)m->ndim);
+    for (size_t i = 0; i < s->count; i++) {
+        const shardio_p_recorded *key = &s->keys[i];
+        bool put;
+        uint64_t count = shardio_p_count_partials(array, key, shape, &put);
+        if (!put) continue;
+        out->keys++;
+        shardio_p_store64(entry, key->number, false);
+        shardio_p_store64(entry + 8, key->tag[0], false);
+        shardio_p_store64(entry + 16, key->tag[1], false);
+        shardio_p_store64(entry + 24, count, false);
+        shardio_p_put_out(out, entry, sizeof entry);
+        (void)shardio_p_position_of(key->number, grid, m->ndim, position);
+        for (size_t k = 0; k < key->count; k++) {
+            const uint8_t *partial = key->partials + k * s->partial;
+            if (shardio_p_inside(m, shape, position, shardio_p_load64(partial, false), inside))
+                shardio_p_put_out(out, partial, s->partial);
+        }
+    }
+    shardio_p_store32_little(entry, out->crc);
+    shardio_p_put_out(out, entry, 4);
+}
+
+/* Writes the statistics of an array, after its data: whole, or not at all. */
+static shardio_status shardio_p_save_statistics(shardio_array *array, shardio_error *error)
+{
+    shardio_p_statistics *s = array->statistics;
+    const shardio_store *store = &array->store;
+    shardio_p_statistics_output sum = {NULL, 0, 0, 0}, out = {NULL, 0, 0, 0};
+    shardio_slot_options o;
+    shardio_slot slot;
+    shardio_file file;
+    uint64_t shape[SHARDIO_MAX_DIMS];
+    uint8_t buffer[4096];
+    int code = 0;
+    if (s == NULL) return SHARDIO_OK;
+    const char *key = shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY);
+    if (s->no_memory)
+        return shardio_p_key_fail(error, store, SHARDIO_ERR_MEMORY, "write", key, 0, "no memory for the statistics");
+    shardio_p_reached(array, NULL, shape);
+    shardio_p_sort_recorded(s);
+    shardio_p_put_statistics(array, shape, 0, &sum);
+    memset(&o, 0, sizeof o);
+    o.direct = SHARDIO_DIRECT_OFF;
+    o.durability = array->durability;
+    shardio_status status = store->functions->create(store->context, key, true, sum.size, shardio_p_small_memory(array),
+                                                     &file, &code);
+    if (status != SHARDIO_OK) return shardio_p_key_fail(error, store, status, "create", key, code, NULL);
+    status = shardio_slot_begin(&slot, file, buffer, sizeof buffer, &o);
+    out.slot = &slot;
+    if (status == SHARDIO_OK) shardio_p_put_statistics(array, shape, sum.keys, &out);
+    status = shardio_slot_finish(&slot);
+    if (status == SHARDIO_OK) s->changed = false;
+    else if (error != NULL) *error = slot.error;
+    return status;
+}
+
+/* Reads the key piece by piece. */
+typedef struct shardio_p_statistics_input {
+    shardio_file file;
+    uint64_t at, size;        /* of what is not in the buffer yet */
+    size_t begin, end;        /* of what is */
+    uint32_t crc;             /* of what was taken */
+    shardio_status status;    /* of reading */
+    shardio_error *error;
+    uint8_t buffer[4096];
+} shardio_p_statistics_input;
+
+/* False: the key ends before, or cannot be read. */
+static bool shardio_p_take_bytes(shardio_p_statistics_input *in, uint8_t *to, size_t size)
+{
+    uint8_t *from = to;
+    for (size_t left = size; left > 0;) {
+        if (in->begin == in->end) {
+            in->begin = 0;
+            in->end = (size_t)shardio_p_min(in->size - in->at, sizeof in->buffer);
+            if (in->end == 0) return false;
+            in->status = shardio_file_read(&in->file, in->at, in->buffer, in->end, in->error);
+            if (in->status != SHARDIO_OK) return false;
+            in->at += in->end;
+        }
+        size_t n = left < in->end - in->begin ? left : in->end - in->begin;
+        memcpy(to, in->buffer + in->begin, n);
+        in->begin += n;
+        to += n;
+        left -= n;
+    }
+    in->crc = shardio_crc32c(in->crc, from, size);
+    return true;
+}
+
+static uint64_t shardio_p_bytes_left(const shardio_p_statistics_input *in)
+{
+    return in->size - in->at + (in->end - in->begin);
+}
+
+static const char *const shardio_p_statistics_damaged = "the statistics are damaged";
+
+static bool shardio_p_extreme_is_right(const shardio_p_meta *m, const shardio_p_extreme *e, size_t stored, size_t value)
+{
+    if (stored != e->size) return false;
+    if (shardio_p_is_variable(m->dtype)) return !e->cut || e->size == value;
+    return e->size == value && e->cut == (m->element > value);
+}
+
+/* Whether a partial of the file can be one of a chunk with so many elements inside the shape. */
+static bool shardio_p_partial_is_right(const shardio_array *array, const shardio_p_statistics *s, const uint8_t *stored,
+                                       const uint64_t *inside)
+{
+    const shardio_p_meta *m = &array->meta;
+    const uint64_t elements = shardio_p_product(inside, 0, m->ndim);
+    shardio_p_partial p;
+    shardio_p_load_partial(&p, stored, s->value);
+    if (stored[16] > (SHARDIO_P_HAS_RANGE | SHARDIO_P_MIN_CUT | SHARDIO_P_MAX_CUT) || p.fills > elements) return false;
+    if (!p.range) return stored[16] == 0;
+    return s->value > 0 && p.fills < elements && shardio_p_extreme_is_right(m, &p.min, stored[17], s->value) &&
+           shardio_p_extreme_is_right(m, &p.max, stored[18], s->value) &&
+           shardio_p_compare_extremes(&p.min, &p.max) <= 0;
+}
+
+static const char *shardio_p_take_key(const shardio_array *array, shardio_p_statistics *s,
+                                      shardio_p_statistics_input *in, const uint8_t *entry)
+{
+    const shardio_p_meta *m = &array->meta;
+    const uint64_t number = shardio_p_load64(entry, false), count = shardio_p_load64(entry + 24, false);
+    uint64_t position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS];
+    if ((s->count > 0 && number <= s->keys[s->count - 1].number) || count > m->index.chunks ||
+        count > shardio_p_bytes_left(in) / s->partial || !shardio_p_position_of(number, s->grid, m->ndim, position))
+        return shardio_p_statistics_damaged;
+    shardio_p_recorded *key = shardio_p_record_key(array, s, number);
+    if (key == NULL || !shardio_p_grow_partials(array, s, key, count)) {
+        s->no_memory = true;
+        return shardio_p_statistics_damaged;
+    }
+    key->tag[0] = shardio_p_load64(entry + 8, false);
+    key->tag[1] = shardio_p_load64(entry + 16, false);
+    key->known = true;
+    for (; key->count < count; key->count++) {
+        uint8_t *partial = key->partials + key->count * s->partial;
+        if (!shardio_p_take_bytes(in, partial, s->partial)) return shardio_p_statistics_damaged;
+        uint64_t chunk = shardio_p_load64(partial, false);
+        bool ascends = key->count == 0 || shardio_p_load64(partial - s->partial, false) < chunk;
+        if (!ascends || chunk >= m->index.chunks || !shardio_p_inside(m, s->shape, position, chunk, inside) ||
+            !shardio_p_partial_is_right(array, s, partial, inside))
+            return shardio_p_statistics_damaged;
+    }
+    return NULL;
+}
+
+/* The shape that the statistics were made for. False: no shape at all. */
+static bool shardio_p_take_shape(const shardio_array *array, shardio_p_statistics *s, shardio_p_statistics_input *in)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint64_t shape[SHARDIO_MAX_DIMS] = {0}, elements = m->element;
+    uint8_t number[8];
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        if (!shardio_p_take_bytes(in, number, sizeof number)) return false;
+        shape[i] = shardio_p_load64(number, false);
+        if (!shardio_p_multiply(elements, shardio_p_max(1, shape[i]), &elements)) return false;
+    }
+    shardio_p_set_statistics_shape(s, m, shape);
+    return true;
+}
+
+/* Null: fine; otherwise why the statistics say nothing. */
+static const char *shardio_p_take_statistics(const shardio_array *array, shardio_p_statistics *s,
+                                             shardio_p_statistics_input *in)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint8_t head[SHARDIO_P_STATISTICS_HEAD], entry[SHARDIO_P_STATISTICS_ENTRY];
+    if (!shardio_p_take_bytes(in, head, sizeof head) || shardio_p_load32_little(head) != SHARDIO_P_STATISTICS_MAGIC)
+        return shardio_p_statistics_damaged;
+    if (head[4] != 1) return "statistics of another version";
+    if (head[5] != s->value || head[6] != m->ndim || head[7] != 0 || shardio_p_load32_little(head + 12) != 0 ||
+        shardio_p_load32_little(head + 8) != shardio_p_statistics_identity(m))
+        return "the statistics are those of another array";
+    if (!shardio_p_take_shape(array, s, in)) return shardio_p_statistics_damaged;
+    for (uint64_t keys = shardio_p_load64(head + 16, false); keys > 0; keys--) {
+        if (!shardio_p_take_bytes(in, entry, sizeof entry)) return shardio_p_statistics_damaged;
+        const char *wrong = shardio_p_take_key(array, s, in, entry);
+        if (wrong != NULL) return wrong;
+    }
+    uint32_t crc = in->crc;
+    bool good = shardio_p_take_bytes(in, entry, 4) && shardio_p_load32_little(entry) == crc &&
+                shardio_p_bytes_left(in) == 0;
+    return good ? NULL : shardio_p_statistics_damaged;
+}
+
+/* Reads the statistics from their open key. */
+static shardio_status shardio_p_read_statistics(shardio_array *array, shardio_p_statistics *s,
+                                                shardio_p_statistics_input *in, const char *key)
+{
+    const shardio_store *store = &array->store;
+    shardio_file_facts facts;
+    shardio_status status = shardio_p_file_facts(&in->file, &facts, in->error);
+    if (status != SHARDIO_OK) return status;
+    if (s == NULL) return shardio_p_key_fail(in->error, store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
+    if (facts.size > array->decoded_limit)
+        return shardio_p_key_fail(in->error, store, SHARDIO_ERR_LIMIT, "read", key, 0,
+                                  "larger than the option decoded_limit");
+    in->size = facts.size;
+    const char *wrong = shardio_p_take_statistics(array, s, in);
+    if (in->status != SHARDIO_OK || wrong == NULL) return in->status;
+    if (s->no_memory) return shardio_p_key_fail(in->error, store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
+    return shardio_p_key_fail(in->error, store, SHARDIO_ERR_NOT_FOUND, "read", key, 0, wrong);
+}
+
+/* Reads the statistics of an array into a new table. SHARDIO_ERR_NOT_FOUND: there are none that say anything. */
+static shardio_status shardio_p_load_statistics(shardio_array *array, shardio_p_statistics **loaded,
+                                                shardio_error *error)
+{
+    const shardio_store *store = &array->store;
+    shardio_p_statistics_input in;
+    int code = 0;
+    *loaded = NULL;
+    memset(&in, 0, sizeof in);
+    in.error = error;
+    const char *key = shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY);
+    shardio_status status = store->functions->open(store->context, key, false, shardio_p_small_memory(array), &in.file,
+                                                   &code);
+    if (status != SHARDIO_OK)
+        return shardio_p_key_fail(error, store, status, "open", key, code, "there are no statistics");
+    shardio_p_statistics *s = shardio_p_new_statistics(array);
+    status = shardio_p_read_statistics(array, s, &in, key);
+    shardio_file_close(&in.file);
+    if (status == SHARDIO_OK) *loaded = s;
+    else shardio_p_free_statistics(array, s);
+    return status;
+}
+
+static shardio_status shardio_p_no_tags(const shardio_array *array, shardio_error *error)
+{
+    if (array->store.functions->tag != NULL) return SHARDIO_OK;
+    return shardio_p_fail(error, SHARDIO_ERR_UNSUPPORTED, "keep statistics of", array->store.name,
+                          "the store cannot tell whether a value is still the same");
+}
+
+/* Statistics are kept from here on, on top of what there is (`load`) that still holds. */
+static shardio_status shardio_p_begin_statistics(shardio_array *array, bool load, shardio_error *error)
+{
+    shardio_status status = shardio_p_no_tags(array, error);
+    if (status == SHARDIO_OK && load) status = shardio_p_load_statistics(array, &array->statistics, error);
+    if (status == SHARDIO_ERR_MEMORY || status == SHARDIO_ERR_UNSUPPORTED) return status;
+    shardio_p_no_error(error);   /* what cannot be read is made anew */
+    if (array->statistics == NULL) array->statistics = shardio_p_new_statistics(array);
+    if (array->statistics == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "keep statistics of", array->store.name, NULL);
+    if (memcmp(array->statistics->shape, array->meta.shape, array->meta.ndim * sizeof array->meta.shape[0]) != 0)
+        shardio_p_reshape_statistics(array, array->statistics);
+    array->statistics->changed = false;
+    return SHARDIO_OK;
+}
+
+/* The last chance to write them; who wants to know how that goes asks for them before. */
+static void shardio_p_end_statistics(shardio_array *array)
+{
+    if (array->statistics != NULL && array->statistics->changed) (void)shardio_p_save_statistics(array, NULL);
+}
+
+/* -- statistics: asking for them */
+
+/* Adds up what a key holds. False: its tag is another one. */
+static bool shardio_p_add_key(shardio_array *array, const shardio_p_statistics *s, const shardio_p_recorded *key,
+                              shardio_p_partial *sum, uint64_t *stored)
+{
+    const shardio_p_meta *m = &array->meta;
+    uint64_t position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS], tag[2];
+    shardio_p_partial one;
+    (void)shardio_p_position_of(key->number, s->grid, m->ndim, position);
+    if (shardio_p_tag_of(array, position, tag) != SHARDIO_OK || memcmp(tag, key->tag, sizeof tag) != 0) return false;
+    for (size_t i = 0; i < key->count; i++) {
+        shardio_p_load_partial(&one, key->partials + i * s->partial, s->value);
+        (void)shardio_p_inside(m, s->shape, position, one.chunk, inside);
+        *stored += shardio_p_product(inside, 0, m->ndim);
+        sum->fills += one.fills;
+        shardio_p_merge_range(sum, &one);
+    }
+    return true;
+}
+
+/* The fill value as a partial, if it is an extreme like others. */
+static void shardio_p_range_of_fill(const shardio_p_meta *m, shardio_p_partial *fill)
+{
+    shardio_p_meta other;
+    shardio_p_look scan;
+    memset(fill, 0, sizeof *fill);
+    memset(&other, 0, sizeof other);
+    other.dtype = m->dtype;
+    other.element = m->element;
+    other.unit = 1;
+    shardio_p_look_begin(&scan, &other);
+    if (shardio_p_has_byte_order(m)) {
+        scan.least = scan.greatest = shardio_p_bytes_of(m, m->fill);
+        scan.any = true;
+    } else if (!shardio_p_is_complex(m->dtype)) {
+        memcpy(other.fill, m->fill, m->element);
+        other.fill[0] = (uint8_t)~other.fill[0];   /* so that it is not taken for a fill value */
+        shardio_p_look_elements(&scan, m->fill, 1);
+    }
+    shardio_p_look_end(&scan, fill);
+}
+
+/* The element that an extreme stands for, in the machine's byte order. */
+static size_t shardio_p_extreme_out(const shardio_p_meta *m, const shardio_p_extreme *e, uint8_t *to)
+{
+    shardio_p_look scan;
+    uint64_t rank = 0;
+    const unsigned unused = 64 - 8 * (unsigned)e->size % 64;   /* bits of the rank in front */
+    if (shardio_p_has_byte_order(m)) {
+        memcpy(to, e->bytes, e->size);
+        return e->size;
+    }
+    for (size_t i = 0; i < e->size; i++) rank = rank << 8 | e->bytes[i];
+    shardio_p_look_begin(&scan, m);
+    bool below = shardio_p_is_float(m->dtype) && rank < scan.flip;
+    rank ^= below ? scan.flip ^ scan.turn : scan.flip;
+    uint8_t big[8];
+    shardio_p_store64(big, unused < 64 ? rank << unused : rank, true);
+    shardio_p_copy_elements(to, big, e->size, shardio_p_machine_is_big() ? 1 : e->size);
+    return e->size;
+}
+
+/* Keys of the array inside its shape. */
+typedef struct shardio_p_census {
+    const shardio_array *array;
+    uint64_t keys;
+} shardio_p_census;
+
+static bool shardio_p_count_key(void *context, const char *key, uint64_t size, bool temporary)
+{
+    shardio_p_census *census = (shardio_p_census *)context;
+    uint64_t position[SHARDIO_MAX_DIMS];
+    (void)size;
+    census->keys += !temporary && shardio_p_parse_key(census->array, key, position) &&
+                    shardio_p_is_in_grid(&census->array->meta, position);
+    return true;
+}
+
+/* Why what was loaded says nothing of what is there now; null: it does, and was added up. */
+static const char *shardio_p_sum_up(shardio_array *array, const shardio_p_statistics *s, shardio_statistics *out)
+{
+    const shardio_p_meta *m = &array->meta;
+    shardio_p_partial sum, fill;
+    uint64_t stored = 0;
+    memset(&sum, 0, sizeof sum);
+    memset(out, 0, sizeof *out);
+    for (size_t i = 0; i < s->count; i++)
+        if (!shardio_p_add_key(array, s, &s->keys[i], &sum, &stored)) return "chunks have changed since";
+    out->rows = shardio_p_product(m->shape, 0, m->ndim);
+    out->nulls = out->rows - stored + (array->fill_is_value ? 0 : sum.fills);
+    shardio_p_range_of_fill(m, &fill);
+    if (array->fill_is_value && sum.fills > 0) shardio_p_merge_range(&sum, &fill);
+    out->has_range = sum.range;
+    if (!sum.range) return NULL;
+    out->min_cut = sum.min.cut;
+    out->max_cut = sum.max.cut;
+    out->min_size = shardio_p_extreme_out(m, &sum.min, out->min);
+    out->max_size = shardio_p_extreme_out(m, &sum.max, out->max);
+    return NULL;
+}
+
+SHARDIO_API shardio_status shardio_array_statistics(shardio_array *array, shardio_statistics *statistics,
+                                                    shardio_error *error)
+{
+    shardio_p_census census = {array, 0};
+    shardio_p_statistics *s;
+    const char *wrong = NULL;
+    int code = 0;
+    shardio_status status = shardio_p_reader_enter(array, "read the statistics of", error);
+    if (status != SHARDIO_OK) return status;
+    if (statistics == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read the statistics of", array->store.name,
+                              "no place for them");
+    if (array->store.functions->tag == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_NOT_FOUND, "read the statistics of", array->store.name,
+                              "the store cannot tell whether a value is still the same");
+    if (array->statistics != NULL && array->statistics->changed) status = shardio_p_save_statistics(array, error);
+    if (status == SHARDIO_OK) status = shardio_p_load_statistics(array, &s, error);
+    if (status != SHARDIO_OK) return status;
+    if (memcmp(s->shape, array->meta.shape, array->meta.ndim * sizeof s->shape[0]) != 0)
+        wrong = "the statistics are those of another shape";
+    if (wrong == NULL)
+        status = array->store.functions->list(array->store.context, array->prefix, shardio_p_count_key, &census, &code);
+    if (status != SHARDIO_OK) shardio_p_key_fail(error, &array->store, status, "list", array->prefix, code, NULL);
+    else if (wrong == NULL && census.keys != s->count) wrong = "chunks came or went since";
+    else if (wrong == NULL) wrong = shardio_p_sum_up(array, s, statistics);
+    shardio_p_free_statistics(array, s);
+    if (wrong == NULL) return status;
+    return shardio_p_key_fail(error, &array->store, SHARDIO_ERR_NOT_FOUND, "read",
+                              shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY), 0, wrong);
+}
+
+/* -- statistics: making them by reading */
+
+/* Reads the chunk at `at` of the key and notes it; one that a shard does not have is none. */
+static shardio_status shardio_p_survey_chunk(shardio_p_change *c, const uint64_t *position, const uint64_t *at)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t origin[SHARDIO_MAX_DIMS], index[SHARDIO_MAX_DIMS];
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        origin[i] = c->origin[i] + at[i] * m->chunk[i];
+        index[i] = position[i] * m->per_shard[i] + at[i];
+        if (origin[i] >= m->shape[i]) return SHARDIO_OK;
+    }
+    if (m->sharded && !shardio_p_old_has(c, shardio_p_number_in_shard(m, 0, at))) return SHARDIO_OK;
+    shardio_status status = shardio_p_load_chunk(c, position, origin);
+    if (status == SHARDIO_OK) shardio_p_statistics_note(array, index, array->whole.memory);
+    shardio_p_free_pool(array);
+    return status;
+}
+
+/* Whether the partial of this chunk says what it is. */
+static bool shardio_p_is_settled(const shardio_p_statistics *s, const shardio_p_recorded *key, uint64_t chunk)
+{
+    size_t at = shardio_p_find_partial(s, key, chunk);
+    return !shardio_p_has_partial(s, key, at, chunk) || (key->partials[at * s->partial + 16] & SHARDIO_P_STALE) == 0;
+}
+
+/* Reads chunks of a key: all of them, or (`stale`) those whose partials are. */
+static shardio_status shardio_p_survey_chunks(shardio_p_change *c, const uint64_t *position, bool stale)
+{
+    shardio_array *array = c->array;
+    const shardio_p_meta *m = &array->meta;
+    const uint64_t none[SHARDIO_MAX_DIMS] = {0}, number = shardio_p_shard_number(m, position);
+    uint64_t at[SHARDIO_MAX_DIMS] = {0}, chunk = 0;
+    shardio_status status = SHARDIO_OK;
+    c->old = NULL;
+    for (uint32_t i = 0; i < m->ndim; i++) c->origin[i] = position[i] * m->shard[i];
+    if (!shardio_p_widen(array, &array->whole, m->chunk_bytes))
+        return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "read", array->prefix, 0, "no memory for a chunk");
+    if (m->sharded) status = shardio_p_get_shard(array, position, &c->old, &array->error);
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;   /* its tag will tell */
+    do {
+        const shardio_p_recorded *key = shardio_p_find_recorded(array->statistics, number);
+        if (status == SHARDIO_OK && !(stale && key != NULL && shardio_p_is_settled(array->statistics, key, chunk)))
+            status = shardio_p_survey_chunk(c, position, at);
+        chunk++;
+    } while (status == SHARDIO_OK && shardio_p_next_in_box(at, none, m->per_shard, m->ndim));
+    return status;
+}
+
+static bool shardio_p_is_stale(const shardio_p_statistics *s, const shardio_p_recorded *key)
+{
+    for (size_t i = 0; i < key->count; i++)
+        if ((key->partials[i * s->partial + 16] & SHARDIO_P_STALE) != 0) return true;
+    return false;
+}
+
+/* Makes the partials of a key right by reading what they do not know. It is known if nobody changed it meanwhile. */
+static shardio_status shardio_p_survey_key(shardio_p_change *c, const uint64_t *position)
+{
+    shardio_array *array = c->array;
+    uint64_t before[2], after[2];
+    shardio_p_recorded *key = shardio_p_recorded_at(array, position);
+    if (key == NULL) return array->statistics->no_memory ? SHARDIO_ERR_MEMORY : SHARDIO_OK;
+    key->seen = true;
+    bool there = shardio_p_tag_of(array, position, before) == SHARDIO_OK;
+    bool same = there && key->known && memcmp(before, key->tag, sizeof before) == 0;
+    if (same && !shardio_p_is_stale(array->statistics, key)) return SHARDIO_OK;
+    if (!same) shardio_p_forget_key(array, array->statistics, key);
+    key->known = false;
+    shardio_status status = there ? shardio_p_survey_chunks(c, position, same) : SHARDIO_OK;
+    if (status != SHARDIO_OK) return status;
+    key->known = there && shardio_p_tag_of(array, position, after) == SHARDIO_OK &&
+                 memcmp(before, after, sizeof after) == 0;
+    memcpy(key->tag, before, sizeof before);
+    return array->statistics->no_memory ? SHARDIO_ERR_MEMORY : SHARDIO_OK;
+}
+
+/* Reads the chunks whose part inside the shape is another one than before. */
+static void shardio_p_statistics_reshaped(shardio_array *array)
+{
+    shardio_p_change c;
+    uint64_t position[SHARDIO_MAX_DIMS];
+    const shardio_p_statistics *s = array->statistics;
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    for (size_t i = 0; s != NULL && i < s->count; i++) {
+        if (!s->keys[i].known || !shardio_p_is_stale(s, &s->keys[i])) continue;
+        if (!shardio_p_position_of(s->keys[i].number, s->grid, array->meta.ndim, position)) continue;
+        /* should it fail, the data is as it shall be, and its statistics are absent */
+        if (shardio_p_survey_key(&c, position) != SHARDIO_OK) break;
+    }
+    if (s != NULL) shardio_p_no_error(&array->error);
+}
+
+static shardio_status shardio_p_survey(shardio_array *array, shardio_progress progress, void *context)
+{
+    shardio_p_change c;
+    shardio_p_collection found;
+    shardio_p_statistics *s = array->statistics;
+    memset(&c, 0, sizeof c);
+    c.array = array;
+    shardio_status status = shardio_p_collect(array, &found);
+    for (size_t i = 0; i < s->count; i++) s->keys[i].seen = false;
+    for (size_t i = 0; i < found.count && status == SHARDIO_OK; i++) {
+        const uint64_t done = i + 1 < found.count ? found.bytes / found.count * (i + 1) : found.bytes;
+        const uint64_t *position = shardio_p_found_position(array, i);
+        if (shardio_p_is_in_grid(&array->meta, position)) status = shardio_p_survey_key(&c, position);
+        if (status == SHARDIO_OK && progress != NULL && progress(context, done, found.bytes) != 0)
+            status = shardio_p_array_fail(array, SHARDIO_ERR_CANCELLED, "make statistics of", array->prefix, 0, NULL);
+    }
+    for (size_t i = 0; i < s->count && status == SHARDIO_OK; i++)
+        if (!s->keys[i].seen) shardio_p_forget_key(array, s, &s->keys[i]);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_array_make_statistics(shardio_array *array, shardio_progress progress, void *context,
+                                                         shardio_error *error)
+{
+    shardio_error unsaved;
+    shardio_status status = shardio_p_changer_enter(array, "make statistics of", error);
+    if (status != SHARDIO_OK) return status;
+    const bool kept = array->statistics != NULL;
+    if (!kept || array->statistics->no_memory) {
+        shardio_p_free_statistics(array, array->statistics);
+        array->statistics = NULL;
+        status = shardio_p_begin_statistics(array, true, error);
+        if (status != SHARDIO_OK) return status;
+    }
+    status = shardio_p_survey(array, progress, context);
+    if (status == SHARDIO_ERR_MEMORY) shardio_p_array_fail(array, status, "make statistics of", array->prefix, 0, NULL);
+    shardio_status saved = shardio_p_save_statistics(array, &unsaved);   /* as far as it came */
+    if (status == SHARDIO_OK && saved != SHARDIO_OK) {
+        array->error = unsaved;
+        status = saved;
+    }
+    if (!kept) {
+        shardio_p_free_statistics(array, array->statistics);
+        array->statistics = NULL;
+    }
+    return shardio_p_end_change(array, status, error);
 }
 
 /* -- nodes: groups and arrays by their zarr.json */
@@ -15734,6 +17192,26 @@ static shardio_status shardio_p_directory_sync(void *store, const char *key, int
     return status;
 }
 
+/* Size, inode and time of change. Not the device: its number may be another one after the next start. */
+static shardio_status shardio_p_directory_tag(void *store, const char *key, uint64_t tag[2], int *code)
+{
+    char path[SHARDIO_P_PATH];
+    shardio_file_facts facts;
+    shardio_p_handle handle;
+    int ignored = 0;
+    if (key[0] == 0 || !shardio_p_key_path(store, key, path)) return SHARDIO_ERR_ARGUMENT;
+    size_t root = shardio_p_directory_root(store);
+    shardio_status status = shardio_p_os_open(path, root, SHARDIO_P_ACCESS_READ, &handle, code);
+    if (status != SHARDIO_OK) return status;
+    memset(&facts, 0, sizeof facts);
+    status = shardio_p_os_facts(handle, &facts, code);
+    (void)shardio_p_os_close(handle, &ignored);   /* nothing was written through it */
+    if (status == SHARDIO_OK && facts.special) status = SHARDIO_ERR_UNSUPPORTED;
+    tag[0] = shardio_p_mix(facts.size) + facts.identity[1];
+    tag[1] = facts.identity[2];
+    return status;
+}
+
 static size_t shardio_p_directory_file_memory(void *store, size_t length)
 {
     return shardio_file_memory(shardio_p_length((const char *)store) + 1 + length);
@@ -15743,7 +17221,8 @@ SHARDIO_API shardio_store shardio_store_directory(const char *path)
 {
     static const shardio_store_functions functions = {
         shardio_p_directory_open, shardio_p_directory_create, shardio_p_directory_remove, shardio_p_directory_list,
-        shardio_p_directory_sync, shardio_p_directory_file_memory, shardio_p_directory_rename, NULL, false
+        shardio_p_directory_sync, shardio_p_directory_file_memory, shardio_p_directory_rename,
+        shardio_p_directory_tag, false
     };
     const char *name = path != NULL ? path : "";
     shardio_store store = {&functions, (void *)(uintptr_t)name, name};
@@ -15802,7 +17281,8 @@ typedef struct shardio_memory_entry {
     char *key;
     size_t key_size;
     uint64_t version;
-    uint32_t open;
+    uint64_t tagged;                   /* the version that the CRC-32 is of, and one more; 0: of none */
+    uint32_t crc, open;
     bool published, removed, overwrite;
 } shardio_memory_entry;
 
@@ -15947,6 +17427,20 @@ static shardio_status shardio_p_memory_store_list(void *store, const char *prefi
     return SHARDIO_OK;
 }
 
+/* Size and CRC-32, as an archive has them, so that a copy of the store has the same tags. CRC32C would be the same for
+   all contents that have their own behind them, and those are many. */
+static shardio_status shardio_p_memory_store_tag(void *store, const char *key, uint64_t tag[2], int *code)
+{
+    shardio_memory_entry *entry = shardio_p_entry_find((const shardio_memory_store *)store, key);
+    (void)code;
+    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
+    if (entry->tagged != entry->version + 1) entry->crc = shardio_crc32(0, entry->data.data, entry->data.size);
+    entry->tagged = entry->version + 1;
+    tag[0] = entry->data.size;
+    tag[1] = entry->crc;
+    return SHARDIO_OK;
+}
+
 /* An entry for a value of `size` bytes of its own under another key. */
 static shardio_memory_entry *shardio_p_entry_copy(shardio_memory_store *memory, const shardio_memory_entry *entry,
                                                   const char *to, const char *rest)
@@ -16017,7 +17511,8 @@ SHARDIO_API shardio_store shardio_store_memory(shardio_memory_store *memory, con
 {
     static const shardio_store_functions functions = {
         shardio_p_memory_store_open, shardio_p_memory_store_create, shardio_p_memory_store_remove,
-        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory, shardio_p_memory_store_rename, NULL, false
+        shardio_p_memory_store_list, NULL, shardio_p_memory_store_file_memory, shardio_p_memory_store_rename,
+        shardio_p_memory_store_tag, false
     };
     shardio_store store = {&functions, memory, "memory"};
     memory->entries = NULL;
@@ -16041,12 +17536,15 @@ enum {
     SHARDIO_P_ZIP_CHAIN = 0x6873,      /* ours, of the first directory entry: see shardio_p_zip_read_chain */
     SHARDIO_P_ZIP_PLACE_SIZE = 4 + 2, SHARDIO_P_ZIP_CHAIN_SIZE = 4 + 24, SHARDIO_P_ZIP_EXTRA64_SIZE = 4 + 24,
     SHARDIO_P_ZIP_LEAST_PADDING = 5,
+    SHARDIO_P_ZIP_BLOCK = 65536,       /* extra fields end at 65535 bytes: what is padded to larger blocks has no header */
     SHARDIO_P_ZIP_NAME = 4095,         /* bytes of a key; longer names are kept, but are no keys */
     SHARDIO_P_ZIP_GAPS = 64,           /* places of values that were given up, to be used again before the commit */
     SHARDIO_P_ZIP_WINDOW = 1 << 20,    /* bytes read at a time where an end record is searched */
     SHARDIO_P_ZIP_LITTLE = 1 << 16,    /* bytes of a read that is little */
     SHARDIO_P_ZIP_AHEAD = 8 << 20,     /* bytes read at once, at the most, where the file is read in order */
     SHARDIO_P_ZIP_TAIL = 65535 + 22 + 56 + 20,
+    SHARDIO_P_ZIP_LARGE = 64 << 20,    /* a directory of so many bytes is looked at before memory is taken for it */
+    SHARDIO_P_ZIP_DEPTH = 32,          /* zarr.json deeper than this come in the order of the directory */
     SHARDIO_P_ZIP_DATE = 0x0021,       /* 1980-01-01: the same input makes the same bytes */
     SHARDIO_P_ZIP_UTF8 = 0x0800, SHARDIO_P_ZIP_DESCRIPTOR = 0x0008, SHARDIO_P_ZIP_ENCRYPTED = 0x2041
 };
@@ -16056,6 +17554,7 @@ enum {
 #define SHARDIO_P_ZIP_END64_SIGNATURE 0x06064B50u
 #define SHARDIO_P_ZIP_LOCATOR_SIGNATURE 0x07064B50u
 #define SHARDIO_P_ZIP_ALL_ONES 0xFFFFFFFFu
+#define SHARDIO_P_ZIP_MOST (UINT64_C(1) << 48)   /* no room is kept for values that could get larger */
 
 /* A name of the directory. Of names that stand there twice the last counts, the others are gone. */
 typedef struct shardio_p_zip_entry {
@@ -16068,6 +17567,7 @@ typedef struct shardio_p_zip_entry {
     uint16_t name_size, method, flags;
     bool key, gone, held, damaged, committed;
     bool alone;                   /* nothing else lies in its blocks of the file */
+    bool given;                   /* gone, and its place in the file may be another's by now */
     bool trusted;                 /* the directory that it was read from was ours */
 } shardio_p_zip_entry;
 
@@ -16109,6 +17609,7 @@ struct shardio_archive {
     /* the layer that is open */
     shardio_p_zip_directory directory;
     uint64_t layer, length, directory_offset, directory_size, file_size, previous;
+    uint64_t listed;                          /* entries in its directory */
     bool own;                                 /* its directory is ours */
     bool chained, chain_broken;               /* `previous` is known; what it tells of is not there */
     shardio_p_zip_entry *entries;
@@ -16118,7 +17619,11 @@ struct shardio_archive {
     uint64_t seed, generation;
     /* writing */
     bool writing, changed, direct, published;
-    bool torn;                                /* something lies behind the layer, to be cut off before the first write */
+    bool wrote;                               /* what lies behind the layer is ours */
+    bool lost;                                /* what was written since the last layer may not be there: to be discarded */
+    bool blank;                               /* the layer could not be read again: nothing works but to discard once more */
+    bool commented;                           /* the comment is the writer's wish, not that of the layer */
+    uint64_t cut;                             /* what lies behind is cut off before the next write; SHARDIO_NO_OFFSET: nothing */
     uint32_t memory_alignment;
     uint32_t block;                           /* every commit and every streamed value begins at a multiple */
     uint64_t end;                             /* where the next piece of the file goes */
@@ -16178,11 +17683,10 @@ static const uint8_t *shardio_p_zip_extra(const uint8_t *extra, size_t size, uin
 /* -- reading the file */
 
 /* Everything but whole blocks goes through the page cache. */
-static shardio_status shardio_p_zip_set_direct(shardio_archive *a, bool direct)
+static shardio_status shardio_p_zip_set_direct(shardio_archive *a, bool direct, int *code)
 {
-    int code = 0;
     if (a->direct == direct || a->file.functions->set_direct == NULL) return SHARDIO_OK;
-    shardio_status status = a->file.functions->set_direct(a->file.context, direct, &code);
+    shardio_status status = a->file.functions->set_direct(a->file.context, direct, code);
     if (status == SHARDIO_OK) a->direct = direct;
     return status;
 }
@@ -16217,7 +17721,7 @@ static bool shardio_p_zip_read_ahead(shardio_archive *a, uint64_t offset, size_t
     size_t ask = (size_t)shardio_p_min(wanted, room[which]), done = 0;
     if (window->data == NULL)
         window->data = (uint8_t *)shardio_p_allocate(a->allocator, room[which], SHARDIO_P_DEFAULT_BLOCK);
-    bool able = window->data != NULL && shardio_p_zip_set_direct(a, true) == SHARDIO_OK &&
+    bool able = window->data != NULL && shardio_p_zip_set_direct(a, true, &code) == SHARDIO_OK &&
                 a->file.functions->read(a->file.context, begin, window->data, ask, &done, &code) == SHARDIO_OK &&
                 done <= ask && done > offset - begin;
     window->offset = begin;
@@ -16247,6 +17751,7 @@ static size_t shardio_p_zip_read_unbuffered(shardio_archive *a, uint64_t offset,
 static shardio_status shardio_p_zip_read(shardio_archive *a, uint64_t offset, void *data, size_t size,
                                          shardio_error *error)
 {
+    int code = 0;
     if (a->read_block > 0) {
         size_t done = shardio_p_zip_read_unbuffered(a, offset, (uint8_t *)data, size);
         offset += done;
@@ -16254,8 +17759,8 @@ static shardio_status shardio_p_zip_read(shardio_archive *a, uint64_t offset, vo
         size -= done;
         if (size == 0) return SHARDIO_OK;
     }
-    shardio_status status = shardio_p_zip_set_direct(a, false);
-    if (status != SHARDIO_OK) return shardio_p_zip_fail(a, error, status, "read", NULL);
+    shardio_status status = shardio_p_zip_set_direct(a, false, &code);
+    if (status != SHARDIO_OK) return shardio_p_fail_at(error, status, "read", a->file.name, offset, code, NULL);
     return shardio_file_read(&a->file, offset, data, size, error);
 }
 
@@ -16270,41 +17775,43 @@ static shardio_status shardio_p_zip_peek(shardio_archive *a, const shardio_p_zip
     return SHARDIO_OK;
 }
 
-/* The 64-bit end record that a locator right in front of the end record leads to. *end keeps what it has if there is none;
-   false: there is one, and the two do not agree. */
-static bool shardio_p_zip_read_end64(shardio_archive *a, const shardio_p_zip_window *window, uint64_t position,
-                                     shardio_p_zip_end *end, uint64_t *begin)
+/* The 64-bit end record that a locator right in front of the end record leads to. *end keeps what it has if there is none.
+   SHARDIO_ERR_CORRUPT: there is one, and the two do not agree. */
+static shardio_status shardio_p_zip_read_end64(shardio_archive *a, const shardio_p_zip_window *window,
+                                               uint64_t position, shardio_p_zip_end *end, uint64_t *begin,
+                                               shardio_error *error)
 {
     uint8_t locator[SHARDIO_P_ZIP_LOCATOR], record[SHARDIO_P_ZIP_END64];
     uint64_t at, length;
     *begin = position;
-    if (position < SHARDIO_P_ZIP_LOCATOR + SHARDIO_P_ZIP_END64 ||
-        shardio_p_zip_peek(a, window, position - sizeof locator, locator, sizeof locator, NULL) != SHARDIO_OK ||
-        shardio_p_load32_little(locator) != SHARDIO_P_ZIP_LOCATOR_SIGNATURE)
-        return true;
+    if (position < SHARDIO_P_ZIP_LOCATOR + SHARDIO_P_ZIP_END64) return SHARDIO_OK;
+    shardio_status status = shardio_p_zip_peek(a, window, position - sizeof locator, locator, sizeof locator, error);
+    if (status != SHARDIO_OK || shardio_p_load32_little(locator) != SHARDIO_P_ZIP_LOCATOR_SIGNATURE) return status;
     at = shardio_p_load64(locator + 8, false);
-    if (at > position - sizeof locator - sizeof record ||
-        shardio_p_zip_peek(a, window, at, record, sizeof record, NULL) != SHARDIO_OK ||
-        shardio_p_load32_little(record) != SHARDIO_P_ZIP_END64_SIGNATURE ||
+    if (at > position - sizeof locator - sizeof record) return SHARDIO_ERR_CORRUPT;
+    status = shardio_p_zip_peek(a, window, at, record, sizeof record, error);
+    if (status != SHARDIO_OK) return status;
+    if (shardio_p_load32_little(record) != SHARDIO_P_ZIP_END64_SIGNATURE ||
         !shardio_p_add(shardio_p_load64(record + 4, false), 12, &length) || length != position - sizeof locator - at)
-        return false;
+        return SHARDIO_ERR_CORRUPT;
     uint64_t count = shardio_p_load64(record + 32, false), size = shardio_p_load64(record + 40, false);
     uint64_t directory = shardio_p_load64(record + 48, false);
     if ((end->count != 0xFFFF && end->count != count) || (end->size != SHARDIO_P_ZIP_ALL_ONES && end->size != size) ||
         (end->directory != SHARDIO_P_ZIP_ALL_ONES && end->directory != directory) ||
         count != shardio_p_load64(record + 24, false))
-        return false;
+        return SHARDIO_ERR_CORRUPT;
     end->count = count;
     end->size = size;
     end->directory = directory;
     *begin = at;
-    return true;
+    return SHARDIO_OK;
 }
 
-/* Reads the end record at `position`. False: it is none, because the directory that it tells of does not end where it
-   begins. That is how bytes that only look like one are told from it: in a comment, or in an archive inside a value. */
-static bool shardio_p_zip_read_end(shardio_archive *a, const shardio_p_zip_window *window, uint64_t position,
-                                   uint64_t file_size, shardio_p_zip_end *end)
+/* Reads the end record at `position` of a file of `limit` bytes, which it ends if `exact`. SHARDIO_ERR_CORRUPT: it is
+   none, because the directory that it tells of does not end where it begins. That is how bytes that only look like one
+   are told from it: in a comment, or in an archive inside a value, whose offsets are its own. */
+static shardio_status shardio_p_zip_read_end(shardio_archive *a, const shardio_p_zip_window *window, uint64_t position,
+                                             uint64_t limit, bool exact, shardio_p_zip_end *end, shardio_error *error)
 {
     const uint8_t *record = window->data + (position - window->offset);
     uint64_t begin;
@@ -16313,10 +17820,14 @@ static bool shardio_p_zip_read_end(shardio_archive *a, const shardio_p_zip_windo
     end->directory = shardio_p_load32_little(record + 16);
     end->comment = position + SHARDIO_P_ZIP_END;
     end->length = end->comment + shardio_p_load16_little(record + 20);
-    if (end->length > file_size || shardio_p_load16_little(record + 8) != shardio_p_load16_little(record + 10))
-        return false;
-    return shardio_p_zip_read_end64(a, window, position, end, &begin) && end->directory <= begin &&
-           end->size == begin - end->directory && end->count <= end->size / SHARDIO_P_ZIP_CENTRAL;
+    if (end->length > limit || (exact && end->length != limit) ||
+        shardio_p_load16_little(record + 8) != shardio_p_load16_little(record + 10))
+        return SHARDIO_ERR_CORRUPT;
+    shardio_status status = shardio_p_zip_read_end64(a, window, position, end, &begin, error);
+    if (status != SHARDIO_OK) return status;
+    bool fits = end->directory <= begin && end->size == begin - end->directory &&
+                end->count <= end->size / SHARDIO_P_ZIP_CENTRAL;
+    return fits ? SHARDIO_OK : SHARDIO_ERR_CORRUPT;
 }
 
 /* -- the directory */
@@ -16359,6 +17870,50 @@ static void shardio_p_zip_release_directory(const shardio_archive *a, shardio_p_
     memset(d, 0, sizeof *d);
 }
 
+/* Sizes and offset of a directory entry, from its 64-bit field where they are all ones there. False: it lacks one. */
+static bool shardio_p_zip_read_sizes(const uint8_t *record, shardio_p_zip_entry *entry)
+{
+    uint64_t *const members[3] = {&entry->size, &entry->stored, &entry->header};
+    static const uint8_t places[3] = {24, 20, 42};
+    size_t left = 0;
+    const uint8_t *wide = shardio_p_zip_record_extra(record, SHARDIO_P_ZIP_EXTRA64, &left);
+    for (int i = 0; i < 3; i++) {
+        *members[i] = shardio_p_load32_little(record + places[i]);
+        if (*members[i] != SHARDIO_P_ZIP_ALL_ONES) continue;
+        if (wide == NULL || left < 8) return false;
+        *members[i] = shardio_p_load64(wide, false);
+        wide += 8;
+        left -= 8;
+    }
+    return true;
+}
+
+/* A directory with a chain whose CRC-32 is another one was changed by a program that kept our extra field, or it is torn:
+   blocks of it never came to the device. Only a changed one agrees with all local headers. */
+static shardio_status shardio_p_zip_check_changed(shardio_archive *a, const shardio_p_zip_directory *d,
+                                                  shardio_error *error)
+{
+    uint8_t local[SHARDIO_P_ZIP_LOCAL + SHARDIO_P_ZIP_NAME];
+    shardio_p_zip_entry entry;
+    size_t at = 0;
+    for (uint64_t i = 0; i < d->count; i++) {
+        const uint8_t *record = d->bytes + at;
+        memset(&entry, 0, sizeof entry);
+        if (!shardio_p_zip_read_sizes(record, &entry) || entry.header >= a->file_size) return SHARDIO_ERR_CORRUPT;
+        size_t name = (size_t)shardio_p_min(shardio_p_load16_little(record + 28), SHARDIO_P_ZIP_NAME);
+        shardio_status status = shardio_p_zip_read(a, entry.header, local, SHARDIO_P_ZIP_LOCAL + name, error);
+        if (status == SHARDIO_ERR_TRUNCATED) return SHARDIO_ERR_CORRUPT;
+        if (status != SHARDIO_OK) return status;
+        bool later = (shardio_p_load16_little(local + 6) & SHARDIO_P_ZIP_DESCRIPTOR) != 0;
+        if (shardio_p_load32_little(local) != SHARDIO_P_ZIP_LOCAL_SIGNATURE || memcmp(local + 26, record + 28, 2) != 0 ||
+            memcmp(local + SHARDIO_P_ZIP_LOCAL, record + SHARDIO_P_ZIP_CENTRAL, name) != 0 ||
+            (!later && memcmp(local + 14, record + 16, 4) != 0))
+            return SHARDIO_ERR_CORRUPT;
+        at += shardio_p_zip_record_size(record, d->size - at);
+    }
+    return SHARDIO_OK;
+}
+
 /* Reads a directory and counts through it. SHARDIO_ERR_CORRUPT: it is none. */
 static shardio_status shardio_p_zip_read_directory(shardio_archive *a, const shardio_p_zip_window *window,
                                                    const shardio_p_zip_end *end, shardio_p_zip_directory *d,
@@ -16373,7 +17928,7 @@ static shardio_status shardio_p_zip_read_directory(shardio_archive *a, const sha
     if (end->size > limit || end->size >= SIZE_MAX || end->count >= UINT32_MAX / 4)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_LIMIT, "open",
                                   "its directory is larger than the option directory_limit");
-    if (end->size >= sizeof first) {   /* before memory is taken for it */
+    if (end->size >= SHARDIO_P_ZIP_LARGE) {   /* before much memory is taken for it */
         status = shardio_p_zip_peek(a, window, end->directory, first, sizeof first, error);
         if (status == SHARDIO_OK && shardio_p_load32_little(first) != SHARDIO_P_ZIP_CENTRAL_SIGNATURE)
             return SHARDIO_ERR_CORRUPT;
@@ -16389,8 +17944,9 @@ static shardio_status shardio_p_zip_read_directory(shardio_archive *a, const sha
         if (n == 0) status = SHARDIO_ERR_CORRUPT;
     }
     if (status == SHARDIO_OK && at != d->size) status = SHARDIO_ERR_CORRUPT;
+    if (status == SHARDIO_OK) shardio_p_zip_read_chain(d);
+    if (status == SHARDIO_OK && d->chained && !d->own) status = shardio_p_zip_check_changed(a, d, error);
     if (status != SHARDIO_OK) shardio_p_zip_release_directory(a, d);
-    else shardio_p_zip_read_chain(d);
     return status;
 }
 
@@ -16412,11 +17968,12 @@ static shardio_status shardio_p_zip_search(shardio_archive *a, uint64_t limit, b
         shardio_status got = shardio_p_zip_read(a, window.offset, window.data, window.size, error);
         if (got != SHARDIO_OK) status = got;
         for (size_t at = window.size - SHARDIO_P_ZIP_END + 1; at-- > 0 && status == SHARDIO_ERR_NOT_FOUND;) {
-            if (window.data[at] != 'P' || shardio_p_load32_little(window.data + at) != SHARDIO_P_ZIP_END_SIGNATURE ||
-                !shardio_p_zip_read_end(a, &window, window.offset + at, limit, end) || (exact && end->length != limit))
+            if (window.data[at] != 'P' || shardio_p_load32_little(window.data + at) != SHARDIO_P_ZIP_END_SIGNATURE)
                 continue;
+            got = shardio_p_zip_read_end(a, &window, window.offset + at, limit, exact, end, error);
+            if (got == SHARDIO_ERR_CORRUPT) continue;
             work += end->size + SHARDIO_P_ZIP_END;
-            got = shardio_p_zip_read_directory(a, &window, end, d, error);
+            if (got == SHARDIO_OK) got = shardio_p_zip_read_directory(a, &window, end, d, error);
             if (got != SHARDIO_ERR_CORRUPT) status = got;
             else if (work / 4 > limit)
                 status = shardio_p_zip_fail(a, error, got, "open", "it is full of false end records");
@@ -16527,24 +18084,6 @@ static bool shardio_p_zip_is_key(const char *name, size_t size)
     return n > 0 && shardio_p_key_is_plain(key);
 }
 
-/* Sizes and offset of a directory entry, from its 64-bit field where they are all ones there. False: it lacks one. */
-static bool shardio_p_zip_read_sizes(const uint8_t *record, shardio_p_zip_entry *entry)
-{
-    uint64_t *const members[3] = {&entry->size, &entry->stored, &entry->header};
-    static const uint8_t places[3] = {24, 20, 42};
-    size_t left = 0;
-    const uint8_t *wide = shardio_p_zip_record_extra(record, SHARDIO_P_ZIP_EXTRA64, &left);
-    for (int i = 0; i < 3; i++) {
-        *members[i] = shardio_p_load32_little(record + places[i]);
-        if (*members[i] != SHARDIO_P_ZIP_ALL_ONES) continue;
-        if (wide == NULL || left < 8) return false;
-        *members[i] = shardio_p_load64(wide, false);
-        wide += 8;
-        left -= 8;
-    }
-    return true;
-}
-
 /* Whether a value, with the least header that it can have, lies in front of the directory. */
 static bool shardio_p_zip_lies_inside(const shardio_archive *a, const shardio_p_zip_entry *entry)
 {
@@ -16649,6 +18188,7 @@ static shardio_status shardio_p_zip_take_layer(shardio_archive *a, const shardio
     a->chained = d->chained;
     a->previous = d->previous;
     a->directory_size = d->size;
+    a->listed = d->count;
     if (!shardio_p_zip_reserve(a, d->count))
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", "no memory for its directory");
     size_t at = 0;
@@ -16659,6 +18199,7 @@ static shardio_status shardio_p_zip_take_layer(shardio_archive *a, const shardio
     a->held = a->count;
     if (!d->own && shardio_p_zip_mark_overlaps(a) != SHARDIO_OK)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", "no memory for its directory");
+    if (a->commented) return SHARDIO_OK;
     return shardio_p_zip_set_comment(a, NULL, end->comment, (size_t)(end->length - end->comment), error);
 }
 
@@ -16765,13 +18306,15 @@ static shardio_status shardio_p_zip_inflate(shardio_archive *a, const shardio_p_
 #endif
 
 /* A deflated value is inflated as a whole when it is opened. */
-static shardio_status shardio_p_zip_open_deflated(shardio_p_zip_value *v, const shardio_p_zip_entry *entry)
+static shardio_status shardio_p_zip_open_deflated(shardio_p_zip_value *v, const shardio_p_zip_entry *entry, int *code)
 {
     const shardio_archive *a = v->archive;
     uint64_t limit = a->options.decoded_limit != 0 ? a->options.decoded_limit : (uint64_t)1 << 30;
 #if SHARDIO_WITH_ZLIB
+    (void)code;
     /* deflate makes at most 1032 bytes of one */
-    if (entry->size > limit || entry->stored > limit || limit > UINT32_MAX) return SHARDIO_ERR_LIMIT;
+    limit = shardio_p_min(limit, UINT32_MAX - 1);   /* zlib counts in 32 bits, and one byte more is taken */
+    if (entry->size > limit || entry->stored > limit) return SHARDIO_ERR_LIMIT;
     if (entry->size / 1032 > entry->stored) return SHARDIO_ERR_CORRUPT;
     v->inflated_size = (size_t)entry->size + 1;
     v->inflated = (uint8_t *)shardio_p_allocate(a->allocator, v->inflated_size, 16);
@@ -16782,6 +18325,7 @@ static shardio_status shardio_p_zip_open_deflated(shardio_p_zip_value *v, const 
     return status;
 #else
     (void)entry, (void)limit;
+    *code = SHARDIO_P_CODE_DEFLATED;
     return SHARDIO_ERR_UNSUPPORTED;
 #endif
 }
@@ -16850,6 +18394,7 @@ static shardio_status shardio_p_zip_value_read(void *file, uint64_t offset, void
     *done = 0;
     if (v->generation != a->generation) return SHARDIO_ERR_CHANGED;
     const shardio_p_zip_entry *entry = shardio_p_zip_value_entry(v);
+    if ((!v->writing || v->moves) && entry->given && v->inflated == NULL) return SHARDIO_ERR_CHANGED;
     uint64_t end = v->writing ? v->size : entry->size;
     if (offset >= end) return SHARDIO_OK;
     size_t n = (size_t)shardio_p_min(size, end - offset);
@@ -16899,7 +18444,7 @@ static uint64_t shardio_p_zip_take(shardio_archive *a, uint64_t size)
 static void shardio_p_zip_give(shardio_archive *a, uint64_t offset, uint64_t end)
 {
     offset = shardio_p_ceil(offset, shardio_p_zip_unit(a));
-    if (offset >= end) return;
+    if (offset >= end || offset < a->length) return;   /* in front of a layer nothing is written again */
     if (end == a->end) {
         a->end = offset;
         return;
@@ -16917,11 +18462,19 @@ static void shardio_p_zip_give(shardio_archive *a, uint64_t offset, uint64_t end
 /* What lies behind the last layer, of a commit that was never completed, goes before the first write. */
 static shardio_status shardio_p_zip_cut_torn(shardio_archive *a, int *code)
 {
-    if (!a->torn) return SHARDIO_OK;
-    shardio_status status = a->file.functions->resize(a->file.context, a->length, code);
-    a->torn = status != SHARDIO_OK;
-    if (status == SHARDIO_OK) a->file_size = a->length;
-    return status;
+    if (a->cut == SHARDIO_NO_OFFSET) return SHARDIO_OK;
+    shardio_status status = a->file.functions->resize(a->file.context, a->cut, code);
+    if (status != SHARDIO_OK) return status;
+    a->file_size = a->cut;
+    a->cut = SHARDIO_NO_OFFSET;
+    return SHARDIO_OK;
+}
+
+static void shardio_p_zip_go_buffered(shardio_archive *a, int code, const char *reason)
+{
+    a->options.direct = SHARDIO_DIRECT_OFF;
+    a->accounting.direct_reason = reason;
+    a->accounting.direct_code = code;
 }
 
 /* Writes whole blocks past the page cache if `direct` and the system takes it, anything else through it. */
@@ -16932,23 +18485,24 @@ static shardio_status shardio_p_zip_write(shardio_archive *a, uint64_t offset, c
     int stuck = 0;
     shardio_status status = shardio_p_zip_cut_torn(a, code);
     if (status != SHARDIO_OK) return status;
+    a->wrote = true;
     direct = direct && a->options.direct != SHARDIO_DIRECT_OFF && offset % a->block == 0 && size % a->block == 0 &&
              (uintptr_t)data % a->memory_alignment == 0;
     a->ahead[0].size = a->ahead[1].size = 0;
-    status = shardio_p_zip_set_direct(a, direct);
+    status = shardio_p_zip_set_direct(a, direct, code);
     if (status != SHARDIO_OK && a->options.direct == SHARDIO_DIRECT_ON) return SHARDIO_ERR_DIRECT;
+    if (status != SHARDIO_OK && direct) shardio_p_zip_go_buffered(a, *code, "the system refused unbuffered I/O");
     while (size > 0) {
         size_t done = 0, ask = (size_t)shardio_p_min(size, SHARDIO_P_LARGEST_TRANSFER);
         status = a->file.functions->write(a->file.context, offset, from, ask, &done, code);
         a->accounting.device_calls++;
         if (status == SHARDIO_ERR_DIRECT && a->direct && a->options.direct == SHARDIO_DIRECT_AUTO) {
-            a->options.direct = SHARDIO_DIRECT_OFF;
-            a->accounting.direct_reason = "the system refused an unbuffered write";
-            a->accounting.direct_code = *code;
-            status = shardio_p_zip_set_direct(a, false);
+            shardio_p_zip_go_buffered(a, *code, "the system refused an unbuffered write");
+            status = shardio_p_zip_set_direct(a, false, code);
             if (status == SHARDIO_OK) continue;
         }
         if (status != SHARDIO_OK) return status;
+        if (done > ask) return SHARDIO_ERR_IO;
         if (a->direct) done -= done % a->block;
         if (done == 0 && ++stuck > SHARDIO_P_PATIENCE) return SHARDIO_ERR_NO_SPACE;
         a->accounting.device_bytes += done;
@@ -17068,8 +18622,9 @@ static void shardio_p_zip_drop(shardio_archive *a, shardio_p_zip_entry *entry)
 {
     entry->gone = true;
     a->changed = true;
-    if (!entry->committed && entry->alone)
-        shardio_p_zip_give(a, entry->header, shardio_p_ceil(entry->data + entry->stored, a->block));
+    if (entry->committed || !entry->alone) return;
+    entry->given = true;
+    shardio_p_zip_give(a, entry->header, shardio_p_ceil(entry->data + entry->stored, shardio_p_zip_unit(a)));
 }
 
 /* A piece of the file for a value of up to `most` bytes, its header in blocks of its own. */
@@ -17148,6 +18703,8 @@ static shardio_status shardio_p_zip_move(shardio_p_zip_value *v, uint64_t wanted
     }
     if (v->streamed && !v->moves) shardio_p_zip_give(a, v->place.begin, v->place.end);
     if (a->gathering == v) a->gathering = NULL;
+    shardio_p_release(a->allocator, v->inflated, v->inflated_size, 16);
+    v->inflated = NULL;
     v->place = place;
     v->streamed = true;
     v->moves = false;
@@ -17165,6 +18722,19 @@ static shardio_status shardio_p_zip_fit(shardio_p_zip_value *v, uint64_t size, b
     return status;
 }
 
+/* What is skipped in a piece of the file reads as zeros, whatever was there before. */
+static shardio_status shardio_p_zip_clear(shardio_p_zip_value *v, uint64_t end, int *code)
+{
+    shardio_archive *a = v->archive;
+    shardio_status status = SHARDIO_OK;
+    memset(a->header, 0, a->header_size);
+    for (uint64_t at = v->size, n; at < end && status == SHARDIO_OK; at += n) {
+        n = shardio_p_min(end - at, a->header_size);
+        status = shardio_p_zip_write(a, v->place.data + at, a->header, (size_t)n, true, code);
+    }
+    return status;
+}
+
 static shardio_status shardio_p_zip_value_write(void *file, uint64_t offset, const void *data, size_t size,
                                                 size_t *done, int *code)
 {
@@ -17175,14 +18745,15 @@ static shardio_status shardio_p_zip_value_write(void *file, uint64_t offset, con
     shardio_status status = SHARDIO_OK;
     *done = 0;
     if (v->generation != a->generation) return SHARDIO_ERR_CHANGED;
-    if (!shardio_p_add(offset, size, &end) || end > UINT64_MAX / 4) return SHARDIO_ERR_NO_SPACE;
+    if (!shardio_p_add(offset, size, &end) || end > SHARDIO_P_ZIP_MOST) return SHARDIO_ERR_NO_SPACE;
     if (v->moves) fits = false;
     else if (!v->streamed) status = shardio_p_zip_fit(v, end, &fits, code);
     else fits = end <= v->place.end - v->place.data;
     if (status == SHARDIO_OK && !fits) status = shardio_p_zip_move(v, shardio_p_max(end, v->size), code);
     if (status != SHARDIO_OK) return status;
     if (v->streamed) {
-        status = shardio_p_zip_write(a, v->place.data + offset, data, size, true, code);
+        if (offset > v->size) status = shardio_p_zip_clear(v, offset, code);
+        if (status == SHARDIO_OK) status = shardio_p_zip_write(a, v->place.data + offset, data, size, true, code);
         shardio_p_zip_count(v, offset, (const uint8_t *)data, size);
     } else {
         if (offset > v->size) memset(a->buffer + v->place.data + v->size, 0, (size_t)(offset - v->size));
@@ -17402,7 +18973,7 @@ static size_t shardio_p_zip_depth(const shardio_p_zip_entry *entry)
     if (entry->name_size < n || memcmp(entry->name + entry->name_size - n, name, n) != 0 ||
         (entry->name_size > n && entry->name[entry->name_size - n - 1] != '/'))
         return SIZE_MAX;
-    for (size_t i = 0; i < entry->name_size; i++) depth += entry->name[i] == '/';
+    for (size_t i = 0; i < entry->name_size && depth < SHARDIO_P_ZIP_DEPTH; i++) depth += entry->name[i] == '/';
     return depth;
 }
 
@@ -17500,26 +19071,36 @@ static shardio_status shardio_p_zip_make_directory(const shardio_archive *a, sha
     return SHARDIO_OK;
 }
 
+/* After a sync that failed nobody knows what is there, and the next one would not say. */
 static shardio_status shardio_p_zip_sync(shardio_archive *a, int *code)
 {
     if (a->options.durability == SHARDIO_DURABLE_NONE || a->file.functions->sync == NULL) return SHARDIO_OK;
     a->accounting.syncs++;
-    return a->file.functions->sync(a->file.context, code);
+    shardio_status status = a->file.functions->sync(a->file.context, code);
+    a->lost = a->lost || status != SHARDIO_OK;
+    return status;
 }
 
-/* Writes the directory behind everything that is durable already, and makes it durable. */
+/* Writes the directory behind everything that is durable already, and makes it durable. If that fails it is cut off, so
+   that nobody finds it, now or after values that it lists were written over. */
 static shardio_status shardio_p_zip_write_directory(shardio_archive *a, const shardio_p_zip_listing *l, uint64_t offset,
                                                     int *code)
 {
     uint64_t length = offset + l->size;
     shardio_status status = shardio_p_zip_write(a, offset, l->bytes, (size_t)shardio_p_ceil(l->size, a->block), true,
                                                 code);
-    if (status == SHARDIO_OK && a->file_size > length)
+    if (status == SHARDIO_OK && a->file_size > length) {
         status = a->file.functions->resize(a->file.context, length, code);
-    if (status != SHARDIO_OK) return status;
-    a->file_size = length;
-    status = shardio_p_zip_sync(a, code);
-    if (status != SHARDIO_OK || a->published || a->file.functions->publish == NULL) return status;
+        if (status == SHARDIO_OK) a->file_size = length;
+    }
+    if (status == SHARDIO_OK) status = shardio_p_zip_sync(a, code);
+    if (status != SHARDIO_OK) {
+        int ignored = 0;
+        if (a->cut == SHARDIO_NO_OFFSET && a->file_size > offset) a->cut = offset;
+        (void)shardio_p_zip_cut_torn(a, &ignored);
+        return status;
+    }
+    if (a->published) return SHARDIO_OK;
     status = a->file.functions->publish(a->file.context, a->options.durability != SHARDIO_DURABLE_NONE, code);
     a->published = status == SHARDIO_OK;
     return status;
@@ -17533,13 +19114,32 @@ static shardio_status shardio_p_zip_check_writing(const shardio_archive *a, cons
     return SHARDIO_OK;
 }
 
+static void shardio_p_zip_take_commit(shardio_archive *a, const shardio_p_zip_listing *l, uint64_t offset,
+                                      uint64_t directory_size)
+{
+    for (size_t i = 0; i < a->count; i++) a->entries[i].committed = true;
+    a->layer++;
+    a->previous = a->length;
+    a->own = a->chained = l->checksum != NULL;
+    a->length = offset + l->size;
+    a->directory_offset = offset;
+    a->directory_size = directory_size;
+    a->listed = l->count;
+    a->end = shardio_p_ceil(a->length, shardio_p_zip_unit(a));
+    a->gap_count = 0;   /* what lies in front of a layer is never written again */
+    a->changed = a->chain_broken = false;
+}
+
 SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *a, shardio_error *error)
 {
     shardio_p_zip_listing listing;
     uint64_t directory_size;
     int code = 0;
     shardio_status status = shardio_p_zip_check_writing(a, "commit", error);
-    if (status != SHARDIO_OK || !a->changed) return status;
+    if (status != SHARDIO_OK || (!a->changed && !a->lost)) return status;
+    if (a->lost)
+        return shardio_p_zip_fail(a, error, SHARDIO_ERR_STATE, "commit",
+                                  "what was written since the last layer may be lost: discard it");
     status = shardio_p_zip_flush(a, &code);
     if (status == SHARDIO_OK) status = shardio_p_zip_sync(a, &code);
     if (status != SHARDIO_OK)
@@ -17550,30 +19150,33 @@ SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *a, shardio_er
     shardio_p_release(a->allocator, listing.bytes, listing.room, a->memory_alignment);
     if (status != SHARDIO_OK)
         return shardio_p_fail_at(error, status, "commit", a->file.name, SHARDIO_NO_OFFSET, code, NULL);
-    for (size_t i = 0; i < a->count; i++) a->entries[i].committed = true;
-    a->layer++;
-    a->previous = a->length;
-    a->own = a->chained = listing.checksum != NULL;
-    a->length = offset + listing.size;
-    a->directory_offset = offset;
-    a->directory_size = directory_size;
-    a->end = shardio_p_ceil(a->length, shardio_p_zip_unit(a));
-    a->gap_count = 0;   /* what lies in front of a layer is never written again */
-    a->changed = a->chain_broken = false;
+    shardio_p_zip_take_commit(a, &listing, offset, directory_size);
     return SHARDIO_OK;
+}
+
+/* Cuts off what this writer has put behind the last layer: other programs would find no directory at the end. If that
+   fails the next writer cuts it off. Where nothing was written, nothing is touched. */
+static void shardio_p_zip_cut_uncommitted(shardio_archive *a)
+{
+    int code = 0;
+    if (!a->wrote || a->file_size <= a->length) return;
+    if (a->file.functions->resize(a->file.context, a->length, &code) == SHARDIO_OK) a->file_size = a->length;
 }
 
 /* Back to the last layer, or to nothing. */
 static shardio_status shardio_p_zip_reload(shardio_archive *a, shardio_error *error)
 {
     shardio_status status = SHARDIO_OK;
+    shardio_p_zip_cut_uncommitted(a);
     a->gathering = NULL;
     a->fill = a->gap_count = 0;
     a->changed = false;
+    shardio_p_zip_forget(a);
     if (a->length > 0) status = shardio_p_zip_load(a, a->length, error);
-    else shardio_p_zip_forget(a);
+    if (status != SHARDIO_OK) shardio_p_zip_forget(a);
+    a->lost = a->blank = status != SHARDIO_OK;   /* a layer of what comes now would be without all that was there */
     a->end = shardio_p_ceil(a->length, shardio_p_zip_unit(a));
-    a->torn = a->file_size > a->length;
+    a->cut = a->file_size > a->length ? a->length : SHARDIO_NO_OFFSET;
     return status;
 }
 
@@ -17630,39 +19233,49 @@ static shardio_file shardio_p_zip_value_file(shardio_p_zip_value *v)
     return file;
 }
 
-static shardio_status shardio_p_zip_store_open(void *store, const char *key, bool update,
-                                               const shardio_allocator *allocator, shardio_file *file, int *code)
+/* Opens the value of an entry; `name` is for messages. */
+static shardio_status shardio_p_zip_open_entry(shardio_archive *a, const char *name, shardio_p_zip_entry *entry,
+                                               bool update, const shardio_allocator *allocator, shardio_file *file,
+                                               int *code)
 {
-    shardio_archive *a = (shardio_archive *)store;
     shardio_error error;
-    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
-    if (update && !a->writing) return SHARDIO_ERR_STATE;
-    shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
-    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
     shardio_p_no_error(&error);
-    if ((entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0 || (entry->method != 0 && entry->method != 8))
+    if ((entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0 || (entry->method != 0 && entry->method != 8)) {
+        *code = SHARDIO_P_CODE_PACKED;
         return SHARDIO_ERR_UNSUPPORTED;
+    }
     shardio_status status = shardio_p_zip_locate(a, entry, &error);
     *code = error.system_code;
     if (status != SHARDIO_OK) return status;
-    shardio_p_zip_value *v = shardio_p_zip_new_value(a, key, allocator);
+    shardio_p_zip_value *v = shardio_p_zip_new_value(a, name, allocator);
     if (v == NULL) return SHARDIO_ERR_MEMORY;
     v->entry = (size_t)(entry - a->entries);
     v->size = entry->size;
     v->writing = v->moves = v->overwrite = update;
-    if (entry->method == 8) status = shardio_p_zip_open_deflated(v, entry);
+    if (entry->method == 8) status = shardio_p_zip_open_deflated(v, entry, code);
     if (status != SHARDIO_OK) (void)shardio_p_zip_value_close(v, SHARDIO_CLOSE_KEEP, false, code);
     else *file = shardio_p_zip_value_file(v);
     return status;
+}
+
+static shardio_status shardio_p_zip_store_open(void *store, const char *key, bool update,
+                                               const shardio_allocator *allocator, shardio_file *file, int *code)
+{
+    shardio_archive *a = (shardio_archive *)store;
+    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
+    if (a->blank || (update && !a->writing)) return SHARDIO_ERR_STATE;
+    shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
+    if (entry == NULL) return SHARDIO_ERR_NOT_FOUND;
+    return shardio_p_zip_open_entry(a, key, entry, update, allocator, file, code);
 }
 
 static shardio_status shardio_p_zip_store_create(void *store, const char *key, bool overwrite, uint64_t most,
                                                  const shardio_allocator *allocator, shardio_file *file, int *code)
 {
     shardio_archive *a = (shardio_archive *)store;
-    bool known = most != SHARDIO_NO_OFFSET, fits;
+    bool known = most <= SHARDIO_P_ZIP_MOST, fits;
     shardio_status status = SHARDIO_OK;
-    if (!a->writing) return SHARDIO_ERR_STATE;
+    if (!a->writing || a->blank) return SHARDIO_ERR_STATE;
     if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
     if (shardio_p_length(key) > SHARDIO_P_ZIP_NAME) return SHARDIO_ERR_LIMIT;
     if (!overwrite && shardio_p_zip_find(a, key) != NULL) return SHARDIO_ERR_EXISTS;
@@ -17675,6 +19288,8 @@ static shardio_status shardio_p_zip_store_create(void *store, const char *key, b
         shardio_p_zip_place_in_buffer(v);
         status = shardio_p_zip_fit(v, known ? most : 0, &fits, code);
     } else {
+        /* what is first in the file is what was written first: zarr.json of the root, as RFC 9 wants it */
+        if (a->end == 0) status = shardio_p_zip_flush(a, code);
         v->place = shardio_p_zip_take_place(v, known ? most : a->buffer_size);
         v->streamed = true;
     }
@@ -17687,7 +19302,7 @@ static shardio_status shardio_p_zip_store_remove(void *store, const char *key, i
 {
     shardio_archive *a = (shardio_archive *)store;
     (void)code;
-    if (!a->writing) return SHARDIO_ERR_STATE;
+    if (!a->writing || a->blank) return SHARDIO_ERR_STATE;
     if (key[0] == 0) return SHARDIO_OK;
     if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
     shardio_p_zip_entry *entry = shardio_p_zip_find(a, key);
@@ -17710,6 +19325,7 @@ static shardio_status shardio_p_zip_store_list(void *store, const char *prefix,
     char key[SHARDIO_P_ZIP_NAME + 1];
     size_t n = shardio_p_length(prefix);
     (void)code;
+    if (a->blank) return SHARDIO_ERR_STATE;
     for (size_t i = 0; i < a->count; i++) {
         const shardio_p_zip_entry *entry = &a->entries[i];
         if (!shardio_p_zip_begins_with(entry, prefix, n)) continue;
@@ -17781,7 +19397,7 @@ static shardio_status shardio_p_zip_store_rename(void *store, const char *from, 
     char key[2 * (SHARDIO_P_ZIP_NAME + 1)];
     size_t n = shardio_p_length(from), m = shardio_p_length(to), count = a->count;
     shardio_status status = SHARDIO_OK;
-    if (!a->writing) return SHARDIO_ERR_STATE;
+    if (!a->writing || a->blank) return SHARDIO_ERR_STATE;
     for (size_t i = 0; i < count; i++) {
         if (shardio_p_zip_begins_with(&a->entries[i], to, m)) return SHARDIO_ERR_EXISTS;
         if (shardio_p_zip_begins_with(&a->entries[i], from, n) && a->entries[i].name_size - n + m > SHARDIO_P_ZIP_NAME)
@@ -17851,9 +19467,14 @@ static shardio_status shardio_p_zip_begin_writing(shardio_archive *a, shardio_er
     a->wishes = facts;
     a->block = facts.length_alignment > facts.offset_alignment ? facts.length_alignment : facts.offset_alignment;
     if (a->block == 0) a->block = a->file.functions->sync != NULL ? SHARDIO_P_DEFAULT_BLOCK : 1;
-    if (facts.length_alignment == 0) a->options.direct = SHARDIO_DIRECT_OFF;
+    if (a->block > SHARDIO_P_ZIP_BLOCK) facts.length_alignment = 0;   /* no header can pad its value to such a block */
+    if (facts.length_alignment == 0) {
+        a->options.direct = SHARDIO_DIRECT_OFF;
+        if (a->block > SHARDIO_P_ZIP_BLOCK) a->block = SHARDIO_P_DEFAULT_BLOCK;
+    }
     a->memory_alignment = facts.memory_alignment > 16 ? facts.memory_alignment : 16;
     size_t buffer = a->options.buffer_size != 0 ? a->options.buffer_size : (size_t)SHARDIO_P_DEFAULT_BUFFER;
+    if (buffer > (size_t)1 << 30) buffer = (size_t)1 << 30;   /* values in it have headers of 32 bits */
     uint64_t unit = shardio_p_zip_unit(a);
     a->buffer_size = (size_t)shardio_p_ceil(shardio_p_max(buffer, 2 * unit + SHARDIO_P_ZIP_NAME), unit);
     a->header_size = (size_t)shardio_p_ceil(SHARDIO_P_ZIP_LOCAL + SHARDIO_P_ZIP_NAME + 64, unit) + (size_t)unit;
@@ -17862,7 +19483,7 @@ static shardio_status shardio_p_zip_begin_writing(shardio_archive *a, shardio_er
     if (a->buffer == NULL || a->header == NULL)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", "no memory for its buffer");
     a->end = shardio_p_ceil(a->length, unit);
-    a->torn = a->file_size > a->length;
+    if (a->file_size > a->length) a->cut = a->length;
     return SHARDIO_OK;
 }
 
@@ -17880,6 +19501,7 @@ static shardio_status shardio_p_zip_take_comment(shardio_archive *a, shardio_err
         shardio_text_add(&t, after);
         comment = text;
     }
+    a->commented = comment != NULL;
     if (comment == NULL) comment = a->comment != NULL ? a->comment : "";
     size_t n = comment == a->comment ? a->comment_size : shardio_p_length(comment);
     if (n > 0xFFFF || t.size >= sizeof text)
@@ -17915,10 +19537,15 @@ static shardio_status shardio_p_zip_begin(shardio_archive *a, shardio_error *err
     if (status != SHARDIO_OK) return status;
     a->file_size = facts.size;
     a->block = a->memory_alignment = 1;
-    a->published = facts.size > 0;
+    a->published = facts.size > 0 || a->file.functions->publish == NULL;
     if (a->writing && a->options.layer != 0)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_ARGUMENT, "open", "an older layer can only be read");
     if (!a->writing || facts.size > 0) status = shardio_p_zip_load(a, facts.size, error);
+    for (int tries = 0; status == SHARDIO_ERR_TRUNCATED && tries < SHARDIO_P_PATIENCE; tries++) {
+        status = shardio_p_file_facts(&a->file, &facts, error);   /* a writer cuts it just now */
+        a->file_size = facts.size;
+        if (status == SHARDIO_OK) status = shardio_p_zip_load(a, facts.size, error);
+    }
     if (status == SHARDIO_OK && a->options.layer != 0) status = shardio_p_zip_open_layer(a, a->options.layer, error);
     if (status == SHARDIO_OK && a->writing) status = shardio_p_zip_begin_writing(a, error);
     if (status == SHARDIO_OK && a->writing) status = shardio_p_zip_take_comment(a, error);
@@ -17947,6 +19574,7 @@ SHARDIO_API shardio_archive *shardio_archive_open_file(shardio_file file, const 
     a->file = file;
     a->allocator = allocator;
     a->writing = a->options.write || a->options.create;
+    a->cut = SHARDIO_NO_OFFSET;
     a->seed = shardio_p_mix((uint64_t)(uintptr_t)a ^ shardio_p_zip_noise());
     if (shardio_p_zip_begin(a, error) == SHARDIO_OK) return a;
     shardio_archive_close(a);
@@ -17956,9 +19584,7 @@ SHARDIO_API shardio_archive *shardio_archive_open_file(shardio_file file, const 
 SHARDIO_API void shardio_archive_close(shardio_archive *a)
 {
     if (a == NULL) return;
-    int code = 0;
-    if (a->writing && !a->torn && a->length > 0 && a->file_size > a->length)   /* what was not committed */
-        (void)a->file.functions->resize(a->file.context, a->length, &code);
+    shardio_p_zip_cut_uncommitted(a);
     (void)shardio_p_file_close(&a->file, SHARDIO_CLOSE_DISCARD, false, NULL);
     shardio_p_zip_end_archive(a);
 }
@@ -17971,6 +19597,7 @@ SHARDIO_API shardio_status shardio_archive_finish(shardio_archive *a, shardio_er
         shardio_archive_close(a);
         return status;
     }
+    shardio_p_zip_cut_uncommitted(a);
     shardio_status closed = shardio_p_file_close(&a->file, SHARDIO_CLOSE_KEEP, false, error);
     shardio_p_zip_end_archive(a);
     return closed;
@@ -18032,17 +19659,16 @@ static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool sear
 {
     shardio_p_zip_end end;
     shardio_p_zip_directory d;
-    uint64_t entries = 0, previous = a->previous;
+    uint64_t previous = a->previous;
     shardio_status status = SHARDIO_OK;
     memset(l, 0, sizeof *l);
     if (a->layer == 0) return SHARDIO_OK;
-    for (size_t i = 0; i < a->count; i++) entries += !a->entries[i].gone && a->entries[i].committed;
-    bool found = shardio_p_zip_add_layer(a, l, a->layer, a->directory_offset, a->length, entries);
+    bool found = shardio_p_zip_add_layer(a, l, a->layer, a->directory_offset, a->length, a->listed);
     bool numbered = true, chained = a->chained;
-    uint64_t from = a->length, number = a->layer;
+    uint64_t from = a->directory_offset, number = a->layer;   /* from: a layer ends before the next directory */
     while (found && status == SHARDIO_OK && (chained ? previous > 0 : search)) {
         status = chained ? shardio_p_zip_layer_before(a, previous, false, &end, &d, error) : SHARDIO_ERR_NOT_FOUND;
-        bool fits = status == SHARDIO_OK && previous < from && (!d.chained || d.number + 1 == number);
+        bool fits = status == SHARDIO_OK && previous <= from;
         if (!fits && (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)) {
             a->chain_broken = a->chain_broken || chained;
             if (!search) {
@@ -18050,13 +19676,13 @@ static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool sear
                                             "another program has overwritten the layer before");
                 break;
             }
-            status = shardio_p_zip_layer_before(a, from - 1, true, &end, &d, error);
-            numbered = false;
+            status = shardio_p_zip_layer_before(a, from, true, &end, &d, error);
         }
         if (status != SHARDIO_OK) break;
         number--;
+        numbered = numbered && d.chained && d.number == number;
         found = shardio_p_zip_add_layer(a, l, number, end.directory, end.length, end.count);
-        from = end.length;
+        from = end.directory;
         chained = d.chained;
         previous = d.previous;
     }
@@ -18101,9 +19727,12 @@ static shardio_status shardio_p_zip_open_layer(shardio_archive *a, uint64_t laye
 {
     uint64_t length;
     shardio_status status = shardio_p_zip_layer_length(a, layer, &length, error);
-    if (status == SHARDIO_OK) status = shardio_p_zip_load(a, length, error);
-    if (status == SHARDIO_OK) a->layer = layer;
-    return status;
+    if (status != SHARDIO_OK || length == a->length) return status;
+    status = shardio_p_zip_load(a, length, error);
+    if (status != SHARDIO_OK) return status;
+    a->layer = layer;
+    a->file_size = length;   /* newer layers are not torn */
+    return SHARDIO_OK;
 }
 
 SHARDIO_API shardio_status shardio_archive_rollback(shardio_archive *a, uint64_t layer, shardio_error *error)
@@ -18112,16 +19741,17 @@ SHARDIO_API shardio_status shardio_archive_rollback(shardio_archive *a, uint64_t
     int code = 0;
     shardio_status status = shardio_p_zip_check_writing(a, "roll back", error);
     if (status == SHARDIO_OK) status = shardio_p_zip_layer_length(a, layer, &length, error);
-    if (status == SHARDIO_OK && a->changed) status = shardio_p_zip_reload(a, error);
+    if (status == SHARDIO_OK && (a->changed || a->lost)) status = shardio_p_zip_reload(a, error);
     if (status != SHARDIO_OK || length == a->length) return status;
     status = a->file.functions->resize(a->file.context, length, &code);
-    if (status == SHARDIO_OK) status = shardio_p_zip_sync(a, &code);
     if (status != SHARDIO_OK)
         return shardio_p_fail_at(error, status, "roll back", a->file.name, length, code, NULL);
-    a->file_size = a->length = length;
+    shardio_status synced = shardio_p_zip_sync(a, &code);
+    a->file_size = a->length = length;   /* that is how the file is now, durable or not */
     status = shardio_p_zip_reload(a, error);
     if (status == SHARDIO_OK) a->layer = layer;
-    return status;
+    if (synced == SHARDIO_OK) return status;
+    return shardio_p_fail_at(error, synced, "roll back", a->file.name, length, code, NULL);
 }
 
 /* -- what is in it */
@@ -18180,7 +19810,7 @@ SHARDIO_API shardio_archive_facts shardio_archive_about(const shardio_archive *a
         facts.live_bytes += entry->data > entry->header ? entry->data - entry->header + entry->stored
                                                         : SHARDIO_P_ZIP_LOCAL + entry->name_size + entry->stored;
     }
-    facts.torn_bytes = !a->writing || a->torn ? a->file_size - a->length : 0;
+    facts.torn_bytes = !a->writing || a->cut == a->length ? a->file_size - a->length : 0;
     facts.changed = a->changed;
     facts.foreign = a->layer > 0 && !a->own;
     facts.chain_broken = a->chain_broken;
@@ -18209,11 +19839,12 @@ static bool shardio_p_zip_headers_agree(shardio_archive *a, const shardio_p_zip_
 
 /* Reads a value whole; its CRC-32 is checked at the end. */
 static shardio_status shardio_p_zip_verify_value(shardio_archive *a, shardio_p_zip_entry *entry, uint8_t *piece,
-                                                 size_t size, const char **reason)
+                                                 size_t size, const char **reason, int *code)
 {
     char key[SHARDIO_P_ZIP_NAME + 1];
     uint32_t crc = 0;
     *reason = NULL;
+    *code = 0;
     if (entry->damaged) {
         *reason = "it lies outside the file, over another one, or its sizes contradict each other";
         return SHARDIO_ERR_CORRUPT;
@@ -18224,10 +19855,8 @@ static shardio_status shardio_p_zip_verify_value(shardio_archive *a, shardio_p_z
     if (status == SHARDIO_ERR_CORRUPT) *reason = "its local header is another one's, or none";
     if (status == SHARDIO_OK && (entry->method != 0 || (entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0)) {
         shardio_file file;
-        int code = 0;
-        status = shardio_p_zip_store_open(a, shardio_p_zip_name_text(entry, key), false, a->allocator, &file, &code);
+        status = shardio_p_zip_open_entry(a, shardio_p_zip_name_text(entry, key), entry, false, a->allocator, &file, code);
         if (status == SHARDIO_OK) shardio_file_close(&file);
-        else *reason = "it is encrypted, or packed in a way that this build cannot read";
         return status;
     }
     for (uint64_t at = 0, n; at < entry->size && status == SHARDIO_OK; at += n) {
@@ -18240,12 +19869,12 @@ static shardio_status shardio_p_zip_verify_value(shardio_archive *a, shardio_p_z
 
 /* Tells of a fault in the entry of this name. */
 static void shardio_p_zip_find_fault(const shardio_archive *a, const shardio_p_zip_entry *entry, shardio_status status,
-                                     const char *reason, shardio_finding finding, void *context)
+                                     const char *reason, int code, shardio_finding finding, void *context)
 {
     char name[SHARDIO_P_ZIP_NAME + 1];
     shardio_error fault;
     const shardio_store store = {NULL, NULL, a->file.name};
-    shardio_p_key_fail(&fault, &store, status, "verify", shardio_p_zip_name_text(entry, name), 0, reason);
+    shardio_p_key_fail(&fault, &store, status, "verify", shardio_p_zip_name_text(entry, name), code, reason);
     if (finding != NULL) finding(context, &fault);
 }
 
@@ -18271,10 +19900,10 @@ SHARDIO_API shardio_status shardio_archive_verify(shardio_archive *a, shardio_fi
         if (progress != NULL && progress(progress_context, done, total) != 0)
             status = shardio_p_zip_fail(a, error, SHARDIO_ERR_CANCELLED, "verify", NULL);
         if (status != SHARDIO_OK) break;
-        shardio_status value = shardio_p_zip_verify_value(a, &a->entries[i], piece, SHARDIO_P_ZIP_WINDOW, &reason);
+        shardio_status value = shardio_p_zip_verify_value(a, &a->entries[i], piece, SHARDIO_P_ZIP_WINDOW, &reason, &code);
         if (value != SHARDIO_OK) {
             faults++;
-            shardio_p_zip_find_fault(a, &a->entries[i], value, reason, finding, context);
+            shardio_p_zip_find_fault(a, &a->entries[i], value, reason, code, finding, context);
         }
         done += a->entries[i].stored;
     }
@@ -18405,6 +20034,21 @@ static shardio_status shardio_p_zip_open_locked(const char *path, const shardio_
     return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "open for writing", path, "it is replaced again and again");
 }
 
+/* A new file is locked before it appears. */
+static shardio_status shardio_p_zip_create_locked(const char *path, const shardio_open_options *how, shardio_file *file,
+                                                  shardio_error *error)
+{
+    shardio_file_facts facts;
+    int code = 0;
+    shardio_status status = shardio_file_open(file, path, SHARDIO_OPEN_CREATE, how, error);
+    if (status == SHARDIO_OK) status = shardio_p_file_facts(file, &facts, error);
+    else return status;
+    if (status == SHARDIO_OK && !facts.special) status = shardio_p_osf_lock(file, &code);
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    (void)shardio_p_file_close(file, SHARDIO_CLOSE_DISCARD, false, NULL);
+    return shardio_p_fail_at(error, status, "create", path, SHARDIO_NO_OFFSET, code, NULL);
+}
+
 SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardio_archive_options *options,
                                                   shardio_error *error)
 {
@@ -18417,7 +20061,7 @@ SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardi
     if (options != NULL) o = *options;
     if (error == NULL) error = &ignored;
     how.allocator = o.allocator;
-    how.overwrite = o.overwrite;
+    how.overwrite = o.create && o.overwrite;
     if (o.write || o.create) {
         status = shardio_p_zip_open_locked(path, &how, &file, error);
         bool fresh = status == SHARDIO_ERR_NOT_FOUND;
@@ -18425,7 +20069,7 @@ SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardi
             replaced = file;
             fresh = true;
         }
-        if (fresh) status = shardio_file_open(&file, path, SHARDIO_OPEN_CREATE, &how, error);
+        if (fresh) status = shardio_p_zip_create_locked(path, &how, &file, error);
     } else {
         status = shardio_file_open(&file, path, SHARDIO_OPEN_READ, &how, error);
     }
@@ -18437,6 +20081,41 @@ SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardi
     if (a != NULL) a->replaced = replaced;
     else shardio_file_close(&replaced);
     return a;
+}
+
+SHARDIO_API shardio_status shardio_store_save(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error)
+{
+    shardio_archive_options o;
+    shardio_error ignored;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    if (error == NULL) error = &ignored;
+    o.create = true;
+    shardio_archive *archive = shardio_archive_open(path, &o, error);
+    if (archive == NULL) return error->status;
+    shardio_store to = shardio_archive_store(archive);
+    shardio_status status = shardio_store_copy(store, &to, NULL, NULL, o.allocator, error);
+    if (status == SHARDIO_OK) return shardio_archive_finish(archive, error);
+    shardio_archive_close(archive);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_store_load(const shardio_store *store, const char *path,
+                                              const shardio_archive_options *options, shardio_error *error)
+{
+    shardio_archive_options o;
+    shardio_error ignored;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    if (error == NULL) error = &ignored;
+    o.write = o.create = false;
+    shardio_archive *archive = shardio_archive_open(path, &o, error);
+    if (archive == NULL) return error->status;
+    shardio_store from = shardio_archive_store(archive);
+    shardio_status status = shardio_store_copy(&from, store, NULL, NULL, o.allocator, error);
+    shardio_archive_close(archive);
+    return status;
 }
 
 /* Copies all that counts of one archive into another. */
@@ -18481,9 +20160,14 @@ SHARDIO_API shardio_status shardio_archive_compact(const char *path, const shard
     if (status != SHARDIO_OK) return status;
     reading = o;
     reading.write = reading.create = false;
+    reading.layer = 0;
     if (reading.direct == SHARDIO_DIRECT_AUTO) reading.direct = SHARDIO_DIRECT_ON;   /* all of it is read once */
     shardio_archive *from = shardio_archive_open_file(file, &reading, error), *to = NULL;
     if (from == NULL) return error->status;
+    if (shardio_archive_about(from).live_bytes > shardio_p_osf_room(&from->file)) {
+        shardio_archive_close(from);
+        return shardio_p_fail(error, SHARDIO_ERR_NO_SPACE, "compact", path, "there is no room for a copy beside it");
+    }
     o.create = true;
     o.overwrite = true;
     o.layer = 0;

@@ -208,7 +208,7 @@ typedef struct spy {
     bool late;                            /* do it, then say that it failed */
     shardio_status status;
     uint32_t shards_open, shards_open_peak;
-    uint64_t removals, reads;
+    uint64_t removals, reads, tags;
     uint64_t disorder;                    /* a zarr.json appeared before what it describes */
     uint64_t unsynced;                    /* shard files closed or left with bytes that were not synced */
     spy_file *files;
@@ -399,6 +399,14 @@ static inline shardio_status spy_sync(void *store, const char *key, int *code)
     return s->inner.functions->sync != NULL ? s->inner.functions->sync(s->inner.context, key, code) : SHARDIO_OK;
 }
 
+static inline shardio_status spy_tag(void *store, const char *key, uint64_t tag[2], int *code)
+{
+    spy *s = (spy *)store;
+    if (spy_fails(s)) return s->status;
+    s->tags++;
+    return s->inner.functions->tag(s->inner.context, key, tag, code);
+}
+
 static inline size_t spy_file_memory(void *store, size_t length)
 {
     spy *s = (spy *)store;
@@ -408,7 +416,7 @@ static inline size_t spy_file_memory(void *store, size_t length)
 static inline shardio_store spy_begin(spy *s, const shardio_store *inner)
 {
     static const shardio_store_functions functions = {spy_open, spy_create, spy_remove, spy_list, spy_sync,
-                                                      spy_file_memory, NULL, NULL, false};
+                                                      spy_file_memory, NULL, spy_tag, false};
     shardio_store store;
     memset(s, 0, sizeof *s);
     s->inner = *inner;

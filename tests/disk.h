@@ -364,12 +364,13 @@ static inline shardio_status disk_open(void *store, const char *key, bool update
     return n == NULL ? SHARDIO_ERR_NOT_FOUND : disk_handle_for(d, key, n, allocator, file, &h);
 }
 
-static inline shardio_status disk_create(void *store, const char *key, bool overwrite, const shardio_allocator *allocator, shardio_file *file, int *code)
+static inline shardio_status disk_create(void *store, const char *key, bool overwrite, uint64_t most,
+                                         const shardio_allocator *allocator, shardio_file *file, int *code)
 {
     disk *d = (disk *)store;
     disk_handle *h;
     shardio_status s = disk_step(d, DISK_CREATE, key, 0, overwrite);
-    (void)code;
+    (void)code, (void)most;
     if (s != SHARDIO_OK) return s;
     if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
     if (!overwrite && disk_find(d, key) != NULL) return SHARDIO_ERR_EXISTS;
@@ -426,7 +427,8 @@ static inline size_t disk_file_memory(void *store, size_t length)
 
 static inline shardio_store disk_begin(disk *d)
 {
-    static const shardio_store_functions functions = {disk_open, disk_create, disk_remove, disk_list, disk_sync_key, disk_file_memory};
+    static const shardio_store_functions functions = {disk_open, disk_create, disk_remove, disk_list, disk_sync_key, disk_file_memory,
+                                                      NULL, NULL, false};
     shardio_store store = {&functions, d, "disk"};
     memset(d, 0, sizeof *d);
     return store;

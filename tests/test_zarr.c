@@ -672,7 +672,74 @@ TEST(called_in_the_wrong_order)
     model_end(&m);
     shardio_store_memory_free(&memory);
 }
+
+/* ---- times: numbers of 64 bits with a unit, as zarr-python writes them */
+
+TEST(times)
+{
+    static const char start[] = "{\"zarr_format\":3,\"node_type\":\"array\",\"shape\":[2],\"data_type\":";
+    static const char end[] = ",\"chunk_grid\":{\"name\":\"regular\",\"configuration\":{\"chunk_shape\":[2]}},"
+                              "\"chunk_key_encoding\":{\"name\":\"default\"},\"fill_value\":\"NaT\",\"attributes\":{},\"codecs\":[{\"name\":\"bytes\",\"configuration\":{\"endian\":\"little\"}}]}";
+    static const struct { const char *type, *unit; uint32_t scale; shardio_status status; } table[] = {
+        {"{\"name\":\"numpy.datetime64\",\"configuration\":{\"unit\":\"ns\",\"scale_factor\":1}}", "ns", 1, SHARDIO_OK},
+        {"{\"name\":\"numpy.timedelta64\",\"configuration\":{\"unit\":\"D\",\"scale_factor\":7}}", "D", 7, SHARDIO_OK},
+        {"{\"name\":\"numpy.datetime64\",\"configuration\":{\"unit\":\"\xCE\xBCs\",\"scale_factor\":1}}", "us", 1, SHARDIO_OK},
+        {"{\"name\":\"numpy.datetime64\",\"configuration\":{\"unit\":\"eon\",\"scale_factor\":1}}", NULL, 0, SHARDIO_ERR_CORRUPT},
+        {"{\"name\":\"numpy.datetime64\",\"configuration\":{\"unit\":\"s\",\"scale_factor\":0}}", NULL, 0, SHARDIO_ERR_CORRUPT},
+        {"{\"name\":\"numpy.datetime64\",\"configuration\":{\"unit\":\"s\"}}", NULL, 0, SHARDIO_ERR_CORRUPT},
+        {"\"numpy.datetime64\"", NULL, 0, SHARDIO_ERR_CORRUPT}};
+    shardio_memory_store memory;
+    shardio_store store = shardio_store_memory(&memory, NULL);
+    shardio_array_facts f;
+    shardio_error e;
+    char text[800];
+    int64_t values[2] = {1, 2}, no_time = INT64_MIN;
+    uint64_t from = 0, count = 2;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        snprintf(text, sizeof text, "%s%s%s", start, table[i].type, end);
+        CHECK_OK(store_put_text(&store, "zarr.json", text));
+        shardio_array *a = shardio_array_open_in(&store, NULL, &e);
+        CHECK_STATUS(e.status, table[i].status);
+        if (e.status != table[i].status) fprintf(stderr, "    %s\n", shardio_error_text(&e, text, sizeof text));
+        if (e.status == SHARDIO_OK) {
+            CHECK_OK(shardio_array_describe(a, &f));
+            CHECK_TEXT(f.time_unit, table[i].unit);
+            CHECK_U64(f.time_scale, table[i].scale);
+            CHECK_OK(shardio_array_read(a, &from, &count, values, sizeof values, &e));
+            CHECK(values[0] == no_time && values[1] == no_time);
+        }
+        shardio_array_close(a);
+    }
+    shardio_store_memory_free(&memory);
+
+    shardio_array_options o;
+    memset(&o, 0, sizeof o);
+    store = shardio_store_memory(&memory, NULL);
+    o.dtype = SHARDIO_TIMEDELTA64;
+    o.ndim = 1;
+    o.chunk[0] = 2;
+    o.time_unit = "fortnight";
+    CHECK_STATUS(shardio_array_finish(shardio_array_create_in(&store, &o), &e), SHARDIO_ERR_ARGUMENT);
+    o.time_unit = "ms";
+    o.fill_value = &no_time;
+    shardio_array *a = shardio_array_create_in(&store, &o);
+    values[0] = -7;
+    values[1] = no_time;
+    CHECK_OK(shardio_array_append(a, values, 2));
+    CHECK_OK(shardio_array_finish(a, &e));
+    a = shardio_array_open_in(&store, NULL, &e);
+    CHECK_OK(shardio_array_describe(a, &f));
+    CHECK_U64(f.dtype, SHARDIO_TIMEDELTA64);
+    CHECK_TEXT(f.time_unit, "ms");
+    CHECK(memcmp(f.fill_value, &no_time, 8) == 0);
+    CHECK_OK(shardio_array_read(a, &from, &count, values, sizeof values, &e));
+    CHECK(values[0] == -7 && values[1] == no_time);
+    shardio_array_close(a);
+    shardio_store_memory_free(&memory);
+}
+
 TEST_MAIN(TEST_CASE(random_arrays) TEST_CASE(every_number_of_dimensions) TEST_CASE(every_type) TEST_CASE(sizes_of_the_issue)
           TEST_CASE(large_rows_ragged) TEST_CASE(begun_frame_is_filled) TEST_CASE(beyond_the_shape) TEST_CASE(null_data)
           TEST_CASE(skip_fill_compares_bits) TEST_CASE(fill_values) TEST_CASE(attributes_and_names) TEST_CASE(groups_on_the_way)
-          TEST_CASE(wrong_options) TEST_CASE(called_in_the_wrong_order))
+          TEST_CASE(wrong_options) TEST_CASE(called_in_the_wrong_order)
+          TEST_CASE(times))

@@ -13,7 +13,9 @@ TOOL = os.path.join(BUILD, "shardio")
 TOOL_SANITIZED = os.path.join(BUILD, "asan-gcc", "shardio")
 DRIVER = os.path.join(BUILD, "interop", "driver")
 DRIVER_SANITIZED = os.path.join(BUILD, "asan-gcc", "driver")
-SANITIZED = (TOOL_SANITIZED, DRIVER_SANITIZED)
+ARCHIVE_DRIVER = os.path.join(BUILD, "interop", "archive_driver")
+ARCHIVE_DRIVER_SANITIZED = os.path.join(BUILD, "asan-gcc", "archive_driver")
+SANITIZED = (TOOL_SANITIZED, DRIVER_SANITIZED, ARCHIVE_DRIVER_SANITIZED)
 VENV = os.path.abspath(os.environ.get("VENV") or os.path.join(BUILD, "venv"))
 REQUIREMENTS = os.path.join(HERE, "requirements.txt")
 
@@ -104,6 +106,14 @@ def refused(result, code=1):
     lines = result.err.splitlines()
     check(len(lines) == 1 and lines[0].startswith("shardio: ") and len(lines[0]) > 15, "not one clear line: %s", result.describe())
     return result
+
+
+def mix(x):
+    """mix64 of the golden files."""
+    x = (x + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
+    return x ^ x >> 31
 
 
 # ---- the driver: many jobs in one process --------------------------------------------------------------------
@@ -253,10 +263,10 @@ class Counter:
             self.failed += 1
             print("FAILED: %s: %s" % (name, failure), flush=True)
 
-    def together(self, tests):
+    def together(self, tests, programs=(DRIVER, DRIVER_SANITIZED)):
         """Tests that are generators: each yields a job or a list of them and gets the reply or replies. Those that wait at
         the same time share a process of the driver: half of the tests the one with sanitizers, if there is one."""
-        programs = [p for p in (DRIVER, DRIVER_SANITIZED) if os.path.exists(p)]
+        programs = [p for p in programs if os.path.exists(p)]
         waiting = [[name, generator, None, programs[i % len(programs)]]
                    for i, (name, generator) in enumerate(t for t in tests if self.word in t[0])]
         while waiting:

@@ -1081,7 +1081,6 @@ def unknown_things():
     def with_codec(name, **configuration):
         return with_member(codecs=[LITTLE, named(name, **configuration)])
     yield from {
-        "datetime64": of_zarr_python("datetime64[ns]"), "timedelta64": of_zarr_python("timedelta64[s]"),
         "fixed_length_utf32": of_zarr_python("U5"), "null_terminated_bytes": of_zarr_python("S4"),
         "structured": of_zarr_python([("a", "<i4"), ("b", "<f8")]), "struct": with_member(data_type=named("struct", fields=[])),
         "bfloat16": of_tensorstore("bfloat16"), "int2": of_tensorstore("int2"), "int4": of_tensorstore("int4"),
@@ -1118,6 +1117,21 @@ def npy_import(order, dtype):
               "other data for " + peer)
 
 
+def times():
+    """Arrays of times that zarr-python made: read, and gone on with."""
+    for number, dtype in enumerate(("datetime64[ns]", "datetime64[D]", "timedelta64[10s]")):
+        path = os.path.join(TMP, "times%d.zarr" % number)
+        shutil.rmtree(path, ignore_errors=True)
+        values = np.array([0, 12345, -7, -2**63, 10**9, 3], "int64").view(dtype)
+        z = zarr.create_array(store=path, shape=(4,), chunks=(2,), shards=(4,), dtype=np.dtype(dtype), compressors=None,
+                              fill_value=np.array(-2**63).view(dtype)[()])
+        z[:] = values[:4]
+        reply = (yield Job("read", path, out=True)).good()
+        check(reply.out == values[:4].tobytes(), "other times of " + dtype)
+        (yield Job("append", path, data=values[4:].tobytes())).good()
+        check(zarr.open_array(path)[...].tobytes() == values.tobytes(), "zarr-python reads other times of " + dtype)
+
+
 def nested_path():
     """An array inside groups, found from the outermost group by zarr-python."""
     root = os.path.join(TMP, "groups.zarr")
@@ -1149,7 +1163,7 @@ def lives(codecs):
 
 
 def single_things(codecs):
-    for test in (kept, raw_bits, nested_path):
+    for test in (kept, raw_bits, times, nested_path):
         yield test.__name__, test()
     for chain in ([LITTLE, gzip(1)], [LITTLE, gzip(1), CRC], [LITTLE, gzip(1), zstd(1)]):
         name = "longer than ours: " + " ".join(codec["name"] for codec in chain)

@@ -1,0 +1,1323 @@
+/* Archives: a model lives through what a writer can do, a small ZIP reader of its own looks at each commit; crashes, faults
+   and lack of memory at every call; locks; archives inside archives; counts of what goes to the device. */
+#include "arrays.h"
+#include "faulty.h"
+
+#include <sys/wait.h>
+
+/* ---- A ZIP reader that knows nothing of ours (PKWARE APPNOTE 4.3). */
+typedef struct zip_entry {
+    char name[300];
+    uint64_t header, data, size, stored;
+    uint32_t crc;
+    uint16_t method;
+} zip_entry;
+
+typedef struct zip_list {
+    zip_entry *entries;
+    size_t count;
+    uint64_t directory;
+} zip_list;
+
+static uint64_t little(const uint8_t *from, int n)
+{
+    uint64_t x = 0;
+    while (n-- > 0) x = x << 8 | from[n];
+    return x;
+}
+
+static uint32_t zip_crc(const uint8_t *data, size_t size)
+{
+    static uint32_t table[256];
+    uint32_t crc = 0xFFFFFFFFu;
+    for (uint32_t i = 0; table[255] == 0 && i < 256; i++) {
+        uint32_t x = i;
+        for (int k = 0; k < 8; k++) x = x >> 1 ^ (x & 1 ? 0xEDB88320u : 0);
+        table[i] = x;
+    }
+    for (size_t i = 0; i < size; i++) crc = crc >> 8 ^ table[(crc ^ data[i]) & 255];
+    return ~crc;
+}
+
+/* Extra fields are whole; the 64-bit one goes where all ones stand. */
+static void zip_extra(const uint8_t *extra, size_t size, uint64_t **members, int count)
+{
+    while (size > 0) {
+        if (!CHECK(size >= 4)) return;
+        size_t n = (size_t)little(extra + 2, 2);
+        if (!CHECK(n <= size - 4)) return;
+        const uint8_t *at = extra + 4;
+        for (int i = 0; little(extra, 2) == 1 && i < count; i++) {
+            if (*members[i] != 0xFFFFFFFFu) continue;
+            *members[i] = little(at, 8);
+            at += 8;
+        }
+        extra += 4 + n;
+        size -= 4 + n;
+    }
+}
+
+static int zip_order(const void *a, const void *b)
+{
+    const zip_entry *x = (const zip_entry *)a, *y = (const zip_entry *)b;
+    return x->header < y->header ? -1 : x->header > y->header;
+}
+
+static const uint8_t *zip_end(const uint8_t *file, size_t size)
+{
+    for (size_t n = 22; n <= size && n < 22 + 65536; n++)
+        if (little(file + size - n, 4) == 0x06054B50u && little(file + size - n + 20, 2) == n - 22) return file + size - n;
+    return NULL;
+}
+
+/* Checks a local header against its directory entry, and the bytes. */
+static void zip_check_local(const uint8_t *file, uint64_t directory, zip_entry *e)
+{
+    if (!CHECK(e->header + 30 <= directory)) return;
+    const uint8_t *local = file + e->header;
+    uint64_t size = little(local + 22, 4), stored = little(local + 18, 4), *members[2];
+    size_t name = (size_t)little(local + 26, 2), extra = (size_t)little(local + 28, 2);
+    members[0] = &size;
+    members[1] = &stored;
+    CHECK_U64(little(local, 4), 0x04034B50u);
+    CHECK_U64(name, strlen(e->name));
+    CHECK(memcmp(local + 30, e->name, name) == 0);
+    e->data = e->header + 30 + name + extra;
+    if (!CHECK(e->data <= directory && e->stored <= directory - e->data)) return;
+    CHECK(extra == 0 || extra >= 5);
+    zip_extra(local + 30 + name, extra, members, 2);
+    CHECK_U64(little(local + 6, 2) & 8, 0);
+    CHECK_U64(little(local + 8, 2), e->method);
+    CHECK_U64(little(local + 14, 4), e->crc);
+    CHECK_U64(size, e->size);
+    CHECK_U64(stored, e->stored);
+    if (e->method == 0) CHECK_U64(zip_crc(file + e->data, (size_t)e->size), e->crc);
+}
+
+/* Reads and checks a whole archive, which ends where the file ends. The list is to be freed. */
+static zip_list zip_read(const uint8_t *file, size_t size)
+{
+    zip_list l;
+    memset(&l, 0, sizeof l);
+    const uint8_t *end = size > 0 ? zip_end(file, size) : NULL;
+    if (!CHECK(end != NULL)) return l;
+    uint64_t count = little(end + 10, 2), bytes = little(end + 12, 4), at = little(end + 16, 4);
+    uint64_t stop = (uint64_t)(end - file);
+    if (end - file >= 76 && little(end - 20, 4) == 0x07064B50u) {
+        stop = little(end - 12, 8);
+        const uint8_t *wide = file + stop;
+        CHECK_U64(little(wide, 4), 0x06064B50u);
+        CHECK_U64(stop + 56 + 20, end - file);
+        count = little(wide + 32, 8);
+        bytes = little(wide + 40, 8);
+        at = little(wide + 48, 8);
+    }
+    if (!CHECK(at + bytes == stop)) return l;
+    l.directory = at;
+    l.entries = (zip_entry *)calloc((size_t)count + 1, sizeof *l.entries);
+    const uint8_t *record = file + at;
+    for (; l.count < count; l.count++) {
+        zip_entry *e = &l.entries[l.count];
+        size_t name = (size_t)little(record + 28, 2), extra = (size_t)little(record + 30, 2);
+        uint64_t *members[3];
+        if (!CHECK(little(record, 4) == 0x02014B50u) || !CHECK(name < sizeof e->name)) return l;
+        memcpy(e->name, record + 46, name);
+        e->method = (uint16_t)little(record + 10, 2);
+        e->crc = (uint32_t)little(record + 16, 4);
+        e->stored = little(record + 20, 4);
+        e->size = little(record + 24, 4);
+        e->header = little(record + 42, 4);
+        members[0] = &e->size;
+        members[1] = &e->stored;
+        members[2] = &e->header;
+        zip_extra(record + 46 + name, extra, members, 3);
+        zip_check_local(file, at, e);
+        record += 46 + name + extra + little(record + 32, 2);
+    }
+    CHECK(record == file + stop);
+    if (l.count > 0) qsort(l.entries, l.count, sizeof *l.entries, zip_order);
+    for (size_t i = 1; i < l.count; i++) {
+        CHECK(l.entries[i - 1].data + l.entries[i - 1].stored <= l.entries[i].header);
+        for (size_t k = 0; k < i; k++) CHECK(strcmp(l.entries[k].name, l.entries[i].name) != 0);
+    }
+    return l;
+}
+
+/* ---- What an archive holds, in plain memory. */
+enum { STATE_VALUES = 40 };
+
+typedef struct value {
+    char key[80];
+    uint8_t *data;
+    size_t size;
+    uint64_t serial;     /* of the writing that made it */
+} value;
+
+typedef struct state {
+    value values[STATE_VALUES];
+    size_t count;
+} state;
+
+static value *state_find(state *s, const char *key)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (strcmp(s->values[i].key, key) == 0) return &s->values[i];
+    return NULL;
+}
+
+static void state_put(state *s, const char *key, const uint8_t *data, size_t size, uint64_t serial)
+{
+    value *v = state_find(s, key);
+    if (v == NULL) {
+        if (!CHECK(s->count < STATE_VALUES)) return;
+        v = &s->values[s->count++];
+        memset(v, 0, sizeof *v);
+        snprintf(v->key, sizeof v->key, "%s", key);
+    }
+    free(v->data);
+    v->data = (uint8_t *)malloc(size + 1);
+    if (size > 0) memcpy(v->data, data, size);
+    v->size = size;
+    v->serial = serial;
+}
+
+static void state_remove(state *s, const char *key)
+{
+    value *v = state_find(s, key);
+    if (v == NULL) return;
+    free(v->data);
+    *v = s->values[--s->count];
+}
+
+static void state_free(state *s)
+{
+    for (size_t i = 0; i < s->count; i++) free(s->values[i].data);
+    s->count = 0;
+}
+
+static void state_copy(state *to, const state *from)
+{
+    state_free(to);
+    for (size_t i = 0; i < from->count; i++)
+        state_put(to, from->values[i].key, from->values[i].data, from->values[i].size, from->values[i].serial);
+}
+
+/* Whether the store holds exactly this. */
+static bool state_fits(const state *s, const shardio_store *store)
+{
+    key_list keys;
+    if (store_keys(store, "", &keys) != SHARDIO_OK || keys.count != s->count) return false;
+    for (size_t i = 0; i < s->count; i++) {
+        const value *v = &s->values[i];
+        size_t size;
+        uint8_t *data = store_get(store, v->key, &size);
+        bool same = data != NULL && size == v->size && memcmp(data, v->data, size) == 0;
+        free(data);
+        if (!same) return false;
+    }
+    return true;
+}
+
+static void state_check(const state *s, const shardio_store *store)
+{
+    key_list keys;
+    CHECK_OK(store_keys(store, "", &keys));
+    CHECK_U64(keys.count, s->count);
+    for (size_t i = 0; i < s->count; i++) {
+        const value *v = &s->values[i];
+        size_t size = 0;
+        uint8_t *data = store_get(store, v->key, &size);
+        if (!CHECK(data != NULL)) fprintf(stderr, "  key %s of %llu bytes\n", v->key, (unsigned long long)v->size);
+        CHECK_U64(size, v->size);
+        if (data != NULL) CHECK_BYTES(data, v->data, size < v->size ? size : v->size);
+        CHECK(key_listed(&keys, v->key));
+        free(data);
+    }
+}
+
+/* Whether the ZIP file holds exactly this. */
+static void state_check_zip(const state *s, const uint8_t *file, size_t size)
+{
+    zip_list l = zip_read(file, size);
+    CHECK_U64(l.count, s->count);
+    for (size_t i = 0; i < l.count; i++) {
+        const zip_entry *e = &l.entries[i];
+        const value *v = state_find((state *)(uintptr_t)s, e->name);
+        if (!CHECK(v != NULL)) continue;
+        CHECK_U64(e->size, v->size);
+        if (e->size == v->size && e->method == 0) CHECK_BYTES(file + e->data, v->data, v->size);
+    }
+    free(l.entries);
+}
+
+/* ---- A life: a writer on a file, and the model of everything it did. */
+enum { FLIGHTS = 5, LAYERS = 64, MASKS = FLIGHTS };
+
+/* A value being written. */
+typedef struct flight {
+    bool used, overwrite, published;
+    bool moves;              /* what is under the key is what was written */
+    bool lost;               /* discarded with the rest */
+    uint64_t serial;         /* of what it published */
+    char key[80];
+    shardio_file file;
+    uint8_t *data;
+    size_t size, room;
+} flight;
+
+typedef struct layer {
+    state s;
+    uint8_t *prefix;         /* the file up to the end of this layer */
+    size_t length, entries;
+    struct { uint64_t begin, end; } mask[MASKS];   /* pieces of values in flight: they go on changing */
+    size_t masks;
+} layer;
+
+typedef struct life {
+    rig g;
+    bool plain;              /* a memory file and nothing around it: blocks of one byte */
+    shardio_archive_options o;
+    counter c;
+    shardio_archive *a;
+    shardio_store store;
+    state now;
+    layer layers[LAYERS];
+    size_t count;
+    flight flights[FLIGHTS];
+    uint64_t random, serial;
+    size_t small, large;     /* sizes around which values are made */
+} life;
+
+static size_t life_pick(life *l, size_t n)
+{
+    return (size_t)(test_random(&l->random) % n);
+}
+
+static void life_open(life *l)
+{
+    shardio_error error;
+    l->g.faulty.direct = false;   /* a file that was opened anew */
+    if (l->g.real) l->a = shardio_archive_open(l->g.path, &l->o, &error);
+    else if (l->plain) l->a = shardio_archive_open_file(shardio_memory_file(&l->g.memory, "memory"), &l->o, &error);
+    else l->a = shardio_archive_open_file(rig_open(&l->g, true), &l->o, &error);
+    if (!CHECK(l->a != NULL)) {
+        char text[256];
+        fprintf(stderr, "%s\n", shardio_error_text(&error, text, sizeof text));
+        exit(1);
+    }
+    CHECK_OK(error.status);
+    l->store = shardio_archive_store(l->a);
+}
+
+static const char *life_key(life *l)
+{
+    static const char *const names[] = {
+        "zarr.json", "a/zarr.json", "a/c/0", "a/c/1", "a/c/2/3", "b/zarr.json", "b/c/0", "b/c/1", "b/d/zarr.json", "b/d/c/0",
+        "x", "\xC3\xA9t\xC3\xA9/zarr.json", "y", "a/a-name-that-is-longer-than-the-others-by-quite-a-bit/c/0"
+    };
+    return names[life_pick(l, sizeof names / sizeof names[0])];
+}
+
+static size_t life_size(life *l)
+{
+    switch (life_pick(l, 9)) {
+    case 0: return 0;
+    case 1: return 1;
+    case 2: return l->small - 1 + life_pick(l, 3);
+    case 3: return 2 * l->small - 1 + life_pick(l, 3);
+    case 4: return l->large / 2 - 1 + life_pick(l, 3);
+    case 5: return l->large - 100 + life_pick(l, 200);
+    case 6: return l->large + life_pick(l, 2 * l->large);
+    default: return life_pick(l, 3 * l->small);
+    }
+}
+
+static uint64_t life_most(life *l, size_t size)
+{
+    switch (life_pick(l, 5)) {
+    case 0: return SHARDIO_NO_OFFSET;
+    case 1: return size + life_pick(l, 5 * l->small);
+    case 2: return size + l->large;
+    case 3: return size / 2;   /* less than it will be: it may be wrong */
+    default: return size;
+    }
+}
+
+static void flight_end(flight *f, shardio_close how, shardio_status expected)
+{
+    CHECK_STATUS(file_close(&f->file, how), expected);
+    free(f->data);
+    memset(f, 0, sizeof *f);
+}
+
+/* What is under the key is what this one published last. */
+static bool flight_is_current(life *l, const flight *f)
+{
+    const value *v = state_find(&l->now, f->key);
+    return v != NULL && v->serial == f->serial;
+}
+
+static void flight_grow(flight *f, size_t size)
+{
+    if (size > f->room) {
+        f->room = size + size / 2 + 16;
+        f->data = (uint8_t *)realloc(f->data, f->room);
+    }
+    if (size > f->size) memset(f->data + f->size, 0, size - f->size);
+    f->size = size;
+}
+
+static flight *life_begin(life *l)
+{
+    flight *f = &l->flights[life_pick(l, FLIGHTS)];
+    const char *key = life_key(l);
+    int code = 0;
+    if (f->used) return f;
+    bool exists = state_find(&l->now, key) != NULL;
+    if (exists && life_pick(l, 3) == 0) {
+        const value *v = state_find(&l->now, key);
+        CHECK_OK(l->store.functions->open(l->store.context, key, true, l->o.allocator, &f->file, &code));
+        f->used = f->overwrite = f->moves = f->published = true;
+        f->serial = v->serial;
+        flight_grow(f, v->size);
+        if (v->size > 0) memcpy(f->data, v->data, v->size);
+    } else {
+        bool overwrite = life_pick(l, 4) != 0;
+        shardio_status status = l->store.functions->create(l->store.context, key, overwrite, life_most(l, life_size(l)),
+                                                           l->o.allocator, &f->file, &code);
+        CHECK_STATUS(status, exists && !overwrite ? SHARDIO_ERR_EXISTS : SHARDIO_OK);
+        if (status != SHARDIO_OK) return NULL;
+        f->used = true;
+        f->overwrite = overwrite;
+    }
+    snprintf(f->key, sizeof f->key, "%s", key);
+    return f;
+}
+
+/* Writes a piece: behind what is there, over it, or beyond its end. */
+static void life_write(life *l, flight *f)
+{
+    size_t at = f->size, n = life_size(l);
+    if (f->size > 0 && life_pick(l, 3) == 0) at = life_pick(l, f->size + 1);
+    else if (life_pick(l, 8) == 0) at = f->size + life_pick(l, 2 * l->small);
+    if (n == 0) return;
+    if (n > 4 * l->large) n = 4 * l->large;
+    uint8_t *piece = (uint8_t *)malloc(n + 8);
+    test_fill(piece, n, test_random(&l->random));
+    shardio_status status = file_write_all(&f->file, at, piece, n);
+    shardio_status expected = f->lost || (f->moves && !flight_is_current(l, f)) ? SHARDIO_ERR_CHANGED : SHARDIO_OK;
+    CHECK_STATUS(status, expected);
+    if (status == SHARDIO_OK) {
+        if (at + n > f->size) flight_grow(f, at + n);
+        memcpy(f->data + at, piece, n);
+        f->moves = false;
+    }
+    free(piece);
+    if (status != SHARDIO_OK) flight_end(f, SHARDIO_CLOSE_DISCARD, SHARDIO_OK);
+}
+
+static void life_resize(life *l, flight *f)
+{
+    size_t size = life_pick(l, 2) ? life_pick(l, f->size + 1) : f->size + life_pick(l, 2 * l->small);
+    int code = 0;
+    shardio_status status = f->file.functions->resize(f->file.context, size, &code);
+    bool gone = f->lost || (size != f->size && f->moves && !flight_is_current(l, f));
+    CHECK_STATUS(status, gone ? SHARDIO_ERR_CHANGED : SHARDIO_OK);
+    if (status != SHARDIO_OK) {
+        flight_end(f, SHARDIO_CLOSE_DISCARD, SHARDIO_OK);
+        return;
+    }
+    if (size != f->size) f->moves = false;
+    flight_grow(f, size);
+}
+
+/* What publishing gives, and what the model holds then. */
+static shardio_status life_published(life *l, flight *f)
+{
+    if (f->lost) return SHARDIO_ERR_CHANGED;
+    if (f->moves) return SHARDIO_OK;
+    if (!f->published && !f->overwrite && state_find(&l->now, f->key) != NULL) return SHARDIO_ERR_EXISTS;
+    f->serial = ++l->serial;
+    f->moves = f->published = true;
+    state_put(&l->now, f->key, f->data, f->size, f->serial);
+    return SHARDIO_OK;
+}
+
+static void life_read_flight(life *l, flight *f)
+{
+    size_t at = life_pick(l, f->size + 1), n = life_pick(l, f->size - at + 1), done = 0;
+    uint8_t *piece = (uint8_t *)malloc(n + 1);
+    int code = 0;
+    if (f->lost || (f->moves && !flight_is_current(l, f))) {
+        shardio_status status = f->file.functions->read(f->file.context, at, piece, n, &done, &code);
+        CHECK(status == SHARDIO_ERR_CHANGED || (status == SHARDIO_OK && !f->lost && memcmp(piece, f->data + at, done) == 0));
+    } else if (n > 0) {
+        CHECK_OK(shardio_file_read(&f->file, at, piece, n, NULL));
+        CHECK_BYTES(piece, f->data + at, n);
+    }
+    free(piece);
+}
+
+static void life_put(life *l)
+{
+    const char *key = life_key(l);
+    size_t size = life_size(l);
+    uint8_t *data = (uint8_t *)malloc(size + 8);
+    test_fill(data, size, test_random(&l->random));
+    CHECK_OK(store_put(&l->store, key, data, size));
+    state_put(&l->now, key, data, size, ++l->serial);
+    free(data);
+}
+
+/* Through a slot, as shards are written: unbuffered if it can be, checkpoints, places written again. */
+static void life_slot(life *l)
+{
+    static uint8_t memory[3 << 16];
+    uint8_t *buffer = memory + (65536 - (uintptr_t)memory % 65536) % 65536;
+    const char *key = life_key(l);
+    size_t size = life_size(l) + 10, done = 0, first = 0;
+    shardio_slot_options o;
+    shardio_slot slot;
+    shardio_file file;
+    int code = 0;
+    bool replaced = false;
+    memset(&o, 0, sizeof o);
+    o.direct_min = 4096;
+    uint8_t *data = (uint8_t *)malloc(size + 8);
+    test_fill(data, size, test_random(&l->random));
+    CHECK_OK(l->store.functions->create(l->store.context, key, true, life_most(l, size), l->o.allocator, &file, &code));
+    CHECK_OK(shardio_slot_begin(&slot, file, buffer, 65536 << life_pick(l, 2), &o));
+    while (done < size && !replaced) {
+        size_t n = 1 + life_pick(l, size - done);
+        CHECK_OK(shardio_slot_append(&slot, data + done, n));
+        done += n;
+        if (life_pick(l, 6) == 0) {
+            CHECK_OK(shardio_slot_checkpoint(&slot));
+            uint64_t mine = ++l->serial;
+            state_put(&l->now, key, data, done, mine);
+            if (life_pick(l, 2) == 0) life_put(l);
+            replaced = state_find(&l->now, key)->serial != mine;   /* such a slot has nothing to go on from */
+        }
+        if (first == 0 && done >= 8 && slot.base == 0 && life_pick(l, 3) == 0) {
+            first = 8;
+            memset(data, 0x77, first);
+            CHECK_OK(shardio_slot_overwrite(&slot, 0, data, first));
+        }
+    }
+    if (replaced || life_pick(l, 6) == 0) {
+        shardio_slot_abort(&slot);
+    } else {
+        CHECK_OK(shardio_slot_finish(&slot));
+        state_put(&l->now, key, data, size, ++l->serial);
+    }
+    free(data);
+}
+
+static void life_remove(life *l)
+{
+    const char *key = life_key(l);
+    CHECK_STATUS(store_remove(&l->store, key), state_find(&l->now, key) != NULL ? SHARDIO_OK : SHARDIO_ERR_NOT_FOUND);
+    state_remove(&l->now, key);
+}
+
+static void life_rename(life *l)
+{
+    static const char *const names[] = {"a/", "b/", "r/", "b/d/", "q/w/"};
+    const char *from = names[life_pick(l, 5)], *to = names[life_pick(l, 5)];
+    bool exists = false;
+    int code = 0;
+    state moved;
+    memset(&moved, 0, sizeof moved);
+    for (size_t i = 0; i < l->now.count; i++) {
+        const value *v = &l->now.values[i];
+        char key[160];
+        bool moves = strncmp(v->key, from, strlen(from)) == 0;
+        if (strncmp(v->key, to, strlen(to)) == 0) exists = true;
+        snprintf(key, sizeof key, "%s%s", moves ? to : "", moves ? v->key + strlen(from) : v->key);
+        if (strlen(key) >= sizeof v->key) exists = true;   /* the model has no room for it */
+        else state_put(&moved, key, v->data, v->size, moves ? ++l->serial : v->serial);
+        if (strlen(key) >= sizeof v->key) {
+            state_free(&moved);
+            return;
+        }
+    }
+    CHECK_STATUS(l->store.functions->rename(l->store.context, from, to, &code), exists ? SHARDIO_ERR_EXISTS : SHARDIO_OK);
+    if (!exists) state_copy(&l->now, &moved);
+    state_free(&moved);
+}
+
+static const uint8_t *life_file(life *l, size_t *size)
+{
+    return rig_contents(&l->g, size);
+}
+
+/* Of every layer the bytes are those that they were, but for values that were in flight. */
+static void life_check_prefixes(life *l)
+{
+    size_t size;
+    const uint8_t *file = life_file(l, &size);
+    for (size_t i = 0; i < l->count; i++) {
+        const layer *y = &l->layers[i];
+        if (!CHECK(size >= y->length)) continue;
+        for (size_t at = 0; at < y->length; at++) {
+            if (file[at] == y->prefix[at]) continue;
+            bool masked = false;
+            for (size_t k = 0; k < y->masks; k++) masked = masked || (at >= y->mask[k].begin && at < y->mask[k].end);
+            if (masked) continue;
+            fprintf(stderr, "byte %llu of layer %llu changed\n", (unsigned long long)at, (unsigned long long)(i + 1));
+            CHECK(file[at] == y->prefix[at]);
+            break;
+        }
+    }
+}
+
+static void life_forget_layer(layer *y)
+{
+    state_free(&y->s);
+    free(y->prefix);
+    memset(y, 0, sizeof *y);
+}
+
+/* The file as it is becomes a layer of the model. */
+static void life_add_layer(life *l)
+{
+    if (l->count == LAYERS) return;
+    layer *y = &l->layers[l->count++];
+    size_t size;
+    const uint8_t *file = life_file(l, &size);
+    memset(y, 0, sizeof *y);
+    state_copy(&y->s, &l->now);
+    y->prefix = (uint8_t *)malloc(size + 1);
+    if (size > 0) memcpy(y->prefix, file, size);
+    y->length = size;
+    for (int i = 0; i < FLIGHTS; i++) {
+        const flight *f = &l->flights[i];
+        const shardio_p_zip_value *v = (const shardio_p_zip_value *)f->file.context;
+        if (!f->used || f->lost || !v->streamed || v->moves) continue;
+        y->mask[y->masks].begin = v->place.begin;
+        y->mask[y->masks++].end = v->place.end;
+    }
+}
+
+typedef struct seen_layers {
+    life *l;
+    size_t count;
+} seen_layers;
+
+static bool life_see_layer(void *context, uint64_t number, uint64_t directory, uint64_t size, uint64_t entries)
+{
+    seen_layers *seen = (seen_layers *)context;
+    const layer *y = &seen->l->layers[seen->l->count - ++seen->count];
+    CHECK_U64(number, seen->l->count - seen->count + 1);
+    CHECK_U64(size, y->length);
+    CHECK_U64(entries, y->s.count);
+    CHECK(directory < size);
+    return seen->count < seen->l->count;
+}
+
+/* A reader of one layer, beside the writer. */
+static void life_check_layer(life *l, size_t number)
+{
+    shardio_archive_options o;
+    shardio_error error;
+    memset(&o, 0, sizeof o);
+    o.layer = number;
+    shardio_archive *a = l->g.real ? shardio_archive_open(l->g.path, &o, &error)
+                                   : shardio_archive_open_file(shardio_memory_file(&l->g.memory, "memory"), &o, &error);
+    if (!CHECK(a != NULL)) return;
+    shardio_store store = shardio_archive_store(a);
+    if (number > 0) CHECK_U64(shardio_archive_about(a).layer, number);
+    state_check(&l->layers[(number > 0 ? number : l->count) - 1].s, &store);
+    CHECK_OK(shardio_archive_verify(a, no_findings, NULL, NULL, NULL, &error));
+    shardio_archive_close(a);
+}
+
+static bool life_is_empty_somewhere(const life *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (l->layers[i].s.count == 0) return true;
+    return false;
+}
+
+static void life_check_layers(life *l)
+{
+    seen_layers seen;
+    shardio_error error;
+    seen.l = l;
+    seen.count = 0;
+    if (l->count == 0 || life_is_empty_somewhere(l)) return;   /* a directory without entries has no chain */
+    CHECK_OK(shardio_archive_each_layer(l->a, false, life_see_layer, &seen, &error));
+    CHECK_U64(seen.count, l->count);
+    life_check_layer(l, life_pick(l, l->count + 1));
+}
+
+static void life_commit(life *l)
+{
+    shardio_error error;
+    shardio_archive_facts before = shardio_archive_about(l->a);
+    if (l->count == LAYERS) return;
+    CHECK_OK(shardio_archive_commit(l->a, &error));
+    CHECK(!shardio_archive_about(l->a).changed);
+    if (before.changed) {
+        life_add_layer(l);
+        CHECK_U64(shardio_archive_about(l->a).size, l->layers[l->count - 1].length);
+        state_check_zip(&l->now, l->layers[l->count - 1].prefix, l->layers[l->count - 1].length);
+    }
+    life_check_prefixes(l);
+    life_check_layers(l);
+}
+
+/* Flights that were discarded with the rest know it. */
+static void life_lose_flights(life *l)
+{
+    for (int i = 0; i < FLIGHTS; i++) l->flights[i].lost = l->flights[i].used;
+}
+
+static void life_back(life *l)
+{
+    if (l->count > 0) state_copy(&l->now, &l->layers[l->count - 1].s);
+    else state_free(&l->now);
+}
+
+static void life_discard(life *l)
+{
+    shardio_error error;
+    CHECK_OK(shardio_archive_discard(l->a, &error));
+    life_lose_flights(l);
+    life_back(l);
+}
+
+static void life_rollback(life *l)
+{
+    shardio_error error;
+    size_t number = l->count == 0 ? 1 : 1 + life_pick(l, l->count);
+    bool changed = shardio_archive_about(l->a).changed, same = number == l->count;
+    if (life_is_empty_somewhere(l)) return;
+    CHECK_STATUS(shardio_archive_rollback(l->a, number, &error), l->count == 0 ? SHARDIO_ERR_NOT_FOUND : SHARDIO_OK);
+    if (l->count == 0) return;
+    if (changed || !same) life_lose_flights(l);
+    while (l->count > number) life_forget_layer(&l->layers[--l->count]);
+    life_back(l);
+    CHECK_U64(shardio_archive_about(l->a).layer, number);
+}
+
+static void life_close_flights(life *l)
+{
+    for (int i = 0; i < FLIGHTS; i++)
+        if (l->flights[i].used) flight_end(&l->flights[i], SHARDIO_CLOSE_DISCARD, SHARDIO_OK);
+}
+
+static void life_reopen(life *l, bool finish)
+{
+    shardio_error error;
+    size_t size;
+    life_close_flights(l);
+    bool changed = shardio_archive_about(l->a).changed;
+    if (finish && l->count == LAYERS) finish = false;
+    if (finish) CHECK_OK(shardio_archive_finish(l->a, &error));
+    else shardio_archive_close(l->a);
+    CHECK_U64(l->c.live, 0);
+    if (finish && changed) life_add_layer(l);
+    else life_back(l);
+    (void)life_file(l, &size);
+    CHECK_U64(size, l->count > 0 ? l->layers[l->count - 1].length : 0);
+    life_check_prefixes(l);
+    life_open(l);
+}
+
+/* Only on a file of the system's: the layers become one. */
+static void life_compact(life *l)
+{
+    shardio_error error;
+    size_t before, after;
+    if (!l->g.real || l->count == 0) return;
+    life_reopen(l, true);
+    shardio_archive_close(l->a);
+    (void)life_file(l, &before);
+    CHECK_OK(shardio_archive_compact(l->g.path, &l->o, NULL, NULL, &error));
+    (void)life_file(l, &after);
+    while (l->count > 0) life_forget_layer(&l->layers[--l->count]);
+    life_add_layer(l);
+    state_check_zip(&l->now, l->layers[0].prefix, l->layers[0].length);
+    life_open(l);
+    CHECK_U64(shardio_archive_about(l->a).layer, 1);
+}
+
+static void life_step(life *l)
+{
+    flight *f;
+    shardio_status expected;
+    int code = 0;
+    switch (life_pick(l, 32)) {
+    case 0: case 1: life_commit(l); break;
+    case 2: if (life_pick(l, 3) == 0) life_discard(l); break;
+    case 3: if (life_pick(l, 3) == 0) life_rollback(l); break;
+    case 4: if (life_pick(l, 2) == 0) life_reopen(l, life_pick(l, 2)); break;
+    case 5: if (life_pick(l, 2) == 0) life_compact(l); break;
+    case 6: case 7: life_remove(l); break;
+    case 8: life_rename(l); break;
+    case 9: case 10: case 11: life_put(l); break;
+    case 12: case 13: life_slot(l); break;
+    case 14: case 15:
+        f = &l->flights[life_pick(l, FLIGHTS)];
+        if (!f->used) break;
+        expected = life_published(l, f);
+        flight_end(f, SHARDIO_CLOSE_PUBLISH, expected);
+        break;
+    case 16:
+        f = &l->flights[life_pick(l, FLIGHTS)];
+        if (f->used) flight_end(f, SHARDIO_CLOSE_DISCARD, SHARDIO_OK);
+        break;
+    case 17: case 18:
+        f = &l->flights[life_pick(l, FLIGHTS)];
+        if (!f->used) break;
+        expected = life_published(l, f);
+        CHECK_STATUS(f->file.functions->publish(f->file.context, false, &code), expected);
+        break;
+    case 19: case 20:
+        f = &l->flights[life_pick(l, FLIGHTS)];
+        if (f->used) life_read_flight(l, f);
+        break;
+    case 21:
+        f = &l->flights[life_pick(l, FLIGHTS)];
+        if (f->used) life_resize(l, f);
+        break;
+    default:
+        f = life_begin(l);
+        if (f != NULL) life_write(l, f);
+    }
+}
+
+typedef struct life_kind {
+    bool real, plain;
+    uint32_t block;          /* of the device */
+    uint32_t alignment;
+    size_t buffer;
+    bool shorten;
+} life_kind;
+
+static void life_start(life *l, const life_kind *k, uint64_t seed)
+{
+    memset(l, 0, sizeof *l);
+    rig_begin(&l->g, k->real, k->real ? NULL : "", 0);
+    l->plain = k->plain;
+    l->g.faulty.alignment = k->block;
+    l->g.faulty.shorten = k->shorten ? seed + 1 : 0;
+    l->o.write = true;
+    l->o.alignment = k->alignment;
+    l->o.buffer_size = k->buffer;
+    l->o.durability = k->real ? SHARDIO_DURABLE_NONE : SHARDIO_DURABLE_FINISH;
+    l->o.allocator = counter_begin(&l->c);
+    l->random = seed;
+    life_open(l);
+    l->small = l->a->block > 1 ? l->a->block : 100;
+    l->large = l->a->buffer_size;
+}
+
+static void life_end(life *l)
+{
+    life_close_flights(l);
+    shardio_archive_close(l->a);
+    CHECK_U64(l->c.live, 0);
+    while (l->count > 0) life_forget_layer(&l->layers[--l->count]);
+    state_free(&l->now);
+    rig_end(&l->g);
+}
+
+static void life_live(const life_kind *k, uint64_t seed, int steps)
+{
+    life *l = (life *)malloc(sizeof *l);
+    int before = test_failures;
+    life_start(l, k, seed);
+    for (int i = 0; i < steps && test_failures == before; i++) {
+        life_step(l);
+        if (i % 8 == 0) state_check(&l->now, &l->store);
+    }
+    state_check(&l->now, &l->store);
+    life_commit(l);
+    life_reopen(l, false);
+    state_check(&l->now, &l->store);
+    life_check_layers(l);
+    if (test_failures != before)
+        fprintf(stderr, "seed %llu real %d plain %d block %u alignment %u buffer %llu shorten %d\n", (unsigned long long)seed, k->real,
+                k->plain, k->block, k->alignment, (unsigned long long)k->buffer, k->shorten);
+    life_end(l);
+    free(l);
+}
+
+TEST(lives_in_memory)
+{
+    static const life_kind kinds[] = {{false, true, 0, 0, 1, false}, {false, true, 0, 64, 5000, false}, {false, true, 0, 0, 60000, false}};
+    for (uint64_t seed = 0; seed < test_rounds(18) && test_failures == 0; seed++) life_live(&kinds[seed % 3], seed * 1000000, 150);
+}
+
+TEST(lives_on_devices)
+{
+    static const life_kind kinds[] = {{false, false, 512, 0, 1, false}, {false, false, 4096, 0, 30000, true}, {false, false, 0, 0, 1, true},
+                                      {false, false, 512, 4096, 1, true}, {false, false, 512, 64, 100000, false}};
+    for (uint64_t seed = 0; seed < test_rounds(20) && test_failures == 0; seed++) life_live(&kinds[seed % 5], 77 + seed * 1000000, 150);
+}
+
+TEST(lives_with_large_blocks)
+{
+    static const life_kind kinds[] = {{false, false, 65536, 0, 1, false}, {false, false, 4096, 32768, 1, false}, {false, false, 131072, 0, 1, false}};
+    for (uint64_t seed = 0; seed < test_rounds(3) && test_failures == 0; seed++) life_live(&kinds[seed % 3], 5 + seed * 1000000, 60);
+}
+
+TEST(lives_on_files)
+{
+    static const life_kind kinds[] = {{true, false, 0, 0, 1, false}, {true, false, 0, 64, 100000, false}};
+    for (uint64_t seed = 0; seed < test_rounds(6) && test_failures == 0; seed++) life_live(&kinds[seed % 2], 31 + seed * 1000000, 120);
+}
+
+/* ---- Crashes: what was not synced is there, lost or torn. */
+enum { CRASH_MARKS = 8 };
+
+typedef struct crash_life {
+    rig g;
+    faulty_tape *tape;
+    shardio_archive *a;
+    shardio_store store;
+    state now;
+    struct { state s; size_t begun, done; } mark[CRASH_MARKS];   /* commits: operations when they began and ended */
+    size_t marks;
+    uint64_t random, serial;
+    shardio_archive_options o;
+} crash_life;
+
+static size_t crash_pick(crash_life *l, size_t n)
+{
+    return (size_t)(test_random(&l->random) % n);
+}
+
+static void crash_open(crash_life *l)
+{
+    shardio_error error;
+    memset(l->tape, 0, sizeof *l->tape);
+    l->g.faulty.direct = false;
+    l->g.faulty.tape = l->tape;
+    l->a = shardio_archive_open_file(rig_open(&l->g, true), &l->o, &error);
+    if (!CHECK(l->a != NULL)) exit(1);
+    l->store = shardio_archive_store(l->a);
+    state_copy(&l->mark[0].s, &l->now);
+    l->mark[0].begun = l->mark[0].done = 0;
+    l->marks = 1;
+}
+
+static void crash_put(crash_life *l)
+{
+    char key[40];
+    static uint8_t data[20000];
+    size_t size = crash_pick(l, 3) == 0 ? crash_pick(l, sizeof data - 8) : crash_pick(l, 300);
+    snprintf(key, sizeof key, "array-%u/c/%u", (unsigned)crash_pick(l, 3), (unsigned)crash_pick(l, 9));
+    test_fill(data, size, test_random(&l->random));
+    CHECK_OK(store_put(&l->store, key, data, size));
+    state_put(&l->now, key, data, size, ++l->serial);
+}
+
+static void crash_commit(crash_life *l)
+{
+    shardio_error error;
+    l->mark[l->marks].begun = l->tape->ops;
+    CHECK_OK(shardio_archive_commit(l->a, &error));
+    l->mark[l->marks].done = l->tape->ops;
+    state_copy(&l->mark[l->marks++].s, &l->now);
+}
+
+/* Rolling back to the layer before counts as a commit. */
+static void crash_roll_back(crash_life *l)
+{
+    shardio_error error;
+    if (l->marks < 2 || l->marks > CRASH_MARKS - 1 || l->mark[l->marks - 2].done == l->mark[l->marks - 1].done) return;
+    l->mark[l->marks].begun = l->tape->ops;
+    CHECK_OK(shardio_archive_rollback(l->a, shardio_archive_about(l->a).layer - 1, &error));
+    l->mark[l->marks].done = l->tape->ops;
+    state_copy(&l->now, &l->mark[l->marks - 2].s);
+    state_copy(&l->mark[l->marks++].s, &l->now);
+}
+
+static void crash_session(crash_life *l)
+{
+    shardio_error error;
+    size_t commits = crash_pick(l, 3);
+    for (size_t i = 0; i <= commits; i++) {
+        for (size_t n = 1 + crash_pick(l, 7); n > 0; n--) {
+            if (crash_pick(l, 4) != 0 || l->now.count < 2) {
+                crash_put(l);
+            } else {
+                char key[80];
+                snprintf(key, sizeof key, "%s", l->now.values[crash_pick(l, l->now.count)].key);
+                CHECK_OK(store_remove(&l->store, key));
+                state_remove(&l->now, key);
+            }
+        }
+        if (crash_pick(l, 6) == 0) {
+            CHECK_OK(shardio_archive_discard(l->a, &error));
+            state_copy(&l->now, &l->mark[l->marks - 1].s);
+            crash_put(l);
+        }
+        if (i < commits || crash_pick(l, 3) != 0) crash_commit(l);
+    }
+    if (crash_pick(l, 5) == 0 && shardio_archive_about(l->a).layer > 1 && !shardio_archive_about(l->a).changed && commits > 0) {
+        crash_roll_back(l);
+        if (crash_pick(l, 2) == 0) crash_put(l);
+    }
+}
+
+/* Applies the first `ops` operations: what came before the last sync is there, of what came after it any part. */
+static void crash_play(crash_life *l, uint8_t **bytes, size_t *size, size_t ops, bool in_order)
+{
+    const faulty_tape *t = l->tape;
+    size_t synced = 0;
+    for (size_t i = 0; i < ops; i++)
+        if (t->op[i].call == FAULTY_SYNC) synced = i;
+    for (size_t i = 0; i < ops; i++) {
+        bool sure = i < synced || in_order;
+        size_t n = (size_t)t->op[i].size, at = (size_t)t->op[i].offset;
+        if (t->op[i].call == FAULTY_SYNC || (!sure && crash_pick(l, 3) == 0)) continue;
+        size_t end = t->op[i].call == FAULTY_RESIZE ? n : at + n;
+        if (end > *size || t->op[i].call == FAULTY_RESIZE) {
+            *bytes = (uint8_t *)realloc(*bytes, end + 1);
+            if (end > *size) memset(*bytes + *size, 0, end - *size);
+            *size = end;
+        }
+        if (t->op[i].call == FAULTY_RESIZE) continue;
+        bool torn = !sure && crash_pick(l, 2) == 0;
+        for (size_t k = 0; k < n; k += 512)
+            if (!torn || crash_pick(l, 2) == 0) memcpy(*bytes + at + k, t->data + t->op[i].at + k, n - k < 512 ? n - k : 512);
+    }
+}
+
+static bool crash_holds(const uint8_t *bytes, size_t size, const state *s)
+{
+    shardio_memory memory;
+    shardio_error error;
+    memset(&memory, 0, sizeof memory);
+    memory.data = (uint8_t *)(uintptr_t)bytes;
+    memory.size = memory.capacity = size;
+    memory.fixed = true;
+    shardio_archive *a = shardio_archive_open_file(shardio_memory_file(&memory, "crashed"), NULL, &error);
+    if (a == NULL) return false;
+    shardio_store store = shardio_archive_store(a);
+    bool same = state_fits(s, &store) && shardio_archive_verify(a, NULL, NULL, NULL, NULL, &error) == SHARDIO_OK;
+    shardio_archive_close(a);
+    return same;
+}
+
+/* Of the session on `old` only the first `op` operations came to the device. What is there then is the last layer complete
+   by then, or the one that was on its way; the writer goes on with it. */
+static void crash_at(crash_life *l, const uint8_t *old, size_t old_size, size_t op, bool in_order)
+{
+    size_t size = old_size, last = 0;
+    uint8_t *bytes = (uint8_t *)malloc(size + 1);
+    memcpy(bytes, old, size);
+    crash_play(l, &bytes, &size, op, in_order);
+    while (last + 1 < l->marks && l->mark[last + 1].done <= op) last++;
+    bool coming = last + 1 < l->marks && l->mark[last + 1].begun <= op;
+    bool is_old = crash_holds(bytes, size, &l->mark[last].s);
+    bool is_new = coming && crash_holds(bytes, size, &l->mark[last + 1].s);
+    if (!CHECK(is_old || is_new))
+        fprintf(stderr, "after %u of %u operations, commit %u\n", (unsigned)op, (unsigned)l->tape->ops, (unsigned)last);
+    state_copy(&l->now, &l->mark[is_new ? last + 1 : last].s);
+    CHECK_OK(shardio_p_memory_resize(&l->g.memory, size, NULL));
+    memcpy(l->g.memory.data, bytes, size);
+    free(bytes);
+}
+
+/* Goes on cleanly from what a crash left. */
+static void crash_check_writer(crash_life *l)
+{
+    size_t size;
+    crash_open(l);
+    state_check(&l->now, &l->store);
+    crash_put(l);
+    crash_commit(l);
+    state_check(&l->now, &l->store);
+    shardio_archive_close(l->a);
+    const uint8_t *file = rig_contents(&l->g, &size);
+    state_check_zip(&l->now, file, size);
+}
+
+static void crash_start(crash_life *l, uint64_t seed, uint32_t block)
+{
+    memset(l, 0, sizeof *l);
+    l->random = seed;
+    l->tape = (faulty_tape *)calloc(1, sizeof *l->tape);
+    rig_begin(&l->g, false, "", 0);
+    l->g.faulty.alignment = block;
+    l->o.write = true;
+    l->o.buffer_size = 1;
+    l->o.comment = seed % 2 ? "a comment" : NULL;
+    l->o.ome_version = seed % 3 ? NULL : "0.5";
+    crash_open(l);
+    crash_put(l);
+    crash_commit(l);
+    shardio_archive_close(l->a);
+}
+
+static void crash_end(crash_life *l)
+{
+    for (size_t i = 0; i < CRASH_MARKS; i++) state_free(&l->mark[i].s);
+    state_free(&l->now);
+    free(l->tape);
+    rig_end(&l->g);
+}
+
+/* One crash after the other, each in a session that goes on from what the one before left. */
+TEST(crashes_in_a_row)
+{
+    crash_life *l = (crash_life *)malloc(sizeof *l);
+    for (uint64_t seed = 0; seed < test_rounds(40) && test_failures == 0; seed++) {
+        crash_start(l, seed * 1000000, seed % 2 ? 512 : 4096);
+        for (int round = 0; round < 6 && test_failures == 0; round++) {
+            size_t size;
+            const uint8_t *file = rig_contents(&l->g, &size);
+            uint8_t *old = (uint8_t *)malloc(size + 1);
+            memcpy(old, file, size);
+            crash_open(l);
+            crash_session(l);
+            size_t ops = l->tape->ops;
+            shardio_archive_close(l->a);
+            crash_at(l, old, size, crash_pick(l, ops + 1), crash_pick(l, 4) == 0);
+            free(old);
+        }
+        if (test_failures == 0) crash_check_writer(l);
+        else fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+        crash_end(l);
+    }
+    free(l);
+}
+
+/* Every prefix of one session, in order and with every kind of loss. */
+TEST(crashes_everywhere)
+{
+    crash_life *l = (crash_life *)malloc(sizeof *l);
+    for (uint64_t seed = 1; seed < test_rounds(3) + 1 && test_failures == 0; seed++) {
+        size_t size;
+        crash_start(l, seed * 77, 512);
+        const uint8_t *file = rig_contents(&l->g, &size);
+        uint8_t *old = (uint8_t *)malloc(size + 1);
+        memcpy(old, file, size);
+        crash_open(l);
+        crash_session(l);
+        crash_commit(l);
+        size_t ops = l->tape->ops;
+        shardio_archive_close(l->a);
+        for (size_t op = 0; op <= ops && test_failures == 0; op++)
+            for (int kind = 0; kind < 12; kind++) crash_at(l, old, size, op, kind == 0);
+        free(old);
+        crash_end(l);
+    }
+    free(l);
+}
+
+/* ---- Faults: every call to the file, every allocation. */
+
+/* Two layers on a file, the state of the second. */
+static void fault_base(rig *g, state *s, uint32_t block)
+{
+    shardio_archive_options o;
+    shardio_error error;
+    uint8_t data[3000];
+    memset(s, 0, sizeof *s);
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    o.buffer_size = 1;
+    rig_begin(g, false, "", 0);
+    g->faulty.alignment = block;
+    shardio_archive *a = shardio_archive_open_file(rig_open(g, true), &o, &error);
+    shardio_store store = shardio_archive_store(a);
+    for (unsigned i = 0; i < 6; i++) {
+        char key[20];
+        snprintf(key, sizeof key, "a/c/%u", i % 4);
+        test_fill(data, i * 500, i);
+        CHECK_OK(store_put(&store, key, data, i * 500));
+        state_put(s, key, data, i * 500, i);
+        if (i == 2) CHECK_OK(shardio_archive_commit(a, &error));
+    }
+    CHECK_OK(shardio_archive_finish(a, &error));
+    g->faulty.direct = false;   /* the next one is opened anew */
+}
+
+/* Everything that a writer does, until something fails. *committed says which state is the last layer: 0 that of before, 1
+   and 2 those that are made here. */
+static shardio_status fault_session(shardio_archive *a, const shardio_allocator *allocator, state *made, int *committed)
+{
+    static uint8_t data[200000];
+    shardio_store store = shardio_archive_store(a);
+    shardio_file one, two;
+    shardio_error error;
+    int code = 0;
+    size_t done;
+    shardio_status s = SHARDIO_OK, closed;
+    test_fill(data, sizeof data, 9);
+    s = store.functions->create(store.context, "b/c/0", true, 10, allocator, &one, &code);
+    if (s != SHARDIO_OK) return s;
+    s = store.functions->create(store.context, "b/c/1", true, 9000, allocator, &two, &code);
+    if (s != SHARDIO_OK) {
+        file_close(&one, SHARDIO_CLOSE_DISCARD);
+        return s;
+    }
+    for (size_t at = 0; at < 9000 && s == SHARDIO_OK; at += 3000) s = file_write_all(&two, at, data + at, 3000);
+    if (s == SHARDIO_OK) s = file_write_all(&one, 0, data, 60000);
+    if (s == SHARDIO_OK) s = one.functions->publish(one.context, true, &code);
+    if (s == SHARDIO_OK) s = one.functions->write(one.context, 100, data, 100, &done, &code);
+    closed = file_close(&one, s == SHARDIO_OK ? SHARDIO_CLOSE_PUBLISH : SHARDIO_CLOSE_DISCARD);
+    if (s == SHARDIO_OK) s = closed;
+    closed = file_close(&two, s == SHARDIO_OK ? SHARDIO_CLOSE_PUBLISH : SHARDIO_CLOSE_DISCARD);
+    if (s == SHARDIO_OK) s = closed;
+    if (s == SHARDIO_OK) s = store_put(&store, "a/c/1", data, 77);
+    if (s == SHARDIO_OK) s = store_remove(&store, "a/c/2");
+    if (s == SHARDIO_OK) s = shardio_archive_commit(a, &error);
+    if (s == SHARDIO_OK) *committed = 1;
+    if (s == SHARDIO_OK) s = store.functions->rename(store.context, "b/", "z/", &code);
+    if (s == SHARDIO_OK) s = store_put(&store, "q", data, 150000);
+    if (s == SHARDIO_OK) s = shardio_archive_commit(a, &error);
+    if (s == SHARDIO_OK) *committed = 2;
+    if (s == SHARDIO_OK) s = shardio_archive_rollback(a, 3, &error);
+    if (s == SHARDIO_OK) *committed = 1;
+    if (made == NULL) return s;
+    state_remove(&made[0], "a/c/2");
+    state_put(&made[0], "a/c/1", data, 77, 0);
+    state_put(&made[0], "b/c/1", data, 9000, 0);
+    state_put(&made[0], "b/c/0", data, 60000, 0);
+    memcpy(state_find(&made[0], "b/c/0")->data + 100, data, 100);
+    return s;
+}
+
+typedef struct fault_rig {
+    rig g;
+    state states[3];
+    uint8_t *base;
+    size_t size;
+    shardio_archive_options o;
+    counter c;
+} fault_rig;
+
+static void fault_begin(fault_rig *f, uint32_t block)
+{
+    shardio_error error;
+    int committed = 0;
+    memset(f, 0, sizeof *f);
+    fault_base(&f->g, &f->states[0], block);
+    const uint8_t *file = rig_contents(&f->g, &f->size);
+    f->base = (uint8_t *)malloc(f->size);
+    memcpy(f->base, file, f->size);
+    f->o.write = true;
+    f->o.buffer_size = 1;
+    f->o.allocator = counter_begin(&f->c);
+    state_copy(&f->states[1], &f->states[0]);
+    shardio_archive *a = shardio_archive_open_file(rig_open(&f->g, true), &f->o, &error);
+    CHECK_OK(fault_session(a, f->o.allocator, &f->states[1], &committed));
+    shardio_store store = shardio_archive_store(a);
+    state_check(&f->states[1], &store);
+    shardio_archive_close(a);
+    CHECK_U64(f->c.live, 0);
+    for (size_t i = 0; i < f->states[1].count; i++) {
+        const value *v = &f->states[1].values[i];
+        char key[80];
+        snprintf(key, sizeof key, "%s%s", v->key[0] == 'b' ? "z" : v->key, v->key[0] == 'b' ? v->key + 1 : "");
+        state_put(&f->states[2], key, v->data, v->size, 0);
+    }
+    uint8_t *data = (uint8_t *)malloc(200000);
+    test_fill(data, 200000, 9);
+    state_put(&f->states[2], "q", data, 150000, 0);
+    free(data);
+}
+
+static void fault_end(fault_rig *f)
+{
+    for (int i = 0; i < 3; i++) state_free(&f->states[i]);
+    free(f->base);
+    rig_end(&f->g);
+}
+
+/* One session with what the faulty file or the allocator was told. False: nothing failed. */
+static bool fault_run(fault_rig *f, bool forever)
+{
+    shardio_error error;
+    shardio_memory *memory = &f->g.memory;
+    int committed = 0;
+    size_t size;
+    CHECK_OK(shardio_p_memory_resize(memory, f->size, NULL));
+    memcpy(memory->data, f->base, f->size);
+    f->g.faulty.direct = false;
+    f->g.faulty.counted = f->g.faulty.fired = 0;
+    f->c.calls = 0;
+    shardio_archive *a = shardio_archive_open_file(rig_open(&f->g, true), &f->o, &error);
+    if (a == NULL) CHECK(error.status != SHARDIO_OK);
+    bool failed = a == NULL || fault_session(a, f->o.allocator, NULL, &committed) != SHARDIO_OK;
+    if (a != NULL && failed && !forever) {
+        /* it was once: after a discard all goes on */
+        shardio_store store = shardio_archive_store(a);
+        CHECK_OK(shardio_archive_discard(a, &error));
+        int which = committed;
+        if (!state_fits(&f->states[which], &store) && committed == 2) which = 1;   /* rolled back, but not durably */
+        state_check(&f->states[which], &store);
+        CHECK_OK(store_put(&store, "a/c/0", "after", 5));
+        CHECK_OK(shardio_archive_commit(a, &error));
+        const uint8_t *file = rig_contents(&f->g, &size);
+        state with;
+        memset(&with, 0, sizeof with);
+        state_copy(&with, &f->states[which]);
+        state_put(&with, "a/c/0", (const uint8_t *)"after", 5, 0);
+        state_check(&with, &store);
+        state_check_zip(&with, file, size);
+        state_free(&with);
+        shardio_archive_close(a);
+    } else {
+        shardio_archive_close(a);
+        const uint8_t *file = rig_contents(&f->g, &size);
+        /* where even cutting off fails, a commit that was complete but for its end may be there */
+        bool last = crash_holds(file, size, &f->states[committed]);
+        bool other = committed < 2 && crash_holds(file, size, &f->states[committed + 1]);
+        bool back = committed == 2 && crash_holds(file, size, &f->states[1]);
+        CHECK(last || (failed && forever && (other || back)));
+    }
+    CHECK_U64(f->c.live, 0);
+    return failed;
+}
+
+static void fault_every(uint32_t block, unsigned only, shardio_status status, bool forever)
+{
+    fault_rig *f = (fault_rig *)malloc(sizeof *f);
+    uint64_t n = 0;
+    fault_begin(f, block);
+    f->g.faulty.fail_only = only;
+    f->g.faulty.fail_on = forever;
+    f->g.faulty.fail_status = status;
+    do {
+        f->g.faulty.fail_at = ++n;
+    } while (test_failures == 0 && (fault_run(f, forever) || f->g.faulty.fired > 0) && n < 2000);
+    if (test_failures > 0) fprintf(stderr, "call %llu of %x\n", (unsigned long long)n, only);
+    CHECK(n > 1);
+    fault_end(f);
+    free(f);
+}
+
+TEST(every_write_fails) { fault_every(512, FAULTY_ONLY(FAULTY_WRITE), SHARDIO_ERR_NO_SPACE, false); fault_every(0, FAULTY_ONLY(FAULTY_WRITE), SHARDIO_ERR_IO, true); }
+TEST(every_read_fails) { fault_every(512, FAULTY_ONLY(FAULTY_READ), SHARDIO_ERR_IO, false); fault_every(512, FAULTY_ONLY(FAULTY_READ), SHARDIO_ERR_IO, true); }
+TEST(every_resize_fails) { fault_every(512, FAULTY_ONLY(FAULTY_RESIZE), SHARDIO_ERR_IO, false); fault_every(512, FAULTY_ONLY(FAULTY_RESIZE), SHARDIO_ERR_IO, true); }
+TEST(every_sync_fails) { fault_every(512, FAULTY_ONLY(FAULTY_SYNC), SHARDIO_ERR_IO, false); fault_every(512, FAULTY_ONLY(FAULTY_SYNC), SHARDIO_ERR_IO, true); }
+TEST(every_call_fails) { fault_every(512, FAULTY_ONLY(FAULTY_FACTS) | FAULTY_ONLY(FAULTY_WRITE) | FAULTY_ONLY(FAULTY_SYNC) | FAULTY_ONLY(FAULTY_RESIZE), SHARDIO_ERR_IO, true); }
+
+TEST(every_allocation_fails)
+{
+    fault_rig *f = (fault_rig *)malloc(sizeof *f);
+    uint64_t n = 0;
+    fault_begin(f, 512);
+    do f->c.fail_at = ++n;
+    while (test_failures == 0 && fault_run(f, false));
+    CHECK(n > 20);
+    fault_end(f);
+    free(f);
+}
+
+TEST(no_space_at_any_byte)
+{
+    fault_rig *f = (fault_rig *)malloc(sizeof *f);
+    fault_begin(f, 512);
+    for (f->g.faulty.space = f->size + 1; test_failures == 0 && fault_run(f, true); f->g.faulty.space += 3001) {}
+    fault_end(f);
+    free(f);
+}
