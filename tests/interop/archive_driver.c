@@ -18,13 +18,7 @@
        put KEY            a value: `text`, or the file `data`, or nothing but its last byte at `size`
        remove KEY, delete NODE, rename FROM/ (to=TO/), rollback LAYER, commit, discard, finish, close
        compact ARCHIVE    alignment comment ome */
-#define SHARDIO_IMPLEMENTATION
-#include "../../shardio.h"
-
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "driver.h"
 #include <time.h>
 
 enum { FIELDS = 96 };
@@ -42,11 +36,6 @@ typedef struct job {
 } job;
 
 static shardio_archive *writer;
-
-static bool is(const char *key, const char *name)
-{
-    return strcmp(key, name) == 0;
-}
 
 /* ---- memory that is counted ------------------------------------------------------------------------------------- */
 
@@ -80,17 +69,6 @@ static void count_release(void *context, void *memory, size_t size, size_t align
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------------------------- */
-
-static int numbers(const char *text, uint64_t *out)
-{
-    int n = 0;
-    char *end;
-    while (n < SHARDIO_MAX_DIMS && *text != 0) {
-        out[n++] = strtoull(text, &end, 10);
-        text = *end == ',' ? end + 1 : "";
-    }
-    return n;
-}
 
 static bool set_archive(job *j, const char *key, const char *value, uint64_t number)
 {
@@ -160,32 +138,7 @@ static bool parse(job *j, char *line)
     return true;
 }
 
-static unsigned char *load(const char *path, size_t *size)
-{
-    FILE *file = fopen(path, "rb");
-    unsigned char *data = NULL;
-    long end = -1;
-    if (file == NULL) return NULL;
-    if (fseek(file, 0, SEEK_END) == 0 && (end = ftell(file)) >= 0 && fseek(file, 0, SEEK_SET) == 0)
-        data = (unsigned char *)malloc((size_t)end + 1);
-    if (data != NULL && fread(data, 1, (size_t)end, file) != (size_t)end) {
-        free(data);
-        data = NULL;
-    }
-    fclose(file);
-    *size = end < 0 ? 0 : (size_t)end;
-    return data;
-}
-
 /* ---- what is printed -------------------------------------------------------------------------------------------- */
-
-static void print_string(const char *text)
-{
-    static char quoted[20000];
-    shardio_text t = {quoted, sizeof quoted, 0};
-    shardio_text_add_string(&t, text);
-    fputs(quoted, stdout);
-}
 
 /* Names may hold anything. */
 static void print_hex(const void *data, size_t size)
@@ -613,20 +566,9 @@ static bool do_job(char *line)
 
 int main(int argc, char **argv)
 {
-    size_t size;
-    char *text = argc == 3 && is(argv[1], "jobs") ? (char *)load(argv[2], &size) : NULL, *line = text, *stop;
-    int result = text != NULL ? 0 : 2;
-    if (text == NULL) fprintf(stderr, "archive_driver: wrong arguments\n");
-    else text[size] = 0;
-    while (result == 0 && (stop = strchr(line, '\n')) != NULL) {
-        *stop = 0;
-        if (!do_job(line)) {
-            fprintf(stderr, "archive_driver: not understood: %s\n", line);
-            result = 2;
-        }
-        line = stop + 1;
-    }
+    int result = 2;
+    if (argc == 3 && is(argv[1], "jobs")) result = each_job(argv[2], do_job);
+    if (result == 2) fprintf(stderr, "archive_driver: wrong arguments or jobs\n");
     shardio_archive_close(writer);
-    free(text);
     return result;
 }

@@ -18,13 +18,7 @@
    (a JSON array) attributes path codec_list crc32c (number of them) index_start index_big no_checksum big key_v2
    separator skip_fill overwrite direct (auto, on, off) durable update (append, rewrite) dead_percent pieces (most
    elements of an append) checkpoint (appends between two) buffer memory block files keep_edge. */
-#define SHARDIO_IMPLEMENTATION
-#include "../../shardio.h"
-
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "driver.h"
 
 enum { FIELDS = 64, NAME_SIZE = 64 };
 
@@ -41,28 +35,12 @@ typedef struct job {
     const char *name_list[SHARDIO_MAX_DIMS];
 } job;
 
-static bool is(const char *key, const char *name)
-{
-    return strcmp(key, name) == 0;
-}
-
 static bool report(shardio_status status, const shardio_error *error)
 {
     char text[512];
     if (status == SHARDIO_OK) return true;
     printf("error %s %s\n", shardio_status_name(status), shardio_error_text(error, text, sizeof text));
     return false;
-}
-
-static int numbers(const char *text, uint64_t *out)
-{
-    int n = 0;
-    char *end;
-    while (n < SHARDIO_MAX_DIMS && *text != 0) {
-        out[n++] = strtoull(text, &end, 10);
-        text = *end == ',' ? end + 1 : "";
-    }
-    return n;
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------------------------- */
@@ -172,23 +150,6 @@ static bool parse(job *j, char *line)
 }
 
 /* ---- elements in files ------------------------------------------------------------------------------------------ */
-
-static unsigned char *load(const char *path, size_t *size)
-{
-    FILE *file = fopen(path, "rb");
-    unsigned char *data = NULL;
-    long end = -1;
-    if (file == NULL) return NULL;
-    if (fseek(file, 0, SEEK_END) == 0 && (end = ftell(file)) >= 0 && fseek(file, 0, SEEK_SET) == 0)
-        data = (unsigned char *)malloc((size_t)end + 1);
-    if (data != NULL && fread(data, 1, (size_t)end, file) != (size_t)end) {
-        free(data);
-        data = NULL;
-    }
-    fclose(file);
-    *size = end < 0 ? 0 : (size_t)end;
-    return data;
-}
 
 /* Elements in memory. Those of variable length point into `bytes`. */
 typedef struct elements {
@@ -342,15 +303,6 @@ static void print_numbers(const char *name, const uint64_t *list, uint32_t count
     printf("], ");
 }
 
-static void print_string(const char *text)
-{
-    char quoted[1024];
-    shardio_text t = {quoted, sizeof quoted, 0};
-    if (text == NULL) shardio_text_add(&t, "null");
-    else shardio_text_add_string(&t, text);
-    fputs(quoted, stdout);
-}
-
 /* JSON as it stands in zarr.json, on one line. */
 static void print_json(const char *name, const char *text, size_t size)
 {
@@ -449,24 +401,6 @@ static bool do_job(char *line)
     return fflush(stdout) == 0;
 }
 
-static int do_jobs(const char *path)
-{
-    size_t size;
-    char *text = (char *)load(path, &size), *line = text;
-    if (text == NULL) return 2;
-    text[size] = 0;
-    for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-        *end = 0;
-        if (!do_job(line)) {
-            fprintf(stderr, "driver: not understood: %s\n", line);
-            free(text);
-            return 2;
-        }
-    }
-    free(text);
-    return 0;
-}
-
 /* ---- the rest --------------------------------------------------------------------------------------------------- */
 
 static uint64_t mix64(uint64_t x)
@@ -509,10 +443,10 @@ static int codecs(void)
 int main(int argc, char **argv)
 {
     int result = 2;
-    if (argc == 3 && is(argv[1], "jobs")) result = do_jobs(argv[2]);
+    if (argc == 3 && is(argv[1], "jobs")) result = each_job(argv[2], do_job);
     else if (argc == 2 && is(argv[1], "codecs")) result = codecs();
     else if (argc == 5 && is(argv[1], "mix"))
         result = write_mix((size_t)atoi(argv[2]), strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10));
-    if (result == 2) fprintf(stderr, "driver: wrong arguments\n");
+    if (result == 2) fprintf(stderr, "driver: wrong arguments or jobs\n");
     return result;
 }
