@@ -12644,6 +12644,7 @@ static shardio_status shardio_p_put_chunk_file(shardio_array *array, const uint6
     shardio_slot slot;
     shardio_file file;
     shardio_slot_options o = shardio_p_flight_options(array);
+    if (array->store.functions->whole_values) o.direct_min = 1;   /* it gathers them itself: no copy before */
     if (shardio_p_leave_out(array, data)) return shardio_p_remove_chunk_key(array, position);   /* of an earlier time */
     shardio_p_statistics_begin(array, position);
     shardio_p_statistics_note(array, position, data);

@@ -4555,8 +4555,9 @@ static int ask_for_stats(stats_job *job, shardio_array *array)
     if (status == SHARDIO_OK) status = shardio_array_statistics(array, &job->found, &error);
     if (status == SHARDIO_OK) return EXIT_GOOD;
     if (status == SHARDIO_ERR_NOT_FOUND && !s->make)
-        return complain(s, EXIT_TROUBLE, "%s: there are none, or the array has changed since (--make makes them)",
-                        s->input);
+        return complain(s, EXIT_TROUBLE, "%s%s%.*s: there are none, or the array has changed since (--make makes them)",
+                        s->input, job->facts.key_prefix[0] != 0 ? "/" : "",
+                        (int)strlen(job->facts.key_prefix) - (job->facts.key_prefix[0] != 0), job->facts.key_prefix);
     return complain_error(s, &error);
 }
 
