@@ -20628,7 +20628,7 @@ SHARDIO_API shardio_status shardio_archive_verify(shardio_archive *a, shardio_fi
                                                   shardio_progress progress, void *progress_context,
                                                   shardio_error *error)
 {
-    uint64_t total = 0, done = 0, faults = 0;
+    uint64_t total = 0, done = 0, found = 0;
     int code = 0;
     shardio_p_no_error(error);
     if (a == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "verify", NULL, "no archive");
@@ -20648,13 +20648,13 @@ SHARDIO_API shardio_status shardio_archive_verify(shardio_archive *a, shardio_fi
         if (status != SHARDIO_OK) break;
         shardio_status value = shardio_p_zip_verify_value(a, &a->entries[i], piece, SHARDIO_P_ZIP_WINDOW, &reason, &code);
         if (value != SHARDIO_OK) {
-            faults++;
+            found++;
             shardio_p_zip_find_fault(a, &a->entries[i], value, reason, code, finding, context);
         }
         done += a->entries[i].stored;
     }
     shardio_p_release(a->allocator, piece, SHARDIO_P_ZIP_WINDOW, 16);
-    if (status != SHARDIO_OK || faults == 0) return status;
+    if (status != SHARDIO_OK || found == 0) return status;
     return shardio_p_zip_fail(a, error, SHARDIO_ERR_CORRUPT, "verify", "faults were found");
 }
 
