@@ -13716,14 +13716,41 @@ static shardio_status shardio_p_get_shard(shardio_array *array, const uint64_t *
     return SHARDIO_OK;
 }
 
-/* Reads a file that is one chunk, of `size` bytes, into memory that is kept for this. */
+/* Where the chunk that begins at `origin` goes if the region covers all of it; otherwise null. */
+static uint8_t *shardio_p_whole_place(const shardio_p_reading *r, const uint64_t *origin, const uint64_t *extent)
+{
+    uint8_t *to = r->to;
+    for (uint32_t i = 0; i < r->array->meta.ndim; i++) {
+        if (origin[i] < r->start[i] || r->count[i] < extent[i] || origin[i] - r->start[i] > r->count[i] - extent[i])
+            return NULL;
+        to += (ptrdiff_t)(origin[i] - r->start[i]) * r->stride[i];
+    }
+    return to;
+}
+
+/* Whether chunks of level k that are read as they are lie in the destination as they lie in the file. */
+static bool shardio_p_lies_alike(const shardio_p_reading *r, uint32_t k)
+{
+    const shardio_p_meta *m = &r->array->meta;
+    const shardio_p_level *level = &m->levels[k];
+    ptrdiff_t stride[SHARDIO_MAX_DIMS];
+    if (r->to == NULL || r->unit != 1 || r->keeps) return false;
+    if (level->packing != SHARDIO_P_PLAIN || !level->in_order || level->chain.count > 0) return false;
+    shardio_p_order_strides(m, level->extent, NULL, stride);
+    for (uint32_t i = 0; i < m->ndim; i++)
+        if (stride[i] != r->stride[i] && level->extent[i] > 1) return false;
+    return true;
+}
+
+/* Reads a file that is one chunk, of `size` bytes, to `to`, or if that is null into memory that is kept for this. */
 static shardio_status shardio_p_load_file(shardio_array *array, const uint64_t *origin, const shardio_file *file,
-                                          uint64_t size, shardio_error *error)
+                                          uint64_t size, uint8_t *to, shardio_error *error)
 {
     shardio_status status = shardio_p_check_stored(array, 0, origin, size, error);
-    if (status == SHARDIO_OK && !shardio_p_widen(array, &array->buffer, (size_t)size + 1))
+    if (status == SHARDIO_OK && to == NULL && !shardio_p_widen(array, &array->buffer, (size_t)size + 1))
         status = shardio_p_no_room(array, error);
-    if (status == SHARDIO_OK) status = shardio_file_read(file, 0, array->buffer.memory, (size_t)size, error);
+    if (to == NULL) to = array->buffer.memory;
+    if (status == SHARDIO_OK) status = shardio_file_read(file, 0, to, (size_t)size, error);
     array->accounting.device_calls++;
     array->accounting.device_bytes += size;
     return status;
@@ -13736,6 +13763,7 @@ static shardio_status shardio_p_read_chunk_file(const shardio_p_reading *r, cons
     shardio_array *array = r->array;
     const shardio_p_cached *kept = NULL;
     const shardio_p_stamp *keep = NULL;
+    uint8_t *straight = shardio_p_lies_alike(r, 0) ? shardio_p_whole_place(r, origin, array->meta.levels[0].extent) : NULL;
     shardio_p_stamp stamp;
     shardio_p_tracked tracked;
     shardio_file_facts facts;
@@ -13754,10 +13782,10 @@ static shardio_status shardio_p_read_chunk_file(const shardio_p_reading *r, cons
         kept = shardio_p_find_decoded(array, 0, origin, &file, 0, facts.size);
     if (status == SHARDIO_OK && kept == NULL) {
         keep = shardio_p_keep_at(r, 0, origin, &file, 0, facts.size, &stamp);
-        status = shardio_p_load_file(array, origin, &file, facts.size, error);
+        status = shardio_p_load_file(array, origin, &file, facts.size, straight, error);
     }
     shardio_file_close(&file);
-    if (status != SHARDIO_OK) return status;
+    if (status != SHARDIO_OK || (kept == NULL && straight != NULL)) return status;
     if (kept != NULL) return shardio_p_use_chunk(r, 0, origin, kept->data, kept->size, error);
     return shardio_p_decode_chunk(r, 0, origin, array->buffer.memory, (size_t)facts.size, keep, error);
 }
@@ -13814,18 +13842,6 @@ typedef struct shardio_p_shard_reading {
     const uint64_t *origin;
     const shardio_shard_reader *shard;
 } shardio_p_shard_reading;
-
-/* Where the chunk that begins at `origin` goes if the region covers all of it; otherwise null. */
-static uint8_t *shardio_p_whole_place(const shardio_p_reading *r, const uint64_t *origin, const uint64_t *extent)
-{
-    uint8_t *to = r->to;
-    for (uint32_t i = 0; i < r->array->meta.ndim; i++) {
-        if (origin[i] < r->start[i] || r->count[i] < extent[i] || origin[i] - r->start[i] > r->count[i] - extent[i])
-            return NULL;
-        to += (ptrdiff_t)(origin[i] - r->start[i]) * r->stride[i];
-    }
-    return to;
-}
 
 /* How many of the chunks of a piece, from the first, lie side by side along the last dimension as they do in the piece,
    are stored as they are, and are covered whole by the region. The first begins at element `chunk`. */
@@ -13925,25 +13941,17 @@ static shardio_status shardio_p_need_for(const shardio_p_shard_reading *s, const
            ? SHARDIO_OK : shardio_p_no_room(array, error);
 }
 
+/* Whether chunks inside this shard can be read to where they belong. */
+static bool shardio_p_takes_straight(const shardio_p_shard_reading *s, const shardio_shard_reader *shard)
+{
+    return shard->block == 0 && shardio_p_lies_alike(s->reading, s->level + 1);
+}
+
 /* Chunks that follow each other in the file and in the destination. */
 typedef struct shardio_p_run {
     uint64_t offset, size;
     uint8_t *to;
 } shardio_p_run;
-
-/* Whether chunks inside this shard lie in the destination as they lie in the file. */
-static bool shardio_p_lies_alike(const shardio_p_shard_reading *s, const shardio_shard_reader *shard)
-{
-    const shardio_p_meta *m = &s->reading->array->meta;
-    const shardio_p_level *level = &m->levels[s->level + 1];
-    ptrdiff_t stride[SHARDIO_MAX_DIMS];
-    if (s->reading->to == NULL || s->reading->unit != 1 || shard->block > 0 || s->reading->keeps) return false;
-    if (level->packing != SHARDIO_P_PLAIN || !level->in_order || level->chain.count > 0) return false;
-    shardio_p_order_strides(m, level->extent, NULL, stride);
-    for (uint32_t i = 0; i < m->ndim; i++)
-        if (stride[i] != s->reading->stride[i] && level->extent[i] > 1) return false;
-    return true;
-}
 
 static shardio_status shardio_p_read_runs(shardio_array *array, shardio_shard_reader *shard, const shardio_p_run *runs,
                                           size_t count, shardio_error *error)
@@ -14023,7 +14031,7 @@ static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_
     shardio_p_room *room = s->level == 0 ? &array->buffer : &array->packed[s->level];
     shardio_status status = SHARDIO_OK;
     if (s->reading->to != NULL && shardio_p_has_decoded(array)) status = shardio_p_use_kept(s, numbers, &count, error);
-    if (status == SHARDIO_OK && shardio_p_lies_alike(s, shard))
+    if (status == SHARDIO_OK && shardio_p_takes_straight(s, shard))
         status = shardio_p_read_straight(s, shard, numbers, &count, error);
     if (status == SHARDIO_OK && count > 0) status = shardio_p_need_for(s, shard, numbers, count, error);
     if (status != SHARDIO_OK || count == 0) return status;
@@ -14063,7 +14071,7 @@ static bool shardio_p_read_one(shardio_p_shard_reading *s, shardio_shard_reader 
     uint64_t chunk[SHARDIO_MAX_DIMS];
     shardio_p_run run;
     chunk[0] = 0;   /* there may be no dimension */
-    if (shardio_p_has_decoded(array) || !shardio_p_lies_alike(s, shard)) return false;
+    if (shardio_p_has_decoded(array) || !shardio_p_takes_straight(s, shard)) return false;
     for (uint32_t i = 0; i < array->meta.ndim; i++) chunk[i] = s->origin[i] + at[i] * extent[i];
     run.to = shardio_p_whole_place(s->reading, chunk, extent);
     if (run.to == NULL) return false;

@@ -845,8 +845,48 @@ TEST(more_than_caches_hold)
     }
 }
 
+/* A chunk that is a file, stored as it is and covered whole, goes where it belongs without memory of its own; a part of one
+   and one whose bytes have to be turned around do not. */
+TEST(chunk_files_are_read_to_their_place)
+{
+    enum { SIDE = 256 };
+    static const struct { uint64_t rows; bool turned, straight; } table[] = {
+        {SIDE, false, true}, {SIDE - 1, false, false}, {SIDE, true, false}};
+    uint16_t *data = (uint16_t *)malloc(sizeof(uint16_t) * SIDE * SIDE), *got = (uint16_t *)malloc(sizeof(uint16_t) * SIDE * SIDE);
+    for (size_t i = 0; i < SIDE * SIDE; i++) data[i] = (uint16_t)(i * 7);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_array_options o;
+        counter c;
+        uint64_t start[2] = {0, 0}, count[2] = {table[i].rows, SIDE};
+        memset(&o, 0, sizeof o);
+        o.dtype = SHARDIO_UINT16;
+        o.ndim = 2;
+        o.shape[1] = o.chunk[1] = SIDE;
+        o.chunk[0] = SIDE / 2;
+        o.big_endian = table[i].turned != shardio_p_machine_is_big();
+        shardio_array *a = shardio_array_create_in(&store, &o);
+        CHECK_OK(shardio_array_append(a, data, SIDE * SIDE));
+        CHECK_OK(shardio_array_finish(a, NULL));
+        memset(&o, 0, sizeof o);
+        o.allocator = counter_begin(&c);
+        a = shardio_array_open_in(&store, &o, NULL);
+        size_t before = c.live;
+        c.peak = c.live;
+        memset(got, 0, sizeof(uint16_t) * SIDE * SIDE);
+        CHECK_OK(shardio_array_read(a, start, count, got, (size_t)table[i].rows * SIDE * 2, NULL));
+        CHECK_BYTES(got, data, (size_t)table[i].rows * SIDE * 2);
+        CHECK((c.peak - before < SIDE * SIDE) == table[i].straight);   /* bytes of a chunk */
+        shardio_array_close(a);
+        shardio_store_memory_free(&memory);
+    }
+    free(data);
+    free(got);
+}
+
 TEST_MAIN(TEST_CASE(more_than_caches_hold) TEST_CASE(opening_is_one_read) TEST_CASE(no_chunk_is_read_twice) TEST_CASE(neighbours_are_one_read) TEST_CASE(writes_read_what_they_must)
           TEST_CASE(what_comes_is_announced) TEST_CASE(shards_are_asked_whether_they_changed) TEST_CASE(index_memory_is_kept_to) TEST_CASE(files_open_at_once) TEST_CASE(memory_of_a_read)
           TEST_CASE(nested_shards_are_not_read_whole) TEST_CASE(unbuffered_reads_keep_to_blocks) TEST_CASE(unbuffered_reads_of_short_files)
           TEST_CASE(unbuffered_reads_leave_the_page_cache_alone) TEST_CASE(large_metadata_is_not_read) TEST_CASE(metadata_limit_to_the_byte)
-          TEST_CASE(decoded_limit))
+          TEST_CASE(decoded_limit) TEST_CASE(chunk_files_are_read_to_their_place))
