@@ -627,7 +627,8 @@ def packing_table(found, quick=False):
 
 # ---- archives ----
 
-STORE_WHO = {"raw": "raw files", "shardio": "shardio", "array-format": "array-format (Rust)", "h5py": "HDF5 (h5py)",
+STORE_WHO = {"raw": "raw files", "shardio": "shardio", "statistics": "shardio with statistics",
+             "array-format": "array-format (Rust)", "h5py": "HDF5 (h5py)",
              "zarr": "zarr-python, ZipStore"}
 # step, what it is, steps of raw files that it is held against (the fastest), wanted share
 STORE_STEPS = [
@@ -684,7 +685,8 @@ def store_contenders(bench):
     arrays, size = store_sizes(bench)
     common = ["--arrays", str(arrays), "--bytes", str(size), "--chunk-rows", "64"]
     raw, found = [program, "--work", "arrays", "--contender", "raw"] + common, {}
-    found["shardio"] = [program, "--work", "arrays", "--contender", "shardio"] + common
+    for ours in ("shardio", "statistics"):
+        found[ours] = [program, "--work", "arrays", "--contender", ours] + common
     rust = os.path.join(bench.build, "peers-rust", "release", "bench-peers")
     if os.access(rust, os.X_OK) and not bench.quick:
         found["array-format"] = [rust, "--drop", drop] + common
@@ -757,7 +759,7 @@ def arrays_table(arrays, quick=False):
                 continue
             shares = arrays.shares(contender, step, raw_steps)
             version = found[0]["version"].split()[-1]
-            rows.append([what if contender == "shardio" else "", who if contender == "shardio" else f"{who} {version}"] +
+            rows.append([what if contender == "shardio" else "", who if contender in ("shardio", "statistics") else f"{who} {version}"] +
                         step_cells(found, shares) +
                         [verdict(statistics.median(shares), wanted, quick) if contender == "shardio" else ""])
     return table(["step", "contender", "ms", "share of raw", "range", "CPU ms", "the file grows by", "peak memory MiB",
@@ -1000,14 +1002,14 @@ measured elsewhere: 158,000 random items a second where a raw loop makes 250,000
 {packing_table(packs, bench.quick)}
 ## Archives
 
-{store_sizes(bench)[0]} arrays of {store_sizes(bench)[1] // MIB} MiB of float32 in one file, 1024 elements to a row, 64 rows
-to a chunk, uncompressed, without statistics (array-format always makes them). Share: the time of raw files of the same
-bytes over the contender's, of one round, then the median; of reading cold, the faster of both ways; overwriting and
-compacting are held against writing all bytes once. Writing goes on until everything is on stable storage; cold: the file
-was dropped from the page cache. shardio reads cold past the page cache, and warm through it. A file of array-format never
-changes: overwriting writes a new one, and the old one is there until then; HDF5 overwrites in place, and a crash
-meanwhile may cost the file; ZipStore cannot compact. Peak memory has grown by so much up to that step, without the input.
-Libraries run with their default threads, in {PEER_ROUNDS} rounds.
+{store_sizes(bench)[0]} arrays of {store_sizes(bench)[1] // MIB} MiB of float32 in one file, 1024 elements to a row,
+64 rows to a chunk, uncompressed, without statistics unless it says so (array-format always makes them). Share: the
+time of raw files of the same bytes over the contender's, of one round, then the median; of reading cold, the faster
+of both ways; overwriting and compacting are held against writing all bytes once. Writing goes on until everything is
+on stable storage; cold: the file was dropped from the page cache. shardio reads cold past the page cache, and warm
+through it. A file of array-format never changes: overwriting writes a new one, and the old one is there until then;
+HDF5 overwrites in place, and a crash meanwhile may cost the file; ZipStore cannot compact. Peak memory has grown by
+so much up to that step, without the input. Libraries run with their default threads, in {PEER_ROUNDS} rounds.
 
 {storing_tables(store, bench.quick)}
 ## CRC32C and CRC-32

@@ -7,7 +7,8 @@
                chunk a value of its own, in one process and step by step: write, until the commit is durable; read-cold
                and read-warm, all of it; overwrite, rows 100 to 203 of each and a commit; compact. --contender raw
                writes the same bytes past the page cache, to one file (write), and reads them back past it
-               (read-direct), cold through it (read-buffered) and warm (read-warm); shardio
+               (read-direct), cold through it (read-buffered) and warm (read-warm); shardio; statistics, shardio that
+               keeps them
       frames   --bytes of uint16 frames of --frame Y,X, one call a frame, chunks 16,256,256, shards 64,Y,X, until
                durable. --contender raw, as above; directory; archive
       open     opening and closing an archive of --count values. raw-buffered: one pread of the bytes of its directory
@@ -24,8 +25,8 @@
 
 enum work { ARRAYS, FRAMES, OPEN, CHUNK, WORKS };
 static const char *const work_names[] = {"arrays", "frames", "open", "chunk"};
-enum contender { RAW, SHARDIO, DIRECTORY, ARCHIVE, CONTENDERS };
-static const char *const contender_names[] = {"raw", "shardio", "directory", "archive"};
+enum contender { RAW, SHARDIO, STATISTICS, DIRECTORY, ARCHIVE, CONTENDERS };
+static const char *const contender_names[] = {"raw", "shardio", "statistics", "directory", "archive"};
 enum { COLUMNS = 1024, FIRST_ROW = 100, PATCH_ROWS = 104, PIECE = 8 << 20, SMALL_CHUNK = 8192 };
 
 typedef struct job {
@@ -163,6 +164,7 @@ static shardio_array_options array_options(const job *j, uint64_t number, char *
     o.shape[1] = o.chunk[1] = COLUMNS;
     o.path = path;
     o.direct = j->direct ? SHARDIO_DIRECT_ON : SHARDIO_DIRECT_OFF;
+    o.statistics = j->contender == STATISTICS;
     snprintf(path, size, "array%03llu", (unsigned long long)number);
     return o;
 }
@@ -258,7 +260,7 @@ static void run_arrays(job *j)
     j->bytes = j->rows * j->row_bytes;
     j->total = j->arrays * j->bytes;
     if (j->rows < FIRST_ROW + PATCH_ROWS) bench_die("an array has to have %d rows", FIRST_ROW + PATCH_ROWS);
-    if (j->contender != RAW && j->contender != SHARDIO) bench_die("arrays are for raw and shardio");
+    if (j->contender > STATISTICS) bench_die("arrays are for raw, shardio and statistics");
     j->input = bench_input((size_t)j->total, j->seed);
     j->memory = bench_input((size_t)j->total, 0);
     j->patch = bench_input(PATCH_ROWS * (size_t)j->row_bytes, j->seed + 1);
@@ -298,7 +300,7 @@ static void run_frames(job *j)
 {
     uint64_t shard_bytes = 64 * 2 * j->frame[0] * j->frame[1];
     if (j->bytes < shard_bytes || j->bytes % shard_bytes != 0) bench_die("the frames have to fill whole shards");
-    if (j->contender == SHARDIO) bench_die("frames are for raw, directory and archive");
+    if (j->contender == SHARDIO || j->contender == STATISTICS) bench_die("frames are for raw, directory and archive");
     j->total = j->bytes;
     j->input = bench_input((size_t)j->total, j->seed);
     j->peak = peak_bytes();
