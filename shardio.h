@@ -1187,7 +1187,8 @@ typedef struct shardio_array_options {
     shardio_dtype dtype;                     /* has to be set */
     uint32_t raw_bytes;                      /* bytes of an element of type SHARDIO_RAW */
     uint32_t time_scale;                     /* SHARDIO_DATETIME64, _TIMEDELTA64: so many time_units are one; 0: 1 */
-    const char *time_unit;                   /* Y M W D h m s ms us ns ps fs as; null: generic */
+    const char *time_unit;                   /* Y M W D h m s ms us ns ps fs as, of which one has to be named; or generic,
+                                                which zarr-python 3.1 does not open with a number as fill value */
     uint64_t shape[SHARDIO_MAX_DIMS];        /* elements; shape[0] may be SHARDIO_UNLIMITED */
     uint64_t chunk[SHARDIO_MAX_DIMS];        /* elements of a chunk, at least 1 each */
     uint64_t shard[SHARDIO_MAX_DIMS];        /* elements of a shard, multiples of the chunk; all 0: one file a chunk */
@@ -11077,10 +11078,10 @@ static shardio_status shardio_p_type_from_options(shardio_p_meta *m, const shard
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option raw_bytes", "a raw element has 1 to 256 bytes");
     if (shardio_p_is_time(m->dtype)) {
         m->time_scale = o->time_scale != 0 ? o->time_scale : 1;
-        m->time_unit = shardio_p_time_unit(o->time_unit != NULL ? o->time_unit : "generic");
+        m->time_unit = o->time_unit != NULL ? shardio_p_time_unit(o->time_unit) : NULL;
         if (m->time_unit == NULL || m->time_scale > INT32_MAX)
             return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "options time_unit and time_scale",
-                                    "no unit that there is, or a scale of more than 2147483647");
+                                    "no unit of time, or a scale of more than 2147483647");
     }
     if (shardio_p_is_variable(m->dtype)) memcpy(m->fill, &empty, sizeof empty);
     if (o->fill_value != NULL) memcpy(m->fill, o->fill_value, m->element);

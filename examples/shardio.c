@@ -837,12 +837,28 @@ static bool parse_type(const char *name, shardio_dtype *dtype, size_t *size)
     return true;
 }
 
+/* Whether elements are counts of a unit of time, which are int64. */
+static bool is_time(shardio_dtype dtype)
+{
+    return dtype == SHARDIO_DATETIME64 || dtype == SHARDIO_TIMEDELTA64;
+}
+
 /* "uint16", "r24" */
 static const char *type_text(shardio_dtype dtype, size_t size, char text[32])
 {
     if (dtype == SHARDIO_RAW) snprintf(text, 32, "r%zu", 8 * size);
     else snprintf(text, 32, "%s", shardio_dtype_name(dtype));
     return text;
+}
+
+/* "[10us]" behind a type of time; a generic one has none. */
+static void add_unit(shardio_text *t, const shardio_array_facts *f)
+{
+    if (!is_time(f->dtype) || strcmp(f->time_unit, "generic") == 0) return;
+    shardio_text_add(t, "[");
+    if (f->time_scale > 1) shardio_text_add_uint64(t, f->time_scale);
+    shardio_text_add(t, f->time_unit);
+    shardio_text_add(t, "]");
 }
 
 /* Bytes of the unit whose order depends on the machine: half of a complex number. */
@@ -1095,12 +1111,6 @@ static void add_float(shardio_text *t, const uint8_t *bytes, size_t size)
     else shardio_text_add_double(t, value);
 }
 
-/* Whether elements are counts of a unit of time, which are int64. */
-static bool is_time(shardio_dtype dtype)
-{
-    return dtype == SHARDIO_DATETIME64 || dtype == SHARDIO_TIMEDELTA64;
-}
-
 /* One element of a fixed size, as a fill value in zarr.json. */
 static void add_element(shardio_text *t, shardio_dtype dtype, size_t size, const uint8_t *bytes)
 {
@@ -1275,6 +1285,8 @@ typedef struct source {
     bool npy, fortran, big_endian;
     shardio_dtype dtype;
     size_t element;                        /* bytes of one in memory */
+    char time_unit[8];                     /* of the types of time in .npy; otherwise empty */
+    uint32_t time_scale;
     uint32_t ndim;
     uint64_t shape[SHARDIO_MAX_DIMS];
     uint64_t frames;                       /* shape[0], or UNKNOWN: until the input ends */
@@ -1381,7 +1393,25 @@ static bool take_raw(const char *text, source *in)
     return true;
 }
 
-/* '<i2', '|u1', '>c16', '|V3' */
+/* "[10us]" behind a type of time, or nothing: a generic one. */
+static bool take_unit(const char *text, source *in)
+{
+    uint64_t scale = 1;
+    size_t n = strlen(text);
+    in->time_scale = 1;
+    strcpy(in->time_unit, "generic");
+    if (n == 0) return true;
+    if (*text++ != '[' || text[n - 2] != ']') return false;
+    if (*text >= '0' && *text <= '9' && !parse_uint64(&text, &scale)) return false;
+    n = strlen(text) - 1;
+    if (scale == 0 || scale > INT32_MAX || n == 0 || n >= sizeof in->time_unit) return false;
+    in->time_scale = (uint32_t)scale;
+    memcpy(in->time_unit, text, n);
+    in->time_unit[n] = 0;
+    return true;
+}
+
+/* '<i2', '|u1', '>c16', '|V3', '<M8[ns]' */
 static const char *take_descr(cursor *c, source *in)
 {
     static const struct {
@@ -1390,11 +1420,15 @@ static const char *take_descr(cursor *c, source *in)
                  {"u1", "uint8"}, {"u2", "uint16"}, {"u4", "uint32"}, {"u8", "uint64"}, {"f2", "float16"},
                  {"f4", "float32"}, {"f8", "float64"}, {"c8", "complex64"}, {"c16", "complex128"}};
     static const char unsupported[] = "its element type is not supported";
-    char text[16];
+    char text[32];
     if (!take_string(c, text, sizeof text) || text[0] == 0 || strchr("<>|=", text[0]) == NULL) return unsupported;
     if (text[1] == 'V') return take_raw(text + 2, in) ? NULL : unsupported;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (strcmp(text + 1, types[i].code) == 0) in->dtype = shardio_dtype_from_name(types[i].name);
+    if (strncmp(text + 1, "M8", 2) == 0 || strncmp(text + 1, "m8", 2) == 0) {
+        if (!take_unit(text + 3, in)) return unsupported;
+        in->dtype = text[1] == 'M' ? SHARDIO_DATETIME64 : SHARDIO_TIMEDELTA64;
+    }
     if (in->dtype == SHARDIO_DTYPE_UNSET) return unsupported;
     in->element = shardio_dtype_size(in->dtype);
     if (text[0] == '|' && unit_of(in->dtype) > 1) return "its element type has no byte order";
@@ -1697,6 +1731,24 @@ static int read_texts(const settings *s, source *in)
 
 /* ---- source: raw input ---- */
 
+/* Whether elements of the input are those of the array; raw input of a type of time has no unit of its own. */
+static bool is_same_type(const source *in, const shardio_array_facts *f)
+{
+    if (in->dtype != f->dtype || in->element != f->element_size) return false;
+    return in->time_unit[0] == 0 || (in->time_scale == f->time_scale && strcmp(in->time_unit, f->time_unit) == 0);
+}
+
+/* "datetime64[ns]", "timedelta64[10s]", also with the "numpy." of zarr.json. */
+static bool parse_time_type(const char *name, source *in)
+{
+    if (strncmp(name, "numpy.", 6) == 0) name += 6;
+    if (strncmp(name, "datetime64", 10) == 0) in->dtype = SHARDIO_DATETIME64, name += 10;
+    else if (strncmp(name, "timedelta64", 11) == 0) in->dtype = SHARDIO_TIMEDELTA64, name += 11;
+    else return false;
+    in->element = shardio_dtype_size(in->dtype);
+    return take_unit(name, in);
+}
+
 /* The type of raw input, from the options or the array that is continued. */
 static int choose_type(const settings *s, source *in, const shardio_array_facts *array)
 {
@@ -1707,10 +1759,10 @@ static int choose_type(const settings *s, source *in, const shardio_array_facts 
     }
     if (s->dtype == NULL && array != NULL) return EXIT_GOOD;
     if (s->dtype == NULL) return complain(s, EXIT_USAGE, "raw input needs --dtype");
-    if (!parse_type(s->dtype, &in->dtype, &in->element))
+    if (!parse_time_type(s->dtype, in) && !parse_type(s->dtype, &in->dtype, &in->element))
         return complain(s, EXIT_USAGE, "--dtype %s: no type that is known here (uint16, float32, r24, string, ...)",
                         s->dtype);
-    if (array != NULL && (in->dtype != array->dtype || in->element != array->element_size))
+    if (array != NULL && !is_same_type(in, array))
         return complain(s, EXIT_USAGE, "--dtype %s: the array is of type %s", s->dtype,
                         type_text(array->dtype, array->element_size, text));
     return EXIT_GOOD;
@@ -2003,7 +2055,7 @@ typedef struct import_job {
     char codecs[8192];                     /* the list of codecs, as JSON */
     const char *names[SHARDIO_MAX_DIMS];
     char *names_text, *attributes;         /* owned */
-    home home;
+    home where;
     shardio_array *array;
     shardio_array_facts facts;             /* of the array when it was begun */
     shardio_accounting accounting;
@@ -2118,6 +2170,8 @@ static int set_identity(import_job *job)
     o->ndim = job->in.ndim;
     o->dtype = job->in.dtype;
     o->raw_bytes = o->dtype == SHARDIO_RAW ? (uint32_t)job->in.element : 0;
+    if (job->in.time_unit[0] != 0) o->time_unit = job->in.time_unit;
+    o->time_scale = job->in.time_scale;
     memcpy(o->shape, job->in.shape, sizeof o->shape);
     int status = set_chunks(job);
     if (status == EXIT_GOOD && s->names != NULL) status = split_names(job);
@@ -2157,8 +2211,19 @@ static int begin_new(import_job *job)
     size_t length = strlen(s->output) + (s->path != NULL ? strlen(s->path) + 1 : 0);
     if (shardio_array_memory(&job->options, length, &job->plan, &error) != SHARDIO_OK)
         return complain_creating(s, &error);
-    job->array = shardio_array_create_in(&job->home.store, &job->options);
+    job->array = shardio_array_create_in(&job->where.store, &job->options);
     return look_at_array(job);
+}
+
+/* The same for messages: with the unit, where that is what differs. */
+static int complain_type(const settings *s, int status, const source *in, const shardio_array_facts *f)
+{
+    char ours[32], theirs[32];
+    if (in->dtype == f->dtype && in->element == f->element_size)
+        return complain(s, status, "the input counts in %" PRIu32 " %s, the array in %" PRIu32 " %s", in->time_scale,
+                        in->time_unit, f->time_scale, f->time_unit);
+    return complain(s, status, "the input is of type %s, the array of %s", type_text(in->dtype, in->element, ours),
+                    type_text(f->dtype, f->element_size, theirs));
 }
 
 /* What the input is has to be what the array is, but for the number of frames. */
@@ -2168,9 +2233,7 @@ static int check_match(const import_job *job)
     const shardio_array_facts *f = &job->facts;
     char ours[LIST_TEXT], theirs[LIST_TEXT];
     int status = in->npy ? EXIT_TROUBLE : EXIT_USAGE;
-    if (in->dtype != f->dtype || in->element != f->element_size)
-        return complain(job->s, status, "the input is of type %s, the array of %s",
-                        type_text(in->dtype, in->element, ours), type_text(f->dtype, f->element_size, theirs));
+    if (!is_same_type(in, f)) return complain_type(job->s, status, in, f);
     if (in->ndim != f->ndim || memcmp(in->shape + 1, f->shape + 1, (in->ndim - 1) * sizeof in->shape[0]) != 0)
         return complain(job->s, status, "frames of the input are %s, those of the array %s",
                         list_text(in->shape + 1, in->ndim - 1, " x ", ours),
@@ -2209,7 +2272,7 @@ static int begin_append(import_job *job)
     if (option_for_new(s) != NULL)
         return complain(s, EXIT_USAGE, "%s does not go with --append", option_for_new(s));
     reading.path = s->path;
-    shardio_array *old = shardio_array_open_in(&job->home.store, &reading, &error);
+    shardio_array *old = shardio_array_open_in(&job->where.store, &reading, &error);
     int status = EXIT_GOOD;
     if (error.status != SHARDIO_OK) status = complain_error(s, &error);
     else shardio_array_describe(old, &job->facts);
@@ -2221,7 +2284,7 @@ static int begin_append(import_job *job)
     if (status == EXIT_GOOD) status = set_writing(job);
     shardio_array_close(old);
     if (status != EXIT_GOOD) return status;
-    job->array = shardio_array_continue_in(&job->home.store, &job->options);
+    job->array = shardio_array_continue_in(&job->where.store, &job->options);
     return look_at_array(job);
 }
 
@@ -2230,8 +2293,8 @@ static shardio_status make_checkpoint(import_job *job, shardio_error *error)
 {
     const shardio_status status = shardio_array_checkpoint(job->array);
     *error = shardio_array_error(job->array);
-    if (status != SHARDIO_OK || job->home.archive == NULL) return status;
-    return shardio_archive_commit(job->home.archive, error);
+    if (status != SHARDIO_OK || job->where.archive == NULL) return status;
+    return shardio_archive_commit(job->where.archive, error);
 }
 
 /* Appends whole elements of `size` bytes in all, with a checkpoint wherever --checkpoint wants one. */
@@ -2539,7 +2602,7 @@ static int finish_import(import_job *job)
     shardio_error error;
     shardio_status status = shardio_array_finish(job->array, &error);
     job->array = NULL;
-    const int closed = status == SHARDIO_OK ? close_home(&job->home, EXIT_GOOD) : EXIT_TROUBLE;
+    const int closed = status == SHARDIO_OK ? close_home(&job->where, EXIT_GOOD) : EXIT_TROUBLE;
     job->seconds = now() - job->progress.begun;
     bar_end(&job->progress);
     if (status != SHARDIO_OK) return complain_error(job->s, &error);
@@ -2553,7 +2616,7 @@ static int finish_import(import_job *job)
 /* What was written to an archive is forgotten as a whole, so that aborting need not look for its chunks one by one. */
 static void abort_import(import_job *job)
 {
-    if (job->home.archive != NULL) shardio_archive_discard(job->home.archive, NULL);
+    if (job->where.archive != NULL) shardio_archive_discard(job->where.archive, NULL);
     shardio_array_abort(job->array);
 }
 
@@ -2565,13 +2628,13 @@ static int run_import(const settings *s)
     job.in.file = -1;
     job.progress = bar_begin(s);
     int status = open_source(s, &job.in);
-    if (status == EXIT_GOOD) status = open_home(s, s->output, s->append ? TO_CHANGE : TO_MAKE, &job.home);
+    if (status == EXIT_GOOD) status = open_home(s, s->output, s->append ? TO_CHANGE : TO_MAKE, &job.where);
     if (status == EXIT_GOOD) status = s->append ? begin_append(&job) : begin_new(&job);
     if (status == EXIT_GOOD)
         status = is_variable(job.in.dtype) ? copy_texts(&job) : job.in.fortran ? copy_fortran(&job) : copy_frames(&job);
     if (status == EXIT_GOOD) status = finish_import(&job);
     if (job.array != NULL) abort_import(&job);
-    status = close_home(&job.home, status);
+    status = close_home(&job.where, status);
     close_source(&job.in);
     free(job.names_text);
     free(job.attributes);
@@ -2801,16 +2864,6 @@ typedef struct export_job {
     sink out;
     bar progress;
 } export_job;
-
-/* "[10us]" behind a type of time; a generic one has none. */
-static void add_unit(shardio_text *t, const shardio_array_facts *f)
-{
-    if (!is_time(f->dtype) || strcmp(f->time_unit, "generic") == 0) return;
-    shardio_text_add(t, "[");
-    if (f->time_scale > 1) shardio_text_add_uint64(t, f->time_scale);
-    shardio_text_add(t, f->time_unit);
-    shardio_text_add(t, "]");
-}
 
 /* The header that numpy.save writes, padded to 64 bytes. */
 static int write_npy_header(export_job *job)
@@ -4147,9 +4200,10 @@ static void print_codecs(const info *job)
 static void print_identity(const info *job)
 {
     const shardio_array_facts *f = &job->facts;
-    char text[1024], type[32];
-    shardio_text t = {text, sizeof text, 0};
-    printf("%-11s %s%s\n", "type", type_text(f->dtype, f->element_size, type),
+    char text[1024], type[32], units[24] = "";
+    shardio_text t = {text, sizeof text, 0}, unit = {units, sizeof units, 0};
+    add_unit(&unit, f);
+    printf("%-11s %s%s%s\n", "type", type_text(f->dtype, f->element_size, type), units,
            unit_of(f->dtype) < 2 ? "" : f->big_endian ? ", big-endian" : ", little-endian");
     print_list("shape", f->shape, f->ndim);
     print_list("chunks", f->chunk, f->ndim);
@@ -6085,10 +6139,10 @@ static int run_create(const settings *s)
     if (status == EXIT_GOOD) status = set_identity(&job);
     job.options.path = s->path;
     job.options.overwrite = s->force;
-    if (status == EXIT_GOOD) status = open_home(s, s->input, TO_MAKE, &job.home);
-    if (status == EXIT_GOOD && shardio_array_define_in(&job.home.store, &job.options, &error) != SHARDIO_OK)
+    if (status == EXIT_GOOD) status = open_home(s, s->input, TO_MAKE, &job.where);
+    if (status == EXIT_GOOD && shardio_array_define_in(&job.where.store, &job.options, &error) != SHARDIO_OK)
         status = complain_creating(s, &error);
-    status = close_home(&job.home, status);
+    status = close_home(&job.where, status);
     if (status == EXIT_GOOD) status = say_done(s, s->input, "created");
     free(job.names_text);
     free(job.attributes);
@@ -6507,7 +6561,7 @@ static int run_rollback(const settings *s)
 typedef struct write_job {
     const settings *s;
     source in;
-    home home;
+    home where;
     shardio_array *array;
     shardio_array_facts facts;
     region r;
@@ -6542,13 +6596,10 @@ static int describe_input(write_job *job)
     source *in = &job->in;
     const settings *s = job->s;
     const shardio_array_facts *f = &job->facts;
-    char ours[32], theirs[32];
     int status = in->npy ? describe_npy(s, in) : choose_type(s, in, f);
     if (status == EXIT_GOOD && is_variable(in->dtype)) status = read_texts(s, in);
     if (status != EXIT_GOOD) return status;
-    if (in->dtype != f->dtype || in->element != f->element_size)
-        return complain(s, EXIT_TROUBLE, "the input is of type %s, the array of %s",
-                        type_text(in->dtype, in->element, ours), type_text(f->dtype, f->element_size, theirs));
+    if (!is_same_type(in, f)) return complain_type(s, EXIT_TROUBLE, in, f);
     if (in->ndim > 0) status = check_shape(job);
     if (status != EXIT_GOOD) return status;
     const uint64_t held = in->size == UNKNOWN ? UNKNOWN : (in->size - in->begin) / in->element;
@@ -6584,7 +6635,7 @@ static int take_block(write_job *job, uint8_t *block)
     if (got < size)
         return complain(job->s, EXIT_TROUBLE, "%s ended after %" PRIu64 " of %" PRIu64 " elements, of which %" PRIu64
                         " are written", in->name, job->done + got / in->element, job->r.elements,
-                        job->home.archive != NULL ? 0 : job->done);
+                        job->where.archive != NULL ? 0 : job->done);
     if (in->big_endian != machine_is_big_endian()) swap_units(block, size, unit_of(in->dtype));
     return put_block(job, block);
 }
@@ -6670,13 +6721,13 @@ static int run_write(const settings *s)
     job.in.file = -1;
     job.progress = bar_begin(s);
     int status = open_source(s, &job.in);
-    if (status == EXIT_GOOD) status = open_home(s, s->output, TO_CHANGE, &job.home);
-    if (status == EXIT_GOOD && (status = open_update(s, &job.home.store, &job.array)) == EXIT_GOOD) {
+    if (status == EXIT_GOOD) status = open_home(s, s->output, TO_CHANGE, &job.where);
+    if (status == EXIT_GOOD && (status = open_update(s, &job.where.store, &job.array)) == EXIT_GOOD) {
         shardio_array_describe(job.array, &job.facts);
         status = write_region(&job);
         shardio_array_close(job.array);
     }
-    status = close_home(&job.home, status);
+    status = close_home(&job.where, status);
     job.seconds = now() - job.progress.begun;
     bar_end(&job.progress);
     if (status == EXIT_GOOD) status = conclude_write(&job);

@@ -718,6 +718,7 @@ TEST(times)
     o.dtype = SHARDIO_TIMEDELTA64;
     o.ndim = 1;
     o.chunk[0] = 2;
+    CHECK_STATUS(shardio_array_finish(shardio_array_create_in(&store, &o), &e), SHARDIO_ERR_ARGUMENT);   /* no unit */
     o.time_unit = "fortnight";
     CHECK_STATUS(shardio_array_finish(shardio_array_create_in(&store, &o), &e), SHARDIO_ERR_ARGUMENT);
     o.time_unit = "ms";

@@ -178,6 +178,16 @@ def times():
         good(tool("export", "--force", path, npy))
         check(np.load(npy).dtype == data.dtype and np.load(npy).tobytes() == data.tobytes(), "as .npy: %s", np.load(npy).dtype)
         check(json.loads(good(tool("export", "--format", "json", path, "-")).out) == data.view("int64").tolist(), "as JSON")
+        np.save(npy, data)
+        good(tool("import", "--force", "--chunks", "2,2", npy, path))
+        back = zarr.open_array(path)
+        check(back.dtype == data.dtype and back[...].tobytes() == data.tobytes(), "from .npy: %s", back.dtype)
+        raw = os.path.join(TMP, "tool-times.raw")
+        data.tofile(raw)
+        good(tool("import", "--force", "--dtype", unit, "--shape", "0,4", "--chunks", "2,2", raw, path))
+        check(zarr.open_array(path).dtype == data.dtype, "from raw bytes: %s", zarr.open_array(path).dtype)
+        np.save(npy, data.view("int64").view("datetime64[h]"))
+        refused(tool("write", npy, path))
 
 
 # ---- archives ------------------------------------------------------------------------------------------------
