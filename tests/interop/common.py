@@ -1,4 +1,5 @@
 """What the tests in this folder share: where things are, running the tool and the driver, counting."""
+import fcntl
 import json
 import os
 import resource
@@ -25,16 +26,22 @@ SECONDS = 60         # for one run
 
 def enter_environment():
     """Starts again inside the virtual environment, made if need be; a line that says why not, and the end."""
+    os.makedirs(BUILD, exist_ok=True)
+    with open(os.path.join(BUILD, "venv.lock"), "w") as lock:   # one makes it, the others wait
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        make_environment()
+    python = os.path.join(VENV, "bin", "python")
+    if os.path.realpath(sys.prefix) != os.path.realpath(VENV):
+        os.execv(python, [python] + sys.argv)
+
+
+def make_environment():
     python = os.path.join(VENV, "bin", "python")
     stamp = os.path.join(VENV, "requirements.txt")
     with open(REQUIREMENTS) as file:
         wanted = file.read()
-    ready = os.path.exists(stamp) and open(stamp).read() == wanted
-    if os.path.realpath(sys.prefix) == os.path.realpath(VENV) and ready:
-        return
-    if not ready:
+    if not os.path.exists(stamp) or open(stamp).read() != wanted:
         log = os.path.join(BUILD, "venv.log")
-        os.makedirs(BUILD, exist_ok=True)
         with open(log, "w") as file:
             made = sys.version_info >= (3, 11) and all(
                 subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode == 0
@@ -49,7 +56,6 @@ def enter_environment():
             sys.exit(0)
         with open(stamp, "w") as file:
             file.write(wanted)
-    os.execv(python, [python] + sys.argv)
 
 
 class Failure(Exception):
