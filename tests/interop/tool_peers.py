@@ -14,7 +14,7 @@ import peers    # enters the environment
 import numpy as np
 import tensorstore as ts
 import zarr
-from common import TMP, check, good, tool
+from common import TMP, check, good, refused, tool
 from peers import PEERS, peer_read, pipeline
 from zarr import codecs as z
 
