@@ -277,6 +277,7 @@ static void life_begin(life *l, uint64_t seed, shardio_store *store)
     l->store = store;
     l->r = test_mix(seed);
     o->dtype = (shardio_dtype)(1 + test_random(&l->r) % (SHARDIO_DTYPE_COUNT - 1));
+    o->time_unit = "s";   /* for those types that have one */
     o->raw_bytes = o->dtype == SHARDIO_RAW ? (uint32_t)(1 + test_random(&l->r) % (test_random(&l->r) % 2 ? 5 : 90)) : 0;
     l->element = o->dtype == SHARDIO_RAW ? o->raw_bytes : shardio_dtype_size(o->dtype);
     o->ndim = 1 + (uint32_t)(test_random(&l->r) % 3);
@@ -546,6 +547,7 @@ static void example_options(shardio_array_options *o, shardio_dtype dtype, uint6
 {
     memset(o, 0, sizeof *o);
     o->dtype = dtype;
+    o->time_unit = "s";
     o->ndim = 1;
     o->shape[0] = elements;
     o->chunk[0] = chunk;
