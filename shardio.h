@@ -19557,7 +19557,7 @@ static shardio_status shardio_p_zip_finish_crc(shardio_p_zip_value *v, uint32_t 
     for (uint64_t at = 0, n; at < v->size && status == SHARDIO_OK; at += n) {
         n = shardio_p_min(SHARDIO_P_ZIP_WINDOW, v->size - at);
         status = shardio_p_zip_read(a, v->place.data + at, piece, (size_t)n, NULL);
-        *crc = shardio_crc32(*crc, piece, (size_t)n);
+        if (status == SHARDIO_OK) *crc = shardio_crc32(*crc, piece, (size_t)n);
     }
     shardio_p_release(a->allocator, piece, SHARDIO_P_ZIP_WINDOW, 16);
     return status;
