@@ -18642,6 +18642,19 @@ static bool shardio_p_zip_read_sizes(const uint8_t *record, shardio_p_zip_entry 
     return true;
 }
 
+/* Reads the local header at `offset`, which has to bear this name (APPNOTE 4.3.7); a very long one is compared in part. */
+static shardio_status shardio_p_zip_read_local(shardio_archive *a, uint64_t offset, const char *name, size_t size,
+                                               uint8_t *header, shardio_error *error)
+{
+    size_t compared = (size_t)shardio_p_min(size, SHARDIO_P_ZIP_NAME);
+    shardio_status status = shardio_p_zip_read(a, offset, header, SHARDIO_P_ZIP_LOCAL + compared, error);
+    if (status != SHARDIO_OK) return status;
+    bool same = shardio_p_load32_little(header) == SHARDIO_P_ZIP_LOCAL_SIGNATURE &&
+                shardio_p_load16_little(header + 26) == size &&
+                memcmp(header + SHARDIO_P_ZIP_LOCAL, name, compared) == 0;
+    return same ? SHARDIO_OK : SHARDIO_ERR_CORRUPT;
+}
+
 /* A directory with a chain whose CRC-32 is another one was changed by a program that kept our extra field, or it is torn:
    blocks of it never came to the device. Only a changed one agrees with all local headers. */
 static shardio_status shardio_p_zip_check_changed(shardio_archive *a, const shardio_p_zip_directory *d,
@@ -18654,15 +18667,12 @@ static shardio_status shardio_p_zip_check_changed(shardio_archive *a, const shar
         const uint8_t *record = d->bytes + at;
         memset(&entry, 0, sizeof entry);
         if (!shardio_p_zip_read_sizes(record, &entry) || entry.header >= a->file_size) return SHARDIO_ERR_CORRUPT;
-        size_t name = (size_t)shardio_p_min(shardio_p_load16_little(record + 28), SHARDIO_P_ZIP_NAME);
-        shardio_status status = shardio_p_zip_read(a, entry.header, local, SHARDIO_P_ZIP_LOCAL + name, error);
+        shardio_status status = shardio_p_zip_read_local(a, entry.header, (const char *)record + SHARDIO_P_ZIP_CENTRAL,
+                                                         shardio_p_load16_little(record + 28), local, error);
         if (status == SHARDIO_ERR_TRUNCATED) return SHARDIO_ERR_CORRUPT;
         if (status != SHARDIO_OK) return status;
         bool later = (shardio_p_load16_little(local + 6) & SHARDIO_P_ZIP_DESCRIPTOR) != 0;
-        if (shardio_p_load32_little(local) != SHARDIO_P_ZIP_LOCAL_SIGNATURE || memcmp(local + 26, record + 28, 2) != 0 ||
-            memcmp(local + SHARDIO_P_ZIP_LOCAL, record + SHARDIO_P_ZIP_CENTRAL, name) != 0 ||
-            (!later && memcmp(local + 14, record + 16, 4) != 0))
-            return SHARDIO_ERR_CORRUPT;
+        if (!later && memcmp(local + 14, record + 16, 4) != 0) return SHARDIO_ERR_CORRUPT;
         at += shardio_p_zip_record_size(record, d->size - at);
     }
     return SHARDIO_OK;
@@ -19011,13 +19021,10 @@ static shardio_status shardio_p_zip_locate(shardio_archive *a, shardio_p_zip_ent
     size_t n = SHARDIO_P_ZIP_LOCAL + (size_t)entry->name_size;
     if (entry->damaged || n > sizeof header) return SHARDIO_ERR_CORRUPT;
     if (entry->data != 0 || entry->held) return SHARDIO_OK;
-    shardio_status status = shardio_p_zip_read(a, entry->header, header, n, error);
+    shardio_status status = shardio_p_zip_read_local(a, entry->header, entry->name, entry->name_size, header, error);
     if (status != SHARDIO_OK) return status;
     uint64_t data = entry->header + n + shardio_p_load16_little(header + 28);
-    if (shardio_p_load32_little(header) != SHARDIO_P_ZIP_LOCAL_SIGNATURE ||
-        shardio_p_load16_little(header + 26) != entry->name_size ||
-        memcmp(header + SHARDIO_P_ZIP_LOCAL, entry->name, entry->name_size) != 0 ||
-        shardio_p_load16_little(header + 8) != entry->method || data > a->directory_offset ||
+    if (shardio_p_load16_little(header + 8) != entry->method || data > a->directory_offset ||
         entry->stored > a->directory_offset - data)
         return SHARDIO_ERR_CORRUPT;
     entry->data = data;
@@ -20581,11 +20588,8 @@ SHARDIO_API shardio_archive_facts shardio_archive_about(const shardio_archive *a
 /* Whether sizes and CRC-32 in the local header are those of the directory, unless they stand behind the value. */
 static bool shardio_p_zip_headers_agree(shardio_archive *a, const shardio_p_zip_entry *entry)
 {
-    uint8_t header[SHARDIO_P_ZIP_LOCAL];
-    if (shardio_p_zip_read(a, entry->header, header, sizeof header, NULL) != SHARDIO_OK ||
-        shardio_p_load32_little(header) != SHARDIO_P_ZIP_LOCAL_SIGNATURE ||
-        shardio_p_load16_little(header + 26) != entry->name_size)
-        return false;
+    uint8_t header[SHARDIO_P_ZIP_LOCAL + SHARDIO_P_ZIP_NAME];
+    if (shardio_p_zip_read_local(a, entry->header, entry->name, entry->name_size, header, NULL) != SHARDIO_OK) return false;
     if ((shardio_p_load16_little(header + 6) & SHARDIO_P_ZIP_DESCRIPTOR) != 0) return true;
     uint32_t stored = shardio_p_load32_little(header + 18);
     return shardio_p_load32_little(header + 14) == entry->crc &&

@@ -2376,6 +2376,28 @@ TEST(saved_and_loaded)
     home_end(&again);
 }
 
+/* Our directory says where a value begins, so reading does not look at its header; verifying does. */
+TEST(a_header_of_another_name_is_found)
+{
+    shardio_archive_options o;
+    shardio_memory memory;
+    shardio_error e;
+    memset(&o, 0, sizeof o);
+    memset(&memory, 0, sizeof memory);
+    o.write = true;
+    shardio_archive *a = shardio_archive_open_file(shardio_memory_file(&memory, "memory"), &o, &e);
+    shardio_store store = shardio_archive_store(a);
+    CHECK_OK(store_put_text(&store, "key", "value"));
+    CHECK_OK(shardio_archive_finish(a, &e));
+    a = shardio_archive_open_file(shardio_memory_file(&memory, "memory"), NULL, &e);
+    CHECK_OK(shardio_archive_verify(a, NULL, NULL, NULL, NULL, &e));
+    CHECK(memcmp(memory.data + 30, "key", 3) == 0);
+    memory.data[30] = 'K';
+    CHECK_STATUS(shardio_archive_verify(a, NULL, NULL, NULL, NULL, &e), SHARDIO_ERR_CORRUPT);
+    shardio_archive_close(a);
+    shardio_memory_free(&memory);
+}
+
 TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives_with_large_blocks)
           TEST_CASE(lives_on_files) TEST_CASE(crashes_in_a_row) TEST_CASE(crashes_everywhere)
           TEST_CASE(every_write_fails) TEST_CASE(every_read_fails) TEST_CASE(every_resize_fails)
@@ -2390,4 +2412,4 @@ TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives
           TEST_CASE(deflated_values_are_changed) TEST_CASE(opening_reads_once_or_twice)
           TEST_CASE(overwriting_rows_writes_chunks_and_directory) TEST_CASE(appending_allocates_nothing)
           TEST_CASE(arrays_in_layers) TEST_CASE(arrays_discarded_and_rolled_back) TEST_CASE(strings_in_layers)
-          TEST_CASE(attributes_in_layers) TEST_CASE(saved_and_loaded))
+          TEST_CASE(attributes_in_layers) TEST_CASE(saved_and_loaded) TEST_CASE(a_header_of_another_name_is_found))
