@@ -119,19 +119,14 @@ static bool set_what(job *j, const char *key, const char *value, uint64_t number
 static bool parse(job *j, char *line)
 {
     char *fields[FIELDS];
-    size_t count = 0;
+    size_t count = split(line, fields, FIELDS);
+    if (count < 2) return false;
     memset(j, 0, sizeof *j);
-    while (line != NULL && count < FIELDS) {
-        fields[count++] = line;
-        if ((line = strchr(line, '\t')) != NULL) *line++ = 0;
-    }
-    if (line != NULL || count < 2) return false;
     j->command = fields[0];
     j->what = fields[1];
     for (size_t i = 2; i < count; i++) {
-        char *value = strchr(fields[i], '=');
+        const char *value = take_value(fields[i]);
         if (value == NULL) return false;
-        *value++ = 0;
         uint64_t number = strtoull(value, NULL, 10);
         if (!set_archive(j, fields[i], value, number) && !set_what(j, fields[i], value, number)) return false;
     }

@@ -52,6 +52,25 @@ static void print_string(const char *text)
     fputs(quoted, stdout);
 }
 
+/* Takes a line apart at its tabs, which has to live as long as the fields; how many there are, 0: more than `most`. */
+static size_t split(char *line, char **fields, size_t most)
+{
+    size_t count = 0;
+    while (line != NULL && count < most) {
+        fields[count++] = line;
+        if ((line = strchr(line, '\t')) != NULL) *line++ = 0;
+    }
+    return line == NULL ? count : 0;
+}
+
+/* Ends a field at its "=" and gives what is behind; null: there is none. */
+static const char *take_value(char *field)
+{
+    char *value = strchr(field, '=');
+    if (value != NULL) *value++ = 0;
+    return value;
+}
+
 /* Hands each line of a file to `job`, which may write to it. The exit code: 2 when one was not understood. */
 static int each_job(const char *path, bool (*job)(char *line))
 {
