@@ -271,8 +271,11 @@ class Counter:
 
     def together(self, tests, programs=(DRIVER, DRIVER_SANITIZED)):
         """Tests that are generators: each yields a job or a list of them and gets the reply or replies. Those that wait at
-        the same time share a process of the driver: half of the tests the one with sanitizers, if there is one."""
+        the same time share a process of the driver: half of the tests the one with sanitizers, if there is one. None of
+        the programs was built (the sanitized ones, which the Makefile then says): nothing runs."""
         programs = [p for p in programs if os.path.exists(p)]
+        if not programs:
+            return
         waiting = [[name, generator, None, programs[i % len(programs)]]
                    for i, (name, generator) in enumerate(t for t in tests if self.word in t[0])]
         while waiting:
