@@ -299,7 +299,8 @@ typedef void (*shardio_finding)(void *context, const shardio_error *finding);
 
 /* >>platform-api ---------------------------------------------------------------------------------------------- */
 
-/* Memory. An all-zero allocator (or a null pointer to one) is malloc and free; with SHARDIO_NO_OS it gives nothing.
+/* Memory. An all-zero allocator (or a null pointer to one) is malloc and free, and on Linux pieces of 2 MiB and more are asked
+   for in large pages, which devices reach faster and which cost up to 2 MiB of addresses; with SHARDIO_NO_OS it gives nothing.
    `alignment` is a power of two; release gets the size and alignment that allocate was given. */
 typedef struct shardio_allocator {
     void *context;
@@ -2075,16 +2076,35 @@ static void shardio_p_copied_past_cache(void)
 #endif
 
 #if !SHARDIO_NO_OS
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+enum { SHARDIO_P_HUGE_PAGE = 2 << 20 };   /* bytes, of most CPUs */
+
+/* A device takes a large transfer in few pieces only if the memory is in large pages: on a virtual disk unbuffered reads of
+   8 MiB were twice as fast into them. A wish; whole large pages only, so that no more memory is used than was asked for. */
+static void shardio_p_wish_huge_pages(uint8_t *memory, size_t size)
+{
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (size >= SHARDIO_P_HUGE_PAGE) (void)madvise(memory, size - size % SHARDIO_P_HUGE_PAGE, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)size;
+#endif
+}
+
 /* malloc promises less than a block's alignment: take more and remember where it began, right in front. */
 static void *shardio_p_heap_allocate(size_t size, size_t alignment)
 {
     if (alignment < sizeof(void *)) alignment = sizeof(void *);
+    if (size >= SHARDIO_P_HUGE_PAGE && alignment < SHARDIO_P_HUGE_PAGE) alignment = SHARDIO_P_HUGE_PAGE;
     if (size > SIZE_MAX - alignment - sizeof(void *)) return NULL;
     uint8_t *memory = (uint8_t *)malloc(size + alignment + sizeof(void *));
     if (memory == NULL) return NULL;
     uint8_t *aligned = memory + sizeof(void *);
     aligned += (alignment - (uintptr_t)aligned % alignment) % alignment;
     memcpy(aligned - sizeof(void *), &memory, sizeof(void *));
+    shardio_p_wish_huge_pages(aligned, size);
     return aligned;
 }
 

@@ -74,16 +74,22 @@ static inline uint64_t bench_random(uint64_t *state)
 }
 
 /* Memory of `size` bytes with every page touched: page faults on the input belong to no contender. */
-static inline uint8_t *bench_input(size_t size, uint64_t seed)
+static inline uint8_t *bench_input_in(size_t size, uint64_t seed, bool large_pages)
 {
     void *memory = NULL;
     size_t room = (size + 8 + 4095) & ~(size_t)4095;
-    if (posix_memalign(&memory, 4096, room) != 0) bench_die("no memory for %zu bytes of input", size);
+    if (posix_memalign(&memory, large_pages ? 2 << 20 : 4096, room) != 0) bench_die("no memory for %zu bytes of input", size);
+    if (large_pages) (void)madvise(memory, room, MADV_HUGEPAGE);
     for (size_t i = 0; i < room; i += 8) {
         uint64_t word = bench_random(&seed);
         memcpy((uint8_t *)memory + i, &word, 8);
     }
     return (uint8_t *)memory;
+}
+
+static inline uint8_t *bench_input(size_t size, uint64_t seed)
+{
+    return bench_input_in(size, seed, false);
 }
 
 /* Number of pages of the file that the page cache holds. Mapping a file brings none of them in. */

@@ -628,6 +628,7 @@ def packing_table(found, quick=False):
 # ---- archives ----
 
 STORE_WHO = {"raw": "raw files", "shardio": "shardio", "statistics": "shardio with statistics",
+             "raw-large-pages": "raw file, memory in large pages",
              "array-format": "array-format (Rust)", "h5py": "HDF5 (h5py)",
              "zarr": "zarr-python, ZipStore"}
 # step, what it is, steps of raw files that it is held against (the fastest), wanted share
@@ -685,7 +686,7 @@ def store_contenders(bench):
     arrays, size = store_sizes(bench)
     common = ["--arrays", str(arrays), "--bytes", str(size), "--chunk-rows", "64"]
     raw, found = [program, "--work", "arrays", "--contender", "raw"] + common, {}
-    for ours in ("shardio", "statistics"):
+    for ours in ("shardio", "statistics", "raw-large-pages"):
         found[ours] = [program, "--work", "arrays", "--contender", ours] + common
     rust = os.path.join(bench.build, "peers-rust", "release", "bench-peers")
     if os.access(rust, os.X_OK) and not bench.quick:
@@ -759,7 +760,7 @@ def arrays_table(arrays, quick=False):
                 continue
             shares = arrays.shares(contender, step, raw_steps)
             version = found[0]["version"].split()[-1]
-            rows.append([what if contender == "shardio" else "", who if contender in ("shardio", "statistics") else f"{who} {version}"] +
+            rows.append([what if contender == "shardio" else "", who if contender in ("raw-large-pages", "shardio", "statistics") else f"{who} {version}"] +
                         step_cells(found, shares) +
                         [verdict(statistics.median(shares), wanted, quick) if contender == "shardio" else ""])
     return table(["step", "contender", "ms", "share of raw", "range", "CPU ms", "the file grows by", "peak memory MiB",

@@ -7,8 +7,9 @@
                chunk a value of its own, in one process and step by step: write, until the commit is durable; read-cold
                and read-warm, all of it; overwrite, rows 100 to 203 of each and a commit; compact. --contender raw
                writes the same bytes past the page cache, to one file (write), and reads them back past it
-               (read-direct), cold through it (read-buffered) and warm (read-warm); shardio; statistics, shardio that
-               keeps them
+               (read-direct), cold through it (read-buffered) and warm (read-warm); raw-large-pages, the same past
+               the page cache from and to memory in large pages (write, read-cold); shardio; statistics, shardio
+               that keeps them
       frames   --bytes of uint16 frames of --frame Y,X, one call a frame, chunks 16,256,256, shards 64,Y,X, until
                durable. --contender raw, as above; directory; archive
       open     opening and closing an archive of --count values. raw-buffered: one pread of the bytes of its directory
@@ -25,8 +26,8 @@
 
 enum work { ARRAYS, FRAMES, OPEN, CHUNK, WORKS };
 static const char *const work_names[] = {"arrays", "frames", "open", "chunk"};
-enum contender { RAW, SHARDIO, STATISTICS, DIRECTORY, ARCHIVE, CONTENDERS };
-static const char *const contender_names[] = {"raw", "shardio", "statistics", "directory", "archive"};
+enum contender { RAW, RAW_LARGE, SHARDIO, STATISTICS, DIRECTORY, ARCHIVE, CONTENDERS };
+static const char *const contender_names[] = {"raw", "raw-large-pages", "shardio", "statistics", "directory", "archive"};
 enum { COLUMNS = 1024, FIRST_ROW = 100, PATCH_ROWS = 104, PIECE = 8 << 20, SMALL_CHUNK = 8192 };
 
 typedef struct job {
@@ -130,6 +131,13 @@ static void raw_arrays(const job *j)
     make_cold(j);
     read_raw(j, "read-buffered", 0);
     read_raw(j, "read-warm", 0);
+}
+
+static void raw_arrays_in_large_pages(const job *j)
+{
+    write_raw(j, "write");
+    make_cold(j);
+    read_raw(j, "read-cold", O_DIRECT);
 }
 
 /* ---- Archives ---- */
@@ -260,12 +268,13 @@ static void run_arrays(job *j)
     j->bytes = j->rows * j->row_bytes;
     j->total = j->arrays * j->bytes;
     if (j->rows < FIRST_ROW + PATCH_ROWS) bench_die("an array has to have %d rows", FIRST_ROW + PATCH_ROWS);
-    if (j->contender > STATISTICS) bench_die("arrays are for raw, shardio and statistics");
-    j->input = bench_input((size_t)j->total, j->seed);
-    j->memory = bench_input((size_t)j->total, 0);
+    if (j->contender > STATISTICS) bench_die("arrays are for raw, raw-large-pages, shardio and statistics");
+    j->input = bench_input_in((size_t)j->total, j->seed, j->contender == RAW_LARGE);
+    j->memory = bench_input_in((size_t)j->total, 0, j->contender == RAW_LARGE);
     j->patch = bench_input(PATCH_ROWS * (size_t)j->row_bytes, j->seed + 1);
     j->peak = peak_bytes();
     if (j->contender == RAW) raw_arrays(j);
+    else if (j->contender == RAW_LARGE) raw_arrays_in_large_pages(j);
     else shardio_arrays(j);
     free(j->memory);
     free(j->patch);

@@ -318,6 +318,40 @@ TEST(default_allocator_aligns)
     shardio_p_release(NULL, NULL, 100, 8);
 }
 
+/* Whether the system notes large pages as wished for where `memory` lies. */
+static bool in_large_pages(const void *memory)
+{
+    char line[512];
+    bool inside = false, wished = false;
+    unsigned long long begin, end, at = (unsigned long long)(uintptr_t)memory;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+        if (sscanf(line, "%llx-%llx ", &begin, &end) == 2) inside = begin <= at && at < end;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0) wished = strstr(line, " hg") != NULL;
+    }
+    if (maps != NULL) fclose(maps);
+    return wished;
+}
+
+/* What goes to a device in one piece: whole large pages, and nothing beyond them. */
+TEST(large_buffers_in_large_pages)
+{
+    enum { PAGE = 2 << 20 };
+    void *own = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(own != MAP_FAILED);
+    bool known = madvise(own, 2 * PAGE, MADV_HUGEPAGE) == 0 && in_large_pages(own);
+    munmap(own, 2 * PAGE);
+    if (!known) LEAVE_OUT("the kernel does not know large pages, or does not say so");
+    uint8_t *memory = (uint8_t *)shardio_p_allocate(NULL, 2 * PAGE + 4096, 4096);
+    if (CHECK(memory != NULL)) {
+        CHECK_U64((uintptr_t)memory % PAGE, 0);
+        CHECK(in_large_pages(memory) && in_large_pages(memory + 2 * PAGE - 1));
+        CHECK(!in_large_pages(memory + 2 * PAGE));
+        memset(memory, 1, 2 * PAGE + 4096);
+    }
+    shardio_p_release(NULL, memory, 2 * PAGE + 4096, 4096);
+}
+
 TEST(arena)
 {
     static uint8_t memory[10000];
@@ -1048,7 +1082,7 @@ TEST(one_allocator_for_all)
     }
 }
 
-TEST_MAIN(TEST_CASE(default_allocator_aligns)
+TEST_MAIN(TEST_CASE(default_allocator_aligns) TEST_CASE(large_buffers_in_large_pages)
           TEST_CASE(arena)
           TEST_CASE(memory_files)
           TEST_CASE(reading_exactly)
