@@ -44,6 +44,7 @@
        pack       packfiles: many small items in one file, each found by its number with one read
        zarr       arrays: create, append, checkpoint, read and write regions, resize, verify; groups, attributes
        store      where the keys live: a directory, memory, an archive (one ZIP file, in layers)
+       mirror     a sparse local copy that fills itself from a slow source, and keeps what it has
 
    ERRORS    Every function that can fail returns a shardio_status; 0 is success. Writers keep their first error:
              later calls return it and do nothing, and finish repeats it, so a loop may check once, at the end.
@@ -130,6 +131,16 @@
                    4   u8   1, the version     12  u32  records                    28  u32  bytes of index and CRC32C
                    5   u8   1: content hash    16  u32  items                      32  u32  bytes of app data
                    6   u16  0                  20  u32  items of a record          36  SHA-256 or 0; 68 u32 0; 72 u32 CRC32C
+
+   Map of a mirror, all numbers little-endian:
+
+       | head | tag of the source | a bit for each chunk: it is there, lowest first | CRC32C u32 of all before |
+
+       head    0   u32  "SHMR"                                 16  u64  generation: another number after an eviction
+               4   u8   1, the version                         24  u64  saves
+               5   u8   a chunk has 2 to this bytes            32  u32  bytes of the tag
+               6   u8   1: the source has no such object; u8 0 36  u32  0
+               8   u64  length of the source, bytes
 */
 
 #ifndef SHARDIO_H
@@ -155,6 +166,7 @@
    SHARDIO_NO_ZARR          all files    without codec, json and zarr
    SHARDIO_NO_PACK          all files    without pack and SHA-256
    SHARDIO_NO_STORE         all files    without store and CRC-32 (arrays then live in a store of the caller's)
+   SHARDIO_NO_MIRROR        all files    without mirror, which needs the system's files
    SHARDIO_NO_HARDWARE      one file     checksums in plain C, whatever the CPU has
    SHARDIO_SMALL            one file     the tables of CRC32C and CRC-32 take 1 KiB each in place of 8 KiB
    SHARDIO_WITH_ZSTD        all files    codec zstd, on libzstd 1.4 or later (link -lzstd)
@@ -179,6 +191,9 @@
 #ifndef SHARDIO_NO_STORE
 #define SHARDIO_NO_STORE 0
 #endif
+#ifndef SHARDIO_NO_MIRROR
+#define SHARDIO_NO_MIRROR SHARDIO_NO_OS
+#endif
 #ifndef SHARDIO_WITH_ZSTD
 #define SHARDIO_WITH_ZSTD 0
 #endif
@@ -193,6 +208,9 @@
 #endif
 #if SHARDIO_NO_SHARD && !SHARDIO_NO_ZARR
 #error "SHARDIO_NO_SHARD needs SHARDIO_NO_ZARR: arrays are made of shards"
+#endif
+#if SHARDIO_NO_OS && !SHARDIO_NO_MIRROR
+#error "SHARDIO_NO_OS needs SHARDIO_NO_MIRROR: a mirror is a file of the system's"
 #endif
 #if SHARDIO_NO_ZARR && (SHARDIO_WITH_ZSTD || SHARDIO_WITH_ZLIB || SHARDIO_WITH_BLOSC || SHARDIO_WITH_LZ4)
 #error "SHARDIO_NO_ZARR leaves out all codecs: define no SHARDIO_WITH_... beside it"
@@ -1794,6 +1812,159 @@ SHARDIO_API shardio_status shardio_store_load(const shardio_store *store, const 
 #endif
 
 #endif /* !SHARDIO_NO_STORE */
+
+/* >>mirror-api ------------------------------------------------------------------------------------------------- */
+
+#if !SHARDIO_NO_MIRROR
+
+enum { SHARDIO_MAX_TAG = 255 };   /* bytes of an identity tag */
+
+/* What a source says of the object that it reads. */
+typedef struct shardio_source_facts {
+    uint64_t length;                 /* bytes */
+    char tag[SHARDIO_MAX_TAG + 1];   /* another text for other contents (a strong ETag, a time of change), ended with a
+                                        zero byte; empty: the source has none, the length alone has to do */
+} shardio_source_facts;
+
+/* A piece of the source, and where it goes. */
+typedef struct shardio_source_range {
+    uint64_t offset;
+    size_t size;                     /* bytes, at least 1, none beyond the length */
+    void *data;
+} shardio_source_range;
+
+/* Where the bytes of a mirror come from, slowly. Each function returns a status; where it is not SHARDIO_OK it may set
+   members of *error, above all system_code and reason, and the mirror fills in the others. */
+typedef struct shardio_source_functions {
+    /* Length and identity as they are now. SHARDIO_ERR_NOT_FOUND: there is no such object. */
+    shardio_status (*about)(void *source, shardio_source_facts *facts, shardio_error *error);
+    /* Reads at most `size` bytes and sets *done; may do less than asked, but 0 only at the end. SHARDIO_ERR_CHANGED: the
+       object is no longer the one that `about` told of. One call is one request. */
+    shardio_status (*read)(void *source, uint64_t offset, void *data, size_t size, size_t *done, shardio_error *error);
+    /* Optional: reads all of several ranges, which are in order and apart from each other, in one request. */
+    shardio_status (*read_ranges)(void *source, const shardio_source_range *ranges, size_t count, shardio_error *error);
+    /* Optional: ends the source. */
+    void (*close)(void *source);
+} shardio_source_functions;
+
+typedef struct shardio_source {
+    const shardio_source_functions *functions;
+    void *context;
+    const char *name;                /* for messages: the URL, the path; lives as long as the source */
+} shardio_source;
+
+/* A source on a file of the system's. Its tag is made of device, inode and time of the last change, so a file that changed
+   is noticed. Belongs to the mirror that is opened on it; or end it with functions->close. */
+SHARDIO_API shardio_status shardio_source_open(shardio_source *source, const char *path,
+                                               const shardio_allocator *allocator, shardio_error *error);
+
+/* A mirror: a sparse local file that holds what was read of a source, and beside it, under the same name with
+   ".shardio-map", a map of which chunks those are. What is there is never fetched again, in later runs of the program
+   neither: a kill or a power cut loses at most what was fetched since the map was saved.
+   One process writes a mirror. Threads: one at a time; with `lock` and `unlock` any number, each chunk is still fetched
+   once; who needs a chunk that another one fetches waits. */
+typedef struct shardio_mirror shardio_mirror;
+
+typedef struct shardio_mirror_options {
+    uint64_t chunk;            /* bytes that are fetched and noted as one, a power of two from 512 to 64 MiB; 0: 64 KiB,
+                                  or what the mirror has */
+    uint64_t request;          /* the most bytes of one request, and of the buffer for it; 0: 8 MiB, and at least a chunk */
+    uint64_t gap;              /* chunks that are there are fetched again if one request then does for two and they are no
+                                  more bytes than this */
+    uint64_t read_ahead;       /* reading in order, a fetch goes on for as many bytes as were read in order, up to this; 0: 1
+                                  MiB; SHARDIO_NO_OFFSET: never */
+    uint64_t save_every;       /* bytes fetched between two saves of the map; 0: 256 MiB; SHARDIO_NO_OFFSET: only at close */
+    bool start_over;           /* a mirror of something else (another length, tag or chunk) is emptied; default: refused with
+                                  SHARDIO_ERR_CHANGED */
+    bool check_later;          /* ask the source what it is before the first fetch, not when opening: no request at all if
+                                  everything is there */
+    bool read_only;            /* nothing is written. Beside a writer, too; what is not there comes from the source each
+                                  time */
+    bool make_parents;         /* make missing directories */
+    size_t map_limit;          /* the most bytes of a map in memory; 0: 64 MiB (32 TiB in chunks of 64 KiB) */
+    void (*lock)(void *context);     /* both or none: a lock that is not taken twice by one thread */
+    void (*unlock)(void *context);
+    void *lock_context;
+    const shardio_allocator *allocator;   /* must outlive the mirror; null: malloc */
+} shardio_mirror_options;
+
+/* Opens the mirror at `path`, or makes one. The source belongs to it from here, even if this fails; null: what is there has
+   to do, with read_only (other reads: SHARDIO_ERR_NOT_FOUND). A file that is not a mirror's is refused with
+   SHARDIO_ERR_EXISTS, a mirror that another process writes with SHARDIO_ERR_LOCKED. A map that is damaged is no error: all is
+   fetched anew. Null on failure. `options` and `error` may be null.
+   Memory: one bit and, for each 1/65536 of the object, 4 bytes (at most 256 KiB), and the buffer. */
+SHARDIO_API shardio_mirror *shardio_mirror_open(const shardio_source *source, const char *path,
+                                                const shardio_mirror_options *options, shardio_error *error);
+
+/* Saves, closes, ends the source. The mirror has ended whatever is returned. Null is allowed. */
+SHARDIO_API shardio_status shardio_mirror_close(shardio_mirror *mirror, shardio_error *error);
+
+/* Reads `size` bytes at `offset`; *done are fewer at the end of the object, and 0 at and beyond it. Fetches what is missing. */
+SHARDIO_API shardio_status shardio_mirror_read(shardio_mirror *mirror, uint64_t offset, void *data, size_t size,
+                                               size_t *done, shardio_error *error);
+
+/* A cursor, 0 in the beginning. seek: SHARDIO_ERR_ARGUMENT beyond the end. next: as read, from there on. */
+SHARDIO_API shardio_status shardio_mirror_seek(shardio_mirror *mirror, uint64_t offset, shardio_error *error);
+SHARDIO_API shardio_status shardio_mirror_next(shardio_mirror *mirror, void *data, size_t size, size_t *done,
+                                               shardio_error *error);
+
+/* Fetches what is missing of a range, or of everything (progress, in bytes, may be null). */
+SHARDIO_API shardio_status shardio_mirror_prefetch(shardio_mirror *mirror, uint64_t offset, uint64_t size,
+                                                   shardio_error *error);
+SHARDIO_API shardio_status shardio_mirror_fill(shardio_mirror *mirror, shardio_progress progress, void *context,
+                                               shardio_error *error);
+
+/* Forgets the chunks that lie wholly in a range, or those that were not used for longest until at most `budget` bytes are
+   there, and gives their room back where the file system can. The map says so first, durably. What was used in earlier
+   runs counts as not used. */
+SHARDIO_API shardio_status shardio_mirror_evict(shardio_mirror *mirror, uint64_t offset, uint64_t size,
+                                                shardio_error *error);
+SHARDIO_API shardio_status shardio_mirror_evict_to(shardio_mirror *mirror, uint64_t budget, shardio_error *error);
+
+/* Makes what was fetched durable, then the map that says so. */
+SHARDIO_API shardio_status shardio_mirror_save(shardio_mirror *mirror, shardio_error *error);
+
+/* Whether a range is there, what lies beyond the end aside. */
+SHARDIO_API bool shardio_mirror_has(shardio_mirror *mirror, uint64_t offset, uint64_t size);
+
+/* The first range at or behind `from` that is there; false: none. Begin with 0, go on with *offset + *size. */
+SHARDIO_API bool shardio_mirror_next_extent(shardio_mirror *mirror, uint64_t from, uint64_t *offset, uint64_t *size);
+
+typedef struct shardio_mirror_facts {
+    uint64_t length, chunk;          /* bytes */
+    uint64_t covered;                /* bytes that are there */
+    uint64_t extents;                /* ranges that they are */
+    uint64_t allocated;              /* bytes that the local file really takes; SHARDIO_NO_OFFSET: not known */
+    uint64_t map_bytes;              /* of the map file */
+    uint64_t requests, fetched;      /* to the source since this mirror was opened, and bytes of them */
+    uint64_t hits;                   /* reads that needed no request */
+    uint64_t generation;             /* another number after each eviction */
+    bool map_was_damaged;            /* when opened: all is fetched anew */
+    const char *tag;                 /* of the source; lives as long as the mirror */
+} shardio_mirror_facts;
+SHARDIO_API shardio_mirror_facts shardio_mirror_about(shardio_mirror *mirror);
+
+/* The mirror as a file, for reading: everything that takes one can read it. Closing the file closes the mirror only if
+   `owned`. */
+SHARDIO_API shardio_file shardio_mirror_file(shardio_mirror *mirror, bool owned);
+
+#if !SHARDIO_NO_ZARR
+/* A store whose keys are mirrored one by one in a directory: a Zarr hierarchy on a server is read through it, each key
+   fetched once. For reading. Keys that are not there are remembered, too. Fill in `find`, `context` and `directory`, and
+   what else is wanted; all is borrowed and must outlive the store. */
+typedef struct shardio_mirror_store {
+    /* Gives a source for a key; whether there is one may show later, in its `about`. */
+    shardio_status (*find)(void *context, const char *key, shardio_source *source, shardio_error *error);
+    void *context;
+    const char *directory;           /* of the mirrors; made when needed */
+    const char *name;                /* for messages: the URL */
+    shardio_mirror_options options;  /* of the mirrors; check_later is usual */
+    uint64_t requests, fetched;      /* counted here, bytes */
+} shardio_mirror_store;
+SHARDIO_API shardio_store shardio_store_mirrored(shardio_mirror_store *mirrors);
+#endif
+
+#endif /* !SHARDIO_NO_MIRROR */
 
 #ifdef __cplusplus
 }
