@@ -363,22 +363,24 @@ static void plan(job *j)
     j->expected = bench_input(BLOCK, 0);
 }
 
+static void run(job *j)
+{
+    if (j->work == MAP) make_sparse_source(j);
+    j->source = open_for(j->source_path, O_RDONLY);
+    printf("contender,step,bytes,seconds,cpu_seconds,reads,writes,allocated_bytes,map_bytes,peak_bytes,held_bytes,"
+           "version,compiler\n");
+    if (j->work == MAP) run_map(j);
+    else run_passes(j);
+    close(j->source);
+}
+
 int main(int argc, char **argv)
 {
     job j = defaults();
     for (int i = 1; i < argc; i += 2) parse_option(&j, argv[i], bench_value(argv + i));
     plan(&j);
-    if (j.work == PREPARE) {
-        prepare(&j);
-        return 0;
-    }
-    if (j.work == MAP) make_sparse_source(&j);
-    j.source = open_for(j.source_path, O_RDONLY);
-    printf("contender,step,bytes,seconds,cpu_seconds,reads,writes,allocated_bytes,map_bytes,peak_bytes,held_bytes,"
-           "version,compiler\n");
-    if (j.work == MAP) run_map(&j);
-    else run_passes(&j);
-    close(j.source);
+    if (j.work == PREPARE) prepare(&j);
+    else run(&j);
     free(j.order);
     free(j.block);
     free(j.expected);
