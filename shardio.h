@@ -22217,7 +22217,8 @@ static shardio_status shardio_p_mirror_reload(shardio_mirror *m, shardio_error *
     shardio_file_close(&file);
     shardio_p_forget_counts(m);
     bool same = status == SHARDIO_OK && facts.size == m->map_size && memcmp(m->map, head, 6) == 0 &&
-                memcmp(m->map + 8, head + 8, 8) == 0 && memcmp(m->map + 32, head + 32, 8) == 0 && memcmp(m->map + SHARDIO_P_MAP_HEAD, m->is.tag, tag) == 0;
+                memcmp(m->map + 8, head + 8, 8) == 0 && memcmp(m->map + 32, head + 32, 8) == 0 &&
+                memcmp(m->map + SHARDIO_P_MAP_HEAD, m->is.tag, tag) == 0;
     if (same && shardio_p_map_is_sound(m, tag)) {
         m->generation = shardio_p_load64(m->map + 16, false);
         m->saves = shardio_p_load64(m->map + 24, false);
