@@ -66,6 +66,7 @@ static inline void remote_bytes(const remote *r, uint64_t offset, uint8_t *to, s
 static inline bool remote_same(const remote *r, uint64_t offset, const uint8_t *data, size_t size)
 {
     uint8_t piece[1024];
+    if (size == 0) return true;
     if (offset > r->length || size > r->length - offset) return false;
     for (size_t i = 0; i < size; i += sizeof piece) {
         size_t n = size - i < sizeof piece ? size - i : sizeof piece;
