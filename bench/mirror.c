@@ -1,5 +1,5 @@
-/* A mirror beside plain preads and pwrites of the same blocks; prints a CSV header and a line per step. bench/run.py runs
-   it, one contender a process, and compares.
+/* A mirror beside plain preads and pwrites of the same blocks; prints a CSV header and a line per step. bench/run.py
+   runs it, one contender a process, and compares.
 
        bench_mirror --work W --dir D [options]
 
@@ -109,10 +109,10 @@ static void end_step(const job *j, const step *s, uint64_t bytes)
     bench_calls(&reads, &writes);
     if (stat(j->path, &local) != 0) bench_die_system("look at", j->path);
     if (stat(j->map_path, &map) != 0) map.st_size = 0;
-    printf("%s,%s,%llu,%.6f,%.6f,%llu,%llu,", contender_names[j->contender], s->name, (unsigned long long)bytes, seconds,
-           cpu, (unsigned long long)(reads - s->reads - s->own_reads), (unsigned long long)(writes - s->writes));
-    printf("%llu,%llu,%llu,%llu,%s,\"%s\"\n", (unsigned long long)local.st_blocks * 512, (unsigned long long)map.st_size,
-           (unsigned long long)(peak_bytes() - j->peak), (unsigned long long)j->held.most, SHARDIO_VERSION_STRING,
+    printf("%s,%s,%llu,%.6f,%.6f,", contender_names[j->contender], s->name, (unsigned long long)bytes, seconds, cpu);
+    printf("%llu,%llu,", (unsigned long long)(reads - s->reads - s->own_reads), (unsigned long long)(writes - s->writes));
+    printf("%llu,%llu,%llu,%llu,%s,\"%s\"\n", (unsigned long long)local.st_blocks * 512,
+           (unsigned long long)map.st_size, (unsigned long long)(peak_bytes() - j->peak), (unsigned long long)j->held.most, SHARDIO_VERSION_STRING,
            BENCH_COMPILER);
 }
 
@@ -353,7 +353,7 @@ static job defaults(void)
 static void plan(job *j)
 {
     if (j->dir == NULL || j->source_path == NULL) bench_die("--dir and --source are needed");
-    if (j->bytes == 0 || j->bytes % BLOCK != 0 || j->count == 0) bench_die("whole blocks are needed, and more than none");
+    if (j->bytes == 0 || j->bytes % BLOCK != 0 || j->count == 0) bench_die("whole blocks are needed, and not none");
     if (snprintf(j->path, sizeof j->path, "%s/local", j->dir) >= (int)sizeof j->path) bench_die("the path is too long");
     snprintf(j->map_path, sizeof j->map_path, "%s.shardio-map", j->path);
     j->allocator.context = &j->held;

@@ -9,7 +9,8 @@ unbuffered writes) runs several times a round, between the others. A share is th
 both of one round; the report gives the median of the shares. A round before the first is thrown away; it reads
 reads back and compares what was written. bench/read.c and bench/pack.c let their contenders take turns in one process.
 Needs the standard library only; programs: build/bench_write, build/bench_read, build/bench_pack, build/bench_store,
-build/bench_mirror, build/bench_crc. `make bench-peers` gets the libraries that are compared; those that are not there are left out.
+build/bench_mirror, build/bench_crc. `make bench-peers` gets the libraries that are compared; those that are not there
+are left out.
 """
 import argparse
 import csv
@@ -812,7 +813,7 @@ def storing_tables(found, quick=False):
 MIRROR_BLOCK = 65536
 MIRROR_WHO = {"raw": "raw pread and pwrite", "raw-durable": "raw, fdatasync each 256 MiB and at the end",
               "shardio": "shardio, map saved each 256 MiB", "shardio-at-close": "shardio, map saved at close",
-              "sparseio": "sparseio (Rust)"}
+              "sparseio": "sparseio 0.0.1 (Rust)"}
 # step of bench_mirror, what it is, share of raw that is wanted
 MIRROR_STEPS = [("first", "first pass", 0.5), ("second", "second pass", 0.8), ("open", "open", None),
                 ("close", "close", None)]
@@ -870,28 +871,30 @@ def passes_table(passes, quick=False):
     rows = []
     for step, what, wanted in MIRROR_STEPS:
         for contender, who in MIRROR_WHO.items():
-            found = passes.rows(contender, step)
-            if found:
-                rows.append([what if contender == "raw" else ""] + pass_cells(passes, step, wanted, contender, who, quick))
-    return table(["step", "contender", "ms", "MB/s", "share of raw", "range", "CPU ms", "reads a block", "writes a block",
-                  "allocated MiB", "wanted share"], rows)
+            if not passes.rows(contender, step):
+                continue
+            ours = contender.startswith("shardio")
+            rows.append([what if contender == "raw" else "", who] +
+                        pass_cells(passes, step, contender, wanted if ours else None, quick))
+    header = ["step", "contender", "ms", "MB/s", "share of raw", "range", "CPU ms", "reads a block", "writes a block",
+              "allocated MiB", "share of raw with fdatasync", "wanted share of raw"]
+    return table(header, rows)
 
 
-def pass_cells(passes, step, wanted, contender, who, quick):
+def pass_cells(passes, step, contender, wanted, quick):
     found = passes.rows(contender, step)
     seconds, size = statistics.median(float(r["seconds"]) for r in found), int(found[0]["bytes"])
     cpu = statistics.median(float(r["cpu_seconds"]) for r in found)
-    version = found[0]["version"].split()[-1]
-    cells = [f"{who} {version}" if contender == "sparseio" else who, f"{1000 * seconds:.1f}"]
+    cells = [f"{1000 * seconds:.1f}"]
     if size == 0:
-        return cells + ["", "", "", f"{1000 * cpu:.1f}", "", "", "", ""]
+        return cells + ["", "", "", f"{1000 * cpu:.1f}", "", "", "", "", ""]
     shares, blocks = passes.shares(contender, step, [step]), size // MIRROR_BLOCK
     calls = [f"{largest(found, column) / blocks:.2f}" for column in ("reads", "writes")]
-    ours = contender.startswith("shardio")
+    beside = passes.shares(contender, step, [], "raw-durable") if (contender, step) == ("shardio", "first") else []
     return cells + [f"{size / seconds / 1e6:.0f}", f"{statistics.median(shares):.2f}",
                     f"{min(shares):.2f} to {max(shares):.2f}", f"{1000 * cpu:.0f}"] + calls + [
-                        mib(largest(found, "allocated_bytes")),
-                        verdict(statistics.median(shares), wanted, quick) if ours else ""]
+                        mib(largest(found, "allocated_bytes")), f"{statistics.median(beside):.2f}" if beside else "",
+                        verdict(statistics.median(shares), wanted, quick)]
 
 
 def map_table(fragmented):
