@@ -109,11 +109,12 @@ static void end_step(const job *j, const step *s, uint64_t bytes)
     bench_calls(&reads, &writes);
     if (stat(j->path, &local) != 0) bench_die_system("look at", j->path);
     if (stat(j->map_path, &map) != 0) map.st_size = 0;
-    printf("%s,%s,%llu,%.6f,%.6f,", contender_names[j->contender], s->name, (unsigned long long)bytes, seconds, cpu);
-    printf("%llu,%llu,", (unsigned long long)(reads - s->reads - s->own_reads), (unsigned long long)(writes - s->writes));
+    printf("%s,%s,%llu,%.6f,%.6f,%llu,%llu,", contender_names[j->contender], s->name, (unsigned long long)bytes,
+           seconds, cpu, (unsigned long long)(reads - s->reads - s->own_reads),
+           (unsigned long long)(writes - s->writes));
     printf("%llu,%llu,%llu,%llu,%s,\"%s\"\n", (unsigned long long)local.st_blocks * 512,
-           (unsigned long long)map.st_size, (unsigned long long)(peak_bytes() - j->peak), (unsigned long long)j->held.most, SHARDIO_VERSION_STRING,
-           BENCH_COMPILER);
+           (unsigned long long)map.st_size, (unsigned long long)(peak_bytes() - j->peak),
+           (unsigned long long)j->held.most, SHARDIO_VERSION_STRING, BENCH_COMPILER);
 }
 
 /* ---- The blocks ---- */

@@ -1132,8 +1132,10 @@ nothing durable. What was mirrored is compared with the source afterwards. Reads
 system counts them, which leaves out those of sparseio that open files and punch holes.
 
 {passes_table(mirrors[0], bench.quick)}
-A mirror of 1 TiB in chunks of 64 KiB, every second one of which is there: one bit a chunk, however they lie. Chunks were
-marked in the map instead of fetched, with holes in the local file as in the source.
+A mirror of 1 TiB in chunks of 64 KiB, every second one of which is there: the map has one bit a chunk, however they
+lie. In memory it takes as much, and 256 KiB for what was used when; requests of more than what is read get a buffer (8
+MiB), which these reads do without. Chunks were marked in the map instead of fetched: holes in the local file read as
+those of the source do.
 
 {map_table(mirrors[1])}
 ## CRC32C and CRC-32
@@ -1157,8 +1159,8 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: does it run at all?")
     parser.add_argument("--rounds", type=int, help="default 5, quick 1")
     parser.add_argument("--python", help="with zarr, zarrs, tensorstore, acquire-zarr, h5py; BUILD/venv/bin/python")
-    parser.add_argument("--only", choices=["throughput", "latency", "reading", "pack", "store", "mirror", "crc", "commands"],
-                        help="one part, raw tables")
+    parser.add_argument("--only", help="one part, raw tables",
+                        choices=["throughput", "latency", "reading", "pack", "store", "mirror", "crc", "commands"])
     options = parser.parse_args()
     options.python = options.python or os.path.join(options.build, "venv", "bin", "python")
     return options

@@ -2,7 +2,7 @@
 //!
 //!     bench-sparseio --dir D --source S --bytes B [--check 1]
 //!
-//! Runs as its own example does: tokio's usual runtime, a Viewer, one read after the other. There is no map to be saved.
+//! Used as in its own example: tokio's usual runtime, a Viewer, one read after the other. There is no map to be saved.
 
 use std::error::Error;
 use std::fs::{self, File};
