@@ -154,11 +154,11 @@ TEST(each_chunk_once)
         run_threads(m, read_everything, (uint64_t)round + 100);
         for (size_t c = 0; c < CHUNKS; c++) CHECK_U64(fetched[c], c >= 50 && c < 150 ? 2 : 1);
         CHECK_OK(shardio_mirror_evict_to(m, 10 * CHUNK, &error));
-        CHECK_U64(shardio_mirror_about(m).covered / CHUNK, 10);
+        uint64_t covered = shardio_mirror_about(m).covered;
+        CHECK(covered <= 10 * CHUNK && covered > 9 * CHUNK);
+        for (size_t c = 0; c < CHUNKS; c++) fetched[c] = shardio_mirror_has(m, c * CHUNK, CHUNK);
         run_threads(m, read_everything, (uint64_t)round + 200);
-        uint64_t again = 0;
-        for (size_t c = 0; c < CHUNKS; c++) again += (uint64_t)fetched[c] - (c >= 50 && c < 150 ? 2 : 1);
-        CHECK(again == CHUNKS - 10 || again == CHUNKS - 11);
+        for (size_t c = 0; c < CHUNKS; c++) CHECK_U64(fetched[c], 1);
         CHECK_OK(shardio_mirror_close(m, &error));
         m = open_shared(0, SHARDIO_NO_OFFSET, 0);          /* and not at all when it is opened again */
         if (m == NULL) return;
