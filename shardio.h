@@ -1715,7 +1715,8 @@ SHARDIO_API shardio_store shardio_archive_store(shardio_archive *archive);
 
 /* Makes a layer of what was written and removed since the last one, durable unless the durability is none. Arrays that
    are being appended to may go on; what they have not published is not in it. Nothing to commit: no layer. After an error
-   the last layer is still the one that others see. */
+   the last layer is still the one that others see; but a new file may have appeared, whole, if it was its name that could
+   not be made durable. */
 SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *archive, shardio_error *error);
 
 /* Forgets what was written and removed since the last commit. Handles on it become invalid: SHARDIO_ERR_CHANGED. */
@@ -19880,11 +19881,19 @@ static shardio_status shardio_p_zip_write_directory(shardio_archive *a, const sh
         int ignored = 0;
         if (a->cut == SHARDIO_NO_OFFSET && a->file_size > offset) a->cut = offset;
         (void)shardio_p_zip_cut_torn(a, &ignored);
-        return status;
     }
+    return status;
+}
+
+/* A new file appears with its first layer, which is whole by then. Should that fail, it may have appeared all the same: the
+   layer stays, whatever comes, and the next commit tries again. */
+static shardio_status shardio_p_zip_publish(shardio_archive *a, int *code)
+{
     if (a->published) return SHARDIO_OK;
-    status = a->file.functions->publish(a->file.context, a->options.durability != SHARDIO_DURABLE_NONE, code);
+    shardio_status status = a->file.functions->publish(a->file.context,
+                                                       a->options.durability != SHARDIO_DURABLE_NONE, code);
     a->published = status == SHARDIO_OK;
+    a->changed = !a->published;
     return status;
 }
 
@@ -19930,10 +19939,12 @@ SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *a, shardio_er
     status = shardio_p_zip_make_directory(a, &listing, offset, &directory_size);
     if (status == SHARDIO_OK) status = shardio_p_zip_write_directory(a, &listing, offset, &code);
     shardio_p_release(a->allocator, listing.bytes, listing.room, a->memory_alignment);
-    if (status != SHARDIO_OK)
-        return shardio_p_fail_at(error, status, "commit", a->file.name, SHARDIO_NO_OFFSET, code, NULL);
-    shardio_p_zip_take_commit(a, &listing, offset, directory_size);
-    return SHARDIO_OK;
+    if (status == SHARDIO_OK) {
+        shardio_p_zip_take_commit(a, &listing, offset, directory_size);
+        status = shardio_p_zip_publish(a, &code);
+    }
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_fail_at(error, status, "commit", a->file.name, SHARDIO_NO_OFFSET, code, NULL);
 }
 
 /* Cuts off what this writer has put behind the last layer: other programs would find no directory at the end. If that

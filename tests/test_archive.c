@@ -1673,6 +1673,47 @@ TEST(a_torn_directory_of_full_length)
     }
 }
 
+/* The name was given, but its directory could not be synced: others see the file from then on. */
+static shardio_status appear_and_fail(void *file, bool durable, int *code)
+{
+    faulty_state *f = (faulty_state *)file;
+    CHECK_OK(f->inner.functions->publish(f->inner.context, durable, code));
+    *code = EIO;
+    return SHARDIO_ERR_IO;
+}
+
+TEST(a_file_that_appeared_stays_whole)
+{
+    for (int then = 0; then < 4; then++) {   /* closed at once; discarded; with more that is written; with another commit */
+        shardio_archive_options o;
+        shardio_error error;
+        rig g;
+        rig_begin(&g, true, NULL, 0);
+        memset(&o, 0, sizeof o);
+        o.create = o.overwrite = true;
+        o.buffer_size = 1;
+        shardio_archive *a = shardio_archive_open_file(rig_open(&g, false), &o, &error);
+        g.faulty.table.publish = appear_and_fail;
+        shardio_store store = shardio_archive_store(a);
+        CHECK_OK(store_put_text(&store, "a", "text"));
+        CHECK_STATUS(shardio_archive_commit(a, &error), SHARDIO_ERR_IO);
+        if (then == 1) CHECK_OK(shardio_archive_discard(a, &error));
+        if (then == 2) CHECK_OK(store_put(&store, "b", g.path, sizeof g.path));
+        g.faulty.table.publish = faulty_publish;
+        if (then == 3) CHECK_OK(shardio_archive_commit(a, &error));
+        shardio_archive_close(a);
+        a = shardio_archive_open(g.path, NULL, &error);
+        if (CHECK(a != NULL)) {
+            store = shardio_archive_store(a);
+            check_text(&store, "a", "text");
+            CHECK_U64(shardio_archive_about(a).entries, 1);
+            CHECK_U64(shardio_archive_about(a).torn_bytes, 0);
+        }
+        shardio_archive_close(a);
+        rig_end(&g);
+    }
+}
+
 /* ---- Locks. */
 
 static void put_and_commit(shardio_archive *a, const char *key, const char *text)
@@ -2408,7 +2449,8 @@ TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives
           TEST_CASE(rolling_back_that_cannot_sync) TEST_CASE(a_replaced_value_is_not_misread)
           TEST_CASE(holes_are_zeros) TEST_CASE(a_comment_that_was_asked_for_stays) TEST_CASE(any_most_is_taken)
           TEST_CASE(an_empty_layer) TEST_CASE(reads_that_fail_while_opening)
-          TEST_CASE(a_torn_directory_of_full_length) TEST_CASE(one_writer) TEST_CASE(compacting_beside_a_writer)
+          TEST_CASE(a_torn_directory_of_full_length) TEST_CASE(a_file_that_appeared_stays_whole)
+           TEST_CASE(one_writer) TEST_CASE(compacting_beside_a_writer)
           TEST_CASE(readers_open_beside_a_writer) TEST_CASE(archives_inside_archives)
           TEST_CASE(deflated_values_are_changed) TEST_CASE(opening_reads_once_or_twice)
           TEST_CASE(overwriting_rows_writes_chunks_and_directory) TEST_CASE(appending_allocates_nothing)
