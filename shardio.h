@@ -20269,8 +20269,8 @@ static shardio_status shardio_p_zip_begin_writing(shardio_archive *a, shardio_er
     size_t buffer = a->options.buffer_size != 0 ? a->options.buffer_size : (size_t)SHARDIO_P_DEFAULT_BUFFER;
     if (buffer > (size_t)1 << 30) buffer = (size_t)1 << 30;   /* values in it have headers of 32 bits */
     uint64_t unit = shardio_p_zip_unit(a);
-    a->buffer_size = (size_t)shardio_p_ceil(shardio_p_max(buffer, 2 * unit + SHARDIO_P_ZIP_NAME), unit);
     a->header_size = (size_t)shardio_p_ceil(SHARDIO_P_ZIP_LOCAL + SHARDIO_P_ZIP_NAME + 64, unit) + (size_t)unit;
+    a->buffer_size = (size_t)shardio_p_ceil(shardio_p_max(buffer, a->header_size), unit);
     a->buffer = (uint8_t *)shardio_p_allocate(a->allocator, a->buffer_size, a->memory_alignment);
     a->header = (uint8_t *)shardio_p_allocate(a->allocator, a->header_size, a->memory_alignment);
     if (a->buffer == NULL || a->header == NULL)

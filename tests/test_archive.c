@@ -1714,6 +1714,35 @@ TEST(a_file_that_appeared_stays_whole)
     }
 }
 
+/* The longest key has room for its header in the smallest buffer. */
+TEST(long_keys_in_a_small_buffer)
+{
+    static char key[SHARDIO_P_ZIP_NAME + 1];
+    for (uint32_t alignment = 0; alignment <= 64; alignment = alignment == 0 ? 1 : 2 * alignment) {
+        shardio_memory memory;
+        shardio_archive_options o;
+        shardio_error error;
+        memset(&memory, 0, sizeof memory);
+        memset(&o, 0, sizeof o);
+        o.write = true;
+        o.buffer_size = 1;
+        o.alignment = alignment;
+        memset(key, 'k', SHARDIO_P_ZIP_NAME);
+        shardio_archive *a = shardio_archive_open_file(shardio_memory_file(&memory, "memory"), &o, &error);
+        shardio_store store = shardio_archive_store(a);
+        for (char c = 'a'; c < 'd'; c++) {
+            key[0] = c;
+            CHECK_OK(store_put(&store, key, "", 0));
+        }
+        CHECK_OK(shardio_archive_finish(a, &error));
+        a = shardio_archive_open_file(shardio_memory_file(&memory, "memory"), NULL, &error);
+        CHECK_U64(shardio_archive_about(a).entries, 3);
+        CHECK_OK(shardio_archive_verify(a, NULL, NULL, NULL, NULL, &error));
+        shardio_archive_close(a);
+        shardio_memory_free(&memory);
+    }
+}
+
 /* ---- Locks. */
 
 static void put_and_commit(shardio_archive *a, const char *key, const char *text)
@@ -2450,6 +2479,7 @@ TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives
           TEST_CASE(holes_are_zeros) TEST_CASE(a_comment_that_was_asked_for_stays) TEST_CASE(any_most_is_taken)
           TEST_CASE(an_empty_layer) TEST_CASE(reads_that_fail_while_opening)
           TEST_CASE(a_torn_directory_of_full_length) TEST_CASE(a_file_that_appeared_stays_whole)
+          TEST_CASE(long_keys_in_a_small_buffer)
            TEST_CASE(one_writer) TEST_CASE(compacting_beside_a_writer)
           TEST_CASE(readers_open_beside_a_writer) TEST_CASE(archives_inside_archives)
           TEST_CASE(deflated_values_are_changed) TEST_CASE(opening_reads_once_or_twice)
