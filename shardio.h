@@ -19537,7 +19537,8 @@ static shardio_status shardio_p_zip_value_write(void *file, uint64_t offset, con
     if (v->streamed) {
         if (offset > v->size) status = shardio_p_zip_clear(v, offset, code);
         if (status == SHARDIO_OK) status = shardio_p_zip_write(a, v->place.data + offset, data, size, true, code);
-        shardio_p_zip_count(v, offset, (const uint8_t *)data, size);
+        if (status == SHARDIO_OK) shardio_p_zip_count(v, offset, (const uint8_t *)data, size);
+        else v->unordered = true;   /* nobody knows how much of it is there */
     } else {
         if (offset > v->size) memset(a->buffer + v->place.data + v->size, 0, (size_t)(offset - v->size));
         memcpy(a->buffer + v->place.data + offset, data, size);

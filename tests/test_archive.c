@@ -1743,6 +1743,38 @@ TEST(long_keys_in_a_small_buffer)
     }
 }
 
+/* A write that failed changed some bytes, or none: the CRC-32 is that of what is there. */
+TEST(a_write_that_failed_does_not_count)
+{
+    static uint8_t first[2000], second[2000];
+    for (unsigned kind = 0; kind < 3; kind++) {
+        shardio_error error;
+        shardio_file file;
+        size_t done;
+        int code = 0;
+        rig g;
+        rig_make(&g, "a", "text");
+        shardio_archive *a = rig_archive(&g, true, &error);
+        shardio_store store = shardio_archive_store(a);
+        memset(first, 1, sizeof first);
+        memset(second, 2, sizeof second);
+        CHECK_OK(store.functions->create(store.context, "b", true, 50000, NULL, &file, &code));
+        if (kind != 2) CHECK_OK(file_write_all(&file, 0, first, 300));
+        g.faulty.fail_only = FAULTY_ONLY(FAULTY_WRITE);
+        g.faulty.fail_at = 1;
+        g.faulty.counted = 0;
+        CHECK_STATUS(file.functions->write(file.context, 0, second, 300, &done, &code), SHARDIO_ERR_IO);
+        g.faulty.fail_at = 0;
+        if (kind == 1) CHECK_OK(file_write_all(&file, 300, first, 100));
+        if (kind == 2) CHECK_OK(file_write_all(&file, 200, first, 100));
+        CHECK_OK(file_close(&file, SHARDIO_CLOSE_PUBLISH));
+        CHECK_OK(shardio_archive_commit(a, &error));
+        CHECK_OK(shardio_archive_verify(a, NULL, NULL, NULL, NULL, &error));
+        shardio_archive_close(a);
+        rig_end(&g);
+    }
+}
+
 /* ---- Locks. */
 
 static void put_and_commit(shardio_archive *a, const char *key, const char *text)
@@ -2479,7 +2511,7 @@ TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives
           TEST_CASE(holes_are_zeros) TEST_CASE(a_comment_that_was_asked_for_stays) TEST_CASE(any_most_is_taken)
           TEST_CASE(an_empty_layer) TEST_CASE(reads_that_fail_while_opening)
           TEST_CASE(a_torn_directory_of_full_length) TEST_CASE(a_file_that_appeared_stays_whole)
-          TEST_CASE(long_keys_in_a_small_buffer)
+          TEST_CASE(long_keys_in_a_small_buffer) TEST_CASE(a_write_that_failed_does_not_count)
            TEST_CASE(one_writer) TEST_CASE(compacting_beside_a_writer)
           TEST_CASE(readers_open_beside_a_writer) TEST_CASE(archives_inside_archives)
           TEST_CASE(deflated_values_are_changed) TEST_CASE(opening_reads_once_or_twice)
