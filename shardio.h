@@ -20887,6 +20887,7 @@ SHARDIO_API shardio_status shardio_store_save(const shardio_store *store, const 
     if (archive == NULL) return error->status;
     shardio_store to = shardio_archive_store(archive);
     shardio_status status = shardio_store_copy(store, &to, NULL, NULL, o.allocator, error);
+    archive->changed = true;   /* that nothing is in it counts, too */
     if (status == SHARDIO_OK) return shardio_archive_finish(archive, error);
     shardio_archive_close(archive);
     return status;

@@ -1775,6 +1775,34 @@ TEST(a_write_that_failed_does_not_count)
     }
 }
 
+/* Nothing is a content, too: an archive that is saved over another one takes its place. */
+TEST(an_empty_store_is_saved)
+{
+    shardio_memory_store memory;
+    shardio_archive_options o;
+    shardio_error error;
+    key_list keys;
+    rig g;
+    rig_begin(&g, true, NULL, 0);
+    memset(&o, 0, sizeof o);
+    shardio_store store = shardio_store_memory(&memory, NULL), read;
+    for (int i = 0; i < 3; i++) {   /* a new file; then one with a value is replaced */
+        o.overwrite = i > 0;
+        if (i == 1) CHECK_OK(store_put_text(&store, "a", "text"));
+        if (i == 2) CHECK_OK(store_remove(&store, "a"));
+        CHECK_OK(shardio_store_save(&store, g.path, &o, &error));
+        shardio_archive *a = shardio_archive_open(g.path, NULL, &error);
+        if (CHECK(a != NULL)) {
+            read = shardio_archive_store(a);
+            CHECK_OK(store_keys(&read, "", &keys));
+            CHECK_U64(keys.count, i == 1 ? 1 : 0);
+        }
+        shardio_archive_close(a);
+    }
+    shardio_store_memory_free(&memory);
+    rig_end(&g);
+}
+
 /* ---- Locks. */
 
 static void put_and_commit(shardio_archive *a, const char *key, const char *text)
@@ -2512,7 +2540,7 @@ TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives
           TEST_CASE(an_empty_layer) TEST_CASE(reads_that_fail_while_opening)
           TEST_CASE(a_torn_directory_of_full_length) TEST_CASE(a_file_that_appeared_stays_whole)
           TEST_CASE(long_keys_in_a_small_buffer) TEST_CASE(a_write_that_failed_does_not_count)
-           TEST_CASE(one_writer) TEST_CASE(compacting_beside_a_writer)
+          TEST_CASE(an_empty_store_is_saved) TEST_CASE(one_writer) TEST_CASE(compacting_beside_a_writer)
           TEST_CASE(readers_open_beside_a_writer) TEST_CASE(archives_inside_archives)
           TEST_CASE(deflated_values_are_changed) TEST_CASE(opening_reads_once_or_twice)
           TEST_CASE(overwriting_rows_writes_chunks_and_directory) TEST_CASE(appending_allocates_nothing)
