@@ -18233,6 +18233,7 @@ static shardio_memory_entry *shardio_p_entry_copy(shardio_memory_store *memory, 
     }
     copy->data.size = entry->data.size;
     if (copy->data.size > 0) memcpy(copy->data.data, entry->data.data, copy->data.size);
+    shardio_p_entry_changes(copy);
     return copy;
 }
 
