@@ -18312,7 +18312,8 @@ enum {
     SHARDIO_P_ZIP_BLOCK = 65536,       /* extra fields end at 65535 bytes: what is padded to larger blocks has no header */
     SHARDIO_P_ZIP_NAME = 4095,         /* bytes of a key; longer names are kept, but are no keys */
     SHARDIO_P_ZIP_GAPS = 64,           /* places of values that were given up, to be used again before the commit */
-    SHARDIO_P_ZIP_WINDOW = 1 << 20,    /* bytes read at a time where an end record is searched */
+    SHARDIO_P_ZIP_FIRST = 4096,        /* bytes read first where an end record is searched, then more and more, up to */
+    SHARDIO_P_ZIP_WINDOW = 1 << 20,    /* so many at a time */
     SHARDIO_P_ZIP_LITTLE = 1 << 16,    /* bytes of a read that is little */
     SHARDIO_P_ZIP_AHEAD = 8 << 20,     /* bytes read at once, at the most, where the file is read in order */
     SHARDIO_P_ZIP_TAIL = 65535 + 22 + 56 + 20,
@@ -18383,6 +18384,7 @@ struct shardio_archive {
     shardio_p_zip_directory directory;
     uint64_t layer, length, directory_offset, directory_size, file_size, previous;
     uint64_t listed;                          /* entries in its directory */
+    uint64_t searched;                        /* bytes of what end records told of, true and false, since a search began */
     bool own;                                 /* its directory is ours */
     bool chained, chain_broken;               /* `previous` is known; what it tells of is not there */
     shardio_p_zip_entry *entries;
@@ -18737,20 +18739,23 @@ static shardio_status shardio_p_zip_read_directory(shardio_archive *a, const sha
 }
 
 /* Looks for the last end record with a whole directory among the first `limit` bytes of the file, at its very end if
-   `exact`. What false ones cost is bounded by the size of the file. SHARDIO_ERR_NOT_FOUND: there is none. */
+   `exact`. What false ones cost, in all searches for layers together, is bounded by the size of the file.
+   SHARDIO_ERR_NOT_FOUND: there is none. */
 static shardio_status shardio_p_zip_search(shardio_archive *a, uint64_t limit, bool exact, shardio_p_zip_end *end,
                                            shardio_p_zip_directory *d, shardio_error *error)
 {
     shardio_p_zip_window window = {NULL, 0, 0};
-    uint64_t work = 0, stop = limit, most = shardio_p_min(limit, exact ? SHARDIO_P_ZIP_TAIL : SHARDIO_P_ZIP_WINDOW);
-    size_t room = (size_t)most;
+    uint64_t stop = limit;
+    size_t room = (size_t)shardio_p_min(limit, exact ? SHARDIO_P_ZIP_TAIL : SHARDIO_P_ZIP_WINDOW);
+    size_t step = exact ? room : (size_t)shardio_p_min(room, SHARDIO_P_ZIP_FIRST);
     shardio_status status = SHARDIO_ERR_NOT_FOUND;
     if (limit < SHARDIO_P_ZIP_END) return status;
     window.data = (uint8_t *)shardio_p_allocate(a->allocator, room, 16);
     if (window.data == NULL) return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", NULL);
     while (status == SHARDIO_ERR_NOT_FOUND && stop >= SHARDIO_P_ZIP_END) {
-        window.size = (size_t)shardio_p_min(stop, room);
+        window.size = (size_t)shardio_p_min(stop, step);
         window.offset = stop - window.size;
+        step = (size_t)shardio_p_min(room, 2 * step);
         shardio_status got = shardio_p_zip_read(a, window.offset, window.data, window.size, error);
         if (got != SHARDIO_OK) status = got;
         for (size_t at = window.size - SHARDIO_P_ZIP_END + 1; at-- > 0 && status == SHARDIO_ERR_NOT_FOUND;) {
@@ -18758,10 +18763,10 @@ static shardio_status shardio_p_zip_search(shardio_archive *a, uint64_t limit, b
                 continue;
             got = shardio_p_zip_read_end(a, &window, window.offset + at, limit, exact, end, error);
             if (got == SHARDIO_ERR_CORRUPT) continue;
-            work += end->size + SHARDIO_P_ZIP_END;
+            a->searched += end->size + SHARDIO_P_ZIP_END;
             if (got == SHARDIO_OK) got = shardio_p_zip_read_directory(a, &window, end, d, error);
             if (got != SHARDIO_ERR_CORRUPT) status = got;
-            else if (work / 4 > limit)
+            else if (a->searched / 4 > a->file_size)
                 status = shardio_p_zip_fail(a, error, got, "open", "it is full of false end records");
         }
         if (exact || window.offset == 0) break;
@@ -18994,6 +18999,7 @@ static shardio_status shardio_p_zip_load(shardio_archive *a, uint64_t limit, sha
 {
     shardio_p_zip_end end;
     shardio_p_zip_directory d;
+    a->searched = 0;
     shardio_status status = shardio_p_zip_search(a, limit, true, &end, &d, error);
     if (status == SHARDIO_ERR_NOT_FOUND) status = shardio_p_zip_search(a, limit, false, &end, &d, error);
     if (status == SHARDIO_ERR_NOT_FOUND)
@@ -20457,6 +20463,7 @@ static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool sear
     uint64_t previous = a->previous;
     shardio_status status = SHARDIO_OK;
     memset(l, 0, sizeof *l);
+    a->searched = 0;
     if (a->layer == 0) return SHARDIO_OK;
     bool found = shardio_p_zip_add_layer(a, l, a->layer, a->directory_offset, a->length, a->listed);
     bool numbered = true, chained = a->chained;

@@ -1625,7 +1625,7 @@ TEST(reads_that_fail_while_opening)
     /* torn, and so that the locator is not read together with the end record behind it */
     size_t size;
     const uint8_t *file = rig_contents(&g, &size), *end = zip_end(file, size);
-    CHECK_OK(shardio_p_memory_resize(&g.memory, (uint64_t)(end - file) + SHARDIO_P_ZIP_WINDOW, NULL));
+    CHECK_OK(shardio_p_memory_resize(&g.memory, (uint64_t)(end - file) + SHARDIO_P_ZIP_FIRST, NULL));
     g.faulty.fail_only = FAULTY_ONLY(FAULTY_READ);
     for (g.faulty.fail_at = 1;; g.faulty.fail_at++) {
         g.faulty.counted = g.faulty.fired = 0;
@@ -1801,6 +1801,43 @@ TEST(an_empty_store_is_saved)
     }
     shardio_store_memory_free(&memory);
     rig_end(&g);
+}
+
+static bool count_layer(void *context, uint64_t number, uint64_t directory, uint64_t size, uint64_t entries)
+{
+    (void)number, (void)directory, (void)size, (void)entries;
+    ++*(uint64_t *)context;
+    return true;
+}
+
+/* A file of nothing but end records of empty archives, which are layers, as many as there is room for; and between them
+   some that tell of directories that are none. What is read to find that out is bounded by the size of the file. */
+TEST(a_file_full_of_end_records)
+{
+    enum { RECORDS = 8000, RECORD = 22 };
+    static uint8_t file[RECORDS * RECORD];
+    for (unsigned each = 1; each <= 4; each += 3) {   /* every one is true, or one of four */
+        shardio_error error;
+        uint64_t layers = 0;
+        rig g;
+        memset(file, 0, sizeof file);
+        for (uint32_t i = 0; i < RECORDS; i++) {
+            uint8_t *to = file + RECORD * i;
+            bool is_true = i % each == each - 1;
+            shardio_p_store32_little(to, 0x06054B50u);
+            to[8] = to[10] = is_true ? 0 : 1;
+            shardio_p_store32_little(to + 12, is_true ? 0 : RECORD * i);
+            shardio_p_store32_little(to + 16, is_true ? RECORD * i : 0);
+        }
+        rig_begin(&g, false, file, sizeof file);
+        shardio_archive *a = rig_archive(&g, false, &error);
+        shardio_status status = shardio_archive_each_layer(a, true, count_layer, &layers, &error);
+        if (each == 1) CHECK_U64(layers, RECORDS);
+        CHECK_STATUS(status, each == 1 ? SHARDIO_OK : SHARDIO_ERR_CORRUPT);
+        CHECK(g.faulty.bytes_read < 256 * sizeof file);
+        shardio_archive_close(a);
+        rig_end(&g);
+    }
 }
 
 /* ---- Locks. */
@@ -2540,7 +2577,8 @@ TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives
           TEST_CASE(an_empty_layer) TEST_CASE(reads_that_fail_while_opening)
           TEST_CASE(a_torn_directory_of_full_length) TEST_CASE(a_file_that_appeared_stays_whole)
           TEST_CASE(long_keys_in_a_small_buffer) TEST_CASE(a_write_that_failed_does_not_count)
-          TEST_CASE(an_empty_store_is_saved) TEST_CASE(one_writer) TEST_CASE(compacting_beside_a_writer)
+          TEST_CASE(an_empty_store_is_saved) TEST_CASE(a_file_full_of_end_records) TEST_CASE(one_writer)
+          TEST_CASE(compacting_beside_a_writer)
           TEST_CASE(readers_open_beside_a_writer) TEST_CASE(archives_inside_archives)
           TEST_CASE(deflated_values_are_changed) TEST_CASE(opening_reads_once_or_twice)
           TEST_CASE(overwriting_rows_writes_chunks_and_directory) TEST_CASE(appending_allocates_nothing)
