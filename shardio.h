@@ -19028,6 +19028,7 @@ typedef struct shardio_p_zip_value {
     uint64_t counted;
     uint32_t crc;
     size_t pending;
+    bool whole;                   /* all of it will be read in order, piece by piece */
     /* writing */
     bool writing, overwrite, unordered;
     bool streamed;                /* into its own piece of the file; otherwise gathered in the buffer */
@@ -19150,7 +19151,7 @@ static shardio_status shardio_p_zip_value_facts(void *file, shardio_file_facts *
 static shardio_status shardio_p_zip_check(shardio_p_zip_value *v, const shardio_p_zip_entry *entry, uint64_t offset,
                                           const void *data, size_t size, size_t asked)
 {
-    if (offset != v->counted || (offset == 0 && asked < entry->size)) return SHARDIO_OK;
+    if (offset != v->counted || (offset == 0 && asked < entry->size && !v->whole)) return SHARDIO_OK;
     v->crc = shardio_crc32(offset == 0 ? 0 : v->crc, data, size);
     v->counted += size;
     if (v->counted < entry->size) return SHARDIO_OK;
@@ -19468,7 +19469,10 @@ static shardio_status shardio_p_zip_copy(shardio_p_zip_value *v, uint64_t to, in
         a->accounting.copied_bytes += n;
     }
     shardio_p_release(a->allocator, piece, size, a->memory_alignment);
-    return status;
+    if (status != SHARDIO_OK || !v->moves) return status;
+    /* what is damaged does not get a CRC-32 that says it is not */
+    uint32_t crc = shardio_crc32(v->crc, v->tail, v->pending);
+    return crc == shardio_p_zip_value_entry(v)->crc ? SHARDIO_OK : SHARDIO_ERR_CHECKSUM;
 }
 
 /* A value that outgrows its place, or that others may read as it is, goes on in another one. */
@@ -20769,6 +20773,7 @@ static bool shardio_p_copy_value(void *context, const char *key, uint64_t size, 
         shardio_p_key_fail(t->error, t->from, t->status, "open", key, code, NULL);
         return false;
     }
+    if (source.functions->read == shardio_p_zip_value_read) ((shardio_p_zip_value *)source.context)->whole = true;
     t->status = shardio_p_file_facts(&source, &facts, t->error);
     if (t->status == SHARDIO_OK) t->status = shardio_p_copy_bytes(t, key, &source, facts.size);
     if (t->status == SHARDIO_OK) t->done += facts.size;

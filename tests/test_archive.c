@@ -2055,6 +2055,44 @@ TEST(archives_inside_archives)
     rig_end(&g);
 }
 
+/* Bytes that are not what was written are never given a CRC-32 that says they were: by copying to another store, or into a
+   value that is changed. */
+TEST(damage_does_not_become_right)
+{
+    static const size_t sizes[] = {100, 9000, 3 << 20};
+    for (size_t i = 0; i < 3; i++) {
+        shardio_memory memory;
+        shardio_memory_store other;
+        shardio_error error;
+        shardio_file file;
+        uint64_t at = 0;
+        size_t done;
+        int code = 0;
+        uint8_t *data = (uint8_t *)calloc(sizes[i], 1), few[10];
+        memset(&memory, 0, sizeof memory);
+        shardio_archive *a = memory_archive(&memory, true, &error);
+        shardio_store store = shardio_archive_store(a), to = shardio_store_memory(&other, NULL);
+        CHECK_OK(store_put(&store, "inner", data, sizes[i]));
+        CHECK_OK(shardio_archive_commit(a, &error));
+        CHECK_OK(shardio_archive_each_entry(a, find_data, &at, &error));
+        CHECK_OK(shardio_store_copy(&store, &to, NULL, NULL, NULL, &error));
+        memory.data[at + sizes[i] - 1] ^= 1;
+        CHECK_STATUS(shardio_store_copy(&store, &to, NULL, NULL, NULL, &error), SHARDIO_ERR_CHECKSUM);
+        CHECK_OK(store.functions->open(store.context, "inner", true, NULL, &file, &code));
+        CHECK_OK(file.functions->read(file.context, 0, few, sizeof few, &done, &code));
+        CHECK_STATUS(file.functions->write(file.context, 0, data, 10, &done, &code), SHARDIO_ERR_CHECKSUM);
+        CHECK(file_close(&file, SHARDIO_CLOSE_DISCARD) == SHARDIO_OK);
+        memory.data[at + sizes[i] - 1] ^= 1;
+        CHECK_OK(store.functions->open(store.context, "inner", true, NULL, &file, &code));
+        CHECK_OK(file_write_all(&file, 0, "changed", 7));
+        CHECK_OK(file_close(&file, SHARDIO_CLOSE_PUBLISH));
+        CHECK_OK(shardio_archive_finish(a, &error));
+        shardio_memory_free(&memory);
+        shardio_store_memory_free(&other);
+        free(data);
+    }
+}
+
 #if SHARDIO_WITH_ZLIB
 /* A deflated value that is changed: what is read is what was written. */
 TEST(deflated_values_are_changed)
@@ -2580,6 +2618,7 @@ TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives
           TEST_CASE(an_empty_store_is_saved) TEST_CASE(a_file_full_of_end_records) TEST_CASE(one_writer)
           TEST_CASE(compacting_beside_a_writer)
           TEST_CASE(readers_open_beside_a_writer) TEST_CASE(archives_inside_archives)
+          TEST_CASE(damage_does_not_become_right)
           TEST_CASE(deflated_values_are_changed) TEST_CASE(opening_reads_once_or_twice)
           TEST_CASE(overwriting_rows_writes_chunks_and_directory) TEST_CASE(appending_allocates_nothing)
           TEST_CASE(arrays_in_layers) TEST_CASE(arrays_discarded_and_rolled_back) TEST_CASE(strings_in_layers)
