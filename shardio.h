@@ -15092,7 +15092,11 @@ static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t
     } else {
         status = shardio_shard_recover_file(&file, &array->meta.index, apply, shardio_p_chunk_decodes, c,
                                             array->allocator, &found, &error);
-        shardio_file_close(&file);   /* recover has synced what it changed */
+        /* recover has synced what it changed, but a store of whole values made a copy, which has to be put in place */
+        bool changed = apply && status == SHARDIO_OK;
+        shardio_status closed = shardio_p_file_close(&file, changed ? SHARDIO_CLOSE_PUBLISH : SHARDIO_CLOSE_KEEP, false,
+                                                     changed ? &error : NULL);
+        if (changed) status = closed;
     }
     if (report != NULL) report(context, shardio_p_chunk_key(array, position), &found, status, &error);
     return status;
