@@ -19459,13 +19459,16 @@ static shardio_status shardio_p_zip_copy(shardio_p_zip_value *v, uint64_t to, in
     size_t size = (size_t)shardio_p_ceil(shardio_p_min(SHARDIO_P_DEFAULT_BUFFER, shardio_p_max(v->size, 1)), a->block);
     uint8_t *piece = (uint8_t *)shardio_p_allocate(a->allocator, size, a->memory_alignment);
     shardio_status status = piece != NULL ? SHARDIO_OK : SHARDIO_ERR_MEMORY;
+    shardio_error error;
+    shardio_p_no_error(&error);
     v->crc = 0;
     v->counted = 0;
     v->pending = 0;
     v->unordered = false;
     for (uint64_t at = 0, n; at < v->size && status == SHARDIO_OK; at += n) {
         n = shardio_p_min(size, v->size - at);
-        status = shardio_p_zip_read_value(v, at, piece, (size_t)n, NULL);
+        status = shardio_p_zip_read_value(v, at, piece, (size_t)n, &error);
+        *code = error.system_code;
         size_t padded = (size_t)shardio_p_ceil(n, a->block);
         memset(piece + n, 0, padded - (size_t)n);
         if (status == SHARDIO_OK) status = shardio_p_zip_write(a, to + at, piece, padded, true, code);
@@ -19583,10 +19586,12 @@ static shardio_status shardio_p_zip_value_resize(void *file, uint64_t size, int 
 }
 
 /* The CRC-32 of a value that is complete; one that was not written in order is read again. */
-static shardio_status shardio_p_zip_finish_crc(shardio_p_zip_value *v, uint32_t *crc)
+static shardio_status shardio_p_zip_finish_crc(shardio_p_zip_value *v, uint32_t *crc, int *code)
 {
     shardio_archive *a = v->archive;
     shardio_status status = SHARDIO_OK;
+    shardio_error error;
+    shardio_p_no_error(&error);
     *crc = 0;
     if (!v->streamed) {
         *crc = shardio_crc32(0, a->buffer + v->place.data, (size_t)v->size);
@@ -19600,9 +19605,10 @@ static shardio_status shardio_p_zip_finish_crc(shardio_p_zip_value *v, uint32_t 
     if (piece == NULL) return SHARDIO_ERR_MEMORY;
     for (uint64_t at = 0, n; at < v->size && status == SHARDIO_OK; at += n) {
         n = shardio_p_min(SHARDIO_P_ZIP_WINDOW, v->size - at);
-        status = shardio_p_zip_read(a, v->place.data + at, piece, (size_t)n, NULL);
+        status = shardio_p_zip_read(a, v->place.data + at, piece, (size_t)n, &error);
         if (status == SHARDIO_OK) *crc = shardio_crc32(*crc, piece, (size_t)n);
     }
+    *code = error.system_code;
     shardio_p_release(a->allocator, piece, SHARDIO_P_ZIP_WINDOW, 16);
     return status;
 }
@@ -19663,7 +19669,7 @@ static shardio_status shardio_p_zip_value_publish(void *file, bool durable, int 
     if (v->moves) return SHARDIO_OK;   /* nothing was written since the last time */
     if (v->entry == SIZE_MAX && !v->overwrite && shardio_p_zip_find(v->archive, v->name) != NULL)
         return SHARDIO_ERR_EXISTS;
-    shardio_status status = shardio_p_zip_finish_crc(v, &crc);
+    shardio_status status = shardio_p_zip_finish_crc(v, &crc, code);
     if (status == SHARDIO_OK) status = shardio_p_zip_publish_as(v, NULL, crc, code);
     v->moves = status == SHARDIO_OK;
     return status;
@@ -20168,6 +20174,7 @@ static shardio_status shardio_p_zip_adopt(shardio_archive *to, const char *key, 
     shardio_error error;
     shardio_p_no_error(&error);
     shardio_status status = shardio_p_zip_locate(from, entry, &error);
+    *code = error.system_code;
     if (status == SHARDIO_OK)
         status = shardio_p_zip_store_create(to, key, true, entry->stored + to->block, to->allocator, &file, code);
     if (status != SHARDIO_OK) return status;
@@ -20177,6 +20184,7 @@ static shardio_status shardio_p_zip_adopt(shardio_archive *to, const char *key, 
     bool gathered = !v->streamed && source.stored <= v->place.end - v->place.data;
     if (gathered) {   /* no copy in between */
         status = shardio_p_zip_read_stored(from, &source, 0, to->buffer + v->place.data, (size_t)source.stored, &error);
+        *code = error.system_code;
         v->size = source.stored;
     }
     for (uint64_t at = gathered ? source.stored : 0, n; at < source.stored && status == SHARDIO_OK; at += n) {
@@ -20184,13 +20192,14 @@ static shardio_status shardio_p_zip_adopt(shardio_archive *to, const char *key, 
         n = shardio_p_min(size, source.stored - at);
         if (from == to) source = from->entries[number];   /* it may have left the buffer */
         status = shardio_p_zip_read_stored(from, &source, at, piece, (size_t)n, &error);
+        *code = error.system_code;
         size_t padded = v->streamed ? (size_t)shardio_p_ceil(n, to->block) : (size_t)n;
         memset(piece + n, 0, padded - (size_t)n);
         if (status == SHARDIO_OK) status = shardio_p_zip_value_write(v, at, piece, padded, &done, code);
     }
     if (status == SHARDIO_OK) status = shardio_p_zip_value_resize(v, source.stored, code);
     uint32_t crc = source.crc;
-    if (status == SHARDIO_OK && source.method == 0) status = shardio_p_zip_finish_crc(v, &crc);
+    if (status == SHARDIO_OK && source.method == 0) status = shardio_p_zip_finish_crc(v, &crc, code);
     if (status == SHARDIO_OK && crc != source.crc) status = SHARDIO_ERR_CHECKSUM;
     if (status == SHARDIO_OK)
         status = shardio_p_zip_publish_as(v, &source, crc, code);

@@ -1840,6 +1840,44 @@ TEST(a_file_full_of_end_records)
     }
 }
 
+/* What the system said of a read that failed comes through: of a value that is changed or renamed. */
+TEST(reads_that_fail_say_why)
+{
+    static uint8_t data[9000];
+    for (size_t size = 100; size <= sizeof data; size += sizeof data - 100) {
+        shardio_error error;
+        shardio_file file;
+        size_t done;
+        int code = 0;
+        rig g;
+        rig_make(&g, "x/a", "text");
+        shardio_archive *a = rig_archive(&g, true, &error);
+        shardio_store store = shardio_archive_store(a);
+        CHECK_OK(store_put(&store, "x/a", data, size));
+        CHECK_OK(shardio_archive_commit(a, &error));
+        CHECK_OK(store.functions->open(store.context, "x/a", true, NULL, &file, &code));
+        g.faulty.fail_only = FAULTY_ONLY(FAULTY_READ);
+        g.faulty.fail_at = 1;
+        g.faulty.counted = 0;
+        CHECK_STATUS(file.functions->write(file.context, 0, data, 10, &done, &code), SHARDIO_ERR_IO);
+        CHECK_U64(code, EIO);
+        CHECK_OK(file_close(&file, SHARDIO_CLOSE_DISCARD));
+        code = 0;
+        g.faulty.counted = 0;
+        CHECK_STATUS(store.functions->rename(store.context, "x/", "y/", &code), SHARDIO_ERR_IO);
+        CHECK_U64(code, EIO);
+        CHECK_OK(store.functions->create(store.context, "x/b", true, UINT64_MAX, NULL, &file, &code));
+        CHECK_OK(file_write_all(&file, 0, data, sizeof data));
+        CHECK_OK(file_write_all(&file, 0, data, 10));
+        code = 0;
+        g.faulty.counted = 0;
+        CHECK_STATUS(file.functions->close(file.context, SHARDIO_CLOSE_PUBLISH, false, &code), SHARDIO_ERR_IO);
+        CHECK_U64(code, EIO);
+        shardio_archive_close(a);
+        rig_end(&g);
+    }
+}
+
 /* ---- Locks. */
 
 static void put_and_commit(shardio_archive *a, const char *key, const char *text)
@@ -2643,7 +2681,8 @@ TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives
           TEST_CASE(an_empty_layer) TEST_CASE(reads_that_fail_while_opening)
           TEST_CASE(a_torn_directory_of_full_length) TEST_CASE(a_file_that_appeared_stays_whole)
           TEST_CASE(long_keys_in_a_small_buffer) TEST_CASE(a_write_that_failed_does_not_count)
-          TEST_CASE(an_empty_store_is_saved) TEST_CASE(a_file_full_of_end_records) TEST_CASE(one_writer)
+          TEST_CASE(an_empty_store_is_saved) TEST_CASE(a_file_full_of_end_records) TEST_CASE(reads_that_fail_say_why)
+          TEST_CASE(one_writer)
           TEST_CASE(compacting_beside_a_writer)
           TEST_CASE(readers_open_beside_a_writer) TEST_CASE(archives_inside_archives)
           TEST_CASE(damage_does_not_become_right)
