@@ -1715,8 +1715,8 @@ SHARDIO_API shardio_store shardio_archive_store(shardio_archive *archive);
 
 /* Makes a layer of what was written and removed since the last one, durable unless the durability is none. Arrays that
    are being appended to may go on; what they have not published is not in it. Nothing to commit: no layer. After an error
-   the last layer is still the one that others see; but a new file may have appeared, whole, if it was its name that could
-   not be made durable. */
+   the last layer is still the one that others see; but a new file may have appeared, whole, if it was its name that
+   could not be made durable. */
 SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *archive, shardio_error *error);
 
 /* Forgets what was written and removed since the last commit. Handles on it become invalid: SHARDIO_ERR_CHANGED. */
@@ -18388,7 +18388,7 @@ struct shardio_archive {
     shardio_p_zip_directory directory;
     uint64_t layer, length, directory_offset, directory_size, file_size, previous;
     uint64_t listed;                          /* entries in its directory */
-    uint64_t searched;                        /* bytes of what end records told of, true and false, since a search began */
+    uint64_t searched;                        /* bytes that end records told of, true and false, in this search */
     bool own;                                 /* its directory is ours */
     bool chained, chain_broken;               /* `previous` is known; what it tells of is not there */
     shardio_p_zip_entry *entries;
@@ -19907,8 +19907,8 @@ static shardio_status shardio_p_zip_write_directory(shardio_archive *a, const sh
     return status;
 }
 
-/* A new file appears with its first layer, which is whole by then. Should that fail, it may have appeared all the same: the
-   layer stays, whatever comes, and the next commit tries again. */
+/* A new file appears with its first layer, which is whole by then. Should that fail, it may have appeared all the same:
+   the layer stays, whatever comes, and the next commit tries again. */
 static shardio_status shardio_p_zip_publish(shardio_archive *a, int *code)
 {
     if (a->published) return SHARDIO_OK;
