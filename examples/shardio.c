@@ -1198,7 +1198,8 @@ static int check_archive_options(const settings *s, const char *path)
     if (given != NULL && !is_archive(path))
         return complain(s, EXIT_USAGE, "%s: %s is no archive, whose name would end in .zip or .ozx", given, path);
     if (s->comment != NULL && s->ozx != NULL) return complain(s, EXIT_USAGE, "--comment and --ozx: one of them");
-    if (s->alignment > UINT32_MAX) return complain(s, EXIT_USAGE, "--alignment: at most 32K");
+    if (s->alignment > 32 * KIB || (s->alignment & (s->alignment - 1)) != 0)
+        return complain(s, EXIT_USAGE, "--alignment %" PRIu64 ": has to be a power of two up to 32K", s->alignment);
     return EXIT_GOOD;
 }
 
@@ -6084,7 +6085,8 @@ static int run_compact(const settings *s)
     if (!s->json && !s->quiet && s->apply) printf("%s: %s saved\n", s->input, human(job.saved, saved));
     if (!s->json && !s->quiet && !s->apply)
         printf("%s: %" PRIu64 " file%s, %s dead%s\n", s->input, job.before.files, plural(job.before.files),
-               human(job.before.dead, dead), job.before.dead > 0 ? " (--apply saves it)" : "");
+               human(job.before.dead, dead), job.before.dead == 0 ? "" : is_archive(s->input) && s->shard_chunks == 0
+               ? " or gaps (--apply saves what is not needed again)" : " (--apply saves it)");
     if (job.before.unreadable == 0) return EXIT_GOOD;
     return complain(s, EXIT_TROUBLE, "%s: %" PRIu64 " file%s damaged (shardio verify says more)", s->input,
                     job.before.unreadable, job.before.unreadable == 1 ? " is" : "s are");

@@ -1436,6 +1436,9 @@ def archive_compacted():
         check(archive.comment == b"mine", "comment: %s", archive.comment)
     sound(path)
     refused(tool("compact", path, "--path", "mask"), 2)
+    check("gaps" in good(tool("compact", path)).out.decode(), "what a copy needs again is no promise to save it")
+    for wrong in ("3", "64K"):     # refused before anything is promised
+        check("--alignment" in refused(tool("compact", "--alignment", wrong, path), 2).err, "which option?")
     refused(tool("compact", "--apply", at("nothing.zip")))
     check(not os.path.exists(at("nothing.zip")), "compact made an archive")
 
