@@ -57,7 +57,8 @@ static void on_signal(int number)
     interrupted = 1;
 }
 
-/* The first Ctrl-C asks for a clean end, a second one kills. */
+/* The first Ctrl-C asks for a clean end, a second one kills. A file that becomes too large is an error like a full disk,
+   after which an archive is put back as it was: no reason to die. */
 static void watch_signals(void)
 {
 #ifdef _WIN32
@@ -70,6 +71,7 @@ static void watch_signals(void)
     action.sa_flags = (int)SA_RESETHAND;       /* no SA_RESTART: a read that waits for input has to return */
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN);
 #endif
 }
 
@@ -189,6 +191,17 @@ static bool is_regular_file(const char *path)
 #else
     struct stat facts;
     return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
+#endif
+}
+
+/* Whether two names are those of one file. Windows does not number files: there it is the names that count. */
+static bool is_same_file(const char *path, const char *other)
+{
+#ifdef _WIN32
+    return strcmp(path, other) == 0;
+#else
+    struct stat one, two;
+    return stat(path, &one) == 0 && stat(other, &two) == 0 && one.st_dev == two.st_dev && one.st_ino == two.st_ino;
 #endif
 }
 
@@ -2664,6 +2677,8 @@ static int open_sink(const settings *s, sink *out, const char *path)
         make_binary(stdout);
         return EXIT_GOOD;
     }
+    if (is_archive(s->input) && is_same_file(s->input, path))
+        return complain(s, EXIT_USAGE, "%s is the archive that is read", path);
     options.overwrite = s->force;
     options.direct = direct_wish(s);
     if (shardio_slot_create(&out->slot, path, &options) == SHARDIO_OK) return EXIT_GOOD;
