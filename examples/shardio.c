@@ -4018,6 +4018,31 @@ static int look_at_archive(const settings *s, shardio_archive *archive, shardio_
     return EXIT_GOOD;
 }
 
+/* Whether the newest directory bears no number: another program wrote it, or there is nothing in it. All layers are then
+   counted by searching for them, as --layer does. */
+static bool is_without_number(const shardio_archive_facts *f)
+{
+    return f->foreign && f->layer == 1;
+}
+
+static bool take_number(void *context, uint64_t number, uint64_t directory, uint64_t size, uint64_t entries)
+{
+    (void)directory, (void)size, (void)entries;
+    *(uint64_t *)context = number;
+    return false;
+}
+
+/* The number of the newest layer, as --layer and rolling back count. */
+static int number_of_newest(const settings *s, shardio_archive *archive, uint64_t *number)
+{
+    const shardio_archive_facts facts = shardio_archive_about(archive);
+    shardio_error error;
+    *number = facts.layer;
+    if (!is_without_number(&facts)) return EXIT_GOOD;
+    const shardio_status status = shardio_archive_each_layer(archive, true, take_number, number, &error);
+    return status == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
+}
+
 static void add_archive(shardio_text *t, const shardio_archive_facts *f)
 {
     shardio_text_add(t, "{\"layer\": ");
@@ -4037,7 +4062,7 @@ static void print_archive(const shardio_archive_facts *f)
 {
     char size[32];
     printf("%-11s layer %" PRIu64 "%s, %" PRIu64 " entr%s, %s: %" PRIu64 " bytes live, %" PRIu64 " dead\n", "archive",
-           f->layer, f->foreign ? ", by another program" : "", f->entries, f->entries == 1 ? "y" : "ies",
+           f->layer, f->foreign && f->entries > 0 ? ", by another program" : "", f->entries, f->entries == 1 ? "y" : "ies",
            human(f->size, size), f->live_bytes, f->accounting.dead_bytes);
     if (f->comment[0] != 0) say("%-11s %s", "comment", f->comment);
     if (f->chain_broken) puts("            the layer before was overwritten by another program");
@@ -4922,7 +4947,8 @@ static int verify_home(verification *job)
     int status = open_home(job->s, job->s->input, TO_READ, &h);
     if (status != EXIT_GOOD) return status;
     if (h.archive != NULL) status = verify_entries(job, h.archive);
-    if (status == EXIT_GOOD) status = verify_nodes(job, &h.store);
+    const bool empty = h.archive != NULL && job->archive.entries == 0 && job->s->path == NULL;
+    if (status == EXIT_GOOD && !empty) status = verify_nodes(job, &h.store);
     return close_home(&h, status);
 }
 
@@ -5536,7 +5562,7 @@ static int draw_archive(picture *p, shardio_archive *archive, archive_map *all)
     all->into = &all->live;
     if (shardio_archive_each_entry(archive, keep_entry, all, &error) != SHARDIO_OK) return complain_error(s, &error);
     if (all->live.count > 0) qsort(all->live.of, all->live.count, sizeof all->live.of[0], compare_segments);
-    shardio_archive_each_layer(archive, facts.chain_broken, keep_layer, all, NULL);
+    shardio_archive_each_layer(archive, is_without_number(&facts), keep_layer, all, NULL);
     bool good = !all->full;
     for (size_t i = 0; i < all->count && good && !interrupted; i++) good = draw_layer(p, all, i);
     if (all->count == 1 && p->count == 1) p->count = 0;        /* the only layer is the whole file */
@@ -5906,15 +5932,17 @@ static int recover_archive(recovery *job)
     int status = open_home(s, s->input, s->apply ? TO_CHANGE : TO_READ, &h);
     if (status != EXIT_GOOD) return status;
     const shardio_archive_facts facts = shardio_archive_about(h.archive);
+    uint64_t newest;
     v.end = facts.size;
     v.bytes = facts.size + facts.torn_bytes;
     if (facts.torn_bytes > 0) {
         v.what = FATE_CUT;
         v.done = s->apply;
-        if (s->apply && shardio_archive_rollback(h.archive, facts.layer, &error) != SHARDIO_OK)
+        status = number_of_newest(s, h.archive, &newest);
+        if (status == EXIT_GOOD && s->apply && shardio_archive_rollback(h.archive, newest, &error) != SHARDIO_OK)
             status = complain_error(s, &error);
         snprintf(text, sizeof text, "%" PRIu64 " bytes: the last %" PRIu64 " %s cut off, behind layer %" PRIu64,
-                 v.bytes, facts.torn_bytes, s->apply ? "were" : "are to be", facts.layer);
+                 v.bytes, facts.torn_bytes, s->apply ? "were" : "are to be", newest);
         v.text = text;
     }
     if (status == EXIT_GOOD) print_verdict(job, &v);
@@ -6458,6 +6486,7 @@ static int open_layers(const settings *s, purpose why, home *h)
 typedef struct layer_list {
     const settings *s;
     listing layers;
+    uint64_t newest;               /* number of the first one listed */
     shardio_archive_facts facts;
 } layer_list;
 
@@ -6476,6 +6505,7 @@ static bool print_layer(void *context, uint64_t number, uint64_t directory, uint
 {
     layer_list *job = (layer_list *)context;
     const layer l = {number, directory, size, entries};
+    if (job->newest == 0) job->newest = number;
     if (job->s->json) list_item(&job->layers, build_layer_json, &l);
     else printf("layer %-6" PRIu64 " %8" PRIu64 " entr%s  ends at byte %" PRIu64 "\n", number, entries,
                 entries == 1 ? "y  " : "ies", size);
@@ -6499,9 +6529,13 @@ static int run_layers(const settings *s)
     job.layers.name = "layers";
     int status = open_layers(s, TO_READ, &h);
     if (status != EXIT_GOOD) return status;
-    const shardio_status listed = shardio_archive_each_layer(h.archive, s->search, print_layer, &job, &error);
+    const shardio_archive_facts facts = shardio_archive_about(h.archive);
+    const bool search = s->search || is_without_number(&facts);
+    const shardio_status listed = shardio_archive_each_layer(h.archive, search, print_layer, &job, &error);
     status = look_at_archive(s, h.archive, &job.facts);
     if (status == EXIT_GOOD && s->json) status = end_listing(&job.layers, build_layers_json, &job);
+    if (status == EXIT_GOOD && !s->json && job.newest != facts.layer && !is_without_number(&facts))
+        puts("counted anew: --layer and rollback take the numbers that are listed without --search");
     if (status == EXIT_GOOD && !s->json && job.facts.torn_bytes > 0)
         printf("%" PRIu64 " bytes behind them, of a commit at work or lost (shardio recover)\n", job.facts.torn_bytes);
     if (status == EXIT_GOOD && listed == SHARDIO_ERR_CORRUPT && !s->search)
@@ -6516,16 +6550,8 @@ static int run_layers(const settings *s)
 typedef struct rollback {
     const settings *s;
     uint64_t layer, from;          /* numbers */
-    uint64_t size, bytes;          /* of the file, up to that layer and in all; 0: there is no such layer */
+    uint64_t size, bytes;          /* of the file, up to that layer and in all */
 } rollback;
-
-static bool find_layer(void *context, uint64_t number, uint64_t directory, uint64_t size, uint64_t entries)
-{
-    rollback *job = (rollback *)context;
-    (void)directory, (void)entries;
-    if (number == job->layer) job->size = size;
-    return job->size == 0;
-}
 
 static void build_rollback_json(shardio_text *t, const void *context)
 {
@@ -6539,18 +6565,33 @@ static void build_rollback_json(shardio_text *t, const void *context)
     shardio_text_add(t, "}");
 }
 
+/* The bytes of the file up to the layer, which is found as --layer finds it. */
+static int find_layer(rollback *job)
+{
+    const settings *s = job->s;
+    shardio_archive_options options = {0};
+    shardio_error error;
+    options.layer = job->layer;
+    shardio_archive *archive = shardio_archive_open(s->input, &options, &error);
+    if (archive == NULL && error.status == SHARDIO_ERR_NOT_FOUND)
+        return complain(s, EXIT_TROUBLE, "%s has no layer %" PRIu64 " (shardio layers)", s->input, job->layer);
+    if (archive == NULL) return complain_error(s, &error);
+    job->size = shardio_archive_about(archive).size;
+    shardio_archive_close(archive);
+    return EXIT_GOOD;
+}
+
+/* A listing of the layers of the archive that is rolled back could count them anew: there is none before. */
 static int roll_back(rollback *job, home *h)
 {
     const settings *s = job->s;
     shardio_error error;
     const shardio_archive_facts facts = shardio_archive_about(h->archive);
-    job->from = facts.layer;
     job->bytes = facts.size + facts.torn_bytes;
-    shardio_status status = shardio_archive_each_layer(h->archive, facts.chain_broken, find_layer, job, &error);
-    if (job->size > 0) status = s->apply ? shardio_archive_rollback(h->archive, job->layer, &error) : SHARDIO_OK;
-    else if (status == SHARDIO_OK || status == SHARDIO_ERR_CORRUPT)
-        return complain(s, EXIT_TROUBLE, "%s has no layer %" PRIu64 " (shardio layers)", s->input, job->layer);
-    return status == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
+    int status = number_of_newest(s, h->archive, &job->from);
+    if (status == EXIT_GOOD) status = find_layer(job);
+    if (status != EXIT_GOOD || !s->apply) return status;
+    return shardio_archive_rollback(h->archive, job->layer, &error) == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
 }
 
 static int run_rollback(const settings *s)
@@ -6754,14 +6795,26 @@ static int run_write(const settings *s)
 
 /* >>main ------------------------------------------------------------------------------------------------------ */
 
-static void print_help(void)
+/* A line for each command, or for those of several words of which `first` is the first one; how many. */
+static size_t list_commands(const char *first)
 {
-    char left[64], list[128];
-    puts("shardio COMMAND [options] ...        Zarr v3 shards, packed to the byte at the speed of the disk\n");
+    char left[64];
+    size_t count = 0;
     for (const command *c = commands; c < commands + COMMANDS; c++) {
+        const size_t length = first != NULL ? strlen(first) : 0;
+        if (first != NULL && (strncmp(c->name, first, length) != 0 || c->name[length] != ' ')) continue;
         snprintf(left, sizeof left, "%s %s", c->name, c->arguments);
         printf("  %-30s %s\n", left, c->help);
+        count++;
     }
+    return count;
+}
+
+static void print_help(void)
+{
+    char list[128];
+    puts("shardio COMMAND [options] ...        Zarr v3 shards, packed to the byte at the speed of the disk\n");
+    list_commands(NULL);
     puts("\n  shardio help COMMAND           its options\n"
          "  shardio --version              the version, and what was compiled in\n\n"
          "Exit status: 0 all is well, 1 trouble with data or I/O, or damage found, 2 a wrong command line.");
@@ -6816,10 +6869,10 @@ static int help_on(int count, char **words)
     const settings none = {0};
     const command *c = commands;
     while (count > 0 && c < commands + COMMANDS && match_command(c, count, words) != count) c++;
-    if (c == commands + COMMANDS)
+    if (count == 0) print_help();
+    else if (c < commands + COMMANDS) print_command_help(c);
+    else if (count > 1 || list_commands(words[0]) == 0)
         return complain(&none, EXIT_USAGE, "unknown command %s (shardio help lists them)", words[0]);
-    if (count > 0) print_command_help(c);
-    else print_help();
     return fflush(stdout) == 0 ? EXIT_GOOD : complain_standard_output(&none);
 }
 
