@@ -1275,6 +1275,8 @@ static int close_home(home *h, int status)
     shardio_archive *archive = h->archive;
     shardio_error error;
     h->archive = NULL;
+    if (archive != NULL && h->changing && status == EXIT_GOOD && interrupted)
+        status = complain(h->s, EXIT_TROUBLE, "interrupted");
     if (archive == NULL || !h->changing || status != EXIT_GOOD) shardio_archive_close(archive);
     else if (shardio_archive_finish(archive, &error) != SHARDIO_OK) status = complain_error(h->s, &error);
     return status;
@@ -5938,6 +5940,7 @@ static int recover_archive(recovery *job)
     if (facts.torn_bytes > 0) {
         v.what = FATE_CUT;
         v.done = s->apply;
+        h.changing = false;        /* it is done at once, and there is nothing to commit */
         status = number_of_newest(s, h.archive, &newest);
         if (status == EXIT_GOOD && s->apply && shardio_archive_rollback(h.archive, newest, &error) != SHARDIO_OK)
             status = complain_error(s, &error);
@@ -6591,6 +6594,7 @@ static int roll_back(rollback *job, home *h)
     int status = number_of_newest(s, h->archive, &job->from);
     if (status == EXIT_GOOD) status = find_layer(job);
     if (status != EXIT_GOOD || !s->apply) return status;
+    h->changing = false;           /* it is done at once, and there is nothing to commit */
     return shardio_archive_rollback(h->archive, job->layer, &error) == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
 }
 

@@ -1524,6 +1524,22 @@ def archive_too_large():
     sound(path)
 
 
+def archive_renaming_interrupted():
+    """Ctrl-C while values are copied: nothing is renamed."""
+    path = fresh("mv.zip")
+    good(tool("create", "--shape", "4", "--dtype", "int8", "--path", "a", path))
+    good(tool("import", "--shape", "0,1048576", "--dtype", "uint8", "--shards", "64,1048576", "--chunks", "1,1048576", "--path",
+              "big", "--quiet", "-", path, data=bytes(100 << 20)))
+    size = os.path.getsize(path)
+    process = subprocess.Popen([TOOL, "mv", path, "big", "large"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while process.poll() is None and os.path.getsize(path) == size:
+        pass
+    process.send_signal(2)
+    said = process.communicate(timeout=common.SECONDS)[1]
+    check(process.returncode == 1 and b"interrupted" in said, "%d %s", process.returncode, said)
+    check(os.path.getsize(path) == size and layers_of(path) == [2, 1], "it was renamed")
+
+
 def archive_is_no_output():
     path = archive_of("output.zip")
     before = content_of(path)
@@ -1807,7 +1823,8 @@ def main():
                  pack_ranges_and_lists, pack_command_lines, pack_input_that_ends_early, pack_reports, pack_is_recognised,
                  pack_damage, pack_wrong_codec, pack_app_data, pack_through_pipes, pack_interrupted, pack_examples,
                  archive_round_trip, archive_codecs, archive_replacing, archive_import_that_fails, archive_killed, archive_changes,
-                 archive_cut_off_layers, archive_with_a_broken_chain, archive_emptied, archive_too_large, archive_is_no_output,
+                 archive_cut_off_layers, archive_with_a_broken_chain, archive_emptied, archive_too_large, archive_renaming_interrupted,
+                 archive_is_no_output,
                  attribute_of_all_arrays, renamed, statistics, archive_compacted, archive_options, archive_layout, archive_of_others,
                  archive_damage,
                  report, quiet, info, layout, version, verify, nothing_is_overwritten, usage, missing_and_forbidden, full_disk,
