@@ -57,8 +57,8 @@ static void on_signal(int number)
     interrupted = 1;
 }
 
-/* The first Ctrl-C asks for a clean end, a second one kills. A file that becomes too large is an error like a full disk,
-   after which an archive is put back as it was: no reason to die. */
+/* The first Ctrl-C asks for a clean end, a second one kills. A file that becomes too large is an error like a full
+   disk, after which an archive is put back as it was: no reason to die. */
 static void watch_signals(void)
 {
 #ifdef _WIN32
@@ -533,6 +533,35 @@ static void clean(char *line)
 {
     for (char *c = line; *c != 0; c++)
         if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
+}
+
+/* Bytes of the character at `c`, of which `left` are there; 0: they are no UTF-8 (RFC 3629). */
+static size_t utf8_size(const uint8_t *c, size_t left)
+{
+    const uint8_t low = *c == 0xE0 ? 0xA0 : *c == 0xF0 ? 0x90 : 0x80;      /* of the second byte */
+    const uint8_t high = *c == 0xED ? 0x9F : *c == 0xF4 ? 0x8F : 0xBF;
+    const size_t size = *c < 0x80 ? 1 : *c < 0xC2 ? 0 : *c < 0xE0 ? 2 : *c < 0xF0 ? 3 : *c < 0xF5 ? 4 : 0;
+    if (size > left || (size > 1 && (c[1] < low || c[1] > high))) return 0;
+    for (size_t i = 2; i < size; i++)
+        if ((c[i] & 0xC0) != 0x80) return 0;
+    return size;
+}
+
+static bool is_utf8(const char *text, size_t size)
+{
+    size_t n = 1;
+    for (size_t at = 0; at < size && n > 0; at += n) n = utf8_size((const uint8_t *)text + at, size - at);
+    return n > 0;
+}
+
+/* Names and comments are bytes of any kind, JSON is UTF-8: what is none becomes question marks. */
+static void clean_json(char *text)
+{
+    for (size_t size = strlen(text), n; size > 0; text += n, size -= n)
+        if ((n = utf8_size((const uint8_t *)text, size)) == 0) {
+            *text = '?';
+            n = 1;
+        }
 }
 
 /* One line on standard output. */
@@ -1068,6 +1097,7 @@ static int print_json(const settings *s, json_builder build, const void *context
     shardio_text kept = {(char *)malloc(text.size + 1), text.size + 1, 0};
     if (kept.text == NULL) return out_of_memory(s);
     build(&kept, context);
+    clean_json(kept.text);
     puts(kept.text);
     free(kept.text);
     return EXIT_GOOD;
@@ -1203,6 +1233,13 @@ static int refuse_file(const settings *s, const char *path)
                     shards_too ? "; if it is a shard, --chunks N says what it holds" : "");
 }
 
+/* What stands in an archive under another name would be found by nobody, and other programs refuse the whole file. */
+static int check_name(const settings *s, const char *archive, const char *name)
+{
+    if (name == NULL || !is_archive(archive) || is_utf8(name, strlen(name))) return EXIT_GOOD;
+    return complain(s, EXIT_USAGE, "%s: names in an archive are UTF-8, %s is not", archive, name);
+}
+
 /* The options that only archives have. */
 static int check_archive_options(const settings *s, const char *path)
 {
@@ -1211,6 +1248,8 @@ static int check_archive_options(const settings *s, const char *path)
     if (given != NULL && !is_archive(path))
         return complain(s, EXIT_USAGE, "%s: %s is no archive, whose name would end in .zip or .ozx", given, path);
     if (s->comment != NULL && s->ozx != NULL) return complain(s, EXIT_USAGE, "--comment and --ozx: one of them");
+    if (s->comment != NULL && strstr(s->comment, "PK\5\6") != NULL)
+        return complain(s, EXIT_USAGE, "--comment: other programs would take it for the end of the archive");
     if (s->alignment > 32 * KIB || (s->alignment & (s->alignment - 1)) != 0)
         return complain(s, EXIT_USAGE, "--alignment %" PRIu64 ": has to be a power of two up to 32K", s->alignment);
     return EXIT_GOOD;
@@ -1257,6 +1296,7 @@ static int open_home(const settings *s, const char *path, purpose why, home *h)
     memset(h, 0, sizeof *h);
     h->s = s;
     int status = check_archive_options(s, path);
+    if (status == EXIT_GOOD) status = check_name(s, path, s->path);
     if (status != EXIT_GOOD) return status;
     if (is_archive(path)) {
         status = open_archive(s, path, why, &h->archive);
@@ -1607,23 +1647,6 @@ static bool add_text(texts *t, const void *data, size_t size)
     t->of[t->count].data = data;
     t->of[t->count++].size = size;
     t->bytes += size;
-    return true;
-}
-
-/* Whether bytes are UTF-8 (RFC 3629). */
-static bool is_utf8(const char *text, size_t size)
-{
-    const uint8_t *c = (const uint8_t *)text, *end = c + size;
-    while (c < end) {
-        const uint8_t low = *c == 0xE0 ? 0xA0 : *c == 0xF0 ? 0x90 : 0x80;      /* of the second byte */
-        const uint8_t high = *c == 0xED ? 0x9F : *c == 0xF4 ? 0x8F : 0xBF;
-        const int more = *c < 0x80 ? 0 : *c < 0xC2 ? 4 : *c < 0xE0 ? 1 : *c < 0xF0 ? 2 : *c < 0xF5 ? 3 : 4;
-        if (more == 4 || end - c <= more) return false;
-        if (more > 0 && (c[1] < low || c[1] > high)) return false;
-        for (int i = 2; i <= more; i++)
-            if ((c[i] & 0xC0) != 0x80) return false;
-        c += more + 1;
-    }
     return true;
 }
 
@@ -3945,19 +3968,27 @@ static char *node_words(const found_node *n)
 
 /* >>ls -------------------------------------------------------------------------------------------------------- */
 
+static int characters(const char *text)
+{
+    int count = 0;
+    for (; *text != 0; text++) count += ((uint8_t)*text & 0xC0) != 0x80;
+    return count;
+}
+
 static void print_nodes(const settings *s, const hierarchy *all)
 {
     int width = 0;
     for (size_t i = 0; i < all->count; i++) {
-        const int length = (int)strlen(name_of(all->of[i].path));
+        const int length = characters(name_of(all->of[i].path));
         if (length > width && length <= 40) width = length;
     }
     for (size_t i = 0; i < all->count; i++) {
         const found_node *n = &all->of[i];
+        const char *name = name_of(n->path);
+        const int left = width - characters(name), spaces = left > 0 ? left + 2 : 2;
         char *words = node_words(n);
         if (words == NULL) out_of_memory(s);
-        else if (words[0] == 0) say("%-*s  %s", width, name_of(n->path), kind_names[n->kind]);
-        else say("%-*s  %s  %s", width, name_of(n->path), kind_names[n->kind], words);
+        else say("%s%*s%s%s%s", name, spaces, "", kind_names[n->kind], words[0] != 0 ? "  " : "", words);
         free(words);
     }
 }
@@ -4020,8 +4051,8 @@ static int look_at_archive(const settings *s, shardio_archive *archive, shardio_
     return EXIT_GOOD;
 }
 
-/* Whether the newest directory bears no number: another program wrote it, or there is nothing in it. All layers are then
-   counted by searching for them, as --layer does. */
+/* Whether the newest directory bears no number: another program wrote it, or there is nothing in it. All layers are
+   then counted by searching for them, as --layer does. */
 static bool is_without_number(const shardio_archive_facts *f)
 {
     return f->foreign && f->layer == 1;
@@ -4064,8 +4095,8 @@ static void print_archive(const shardio_archive_facts *f)
 {
     char size[32];
     printf("%-11s layer %" PRIu64 "%s, %" PRIu64 " entr%s, %s: %" PRIu64 " bytes live, %" PRIu64 " dead\n", "archive",
-           f->layer, f->foreign && f->entries > 0 ? ", by another program" : "", f->entries, f->entries == 1 ? "y" : "ies",
-           human(f->size, size), f->live_bytes, f->accounting.dead_bytes);
+           f->layer, f->foreign && f->entries > 0 ? ", by another program" : "", f->entries,
+           f->entries == 1 ? "y" : "ies", human(f->size, size), f->live_bytes, f->accounting.dead_bytes);
     if (f->comment[0] != 0) say("%-11s %s", "comment", f->comment);
     if (f->chain_broken) puts("            the layer before was overwritten by another program");
     if (f->torn_bytes > 0)
@@ -6468,7 +6499,8 @@ static int run_mv(const settings *s)
 {
     home h;
     shardio_error error;
-    int status = open_home(s, s->input, TO_CHANGE, &h);
+    int status = check_name(s, s->input, s->more[1]);
+    if (status == EXIT_GOOD) status = open_home(s, s->input, TO_CHANGE, &h);
     if (status != EXIT_GOOD) return status;
     if (shardio_node_rename(&h.store, s->more[0], s->more[1], NULL, &error) != SHARDIO_OK)
         status = complain_error(s, &error);
@@ -6595,7 +6627,8 @@ static int roll_back(rollback *job, home *h)
     if (status == EXIT_GOOD) status = find_layer(job);
     if (status != EXIT_GOOD || !s->apply) return status;
     h->changing = false;           /* it is done at once, and there is nothing to commit */
-    return shardio_archive_rollback(h->archive, job->layer, &error) == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
+    if (shardio_archive_rollback(h->archive, job->layer, &error) == SHARDIO_OK) return EXIT_GOOD;
+    return complain_error(s, &error);
 }
 
 static int run_rollback(const settings *s)

@@ -1540,6 +1540,23 @@ def archive_renaming_interrupted():
     check(os.path.getsize(path) == size and layers_of(path) == [2, 1], "it was renamed")
 
 
+def archive_names():
+    """Any text is a name; bytes that are none would make an archive that others refuse as a whole."""
+    path, name = archive_of("names.zip"), "gr\u00f6\u00dfe 1/\u6808"
+    good(tool("mv", path, "raw", name))
+    check(export(path, "--path", name + "/movie") == content(10) and name + "/movie/c/0/0/0" in sound(path), "%s", sound(path))
+    lines = good(tool("ls", path)).out.decode().splitlines()
+    check(len({line.index("  group") for line in lines if line.endswith("  group")}) == 1, "not in a column: %s", lines)
+    before = content_of(path)
+    for arguments in (["import", *MOVIE, "--path", os.fsdecode(b"d\xe9"), "-", path],
+                      ["group", "create", path, "--path", os.fsdecode(b"a/\xff")], ["mv", path, "mask", os.fsdecode(b"\xc3")],
+                      ["create", "--shape", "1", "--dtype", "int8", "--path", os.fsdecode(b"\xed\xa0\x80"), path]):
+        check("UTF-8" in unchanged(path, before, *arguments, code=2, data=content(1)).err, "why?")
+    unchanged(path, before, "group", "create", path, "--path", "x", "--comment", "PK\5\6" + "x" * 18, code=2)
+    good(tool("group", "create", path, "--path", "x", "--comment", os.fsdecode(b"\xe9t\xe9"), "--quiet"))
+    check(as_json("info", path)["archive"]["comment"] == "?t?", "JSON is UTF-8")
+
+
 def archive_is_no_output():
     path = archive_of("output.zip")
     before = content_of(path)
@@ -1824,7 +1841,7 @@ def main():
                  pack_damage, pack_wrong_codec, pack_app_data, pack_through_pipes, pack_interrupted, pack_examples,
                  archive_round_trip, archive_codecs, archive_replacing, archive_import_that_fails, archive_killed, archive_changes,
                  archive_cut_off_layers, archive_with_a_broken_chain, archive_emptied, archive_too_large, archive_renaming_interrupted,
-                 archive_is_no_output,
+                 archive_names, archive_is_no_output,
                  attribute_of_all_arrays, renamed, statistics, archive_compacted, archive_options, archive_layout, archive_of_others,
                  archive_damage,
                  report, quiet, info, layout, version, verify, nothing_is_overwritten, usage, missing_and_forbidden, full_disk,
