@@ -6832,26 +6832,14 @@ static int run_write(const settings *s)
 
 /* >>main ------------------------------------------------------------------------------------------------------ */
 
-/* A line for each command, or for those of several words of which `first` is the first one; how many. */
-static size_t list_commands(const char *first)
-{
-    char left[64];
-    size_t count = 0;
-    for (const command *c = commands; c < commands + COMMANDS; c++) {
-        const size_t length = first != NULL ? strlen(first) : 0;
-        if (first != NULL && (strncmp(c->name, first, length) != 0 || c->name[length] != ' ')) continue;
-        snprintf(left, sizeof left, "%s %s", c->name, c->arguments);
-        printf("  %-30s %s\n", left, c->help);
-        count++;
-    }
-    return count;
-}
-
 static void print_help(void)
 {
-    char list[128];
+    char left[64], list[128];
     puts("shardio COMMAND [options] ...        Zarr v3 shards, packed to the byte at the speed of the disk\n");
-    list_commands(NULL);
+    for (const command *c = commands; c < commands + COMMANDS; c++) {
+        snprintf(left, sizeof left, "%s %s", c->name, c->arguments);
+        printf("  %-30s %s\n", left, c->help);
+    }
     puts("\n  shardio help COMMAND           its options\n"
          "  shardio --version              the version, and what was compiled in\n\n"
          "Exit status: 0 all is well, 1 trouble with data or I/O, or damage found, 2 a wrong command line.");
@@ -6906,10 +6894,10 @@ static int help_on(int count, char **words)
     const settings none = {0};
     const command *c = commands;
     while (count > 0 && c < commands + COMMANDS && match_command(c, count, words) != count) c++;
-    if (count == 0) print_help();
-    else if (c < commands + COMMANDS) print_command_help(c);
-    else if (count > 1 || list_commands(words[0]) == 0)
+    if (c == commands + COMMANDS)
         return complain(&none, EXIT_USAGE, "unknown command %s (shardio help lists them)", words[0]);
+    if (count > 0) print_command_help(c);
+    else print_help();
     return fflush(stdout) == 0 ? EXIT_GOOD : complain_standard_output(&none);
 }
 

@@ -1745,8 +1745,6 @@ def usage():
                       ["export", "--format", "png", path, "-"], ["info", "--chunks", "0", path]):
         refused(tool(*arguments, data=b""), 2)
     check(not os.path.exists(path + "2"), "a wrong command line left something behind")
-    check("group create" in good(tool("help", "group")).out.decode(), "help on the first word of a command")
-    refused(tool("help", "grou"), 2)
 
 
 def missing_and_forbidden():
