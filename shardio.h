@@ -1889,10 +1889,10 @@ typedef struct shardio_mirror_options {
 } shardio_mirror_options;
 
 /* Opens the mirror at `path`, or makes one. The source belongs to it from here, even if this fails; null: what is there has
-   to do, with read_only (other reads: SHARDIO_ERR_NOT_FOUND). A file that is not a mirror's is refused with
+   to do, and reading something else is SHARDIO_ERR_NOT_FOUND. A file that is not a mirror's is refused with
    SHARDIO_ERR_EXISTS, a mirror that another process writes with SHARDIO_ERR_LOCKED. A map that is damaged is no error: all is
    fetched anew. Null on failure. `options` and `error` may be null.
-   Memory: one bit and, for each 1/65536 of the object, 4 bytes (at most 256 KiB), and the buffer. */
+   Memory: one bit for each chunk, 8 bytes for each of up to 65536 regions of the object, and the buffer. */
 SHARDIO_API shardio_mirror *shardio_mirror_open(const shardio_source *source, const char *path,
                                                 const shardio_mirror_options *options, shardio_error *error);
 
@@ -1948,7 +1948,7 @@ SHARDIO_API shardio_mirror_facts shardio_mirror_about(shardio_mirror *mirror);
    `owned`. */
 SHARDIO_API shardio_file shardio_mirror_file(shardio_mirror *mirror, bool owned);
 
-#if !SHARDIO_NO_ZARR
+#if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
 /* A store whose keys are mirrored one by one in a directory: a Zarr hierarchy on a server is read through it, each key
    fetched once. For reading. Keys that are not there are remembered, too. Fill in `find`, `context` and `directory`, and
    what else is wanted; all is borrowed and must outlive the store. */
@@ -1959,7 +1959,8 @@ typedef struct shardio_mirror_store {
     const char *directory;           /* of the mirrors; made when needed */
     const char *name;                /* for messages: the URL */
     shardio_mirror_options options;  /* of the mirrors; check_later is usual */
-    uint64_t requests, fetched;      /* counted here, bytes */
+    uint64_t requests, fetched;      /* counted here; fetched: bytes */
+    shardio_error last;              /* of a source or a mirror, with its reason, which an array's error has not */
 } shardio_mirror_store;
 SHARDIO_API shardio_store shardio_store_mirrored(shardio_mirror_store *mirrors);
 #endif
@@ -2443,6 +2444,24 @@ SHARDIO_API shardio_status shardio_file_read(const shardio_file *file, uint64_t 
     return SHARDIO_OK;
 }
 
+/* The other way round; a file that is unbuffered wants aligned ones. */
+static inline shardio_status shardio_p_file_write(const shardio_file *file, uint64_t offset, const void *data, size_t size,
+                                                  shardio_error *error)
+{
+    const uint8_t *from = (const uint8_t *)data;
+    while (size > 0) {
+        size_t ask = (size_t)shardio_p_min(size, SHARDIO_P_LARGEST_TRANSFER), done = 0;
+        int code = 0;
+        shardio_status status = file->functions->write(file->context, offset, from, ask, &done, &code);
+        if (status == SHARDIO_OK && (done == 0 || done > ask)) status = SHARDIO_ERR_IO;
+        if (status != SHARDIO_OK) return shardio_p_fail_at(error, status, "write", file->name, offset, code, NULL);
+        from += done;
+        size -= done;
+        offset += done;
+    }
+    return SHARDIO_OK;
+}
+
 /* A part of another file, for reading. */
 typedef struct shardio_p_window_file {
     shardio_file file;
@@ -2583,6 +2602,7 @@ static bool shardio_p_is_beneath(const char *path, size_t root)
 #define NOMINMAX
 #endif
 #include <windows.h>
+#include <winioctl.h>
 
 typedef HANDLE shardio_p_handle;
 #define SHARDIO_P_NO_HANDLE INVALID_HANDLE_VALUE
@@ -2745,6 +2765,33 @@ static uint64_t shardio_p_os_room(shardio_p_handle handle)
     path[n] = 0;
     return GetDiskFreeSpaceExW(path, &room, NULL, NULL) ? room.QuadPart : UINT64_MAX;
 }
+
+#if !SHARDIO_NO_MIRROR
+/* A file whose holes take no room; where the file system has none, it is dense. */
+static void shardio_p_os_make_sparse(shardio_p_handle handle)
+{
+    DWORD n;
+    (void)DeviceIoControl(handle, FSCTL_SET_SPARSE, NULL, 0, NULL, 0, &n, NULL);
+}
+
+/* Gives back the room of a range, which reads as zeros from then on, if the file system can. */
+static void shardio_p_os_punch(shardio_p_handle handle, uint64_t offset, uint64_t size)
+{
+    FILE_ZERO_DATA_INFORMATION range;
+    DWORD n;
+    range.FileOffset.QuadPart = (LONGLONG)offset;
+    range.BeyondFinalZero.QuadPart = (LONGLONG)(offset + size);
+    (void)DeviceIoControl(handle, FSCTL_SET_ZERO_DATA, &range, sizeof range, NULL, 0, &n, NULL);
+}
+
+/* Bytes that a file takes on its device; UINT64_MAX: not known. */
+static uint64_t shardio_p_os_allocated(shardio_p_handle handle)
+{
+    FILE_STANDARD_INFO info;
+    if (!GetFileInformationByHandleEx(handle, FileStandardInfo, &info, sizeof info)) return UINT64_MAX;
+    return (uint64_t)info.AllocationSize.QuadPart;
+}
+#endif
 
 /* Locks a byte that no file has, so that nobody who reads is kept out. */
 static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
@@ -3195,6 +3242,39 @@ static uint64_t shardio_p_os_room(shardio_p_handle handle)
     struct statvfs s;
     return fstatvfs(handle, &s) == 0 ? (uint64_t)s.f_bavail * s.f_frsize : UINT64_MAX;
 }
+
+#if !SHARDIO_NO_MIRROR
+/* Holes take no room here anyway. */
+static void shardio_p_os_make_sparse(shardio_p_handle handle)
+{
+    (void)handle;
+}
+
+/* Gives back the room of a range, which reads as zeros from then on, if the file system can. */
+static void shardio_p_os_punch(shardio_p_handle handle, uint64_t offset, uint64_t size)
+{
+#if defined(FALLOC_FL_PUNCH_HOLE)
+    int result;
+    do result = fallocate(handle, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size);
+    while (result < 0 && errno == EINTR);
+#elif defined(F_PUNCHHOLE)
+    fpunchhole_t hole;
+    memset(&hole, 0, sizeof hole);
+    hole.fp_offset = (off_t)offset;
+    hole.fp_length = (off_t)size;
+    (void)fcntl(handle, F_PUNCHHOLE, &hole);
+#else
+    (void)handle, (void)offset, (void)size;
+#endif
+}
+
+/* Bytes that a file takes on its device; UINT64_MAX: not known. */
+static uint64_t shardio_p_os_allocated(shardio_p_handle handle)
+{
+    struct stat s;
+    return fstat(handle, &s) == 0 ? (uint64_t)s.st_blocks * 512u : UINT64_MAX;
+}
+#endif
 
 /* For this open file alone: a lock of fcntl would vanish when any other descriptor of the process on it is closed. */
 static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
@@ -3715,6 +3795,32 @@ static inline uint64_t shardio_p_osf_room(const shardio_file *file)
 {
     return shardio_p_os_room(((const shardio_p_os_file *)file->context)->handle);
 }
+
+#if !SHARDIO_NO_MIRROR
+static void shardio_p_osf_make_sparse(const shardio_file *file)
+{
+    shardio_p_os_make_sparse(((const shardio_p_os_file *)file->context)->handle);
+}
+
+static void shardio_p_osf_punch(const shardio_file *file, uint64_t offset, uint64_t size)
+{
+    shardio_p_os_punch(((const shardio_p_os_file *)file->context)->handle, offset, size);
+}
+
+static uint64_t shardio_p_osf_allocated(const shardio_file *file)
+{
+    return shardio_p_os_allocated(((const shardio_p_os_file *)file->context)->handle);
+}
+
+/* What was written so far on stable storage. */
+static shardio_status shardio_p_file_sync(const shardio_file *file, shardio_error *error)
+{
+    int code = 0;
+    shardio_status status = file->functions->sync(file->context, &code);
+    return status == SHARDIO_OK ? SHARDIO_OK
+           : shardio_p_fail_at(error, status, "sync", file->name, SHARDIO_NO_OFFSET, code, NULL);
+}
+#endif
 
 /* Locks a file of the system's against others who lock it, until it is closed. */
 static inline shardio_status shardio_p_osf_lock(const shardio_file *file, int *code)
@@ -6730,7 +6836,7 @@ static shardio_status shardio_p_cut_behind_index(shardio_p_recovery *r)
 /* Writes the head in place; in whole blocks, with what else is in them, where the device knows nothing else. */
 static shardio_status shardio_p_restore_head(shardio_p_recovery *r)
 {
-    size_t size = r->window.length, written = 0;
+    size_t size = r->window.length;
     if (r->file->functions->set_direct == NULL && r->facts.length_alignment > 1)
         size = (size_t)shardio_p_ceil(size, r->facts.length_alignment);
     size_t there = (size_t)shardio_p_min(size, r->facts.size);
@@ -6738,17 +6844,9 @@ static shardio_status shardio_p_restore_head(shardio_p_recovery *r)
     shardio_status status = shardio_file_read(r->file, 0, r->buffer, there, r->error);
     if (status != SHARDIO_OK) return status;
     memcpy(r->buffer, r->index, r->window.length);
-    while (written < size) {
-        size_t ask = (size_t)shardio_p_min(size - written, SHARDIO_P_LARGEST_TRANSFER), done = 0;
-        int code = 0;
-        status = r->file->functions->write(r->file->context, written, r->buffer + written, ask, &done, &code);
-        if (status == SHARDIO_OK && (done == 0 || done > ask)) status = SHARDIO_ERR_IO;
-        if (status != SHARDIO_OK)
-            return shardio_p_fail_at(r->error, status, "write", r->file->name, written, code, NULL);
-        r->found->changed = true;
-        written += done;
-    }
-    return shardio_p_recovery_sync(r);
+    r->found->changed = true;
+    status = shardio_p_file_write(r->file, 0, r->buffer, size, r->error);
+    return status == SHARDIO_OK ? shardio_p_recovery_sync(r) : status;
 }
 
 SHARDIO_API shardio_status shardio_shard_recover_file(const shardio_file *file, const shardio_index_layout *layout,
@@ -21138,6 +21236,1389 @@ SHARDIO_API shardio_status shardio_archive_compact(const char *path, const shard
 #endif
 
 #endif /* !SHARDIO_NO_STORE */
+
+/* >>mirror ----------------------------------------------------------------------------------------------------- */
+
+#if !SHARDIO_NO_MIRROR
+
+/* -- sources */
+
+typedef struct shardio_p_file_source {
+    shardio_file file;
+    const shardio_allocator *allocator;
+    shardio_source_facts facts;   /* that were given last */
+} shardio_p_file_source;
+
+static void shardio_p_source_tag(const shardio_file_facts *facts, char *tag)
+{
+    shardio_text text = {tag, SHARDIO_MAX_TAG + 1, 0};
+    for (int i = 0; i < 3; i++) {
+        if (i > 0) shardio_text_add(&text, "-");
+        shardio_text_add_uint64(&text, facts->identity[i]);
+    }
+}
+
+static shardio_status shardio_p_file_source_look(const shardio_p_file_source *s, shardio_source_facts *facts,
+                                                 shardio_error *error)
+{
+    shardio_file_facts is;
+    memset(facts, 0, sizeof *facts);
+    shardio_status status = shardio_p_file_facts(&s->file, &is, error);
+    if (status != SHARDIO_OK) return status;
+    facts->length = is.size;
+    shardio_p_source_tag(&is, facts->tag);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_file_source_about(void *source, shardio_source_facts *facts, shardio_error *error)
+{
+    shardio_p_file_source *s = (shardio_p_file_source *)source;
+    shardio_status status = shardio_p_file_source_look(s, facts, error);
+    s->facts = *facts;
+    return status;
+}
+
+/* Looks after the read whether it was still the same file that was read. */
+static shardio_status shardio_p_file_source_read(void *source, uint64_t offset, void *data, size_t size, size_t *done,
+                                                 shardio_error *error)
+{
+    shardio_p_file_source *s = (shardio_p_file_source *)source;
+    shardio_source_facts now;
+    size = (size_t)shardio_p_min(size, SHARDIO_P_LARGEST_TRANSFER);
+    shardio_status status = s->file.functions->read(s->file.context, offset, data, size, done, &error->system_code);
+    if (status == SHARDIO_OK) status = shardio_p_file_source_look(s, &now, error);
+    if (status == SHARDIO_OK && memcmp(&now, &s->facts, sizeof now) != 0) status = SHARDIO_ERR_CHANGED;
+    return status;
+}
+
+static void shardio_p_file_source_close(void *source)
+{
+    shardio_p_file_source *s = (shardio_p_file_source *)source;
+    shardio_file_close(&s->file);
+    shardio_p_release(s->allocator, s, sizeof *s, 16);
+}
+
+SHARDIO_API shardio_status shardio_source_open(shardio_source *source, const char *path,
+                                               const shardio_allocator *allocator, shardio_error *error)
+{
+    static const shardio_source_functions functions = {
+        shardio_p_file_source_about, shardio_p_file_source_read, NULL, shardio_p_file_source_close
+    };
+    shardio_open_options how = {allocator, false, false, false};
+    shardio_file file;
+    memset(source, 0, sizeof *source);
+    shardio_status status = shardio_file_open(&file, path, SHARDIO_OPEN_READ, &how, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_file_source *s = (shardio_p_file_source *)shardio_p_allocate(allocator, sizeof *s, 16);
+    if (s == NULL) {
+        status = shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", path, NULL);
+        shardio_file_close(&file);
+        return status;
+    }
+    memset(s, 0, sizeof *s);
+    s->file = file;
+    s->allocator = allocator;
+    source->functions = &functions;
+    source->context = s;
+    source->name = file.name;
+    return SHARDIO_OK;
+}
+
+static void shardio_p_source_close(const shardio_source *source)
+{
+    if (source->functions != NULL && source->functions->close != NULL) source->functions->close(source->context);
+}
+
+/* -- the map: its file, byte for byte, in memory */
+
+#define SHARDIO_P_MAP_SUFFIX ".shardio-map"
+
+enum {
+    SHARDIO_P_MAP_HEAD = 40,
+    SHARDIO_P_MAP_MAGIC = 0x524D4853,   /* "SHMR" */
+    SHARDIO_P_MAP_ABSENT = 1,           /* the flag: the source has no such object */
+    SHARDIO_P_LEAST_CHUNK = 9, SHARDIO_P_LARGEST_CHUNK = 26, SHARDIO_P_USUAL_CHUNK = 16,   /* powers of two, bytes */
+    SHARDIO_P_REGIONS = 1 << 16,        /* that are told apart by when they were used */
+    SHARDIO_P_RANGES = 32,              /* of one request */
+    SHARDIO_P_BESIDE_TRIES = 1000       /* of a reader, while a writer evicts */
+};
+
+typedef struct shardio_p_region {
+    uint32_t used;                      /* number of the read that used it last */
+    uint32_t there;                     /* chunks of it that are there */
+} shardio_p_region;
+
+/* What a store keeps for all of its mirrors; all null: the mirror stands for itself. */
+typedef struct shardio_p_mirror_home {
+    uint64_t *requests, *fetched;
+    shardio_error *last;
+} shardio_p_mirror_home;
+
+struct shardio_mirror {
+    shardio_source source;              /* functions null: there is none */
+    shardio_mirror_options o;           /* with the defaults in place */
+    shardio_source_facts is;            /* what is mirrored */
+    shardio_file local;
+    char *map_path;                     /* behind the struct */
+    size_t size;                        /* of this piece of memory */
+    uint8_t *map, *bits;                /* bits: the part of it that is one for each chunk */
+    size_t map_size;
+    uint32_t shift, region_shift;       /* a chunk has 2 to the shift bytes, a region 2 to the region_shift chunks */
+    uint64_t chunks, regions, covered;  /* covered: bytes */
+    uint64_t generation, saves;
+    struct shardio_p_region *region;
+    uint32_t now;                       /* number of the newest read */
+    uint8_t *buffer;
+    uint64_t unsaved;                   /* bytes fetched since the last save */
+    uint64_t cursor, expected, in_order;   /* expected: where a read goes on; in_order: bytes read like that */
+    uint64_t requests, fetched, hits;
+    shardio_p_mirror_home home;
+    bool changed;                       /* the map in memory says something else than its file */
+    bool checked;                       /* the source was asked what it is */
+    bool made;                          /* the local file, by this open */
+    bool damaged, owned;
+    shardio_error failed;               /* a sync that failed: what was fetched before it may never reach the device */
+};
+
+/* Bytes of the bits and of the whole map; false: too many to be counted. */
+static bool shardio_p_map_shape(uint64_t length, uint32_t shift, size_t tag, uint64_t *bits, uint64_t *size)
+{
+    uint64_t chunks = length >> shift;
+    if (length > (chunks << shift)) chunks++;
+    *bits = chunks / 8 + (chunks % 8 != 0);
+    *size = SHARDIO_P_MAP_HEAD + (uint64_t)tag + *bits + 4;
+    return *size <= SIZE_MAX;
+}
+
+static void shardio_p_map_put_head(shardio_mirror *m, uint8_t flags)
+{
+    size_t tag = shardio_p_length(m->is.tag);
+    memset(m->map, 0, SHARDIO_P_MAP_HEAD);
+    shardio_p_store32_little(m->map, SHARDIO_P_MAP_MAGIC);
+    m->map[4] = 1;
+    m->map[5] = (uint8_t)m->shift;
+    m->map[6] = flags;
+    shardio_p_store64(m->map + 8, m->is.length, false);
+    shardio_p_store64(m->map + 16, m->generation, false);
+    shardio_p_store64(m->map + 24, m->saves, false);
+    shardio_p_store32_little(m->map + 32, (uint32_t)tag);
+    memcpy(m->map + SHARDIO_P_MAP_HEAD, m->is.tag, tag);
+    shardio_p_store32_little(m->map + m->map_size - 4, shardio_crc32c(0, m->map, m->map_size - 4));
+}
+
+/* Writes the map beside the old one, makes it durable and swaps it in. */
+static shardio_status shardio_p_map_write(shardio_mirror *m, uint8_t flags, shardio_error *error)
+{
+    shardio_open_options how = {m->o.allocator, true, false, m->o.make_parents};
+    shardio_file file;
+    m->saves++;
+    shardio_p_map_put_head(m, flags);
+    shardio_status status = shardio_file_open(&file, m->map_path, SHARDIO_OPEN_CREATE, &how, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_file_write(&file, 0, m->map, m->map_size, error);
+    if (status == SHARDIO_OK) status = shardio_p_file_sync(&file, error);
+    if (status == SHARDIO_OK) return shardio_p_file_close(&file, SHARDIO_CLOSE_PUBLISH, true, error);
+    (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
+    return status;
+}
+
+static bool shardio_p_has_chunk(const shardio_mirror *m, uint64_t chunk)
+{
+    return (m->bits[chunk / 8] >> chunk % 8 & 1) != 0;
+}
+
+static uint64_t shardio_p_chunk_begin(const shardio_mirror *m, uint64_t chunk)
+{
+    return chunk >= m->chunks ? m->is.length : chunk << m->shift;
+}
+
+static uint64_t shardio_p_chunk_bytes(const shardio_mirror *m, uint64_t chunk)
+{
+    return shardio_p_chunk_begin(m, chunk + 1) - shardio_p_chunk_begin(m, chunk);
+}
+
+static void shardio_p_map_count(shardio_mirror *m, uint64_t chunk)
+{
+    m->covered += shardio_p_chunk_bytes(m, chunk);
+    m->region[chunk >> m->region_shift].there++;
+}
+
+static void shardio_p_set_chunk(shardio_mirror *m, uint64_t chunk, bool there)
+{
+    uint8_t bit = (uint8_t)(1u << chunk % 8);
+    if (shardio_p_has_chunk(m, chunk) == there) return;
+    m->bits[chunk / 8] = (uint8_t)(m->bits[chunk / 8] ^ bit);
+    m->changed = true;
+    if (there) {
+        shardio_p_map_count(m, chunk);
+    } else {
+        m->covered -= shardio_p_chunk_bytes(m, chunk);
+        m->region[chunk >> m->region_shift].there--;
+    }
+}
+
+/* The first chunk at or behind `chunk` that is there, or is not; `end` if none is before it. */
+static uint64_t shardio_p_next_chunk(const shardio_mirror *m, uint64_t chunk, uint64_t end, bool there)
+{
+    const uint8_t none = there ? 0 : 255;
+    while (chunk < end && shardio_p_has_chunk(m, chunk) != there) {
+        bool skip = chunk % 8 == 0;
+        while (skip && end - chunk >= 8 && m->bits[chunk / 8] == none) chunk += 8;
+        if (chunk < end && shardio_p_has_chunk(m, chunk) != there) chunk++;
+    }
+    return chunk;
+}
+
+/* Memory for a map of `is` and `shift`, all of it empty. */
+static shardio_status shardio_p_map_begin(shardio_mirror *m, shardio_error *error)
+{
+    uint64_t bits, size;
+    size_t tag = shardio_p_length(m->is.tag);
+    if (!shardio_p_map_shape(m->is.length, m->shift, tag, &bits, &size) || bits > m->o.map_limit)
+        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "open", m->map_path,
+                              "the map is larger than the option map_limit; larger chunks make it smaller");
+    m->map = (uint8_t *)shardio_p_allocate(m->o.allocator, (size_t)size, 16);
+    if (m->map == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", m->map_path, NULL);
+    memset(m->map, 0, (size_t)size);
+    m->map_size = (size_t)size;
+    m->bits = m->map + SHARDIO_P_MAP_HEAD + tag;
+    m->chunks = m->is.length >> m->shift;
+    if (m->is.length > m->chunks << m->shift) m->chunks++;
+    m->covered = 0;
+    for (m->region_shift = 0; m->chunks >> m->region_shift >= SHARDIO_P_REGIONS;) m->region_shift++;
+    m->regions = (m->chunks >> m->region_shift) + 1;
+    size_t room = (size_t)m->regions * sizeof *m->region;
+    m->region = (shardio_p_region *)shardio_p_allocate(m->o.allocator, room, 16);
+    if (m->region == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", m->map_path, NULL);
+    memset(m->region, 0, room);
+    return SHARDIO_OK;
+}
+
+static void shardio_p_map_end(shardio_mirror *m)
+{
+    shardio_p_release(m->o.allocator, m->map, m->map_size, 16);
+    shardio_p_release(m->o.allocator, m->region, (size_t)m->regions * sizeof *m->region, 16);
+    m->map = m->bits = NULL;
+    m->region = NULL;
+}
+
+/* What the head of a map says, and whether it can be true for a file of `size` bytes. */
+static bool shardio_p_map_take_head(shardio_mirror *m, const uint8_t *head, uint64_t size, size_t *tag)
+{
+    uint64_t bits, wanted;
+    *tag = shardio_p_load32_little(head + 32);
+    m->shift = head[5];
+    m->is.length = shardio_p_load64(head + 8, false);
+    m->generation = shardio_p_load64(head + 16, false);
+    m->saves = shardio_p_load64(head + 24, false);
+    bool known = shardio_p_load32_little(head) == SHARDIO_P_MAP_MAGIC && head[4] == 1 &&
+                 head[6] <= SHARDIO_P_MAP_ABSENT && head[7] == 0 && shardio_p_load32_little(head + 36) == 0 &&
+                 *tag <= SHARDIO_MAX_TAG &&
+                 m->shift >= SHARDIO_P_LEAST_CHUNK && m->shift <= SHARDIO_P_LARGEST_CHUNK;
+    return known && shardio_p_map_shape(m->is.length, m->shift, *tag, &bits, &wanted) && wanted == size;
+}
+
+/* Whether the rest of the map, which is in memory, fits to its head; counts what is covered. */
+static bool shardio_p_map_is_sound(shardio_mirror *m, size_t tag)
+{
+    if (shardio_p_load32_little(m->map + m->map_size - 4) != shardio_crc32c(0, m->map, m->map_size - 4)) return false;
+    if (tag != shardio_p_length(m->is.tag)) return false;
+    for (uint64_t chunk = m->chunks; chunk % 8 != 0; chunk++)
+        if (shardio_p_has_chunk(m, chunk)) return false;
+    for (uint64_t chunk = shardio_p_next_chunk(m, 0, m->chunks, true); chunk < m->chunks;
+         chunk = shardio_p_next_chunk(m, chunk + 1, m->chunks, true))
+        shardio_p_map_count(m, chunk);
+    return true;
+}
+
+typedef enum shardio_p_map_state {
+    SHARDIO_P_MAP_NONE, SHARDIO_P_MAP_DAMAGED, SHARDIO_P_MAP_SOUND, SHARDIO_P_MAP_SAYS_NO
+} shardio_p_map_state;
+
+static shardio_status shardio_p_map_read_from(shardio_mirror *m, const shardio_file *file, shardio_p_map_state *state,
+                                              shardio_error *error)
+{
+    uint8_t head[SHARDIO_P_MAP_HEAD];
+    shardio_file_facts facts;
+    size_t tag;
+    *state = SHARDIO_P_MAP_DAMAGED;
+    shardio_status status = shardio_p_file_facts(file, &facts, error);
+    if (status != SHARDIO_OK) return status;
+    if (facts.special || facts.size < SHARDIO_P_MAP_HEAD) return SHARDIO_OK;
+    status = shardio_file_read(file, 0, head, sizeof head, error);
+    if (status != SHARDIO_OK) return status;
+    if (!shardio_p_map_take_head(m, head, facts.size, &tag)) return SHARDIO_OK;
+    memset(m->is.tag, 0, sizeof m->is.tag);
+    status = shardio_file_read(file, SHARDIO_P_MAP_HEAD, m->is.tag, tag, error);
+    if (status != SHARDIO_OK || shardio_p_length(m->is.tag) != tag) return status;
+    status = shardio_p_map_begin(m, error);
+    if (status == SHARDIO_OK) status = shardio_file_read(file, 0, m->map, m->map_size, error);
+    if (status == SHARDIO_OK && shardio_p_map_is_sound(m, tag))
+        *state = m->map[6] == SHARDIO_P_MAP_ABSENT ? SHARDIO_P_MAP_SAYS_NO : SHARDIO_P_MAP_SOUND;
+    return status;
+}
+
+/* Takes length, tag, shift and coverage from the map file, if there is one that is sound. */
+static shardio_status shardio_p_map_read(shardio_mirror *m, shardio_p_map_state *state, shardio_error *error)
+{
+    shardio_open_options how = {m->o.allocator, false, false, false};
+    shardio_error e;
+    shardio_file file;
+    *state = SHARDIO_P_MAP_NONE;
+    shardio_p_map_end(m);
+    shardio_status status = shardio_file_open(&file, m->map_path, SHARDIO_OPEN_READ, &how, &e);
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    if (status == SHARDIO_OK) {
+        status = shardio_p_map_read_from(m, &file, state, &e);
+        shardio_file_close(&file);
+    }
+    if (status == SHARDIO_ERR_TRUNCATED) {   /* cut while it was read */
+        *state = SHARDIO_P_MAP_DAMAGED;
+        status = SHARDIO_OK;
+    }
+    if (*state != SHARDIO_P_MAP_SOUND) shardio_p_map_end(m);
+    if (status != SHARDIO_OK && error != NULL) *error = e;
+    return status;
+}
+
+/* -- what the source is */
+
+/* Completes what a source said of its failure. */
+static shardio_status shardio_p_source_fail(const shardio_mirror *m, shardio_status status, const char *operation,
+                                            uint64_t offset, const shardio_error *said, shardio_error *error)
+{
+    return shardio_p_fail_at(error, status, operation, m->source.name, offset, said->system_code, said->reason);
+}
+
+static void shardio_p_count_request(shardio_mirror *m, uint64_t bytes)
+{
+    m->requests++;
+    m->fetched += bytes;
+    if (m->home.requests != NULL) ++*m->home.requests;
+    if (m->home.fetched != NULL) *m->home.fetched += bytes;
+}
+
+static shardio_status shardio_p_source_ask(shardio_mirror *m, shardio_source_facts *facts, shardio_error *error)
+{
+    shardio_error said;
+    memset(facts, 0, sizeof *facts);
+    if (m->source.functions == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_NOT_FOUND, "open", m->map_path,
+                              "there is no mirror to go on with, and no source to begin one");
+    shardio_p_no_error(&said);
+    shardio_p_count_request(m, 0);
+    shardio_status status = m->source.functions->about(m->source.context, facts, &said);
+    if (status != SHARDIO_OK) return shardio_p_source_fail(m, status, "look at", SHARDIO_NO_OFFSET, &said, error);
+    size_t tag = shardio_p_length(facts->tag);
+    memset(facts->tag + tag, 0, sizeof facts->tag - tag);   /* tags are compared whole */
+    m->checked = true;
+    return SHARDIO_OK;
+}
+
+/* Why the mirror is not one of what the source has now; null: it is. */
+static const char *shardio_p_difference(const shardio_mirror *m, const shardio_source_facts *facts)
+{
+    if (facts->length != m->is.length) return "the source has another length than what was mirrored";
+    if (memcmp(facts->tag, m->is.tag, sizeof facts->tag) != 0) return "the source has another tag than what was mirrored";
+    return NULL;
+}
+
+/* Before the first fetch, if that was not done when opening. */
+static shardio_status shardio_p_source_check(shardio_mirror *m, shardio_error *error)
+{
+    shardio_source_facts facts;
+    if (m->checked) return SHARDIO_OK;
+    shardio_status status = shardio_p_source_ask(m, &facts, error);
+    if (status != SHARDIO_OK) return status;
+    const char *difference = shardio_p_difference(m, &facts);
+    m->checked = difference == NULL;
+    return difference == NULL ? SHARDIO_OK
+           : shardio_p_fail(error, SHARDIO_ERR_CHANGED, "fetch from", m->source.name, difference);
+}
+
+/* -- opening */
+
+static uint32_t shardio_p_shift_of(uint64_t chunk)
+{
+    uint32_t shift = 0;
+    while (shift < 63 && UINT64_C(1) << shift < chunk) shift++;
+    return shift;
+}
+
+/* Empties the mirror: the map that says so is durable before anything is cut off. */
+static shardio_status shardio_p_mirror_start(shardio_mirror *m, const shardio_source_facts *facts, shardio_error *error)
+{
+    int code = 0;
+    uint64_t generation = m->generation;
+    shardio_p_map_end(m);
+    m->is = *facts;
+    m->shift = shardio_p_shift_of(m->o.chunk > 0 ? m->o.chunk : UINT64_C(1) << SHARDIO_P_USUAL_CHUNK);
+    m->generation = generation != 0 ? generation + 1 : shardio_p_mix(shardio_p_os_noise());
+    shardio_status status = shardio_p_map_begin(m, error);
+    if (status == SHARDIO_OK) status = shardio_p_map_write(m, 0, error);
+    if (status != SHARDIO_OK) return status;
+    status = m->local.functions->resize(m->local.context, 0, &code);
+    if (status == SHARDIO_OK) shardio_p_osf_make_sparse(&m->local);
+    if (status == SHARDIO_OK) status = m->local.functions->resize(m->local.context, m->is.length, &code);
+    if (status == SHARDIO_OK) status = m->local.functions->publish(m->local.context, true, &code);
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_fail_at(error, status, "resize", m->local.name, m->is.length, code, NULL);
+}
+
+/* The local file, made if need be, and locked. */
+static shardio_status shardio_p_mirror_open_local(shardio_mirror *m, const char *path, shardio_error *error)
+{
+    shardio_open_options how = {m->o.allocator, false, true, m->o.make_parents};
+    shardio_file_facts facts;
+    int code = 0;
+    shardio_status status = shardio_file_open(&m->local, path, SHARDIO_OPEN_UPDATE, &how, error);
+    if (status == SHARDIO_ERR_NOT_FOUND) {
+        status = shardio_file_open(&m->local, path, SHARDIO_OPEN_CREATE, &how, error);
+        m->made = status == SHARDIO_OK;
+        if (status == SHARDIO_ERR_EXISTS)
+            return shardio_p_fail(error, SHARDIO_ERR_LOCKED, "open", path, "another program made it just now");
+    }
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_file_facts(&m->local, &facts, error);
+    if (status == SHARDIO_OK && facts.special)
+        status = shardio_p_fail(error, SHARDIO_ERR_UNSUPPORTED, "open", path, "a mirror is a regular file");
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_osf_lock(&m->local, &code);
+    return status == SHARDIO_OK ? SHARDIO_OK
+           : shardio_p_fail_at(error, status, "lock", path, SHARDIO_NO_OFFSET, code, NULL);
+}
+
+/* Why a sound map is not one of what is wanted; null: it is. */
+static const char *shardio_p_mirror_difference(const shardio_mirror *m, const shardio_source_facts *facts)
+{
+    if (m->o.chunk > 0 && shardio_p_shift_of(m->o.chunk) != m->shift)
+        return "the mirror has another chunk size than the option says";
+    return m->checked ? shardio_p_difference(m, facts) : NULL;
+}
+
+/* Whether what is on disk can be gone on with: *keep; if not, *facts are those of the source. */
+static shardio_status shardio_p_mirror_compare(shardio_mirror *m, shardio_p_map_state state, shardio_source_facts *facts,
+                                               bool *keep, shardio_error *error)
+{
+    shardio_file_facts local;
+    shardio_status status = shardio_p_file_facts(&m->local, &local, error);
+    *keep = false;
+    if (status == SHARDIO_OK && state == SHARDIO_P_MAP_NONE && local.size > 0)
+        status = shardio_p_fail(error, SHARDIO_ERR_EXISTS, "open", m->local.name,
+                                "there is no map beside it: it is no mirror");
+    if (status == SHARDIO_OK && !m->checked && !m->o.check_later) status = shardio_p_source_ask(m, facts, error);
+    if (status != SHARDIO_OK) return status;
+    bool sound = state == SHARDIO_P_MAP_SOUND;
+    m->damaged = state == SHARDIO_P_MAP_DAMAGED || (sound && local.size != m->is.length);
+    const char *difference = sound ? shardio_p_mirror_difference(m, facts) : NULL;
+    if (difference != NULL && !m->o.start_over)
+        return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "open", m->local.name, difference);
+    *keep = sound && difference == NULL && !m->damaged;
+    return *keep || m->checked ? SHARDIO_OK : shardio_p_source_ask(m, facts, error);
+}
+
+/* A note instead of a mirror: the source has no such object. */
+static void shardio_p_note_absence(shardio_mirror *m)
+{
+    memset(&m->is, 0, sizeof m->is);
+    m->shift = SHARDIO_P_USUAL_CHUNK;
+    shardio_p_map_end(m);
+    if (shardio_p_map_begin(m, NULL) == SHARDIO_OK) (void)shardio_p_map_write(m, SHARDIO_P_MAP_ABSENT, NULL);
+}
+
+static shardio_status shardio_p_mirror_begin_writing(shardio_mirror *m, const char *path, bool note_absence,
+                                                     shardio_error *error)
+{
+    shardio_p_map_state state;
+    shardio_source_facts facts;
+    bool keep, new_one = shardio_p_is_nothing(path, 0);
+    shardio_status status = shardio_p_map_read(m, &state, error);
+    if (status != SHARDIO_OK) return status;
+    if (state == SHARDIO_P_MAP_SAYS_NO && m->o.check_later && note_absence)
+        return shardio_p_fail(error, SHARDIO_ERR_NOT_FOUND, "open", m->source.name,
+                              "it was not there when it was asked for");
+    /* nothing is made for an object that there is not */
+    if (new_one) status = shardio_p_source_ask(m, &facts, error);
+    if (status == SHARDIO_ERR_NOT_FOUND && note_absence) shardio_p_note_absence(m);
+    if (status == SHARDIO_OK) status = shardio_p_mirror_open_local(m, path, error);
+    if (status == SHARDIO_OK) status = shardio_p_map_read(m, &state, error);   /* now nobody else writes it */
+    if (status == SHARDIO_OK) status = shardio_p_mirror_compare(m, state, &facts, &keep, error);
+    if (status == SHARDIO_OK && !keep) status = shardio_p_mirror_start(m, &facts, error);
+    return status;
+}
+
+static shardio_status shardio_p_mirror_begin_reading(shardio_mirror *m, const char *path, shardio_error *error)
+{
+    shardio_open_options how = {m->o.allocator, false, false, false};
+    shardio_source_facts facts;
+    shardio_p_map_state state;
+    shardio_status status = shardio_file_open(&m->local, path, SHARDIO_OPEN_READ, &how, error);
+    if (status == SHARDIO_OK) status = shardio_p_map_read(m, &state, error);
+    if (status != SHARDIO_OK) return status;
+    if (state == SHARDIO_P_MAP_NONE || state == SHARDIO_P_MAP_SAYS_NO)
+        return shardio_p_fail(error, SHARDIO_ERR_NOT_FOUND, "open", m->map_path, "there is no map of a mirror");
+    if (state == SHARDIO_P_MAP_DAMAGED) return shardio_p_fail(error, SHARDIO_ERR_CORRUPT, "open", m->map_path, NULL);
+    if (shardio_p_mirror_difference(m, NULL) != NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "open", path, shardio_p_mirror_difference(m, NULL));
+    if (m->source.functions == NULL || m->o.check_later) return SHARDIO_OK;
+    status = shardio_p_source_ask(m, &facts, error);
+    if (status != SHARDIO_OK) return status;
+    const char *difference = shardio_p_difference(m, &facts);
+    return difference == NULL ? SHARDIO_OK : shardio_p_fail(error, SHARDIO_ERR_CHANGED, "open", path, difference);
+}
+
+static const char *shardio_p_mirror_refuse(const shardio_source *source, const char *path,
+                                           const shardio_mirror_options *o)
+{
+    bool has_source = source != NULL && source->functions != NULL;
+    if (path == NULL || path[0] == 0) return "a path is needed";
+    if (has_source && (source->functions->about == NULL || source->functions->read == NULL))
+        return "a source needs the functions about and read";
+    if ((o->chunk & (o->chunk - 1)) != 0 || (o->chunk > 0 && o->chunk >> SHARDIO_P_LEAST_CHUNK == 0) ||
+        o->chunk > UINT64_C(1) << SHARDIO_P_LARGEST_CHUNK)
+        return "the chunk has to be a power of two from 512 bytes to 64 MiB";
+    if ((o->lock == NULL) != (o->unlock == NULL)) return "lock and unlock go together";
+    return NULL;
+}
+
+static void shardio_p_mirror_defaults(shardio_mirror_options *o)
+{
+    if (o->request == 0) o->request = 8u << 20;
+    if (o->read_ahead == 0) o->read_ahead = 1u << 20;
+    if (o->read_ahead == SHARDIO_NO_OFFSET) o->read_ahead = 0;
+    if (o->save_every == 0) o->save_every = 256u << 20;
+    if (o->map_limit == 0) o->map_limit = 64u << 20;
+}
+
+static void shardio_p_mirror_free(shardio_mirror *m)
+{
+    shardio_p_map_end(m);
+    shardio_p_release(m->o.allocator, m->buffer, (size_t)m->o.request, SHARDIO_P_DEFAULT_BLOCK);
+    shardio_p_release(m->o.allocator, m, m->size, 16);
+}
+
+/* Chunks of a request; the buffer holds whole ones. */
+static void shardio_p_mirror_fit_request(shardio_mirror *m)
+{
+    m->o.request = shardio_p_max(shardio_p_floor(m->o.request, UINT64_C(1) << m->shift), UINT64_C(1) << m->shift);
+    if (m->o.request > SHARDIO_P_LARGEST_TRANSFER) m->o.request = SHARDIO_P_LARGEST_TRANSFER;
+}
+
+static shardio_mirror *shardio_p_mirror_open(const shardio_source *source, const char *path,
+                                             const shardio_mirror_options *options, const shardio_p_mirror_home *home,
+                                             shardio_error *error)
+{
+    shardio_mirror_options defaults;
+    shardio_source nowhere;
+    memset(&defaults, 0, sizeof defaults);
+    memset(&nowhere, 0, sizeof nowhere);
+    if (options == NULL) options = &defaults;
+    if (source == NULL) source = &nowhere;
+    const char *refused = shardio_p_mirror_refuse(source, path, options);
+    shardio_mirror *m = NULL;
+    size_t n = path != NULL ? shardio_p_length(path) : 0, size = sizeof *m + n + sizeof SHARDIO_P_MAP_SUFFIX;
+    if (refused == NULL) m = (shardio_mirror *)shardio_p_allocate(options->allocator, size, 16);
+    if (m == NULL) {
+        (void)shardio_p_fail(error, refused != NULL ? SHARDIO_ERR_ARGUMENT : SHARDIO_ERR_MEMORY, "open", path, refused);
+        shardio_p_source_close(source);
+        return NULL;
+    }
+    memset(m, 0, sizeof *m);
+    m->size = size;
+    m->source = *source;
+    m->o = *options;
+    if (home != NULL) m->home = *home;
+    m->map_path = (char *)(m + 1);
+    memcpy(m->map_path, path, n);
+    memcpy(m->map_path + n, SHARDIO_P_MAP_SUFFIX, sizeof SHARDIO_P_MAP_SUFFIX);
+    shardio_p_mirror_defaults(&m->o);
+    if (m->source.functions == NULL) m->o.check_later = true;
+    shardio_status status = m->o.read_only ? shardio_p_mirror_begin_reading(m, path, error)
+                            : shardio_p_mirror_begin_writing(m, path, home != NULL, error);
+    if (status == SHARDIO_OK) {
+        shardio_p_mirror_fit_request(m);
+        return m;
+    }
+    int ignored = 0;
+    if (m->made) (void)shardio_p_os_remove(m->map_path, 0, false, &ignored);   /* nothing is left behind */
+    if (m->local.functions != NULL) (void)shardio_p_file_close(&m->local, SHARDIO_CLOSE_DISCARD, false, NULL);
+    shardio_p_source_close(source);
+    shardio_p_mirror_free(m);
+    return NULL;
+}
+
+SHARDIO_API shardio_mirror *shardio_mirror_open(const shardio_source *source, const char *path,
+                                                const shardio_mirror_options *options, shardio_error *error)
+{
+    shardio_p_no_error(error);
+    return shardio_p_mirror_open(source, path, options, NULL, error);
+}
+
+/* -- fetching */
+
+static void shardio_p_mirror_lock(const shardio_mirror *m)
+{
+    if (m->o.lock != NULL) m->o.lock(m->o.lock_context);
+}
+
+static void shardio_p_mirror_unlock(const shardio_mirror *m)
+{
+    if (m->o.unlock != NULL) m->o.unlock(m->o.lock_context);
+}
+
+/* Makes what was fetched durable before the map says that it is there. */
+static shardio_status shardio_p_mirror_save(shardio_mirror *m, shardio_error *error)
+{
+    if (m->failed.status != SHARDIO_OK) {
+        if (error != NULL) *error = m->failed;
+        return m->failed.status;
+    }
+    if (!m->changed || m->o.read_only) return SHARDIO_OK;
+    if (m->unsaved > 0) {
+        shardio_status status = shardio_p_file_sync(&m->local, &m->failed);
+        if (status != SHARDIO_OK && error != NULL) *error = m->failed;
+        if (status != SHARDIO_OK) return status;
+    }
+    shardio_status status = shardio_p_map_write(m, 0, error);
+    if (status != SHARDIO_OK) return status;
+    m->unsaved = 0;
+    m->changed = false;
+    return SHARDIO_OK;
+}
+
+/* All of a range, in as many requests as the source makes of it. */
+static shardio_status shardio_p_source_read(shardio_mirror *m, uint64_t offset, uint8_t *data, uint64_t size,
+                                            shardio_error *error)
+{
+    shardio_error said;
+    while (size > 0) {
+        size_t done = 0;
+        shardio_p_no_error(&said);
+        shardio_status status = m->source.functions->read(m->source.context, offset, data, (size_t)size, &done, &said);
+        shardio_p_count_request(m, done);
+        if (status == SHARDIO_OK && done > size) status = SHARDIO_ERR_IO;
+        if (status == SHARDIO_OK && done == 0) {
+            said.reason = "the source ends before its length";
+            status = SHARDIO_ERR_TRUNCATED;
+        }
+        if (status != SHARDIO_OK) return shardio_p_source_fail(m, status, "fetch from", offset, &said, error);
+        offset += done;
+        data += done;
+        size -= done;
+    }
+    return SHARDIO_OK;
+}
+
+/* Writes those of the chunks that were missing to the local file. `data` begins with the first chunk. */
+static shardio_status shardio_p_mirror_keep(shardio_mirror *m, uint64_t first, uint64_t end, const uint8_t *data,
+                                            shardio_error *error)
+{
+    uint64_t begin = shardio_p_chunk_begin(m, first);
+    for (uint64_t from = shardio_p_next_chunk(m, first, end, false), to; from < end;
+         from = shardio_p_next_chunk(m, to, end, false)) {
+        to = shardio_p_next_chunk(m, from, end, true);
+        uint64_t at = shardio_p_chunk_begin(m, from), size = shardio_p_chunk_begin(m, to) - at;
+        shardio_status status = shardio_p_file_write(&m->local, at, data + (at - begin), (size_t)size, error);
+        if (status != SHARDIO_OK) return status;
+        for (uint64_t chunk = from; chunk < to; chunk++) shardio_p_set_chunk(m, chunk, true);
+        m->unsaved += size;
+    }
+    return SHARDIO_OK;
+}
+
+/* The end of the request that begins with the missing chunk `first`: what is wanted up to `end`, and as far as `ahead`
+   without a gap, which is what may be fetched without being missing. */
+static uint64_t shardio_p_mirror_request(const shardio_mirror *m, uint64_t first, uint64_t end, uint64_t ahead)
+{
+    uint64_t last = first, most = shardio_p_min(first + (m->o.request >> m->shift), m->chunks);
+    while (last < most) {
+        uint64_t missing = shardio_p_next_chunk(m, last, shardio_p_min(most, end), false);
+        bool near = last == first || (missing - last) << m->shift <= m->o.gap;
+        if (missing >= shardio_p_min(most, end) || !near) break;
+        last = shardio_p_next_chunk(m, missing, shardio_p_min(most, shardio_p_max(end, ahead)), true);
+    }
+    return last;
+}
+
+/* What is asked of the source at once, and the chunks that it is. */
+typedef struct shardio_p_request {
+    shardio_source_range ranges[SHARDIO_P_RANGES];
+    uint64_t first[SHARDIO_P_RANGES], end[SHARDIO_P_RANGES];
+    size_t count;
+    uint64_t bytes;
+} shardio_p_request;
+
+/* A request for what is missing from the chunk `first` on, which is, up to `end`: one range, or some if the source takes
+   them. The last one goes on to `ahead`. */
+static void shardio_p_mirror_plan(const shardio_mirror *m, uint64_t first, uint64_t end, uint64_t ahead,
+                                  shardio_p_request *request)
+{
+    size_t most = m->source.functions->read_ranges != NULL ? SHARDIO_P_RANGES : 1;
+    uint64_t room = m->o.request >> m->shift;
+    request->count = 0;
+    request->bytes = 0;
+    for (uint64_t chunk = first; chunk < end && request->count < most && room > 0;
+         chunk = shardio_p_next_chunk(m, chunk, end, false)) {
+        uint64_t last = shardio_p_min(shardio_p_mirror_request(m, chunk, end, ahead), chunk + room);
+        shardio_source_range *range = &request->ranges[request->count];
+        request->first[request->count] = chunk;
+        request->end[request->count++] = last;
+        range->offset = shardio_p_chunk_begin(m, chunk);
+        range->size = (size_t)(shardio_p_chunk_begin(m, last) - range->offset);
+        request->bytes += range->size;
+        room -= last - chunk;
+        chunk = last;
+    }
+}
+
+static shardio_status shardio_p_mirror_buffer(shardio_mirror *m, shardio_p_request *request, shardio_error *error)
+{
+    if (m->buffer == NULL)
+        m->buffer = (uint8_t *)shardio_p_allocate(m->o.allocator, (size_t)m->o.request, SHARDIO_P_DEFAULT_BLOCK);
+    if (m->buffer == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "fetch from", m->source.name, NULL);
+    uint8_t *to = m->buffer;
+    for (size_t i = 0; i < request->count; to += request->ranges[i++].size) request->ranges[i].data = to;
+    return SHARDIO_OK;
+}
+
+/* Fetches, and keeps what was missing. */
+static shardio_status shardio_p_mirror_perform(shardio_mirror *m, const shardio_p_request *request, shardio_error *error)
+{
+    const shardio_source_range *ranges = request->ranges;
+    shardio_error said;
+    shardio_status status;
+    shardio_p_no_error(&said);
+    if (request->count == 1) {
+        status = shardio_p_source_read(m, ranges->offset, (uint8_t *)ranges->data, ranges->size, error);
+        if (status != SHARDIO_OK) return status;
+    } else {
+        status = m->source.functions->read_ranges(m->source.context, ranges, request->count, &said);
+        shardio_p_count_request(m, status == SHARDIO_OK ? request->bytes : 0);
+        if (status != SHARDIO_OK) return shardio_p_source_fail(m, status, "fetch from", ranges->offset, &said, error);
+    }
+    for (size_t i = 0; i < request->count && status == SHARDIO_OK; i++)
+        status = shardio_p_mirror_keep(m, request->first[i], request->end[i], (const uint8_t *)ranges[i].data, error);
+    if (status == SHARDIO_OK && m->unsaved >= m->o.save_every) status = shardio_p_mirror_save(m, error);
+    return status;
+}
+
+static shardio_status shardio_p_mirror_can_fetch(shardio_mirror *m, uint64_t offset, shardio_error *error)
+{
+    if (m->source.functions != NULL) return shardio_p_source_check(m, error);
+    return shardio_p_fail_at(error, SHARDIO_ERR_NOT_FOUND, "read", m->local.name, offset, 0,
+                             "it is not there, and there is no source");
+}
+
+/* Asks the caller, who may use the mirror meanwhile: the lock is given back. */
+static bool shardio_p_mirror_may_go_on(const shardio_mirror *m, shardio_progress progress, void *context)
+{
+    uint64_t covered = m->covered;
+    if (progress == NULL) return true;
+    shardio_p_mirror_unlock(m);
+    bool go_on = progress(context, covered, m->is.length) == 0;
+    shardio_p_mirror_lock(m);
+    return go_on;
+}
+
+/* Brings the chunks from `first` up to `end` here. */
+static shardio_status shardio_p_mirror_bring(shardio_mirror *m, uint64_t first, uint64_t end, shardio_progress progress,
+                                             void *context, shardio_error *error)
+{
+    shardio_p_request request;
+    shardio_status status = SHARDIO_OK;
+    while (status == SHARDIO_OK && (first = shardio_p_next_chunk(m, first, end, false)) < end) {
+        if (!shardio_p_mirror_may_go_on(m, progress, context))
+            return shardio_p_fail(error, SHARDIO_ERR_CANCELLED, "fetch from", m->source.name, NULL);
+        status = shardio_p_mirror_can_fetch(m, shardio_p_chunk_begin(m, first), error);
+        if (status != SHARDIO_OK) return status;
+        first = shardio_p_next_chunk(m, first, end, false);   /* others may have been there meanwhile */
+        shardio_p_mirror_plan(m, first, end, end, &request);
+        if (request.count == 0) break;
+        status = shardio_p_mirror_buffer(m, &request, error);
+        if (status == SHARDIO_OK) status = shardio_p_mirror_perform(m, &request, error);
+    }
+    return status;
+}
+
+/* -- reading */
+
+static uint64_t shardio_p_chunks_to(const shardio_mirror *m, uint64_t end)
+{
+    return (end >> m->shift) + (end % (UINT64_C(1) << m->shift) != 0);
+}
+
+static bool shardio_p_mirror_has(const shardio_mirror *m, uint64_t offset, uint64_t end)
+{
+    uint64_t to = shardio_p_chunks_to(m, end);
+    return shardio_p_next_chunk(m, offset >> m->shift, to, false) >= to;
+}
+
+/* Notes that a range is used now. */
+static void shardio_p_mirror_use(shardio_mirror *m, uint64_t offset, uint64_t end)
+{
+    uint64_t first = offset >> m->shift >> m->region_shift, last = (end - 1) >> m->shift >> m->region_shift;
+    if (++m->now == 0) {   /* it went round: all are as old as each other */
+        for (uint64_t region = 0; region < m->regions; region++) m->region[region].used = 0;
+        m->now = 1;
+    }
+    for (uint64_t region = first; region <= last; region++) m->region[region].used = m->now;
+}
+
+/* How far a fetch goes on for a read that ends at `end`: as many bytes again as were read in order before it. */
+static uint64_t shardio_p_mirror_ahead(shardio_mirror *m, uint64_t offset, uint64_t end)
+{
+    m->in_order = offset == m->expected && offset > 0 ? m->in_order : 0;
+    uint64_t ahead = shardio_p_min(m->in_order, m->o.read_ahead);
+    m->in_order += end - offset;
+    m->expected = end;
+    return shardio_p_min(m->is.length, end + ahead);
+}
+
+/* Fetches what is missing at `offset`; *next: up to where `data` is filled. */
+static shardio_status shardio_p_mirror_read_missing(shardio_mirror *m, uint64_t offset, uint64_t end, uint64_t ahead,
+                                                    uint8_t *data, uint64_t *next, shardio_error *error)
+{
+    shardio_p_request request;
+    shardio_status status = shardio_p_mirror_can_fetch(m, offset, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_mirror_plan(m, offset >> m->shift, shardio_p_chunks_to(m, end), shardio_p_chunks_to(m, ahead), &request);
+    shardio_source_range *range = &request.ranges[0];
+    bool straight = request.count == 1 && range->offset == offset && range->size <= end - offset;
+    if (straight) range->data = data;
+    else status = shardio_p_mirror_buffer(m, &request, error);
+    if (status == SHARDIO_OK) status = shardio_p_mirror_perform(m, &request, error);
+    if (status != SHARDIO_OK) return status;
+    *next = shardio_p_min(end, range->offset + range->size);
+    if (!straight)
+        memcpy(data, (const uint8_t *)range->data + (offset - range->offset), (size_t)(*next - offset));
+    return SHARDIO_OK;
+}
+
+/* Fills `data` from offset to `end`, run by run of what is there and what is missing. */
+static shardio_status shardio_p_mirror_read_through(shardio_mirror *m, uint64_t offset, uint64_t end, uint64_t ahead,
+                                                    uint8_t *data, shardio_error *error)
+{
+    uint64_t last = shardio_p_chunks_to(m, end), next = offset;
+    shardio_status status = SHARDIO_OK;
+    for (; offset < end && status == SHARDIO_OK; data += next - offset, offset = next) {
+        uint64_t missing = shardio_p_next_chunk(m, offset >> m->shift, last, false);
+        uint64_t here = shardio_p_min(end, shardio_p_chunk_begin(m, missing));
+        if (here > offset) {
+            next = here;
+            status = shardio_file_read(&m->local, offset, data, (size_t)(here - offset), error);
+        } else {
+            status = shardio_p_mirror_read_missing(m, offset, end, ahead, data, &next, error);
+        }
+    }
+    return status;
+}
+
+/* What is there is read without the lock; if something was evicted meanwhile, again. */
+static shardio_status shardio_p_mirror_read_own(shardio_mirror *m, uint64_t offset, uint64_t end, uint8_t *data,
+                                                shardio_error *error)
+{
+    bool again = true;
+    shardio_status status = SHARDIO_OK;
+    while (again) {
+        shardio_p_mirror_lock(m);
+        bool here = shardio_p_mirror_has(m, offset, end);
+        uint64_t generation = m->generation, ahead = shardio_p_mirror_ahead(m, offset, end);
+        shardio_p_mirror_use(m, offset, end);
+        if (!here) status = shardio_p_mirror_read_through(m, offset, end, ahead, data, error);
+        shardio_p_mirror_unlock(m);
+        if (!here) break;
+        status = shardio_file_read(&m->local, offset, data, (size_t)(end - offset), error);
+        shardio_p_mirror_lock(m);
+        again = status == SHARDIO_OK && m->generation != generation;
+        if (!again) m->hits++;
+        shardio_p_mirror_unlock(m);
+    }
+    return status;
+}
+
+/* Whether the map file is still the one in memory: *same_generation if nothing was evicted, *same if nothing changed. */
+static shardio_status shardio_p_mirror_look_again(const shardio_mirror *m, bool *same_generation, bool *same,
+                                                  shardio_error *error)
+{
+    shardio_open_options how = {m->o.allocator, false, false, false};
+    uint8_t head[SHARDIO_P_MAP_HEAD];
+    shardio_file file;
+    shardio_status status = shardio_file_open(&file, m->map_path, SHARDIO_OPEN_READ, &how, error);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_file_read(&file, 0, head, sizeof head, error);
+    shardio_file_close(&file);
+    *same_generation = status == SHARDIO_OK && shardio_p_load64(head + 16, false) == m->generation;
+    *same = *same_generation && shardio_p_load64(head + 24, false) == m->saves;
+    return status;
+}
+
+static void shardio_p_forget_counts(shardio_mirror *m)
+{
+    m->covered = 0;
+    for (uint64_t region = 0; region < m->regions; region++) m->region[region].there = 0;
+}
+
+/* Reads the map anew. It has to be one of the same thing, and so of the same size. */
+static shardio_status shardio_p_mirror_reload(shardio_mirror *m, shardio_error *error)
+{
+    shardio_open_options how = {m->o.allocator, false, false, false};
+    uint8_t head[SHARDIO_P_MAP_HEAD];
+    size_t tag = shardio_p_length(m->is.tag);
+    shardio_file_facts facts;
+    shardio_file file;
+    shardio_status status = shardio_file_open(&file, m->map_path, SHARDIO_OPEN_READ, &how, error);
+    if (status != SHARDIO_OK) return status;
+    memcpy(head, m->map, sizeof head);
+    status = shardio_p_file_facts(&file, &facts, error);
+    if (status == SHARDIO_OK && facts.size == m->map_size)
+        status = shardio_file_read(&file, 0, m->map, m->map_size, error);
+    shardio_file_close(&file);
+    shardio_p_forget_counts(m);
+    bool same = status == SHARDIO_OK && facts.size == m->map_size && memcmp(m->map, head, 16) == 0 &&
+                memcmp(m->map + 32, head + 32, 8) == 0 && memcmp(m->map + SHARDIO_P_MAP_HEAD, m->is.tag, tag) == 0;
+    if (same && shardio_p_map_is_sound(m, tag)) {
+        m->generation = shardio_p_load64(m->map + 16, false);
+        m->saves = shardio_p_load64(m->map + 24, false);
+        return SHARDIO_OK;
+    }
+    memcpy(m->map, head, sizeof head);   /* nothing is there until a map says so again */
+    memset(m->bits, 0, (size_t)(m->map + m->map_size - m->bits));
+    shardio_p_forget_counts(m);
+    if (status != SHARDIO_OK) return status;
+    return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "read", m->local.name,
+                          "its map is damaged, or another program made it the mirror of something else");
+}
+
+/* Beside a writer: what is there from the local file, the rest from the source, kept nowhere. */
+static shardio_status shardio_p_mirror_read_pieces(shardio_mirror *m, uint64_t offset, uint64_t end, uint8_t *data,
+                                                   shardio_error *error)
+{
+    uint64_t last = shardio_p_chunks_to(m, end);
+    shardio_status status = SHARDIO_OK;
+    while (offset < end && status == SHARDIO_OK) {
+        bool here = shardio_p_has_chunk(m, offset >> m->shift);
+        uint64_t to = shardio_p_next_chunk(m, offset >> m->shift, last, !here);
+        uint64_t size = shardio_p_min(end, shardio_p_chunk_begin(m, to)) - offset;
+        if (here) {
+            status = shardio_file_read(&m->local, offset, data, (size_t)size, error);
+        } else {
+            status = shardio_p_mirror_can_fetch(m, offset, error);
+            if (status == SHARDIO_OK) status = shardio_p_source_read(m, offset, data, size, error);
+        }
+        data += size;
+        offset += size;
+    }
+    return status;
+}
+
+/* A writer may evict at any time: what was read counts only if its map still is of the same generation after that. */
+static shardio_status shardio_p_mirror_read_beside(shardio_mirror *m, uint64_t offset, uint64_t end, uint8_t *data,
+                                                   shardio_error *error)
+{
+    for (int tries = 0; tries < SHARDIO_P_BESIDE_TRIES; tries++) {
+        bool same_generation, same;
+        shardio_status status = SHARDIO_OK;
+        if (!shardio_p_mirror_has(m, offset, end)) {   /* the writer may have fetched it since */
+            status = shardio_p_mirror_look_again(m, &same_generation, &same, error);
+            if (status == SHARDIO_OK && !same) status = shardio_p_mirror_reload(m, error);
+        }
+        uint64_t requests = m->requests;
+        if (status == SHARDIO_OK) status = shardio_p_mirror_read_pieces(m, offset, end, data, error);
+        if (status != SHARDIO_OK) return status;
+        status = shardio_p_mirror_look_again(m, &same_generation, &same, error);
+        if (status == SHARDIO_OK && same_generation) {
+            m->hits += m->requests == requests;
+            return SHARDIO_OK;
+        }
+        if (status == SHARDIO_OK) status = shardio_p_mirror_reload(m, error);
+        if (status != SHARDIO_OK) return status;
+    }
+    return shardio_p_fail_at(error, SHARDIO_ERR_CHANGED, "read", m->local.name, offset, 0,
+                             "its writer evicts all the time");
+}
+
+SHARDIO_API shardio_status shardio_mirror_read(shardio_mirror *m, uint64_t offset, void *data, size_t size, size_t *done,
+                                               shardio_error *error)
+{
+    shardio_p_no_error(error);
+    if (done != NULL) *done = 0;
+    if (m == NULL || done == NULL || (data == NULL && size > 0))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", m != NULL ? m->local.name : NULL,
+                              "a mirror and memory are needed");
+    if (offset >= m->is.length || size == 0) return SHARDIO_OK;
+    uint64_t end = offset + shardio_p_min(size, m->is.length - offset);
+    shardio_status status;
+    if (m->o.read_only) {
+        shardio_p_mirror_lock(m);
+        status = shardio_p_mirror_read_beside(m, offset, end, (uint8_t *)data, error);
+        shardio_p_mirror_unlock(m);
+    } else {
+        status = shardio_p_mirror_read_own(m, offset, end, (uint8_t *)data, error);
+    }
+    if (status == SHARDIO_OK) *done = (size_t)(end - offset);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_mirror_seek(shardio_mirror *m, uint64_t offset, shardio_error *error)
+{
+    shardio_p_no_error(error);
+    if (m == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "seek", NULL, "a mirror is needed");
+    if (offset > m->is.length)
+        return shardio_p_fail_at(error, SHARDIO_ERR_ARGUMENT, "seek", m->local.name, offset, 0, "it ends before");
+    shardio_p_mirror_lock(m);
+    m->cursor = offset;
+    shardio_p_mirror_unlock(m);
+    return SHARDIO_OK;
+}
+
+SHARDIO_API shardio_status shardio_mirror_next(shardio_mirror *m, void *data, size_t size, size_t *done,
+                                               shardio_error *error)
+{
+    uint64_t at = 0;
+    if (m != NULL) {
+        shardio_p_mirror_lock(m);
+        at = m->cursor;
+        shardio_p_mirror_unlock(m);
+    }
+    shardio_status status = shardio_mirror_read(m, at, data, size, done, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_mirror_lock(m);
+    m->cursor = at + *done;
+    shardio_p_mirror_unlock(m);
+    return SHARDIO_OK;
+}
+
+/* -- filling and evicting */
+
+/* Refuses what a reader beside a writer cannot do. */
+static shardio_status shardio_p_mirror_can_change(const shardio_mirror *m, const char *operation, shardio_error *error)
+{
+    shardio_p_no_error(error);
+    if (m == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, NULL, "a mirror is needed");
+    return !m->o.read_only ? SHARDIO_OK
+           : shardio_p_fail(error, SHARDIO_ERR_STATE, operation, m->local.name, "the mirror was opened with read_only");
+}
+
+static shardio_status shardio_p_mirror_prefetch(shardio_mirror *m, uint64_t offset, uint64_t size,
+                                                shardio_progress progress, void *context, shardio_error *error)
+{
+    shardio_status status = shardio_p_mirror_can_change(m, "prefetch", error);
+    if (status != SHARDIO_OK || size == 0 || offset >= m->is.length) return status;
+    uint64_t end = offset + shardio_p_min(size, m->is.length - offset);
+    shardio_p_mirror_lock(m);
+    shardio_p_mirror_use(m, offset, end);
+    status = shardio_p_mirror_bring(m, offset >> m->shift, shardio_p_chunks_to(m, end), progress, context, error);
+    shardio_p_mirror_unlock(m);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_mirror_prefetch(shardio_mirror *m, uint64_t offset, uint64_t size,
+                                                   shardio_error *error)
+{
+    return shardio_p_mirror_prefetch(m, offset, size, NULL, NULL, error);
+}
+
+SHARDIO_API shardio_status shardio_mirror_fill(shardio_mirror *m, shardio_progress progress, void *context,
+                                               shardio_error *error)
+{
+    shardio_status status = shardio_p_mirror_prefetch(m, 0, UINT64_MAX, progress, context, error);
+    if (status == SHARDIO_OK && progress != NULL) (void)progress(context, m->is.length, m->is.length);
+    return status;
+}
+
+/* Gives back the room of the chunks from `first` to `end`, none of which is there any more: whole blocks of the file
+   system, with those that they share with chunks beside them that are not there either. */
+static void shardio_p_mirror_punch(const shardio_mirror *m, uint64_t first, uint64_t end)
+{
+    shardio_file_facts facts;
+    if (shardio_p_file_facts(&m->local, &facts, NULL) != SHARDIO_OK) return;
+    uint64_t block = facts.length_alignment > 0 ? facts.length_alignment : (uint64_t)SHARDIO_P_DEFAULT_BLOCK;
+    uint64_t begin = shardio_p_chunk_begin(m, first), stop = shardio_p_chunk_begin(m, end);
+    uint64_t down = shardio_p_floor(begin, block) >> m->shift, up = shardio_p_chunks_to(m, shardio_p_ceil(stop, block));
+    if (shardio_p_next_chunk(m, down, first, true) < first) begin = shardio_p_ceil(begin, block);
+    else begin = shardio_p_floor(begin, block);
+    up = shardio_p_min(up, m->chunks);
+    if (shardio_p_next_chunk(m, end, up, true) < up) stop = shardio_p_floor(stop, block);
+    else stop = shardio_p_ceil(stop, block);
+    if (begin < stop) shardio_p_osf_punch(&m->local, begin, stop - begin);
+}
+
+/* The map is saved without them before their bytes go. */
+static shardio_status shardio_p_mirror_save_evicted(shardio_mirror *m, shardio_error *error)
+{
+    m->generation++;
+    m->changed = true;
+    return shardio_p_mirror_save(m, error);
+}
+
+static shardio_status shardio_p_mirror_evict(shardio_mirror *m, uint64_t first, uint64_t end, shardio_error *error)
+{
+    uint64_t from = shardio_p_next_chunk(m, first, end, true);
+    if (from >= end) return SHARDIO_OK;
+    for (uint64_t chunk = from; chunk < end; chunk = shardio_p_next_chunk(m, chunk + 1, end, true))
+        shardio_p_set_chunk(m, chunk, false);
+    shardio_status status = shardio_p_mirror_save_evicted(m, error);
+    if (status == SHARDIO_OK) shardio_p_mirror_punch(m, from, end);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_mirror_evict(shardio_mirror *m, uint64_t offset, uint64_t size, shardio_error *error)
+{
+    shardio_status status = shardio_p_mirror_can_change(m, "evict", error);
+    if (status != SHARDIO_OK || offset >= m->is.length) return status;
+    shardio_p_mirror_lock(m);
+    uint64_t stop = offset + shardio_p_min(size, m->is.length - offset), end = stop >> m->shift;
+    if (stop == m->is.length) end = m->chunks;
+    uint64_t first = shardio_p_chunks_to(m, offset);
+    if (first < end) status = shardio_p_mirror_evict(m, first, end, error);
+    shardio_p_mirror_unlock(m);
+    return status;
+}
+
+static uint64_t shardio_p_region_end(const shardio_mirror *m, uint64_t region)
+{
+    return shardio_p_min(m->chunks, (region + 1) << m->region_shift);
+}
+
+/* Bytes of regions that were used last by the read `newest` or before. */
+static uint64_t shardio_p_covered_until(const shardio_mirror *m, uint32_t newest)
+{
+    uint64_t chunks = 0, last = m->chunks - 1;
+    for (uint64_t region = 0; region < m->regions; region++)
+        if (m->region[region].used <= newest) chunks += m->region[region].there;
+    bool short_one = shardio_p_has_chunk(m, last) && m->region[last >> m->region_shift].used <= newest;
+    return (chunks << m->shift) - (short_one ? (UINT64_C(1) << m->shift) - shardio_p_chunk_bytes(m, last) : 0);
+}
+
+/* Regions go oldest first. Which read's they are is found by halving, so that nothing has to be sorted. */
+static shardio_status shardio_p_mirror_evict_oldest(shardio_mirror *m, uint64_t budget, shardio_error *error)
+{
+    uint32_t low = 0, high = m->now;
+    uint64_t excess = m->covered - budget;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (shardio_p_covered_until(m, middle) >= excess) high = middle;
+        else low = middle + 1;
+    }
+    uint32_t newest = low;
+    uint8_t *gone = (uint8_t *)shardio_p_allocate(m->o.allocator, (size_t)m->regions, 16);
+    if (gone == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "evict", m->local.name, NULL);
+    memset(gone, 0, (size_t)m->regions);
+    for (int pass = 0; pass < 2; pass++) {   /* older ones, then of the newest as many as need be */
+        for (uint64_t region = 0; region < m->regions && m->covered > budget; region++) {
+            const shardio_p_region *r = &m->region[region];
+            if (r->there == 0 || (pass == 0 ? r->used >= newest : r->used != newest)) continue;
+            uint64_t end = shardio_p_region_end(m, region);
+            for (uint64_t chunk = region << m->region_shift; chunk < end; chunk++) shardio_p_set_chunk(m, chunk, false);
+            gone[region] = 1;
+        }
+    }
+    shardio_status status = shardio_p_mirror_save_evicted(m, error);
+    for (uint64_t region = 0; region < m->regions && status == SHARDIO_OK; region++)
+        if (gone[region]) shardio_p_mirror_punch(m, region << m->region_shift, shardio_p_region_end(m, region));
+    shardio_p_release(m->o.allocator, gone, (size_t)m->regions, 16);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_mirror_evict_to(shardio_mirror *m, uint64_t budget, shardio_error *error)
+{
+    shardio_status status = shardio_p_mirror_can_change(m, "evict", error);
+    if (status != SHARDIO_OK) return status;
+    shardio_p_mirror_lock(m);
+    if (m->covered > budget) status = shardio_p_mirror_evict_oldest(m, budget, error);
+    shardio_p_mirror_unlock(m);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_mirror_save(shardio_mirror *m, shardio_error *error)
+{
+    shardio_p_no_error(error);
+    if (m == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "save", NULL, "a mirror is needed");
+    shardio_p_mirror_lock(m);
+    shardio_status status = shardio_p_mirror_save(m, error);
+    shardio_p_mirror_unlock(m);
+    return status;
+}
+
+SHARDIO_API shardio_status shardio_mirror_close(shardio_mirror *m, shardio_error *error)
+{
+    shardio_p_no_error(error);
+    if (m == NULL) return SHARDIO_OK;
+    shardio_status status = shardio_p_mirror_save(m, error);
+    shardio_status closed = shardio_p_file_close(&m->local, SHARDIO_CLOSE_KEEP, false,
+                                                 status == SHARDIO_OK ? error : NULL);
+    if (status == SHARDIO_OK) status = closed;
+    shardio_p_source_close(&m->source);
+    shardio_p_mirror_free(m);
+    return status;
+}
+
+/* -- what is there */
+
+SHARDIO_API bool shardio_mirror_has(shardio_mirror *m, uint64_t offset, uint64_t size)
+{
+    if (m == NULL) return false;
+    if (size == 0 || offset >= m->is.length) return true;
+    shardio_p_mirror_lock(m);
+    bool has = shardio_p_mirror_has(m, offset, offset + shardio_p_min(size, m->is.length - offset));
+    shardio_p_mirror_unlock(m);
+    return has;
+}
+
+static bool shardio_p_mirror_next_extent(const shardio_mirror *m, uint64_t from, uint64_t *offset, uint64_t *size)
+{
+    if (from >= m->is.length) return false;
+    uint64_t first = shardio_p_next_chunk(m, from >> m->shift, m->chunks, true);
+    if (first >= m->chunks) return false;
+    *offset = shardio_p_max(from, shardio_p_chunk_begin(m, first));
+    *size = shardio_p_chunk_begin(m, shardio_p_next_chunk(m, first, m->chunks, false)) - *offset;
+    return true;
+}
+
+SHARDIO_API bool shardio_mirror_next_extent(shardio_mirror *m, uint64_t from, uint64_t *offset, uint64_t *size)
+{
+    if (m == NULL) return false;
+    shardio_p_mirror_lock(m);
+    bool found = shardio_p_mirror_next_extent(m, from, offset, size);
+    shardio_p_mirror_unlock(m);
+    return found;
+}
+
+SHARDIO_API shardio_mirror_facts shardio_mirror_about(shardio_mirror *m)
+{
+    shardio_mirror_facts facts;
+    uint64_t offset = 0, size = 0;
+    memset(&facts, 0, sizeof facts);
+    if (m == NULL) return facts;
+    shardio_p_mirror_lock(m);
+    facts.length = m->is.length;
+    facts.chunk = UINT64_C(1) << m->shift;
+    facts.covered = m->covered;
+    while (shardio_p_mirror_next_extent(m, offset + size, &offset, &size)) facts.extents++;
+    facts.allocated = shardio_p_osf_allocated(&m->local);
+    facts.map_bytes = m->map_size;
+    facts.requests = m->requests;
+    facts.fetched = m->fetched;
+    facts.hits = m->hits;
+    facts.generation = m->generation;
+    facts.map_was_damaged = m->damaged;
+    facts.tag = m->is.tag;
+    shardio_p_mirror_unlock(m);
+    return facts;
+}
+
+/* -- a mirror as a file */
+
+static shardio_status shardio_p_mirror_file_read(void *file, uint64_t offset, void *data, size_t size, size_t *done,
+                                                 int *code)
+{
+    const shardio_mirror *m = (const shardio_mirror *)file;
+    shardio_error error;
+    shardio_status status = shardio_mirror_read((shardio_mirror *)file, offset, data, size, done, &error);
+    *code = error.system_code;
+    if (status != SHARDIO_OK && m->home.last != NULL) *m->home.last = error;
+    return status;
+}
+
+static shardio_status shardio_p_mirror_file_facts(void *file, shardio_file_facts *facts, int *code)
+{
+    const shardio_mirror *m = (const shardio_mirror *)file;
+    (void)code;
+    facts->size = m->is.length;
+    facts->identity[0] = 1;   /* a mirror is of one thing as long as it is open */
+    facts->identity[1] = m->is.length;
+    facts->identity[2] = shardio_crc32c(0, m->is.tag, shardio_p_length(m->is.tag));
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_mirror_file_close(void *file, shardio_close how, bool durable, int *code)
+{
+    shardio_mirror *m = (shardio_mirror *)file;
+    shardio_error error;
+    (void)how, (void)durable;
+    shardio_status status = m->owned ? shardio_mirror_close(m, &error) : SHARDIO_OK;
+    if (status != SHARDIO_OK) *code = error.system_code;
+    return status;
+}
+
+SHARDIO_API shardio_file shardio_mirror_file(shardio_mirror *m, bool owned)
+{
+    static const shardio_file_functions functions = {
+        shardio_p_mirror_file_read, NULL, NULL, shardio_p_mirror_file_facts, NULL, NULL, NULL, NULL, NULL, NULL,
+        shardio_p_mirror_file_close, NULL, NULL
+    };
+    shardio_file file = {&functions, m, m->source.name != NULL ? m->source.name : m->local.name};
+    m->owned = owned;
+    return file;
+}
+
+#if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
+/* -- a store of mirrors */
+
+static shardio_status shardio_p_mirrored_open(void *store, const char *key, bool update,
+                                              const shardio_allocator *allocator, shardio_file *file, int *code)
+{
+    shardio_mirror_store *s = (shardio_mirror_store *)store;
+    shardio_mirror_options o = s->options;
+    char path[SHARDIO_P_PATH];
+    shardio_source source;
+    (void)allocator;
+    if (update) return SHARDIO_ERR_UNSUPPORTED;
+    if (key[0] == 0 || !shardio_p_key_path(s->directory, key, path)) return SHARDIO_ERR_ARGUMENT;
+    memset(&source, 0, sizeof source);
+    shardio_p_no_error(&s->last);
+    shardio_status status = s->find(s->context, key, &source, &s->last);
+    if (status != SHARDIO_OK) return status;
+    o.make_parents = true;
+    shardio_p_mirror_home home = {&s->requests, &s->fetched, &s->last};
+    shardio_mirror *m = shardio_p_mirror_open(&source, path, &o, &home, &s->last);
+    *code = s->last.system_code;
+    if (m == NULL) return s->last.status;
+    *file = shardio_mirror_file(m, true);
+    return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_mirrored_create(void *store, const char *key, bool overwrite, uint64_t most,
+                                                const shardio_allocator *allocator, shardio_file *file, int *code)
+{
+    (void)store, (void)key, (void)overwrite, (void)most, (void)allocator, (void)file, (void)code;
+    return SHARDIO_ERR_UNSUPPORTED;
+}
+
+static shardio_status shardio_p_mirrored_remove(void *store, const char *key, int *code)
+{
+    (void)store, (void)key, (void)code;
+    return SHARDIO_ERR_UNSUPPORTED;
+}
+
+/* A server does not say what it has: consolidated metadata has to. */
+static shardio_status shardio_p_mirrored_list(void *store, const char *prefix,
+                                              bool (*each)(void *context, const char *key, uint64_t size, bool temporary),
+                                              void *context, int *code)
+{
+    (void)store, (void)prefix, (void)each, (void)context, (void)code;
+    return SHARDIO_ERR_UNSUPPORTED;
+}
+
+/* Mirrors take their memory from their own allocator. */
+static size_t shardio_p_mirrored_file_memory(void *store, size_t length)
+{
+    (void)store, (void)length;
+    return 0;
+}
+
+SHARDIO_API shardio_store shardio_store_mirrored(shardio_mirror_store *mirrors)
+{
+    static const shardio_store_functions functions = {
+        shardio_p_mirrored_open, shardio_p_mirrored_create, shardio_p_mirrored_remove, shardio_p_mirrored_list, NULL,
+        shardio_p_mirrored_file_memory, NULL, NULL, false
+    };
+    shardio_store store = {&functions, mirrors, mirrors->name != NULL ? mirrors->name : mirrors->directory};
+    return store;
+}
+#endif
+
+#endif /* !SHARDIO_NO_MIRROR */
 #endif /* SHARDIO_IMPLEMENTATION */
 
 /*
