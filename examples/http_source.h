@@ -452,6 +452,8 @@ static inline void shardio_http_p_judge(shardio_http_p_exchange *x)
         shardio_http_p_say(x, SHARDIO_ERR_UNSUPPORTED, "the server sends the object compressed, although asked not to");
     else if (x->status == 206) shardio_http_p_judge_part(x);
     else if (x->kind != SHARDIO_HTTP_P_ASK_HEAD) shardio_http_p_judge_whole(x);
+    const bool first_told = x->kind == SHARDIO_HTTP_P_ASK_RANGE && x->object->pin[0] == 0;
+    if (first_told && x->verdict == SHARDIO_OK) strcpy(x->object->pin, shardio_http_p_validator(x));
 }
 
 /* -- one request */
@@ -827,10 +829,8 @@ static inline shardio_status shardio_http_p_read(void *context, uint64_t offset,
     x.size = object->length - offset < size ? (size_t)(object->length - offset) : size;
     x.to = (uint8_t *)data;
     const shardio_status status = shardio_http_p_fetch(&x, error);
-    if (status != SHARDIO_OK) return status;
-    *done = x.got;
-    if (object->pin[0] == 0) strcpy(object->pin, shardio_http_p_validator(&x));
-    return SHARDIO_OK;
+    *done = status == SHARDIO_OK ? x.got : 0;
+    return status;
 }
 
 static inline void shardio_http_end(shardio_http *http);

@@ -395,9 +395,9 @@ def changes(server):
     def silent(request):                    # has lost its ETag
         return whole(request, **({"ETag": '"v1"'} if request.number < 2 else {}))
 
-    def broken(request):                    # changes between two tries
-        good = now(request)
-        if request.number == 1:
+    def broken(request, after=2):           # changes between two tries
+        good = served(request, other, '"v2"', LATER) if request.number >= after else served(request)
+        if request.number == after - 1:
             good.length, good.body = len(good.body), good.body[:30]
         return good
     cases = [(now, {}, text), (deaf, {}, text), (dated, {}, text), (grown, {}, "another length"), (shrunk, {}, "another length"),
@@ -409,6 +409,9 @@ def changes(server):
     url = server.add(broken)
     fails((yield read(url, (0, 1000))), "ERR_CHANGED", text)
     asked(server, url, "HEAD", "0-999", "30-999")
+    url = server.add(lambda r: broken(r, 1))
+    fails((yield read(url, (0, 1000), by="given", length=200000)), "ERR_CHANGED", text)
+    asked(server, url, "0-999", "30-999")
     url = server.add(lambda r: served(r, other, '"v2"') if r.number >= 3 else served(r))
     reply = yield read(url, (0, 1000), (5, 1000), command="again")      # asked again, it is another one, and read as such
     got(reply, BYTES[:1000] + other[5:1005], 5)
