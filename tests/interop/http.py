@@ -718,7 +718,7 @@ http {
     }
 }
 """
-TLS = """listen 127.0.0.1:%d ssl;
+TLS = """listen 127.0.0.1:%d ssl%s;
         ssl_certificate certificate.pem;
         ssl_certificate_key key.pem;"""
 
@@ -774,7 +774,7 @@ class Nginx:
         for _ in range(3):
             self.port, self.tls_port = free_ports(2)
             with open(os.path.join(self.folder, "nginx.conf"), "w") as file:
-                file.write(CONFIGURATION % {"port": self.port, "tls": TLS % self.tls_port if self.secure else ""})
+                file.write(CONFIGURATION % {"port": self.port, "tls": TLS % (self.tls_port, self.http2()) if self.secure else ""})
             with open(os.path.join(self.folder, "output.txt"), "w") as output:
                 self.process = subprocess.Popen([program("nginx"), "-p", self.folder, "-c", "nginx.conf"], stdin=subprocess.DEVNULL,
                                                 stdout=output, stderr=output)
@@ -783,6 +783,11 @@ class Nginx:
             self.end()
         with open(os.path.join(self.folder, "output.txt")) as file:
             raise common.Failure("nginx does not start: %s" % file.read()[-1000:])
+
+    @staticmethod
+    def http2():
+        told = subprocess.run([program("nginx"), "-V"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return " http2" if b"http_v2" in told.stdout else ""
 
     def answers(self):
         for _ in range(100):
@@ -906,9 +911,9 @@ def nginx_changes(nginx, word):
 
 def nginx_secure(nginx, word):
     ca = os.path.join(nginx.folder, "certificate.pem")
-    replies = yield [read(nginx.secure_url("large.bin?" + word), (5, 10), ca=ca), about(nginx.secure_url("large.bin?" + word)),
+    replies = yield [read(nginx.secure_url("large.bin?" + word), (5, 10), (90000, 50000), ca=ca), about(nginx.secure_url("large.bin?" + word)),
                      about(nginx.secure_url("down/?" + word), ca=ca)]
-    got(replies[0], BYTES[5:15], 2)
+    got(replies[0], BYTES[5:15] + BYTES[90000:140000], 3)
     fails(replies[1], "ERR_IO", "SSL")
     check("[1 requests" in replies[1].text, "%s", replies[1].text)
     fails(replies[2], "ERR_IO", "the server redirects from https to http")
