@@ -182,7 +182,7 @@ def read(url, *ranges, command="read", **keys):
 def got(reply, data, requests, **facts):
     """The bytes, the number of requests, and what else the driver says."""
     told = reply.good().facts
-    check(reply.out == data, "%d bytes, %d wanted, or others", len(reply.out or b""), len(data))
+    check((reply.out or b"") == data, "%d bytes, %d wanted, or others", len(reply.out or b""), len(data))
     check(told["requests"] == requests, "%d requests, %d wanted", told["requests"], requests)
     for name, value in facts.items():
         check(told[name] == value, "%s: %s", name, told)
