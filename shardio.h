@@ -3014,9 +3014,11 @@ enum { SHARDIO_P_PATH = 4096 };
 
 static void shardio_p_system_text(int code, shardio_text *text)
 {
+    const char *said = strerror(code);
     if (shardio_p_own_text(code, text)) return;
-    shardio_text_add(text, strerror(code));
-    shardio_text_add(text, ", ");
+    bool known = strncmp(said, "Unknown error", 13) != 0;   /* or it is a number of a caller's own */
+    shardio_text_add(text, known ? said : "code");
+    shardio_text_add(text, known ? ", " : " ");
     shardio_text_add_int64(text, code);
 }
 
