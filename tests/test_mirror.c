@@ -1876,7 +1876,7 @@ TEST(a_shard_far_away)
         if (!CHECK(shardio_shard_open_file(&r, shardio_mirror_file(m, true), &layout, NULL, &error) == SHARDIO_OK)) return;
         for (uint64_t i = 0; i < COUNT; i += 7) {
             CHECK_OK(shardio_shard_read(&r, i, back, sizeof back, &size, &error));
-            CHECK_U64(size, i % 2 ? SHARDIO_MISSING : SIZE);
+            CHECK_U64(size, i % 2 ? SHARDIO_MISSING : (uint64_t)SIZE);
             if (i % 2 == 0) CHECK_BYTES(back, data + i * SIZE, SIZE);
         }
         CHECK_OK(shardio_shard_unchanged(&r, &error));

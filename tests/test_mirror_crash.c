@@ -248,7 +248,7 @@ static void power_check(const char *when)
         if (!v.valid) continue;
         remote_make(&of, strcmp(v.tag, "\"v2\"") == 0 ? 2 : 1, v.length);
         for (uint64_t c = 0; c < v.chunks; c++) {
-            size_t size = (size_t)(c + 1 < v.chunks ? CHUNK : v.length - c * CHUNK);
+            size_t size = (size_t)(c + 1 < v.chunks ? (uint64_t)CHUNK : v.length - c * CHUNK);
             if (!map_has(&v, c)) continue;
             power.claims++;
             if (power.state[c] == UNIT_SAFE && remote_same(&of, c * CHUNK, power.safe + c * CHUNK, size)) continue;
@@ -825,7 +825,7 @@ TEST(evicted_by_another_thread)
         CHECK_READ(m, &far, 0, LENGTH);
         writer = m;
         before_pread = evict_now;
-        CHECK_READ(m, &far, turn * 5 * CHUNK, 20 * CHUNK);
+        CHECK_READ(m, &far, (uint64_t)turn * 5 * CHUNK, 20 * CHUNK);
         CHECK(before_pread == NULL);
         CHECK_READ(m, &far, 0, LENGTH);
     }
