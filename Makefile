@@ -47,12 +47,16 @@ WITH_zlib  := -DSHARDIO_WITH_ZLIB -lz
 WITH_blosc := -DSHARDIO_WITH_BLOSC -lblosc
 WITH_lz4   := -DSHARDIO_WITH_LZ4 -llz4
 LIBRARIES  := zstd zlib blosc lz4
+WITH_curl  := -DSHARDIO_HTTP -lcurl
 ifneq ($(filter-out help deps clean,$(MAKECMDGOALS)),)
-FOUND := $(shell CC='$(CC)' sh tests/have $(BUILD)/have $(LIBRARIES))
+FOUND := $(shell CC='$(CC)' sh tests/have $(BUILD)/have $(LIBRARIES) curl)
 endif
-ADAPTERS := $(foreach l,$(FOUND),$(WITH_$(l)))
+ADAPTERS := $(foreach l,$(filter $(LIBRARIES),$(FOUND)),$(WITH_$(l)))
+HTTP     := $(if $(filter curl,$(FOUND)),$(WITH_curl))
 with :=
-$(BUILD)/examples/shardio $(BUILD)/bench/pack $(BUILD)/bench/crc $(foreach v,c asan-gcc asan-clang tsan cxx interop,$(BUILD)/$(v)/%): with := $(ADAPTERS)
+$(BUILD)/bench/pack $(BUILD)/bench/crc $(foreach v,c asan-gcc asan-clang tsan cxx interop,$(BUILD)/$(v)/%): with := $(ADAPTERS)
+$(foreach d,examples asan-gcc,$(BUILD)/$(d)/shardio): with := $(ADAPTERS) $(HTTP)
+$(foreach d,interop asan-gcc,$(BUILD)/$(d)/http_driver) $(BUILD)/examples/mirror: with := $(HTTP)
 $(BUILD)/examples/pack_threads: with := $(if $(filter zstd,$(FOUND)),$(WITH_zstd)) -pthread
 
 # ---- compiling ------------------------------------------------------------------------------------------------
@@ -62,7 +66,7 @@ $(BUILD)/examples/pack_threads: with := $(if $(filter zstd,$(FOUND)),$(WITH_zstd
 define compile
 $(1)/.flags: FORCE
 	@mkdir -p $(1)
-	@echo '$$(subst ','\'',$$($(2)) $$(CPPFLAGS) $$(ADAPTERS) $$(LDFLAGS) $$(LDLIBS))' >$$@.new
+	@echo '$$(subst ','\'',$$($(2)) $$(CPPFLAGS) $$(ADAPTERS) $$(HTTP) $$(LDFLAGS) $$(LDLIBS))' >$$@.new
 	@if cmp -s $$@.new $$@; then rm $$@.new; else mv $$@.new $$@; fi
 -include $$(wildcard $(1)/*.d)
 endef
@@ -132,12 +136,14 @@ PART_COMPILE = '=compile' '$(PYTHON) tests/compile/check.py'
 PART_INTEROP = '=interop' '$(PYTHON) tests/interop/tool.py' '$(PYTHON) tests/interop/golden.py' \
                '$(PYTHON) tests/interop/peers.py' '$(PYTHON) tests/interop/nodes.py' \
                '$(PYTHON) tests/interop/tool_peers.py' '$(PYTHON) tests/interop/packs.py' \
-               '$(PYTHON) tests/interop/archives.py' '$(PYTHON) tests/interop/archive_peers.py'
+               '$(PYTHON) tests/interop/archives.py' '$(PYTHON) tests/interop/archive_peers.py' \
+               '$(PYTHON) tests/interop/http.py'
 NEED_SANITIZE = $(call needs,asan-gcc,asan-gcc) $(call needs,asan-clang,asan-clang)
 NEED_TSAN = $(if $(call have,tsan),$(THREADED:%=$(BUILD)/tsan/%))
 NEED_INTEROP = $(TOOL) $(addprefix $(BUILD)/examples/,pack pack_threads) \
                $(addprefix $(BUILD)/interop/,driver nodes_driver pack_driver archive_driver) \
-               $(if $(call have,asan-gcc),$(addprefix $(BUILD)/asan-gcc/,shardio driver pack_driver archive_driver))
+               $(if $(call have,asan-gcc),$(addprefix $(BUILD)/asan-gcc/,shardio driver pack_driver archive_driver)) \
+               $(if $(HTTP),$(BUILD)/interop/http_driver $(if $(call have,asan-gcc),$(BUILD)/asan-gcc/http_driver))
 
 export BUILD VENV CC GCC CLANG CXX CLANGXX M32 CI
 

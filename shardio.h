@@ -1889,10 +1889,10 @@ typedef struct shardio_mirror_options {
 } shardio_mirror_options;
 
 /* Opens the mirror at `path`, or makes one. The source belongs to it from here, even if this fails; null: what is there has
-   to do, with read_only (other reads: SHARDIO_ERR_NOT_FOUND). A file that is not a mirror's is refused with
+   to do, and reading something else is SHARDIO_ERR_NOT_FOUND. A file that is not a mirror's is refused with
    SHARDIO_ERR_EXISTS, a mirror that another process writes with SHARDIO_ERR_LOCKED. A map that is damaged is no error: all is
    fetched anew. Null on failure. `options` and `error` may be null.
-   Memory: one bit and, for each 1/65536 of the object, 4 bytes (at most 256 KiB), and the buffer. */
+   Memory: one bit for each chunk, 8 bytes for each of up to 65536 regions of the object, and the buffer. */
 SHARDIO_API shardio_mirror *shardio_mirror_open(const shardio_source *source, const char *path,
                                                 const shardio_mirror_options *options, shardio_error *error);
 
@@ -21343,6 +21343,11 @@ enum {
     SHARDIO_P_BESIDE_TRIES = 1000       /* of a reader, while a writer evicts */
 };
 
+typedef struct shardio_p_region {
+    uint32_t used;                      /* number of the read that used it last */
+    uint32_t there;                     /* chunks of it that are there */
+} shardio_p_region;
+
 /* What a store keeps for all of its mirrors; all null: the mirror stands for itself. */
 typedef struct shardio_p_mirror_home {
     uint64_t *requests, *fetched;
@@ -21361,7 +21366,8 @@ struct shardio_mirror {
     uint32_t shift, region_shift;       /* a chunk has 2 to the shift bytes, a region 2 to the region_shift chunks */
     uint64_t chunks, regions, covered;  /* covered: bytes */
     uint64_t generation, saves;
-    uint32_t *used, now;                /* of each region, the number of the read that used it last; now: the newest */
+    struct shardio_p_region *region;
+    uint32_t now;                       /* number of the newest read */
     uint8_t *buffer;
     uint64_t unsaved;                   /* bytes fetched since the last save */
     uint64_t cursor, expected, in_order;   /* expected: where a read goes on; in_order: bytes read like that */
@@ -21431,14 +21437,24 @@ static uint64_t shardio_p_chunk_bytes(const shardio_mirror *m, uint64_t chunk)
     return shardio_p_chunk_begin(m, chunk + 1) - shardio_p_chunk_begin(m, chunk);
 }
 
+static void shardio_p_map_count(shardio_mirror *m, uint64_t chunk)
+{
+    m->covered += shardio_p_chunk_bytes(m, chunk);
+    m->region[chunk >> m->region_shift].there++;
+}
+
 static void shardio_p_set_chunk(shardio_mirror *m, uint64_t chunk, bool there)
 {
     uint8_t bit = (uint8_t)(1u << chunk % 8);
     if (shardio_p_has_chunk(m, chunk) == there) return;
     m->bits[chunk / 8] = (uint8_t)(m->bits[chunk / 8] ^ bit);
-    if (there) m->covered += shardio_p_chunk_bytes(m, chunk);
-    else m->covered -= shardio_p_chunk_bytes(m, chunk);
     m->changed = true;
+    if (there) {
+        shardio_p_map_count(m, chunk);
+    } else {
+        m->covered -= shardio_p_chunk_bytes(m, chunk);
+        m->region[chunk >> m->region_shift].there--;
+    }
 }
 
 /* The first chunk at or behind `chunk` that is there, or is not; `end` if none is before it. */
@@ -21471,19 +21487,19 @@ static shardio_status shardio_p_map_begin(shardio_mirror *m, shardio_error *erro
     m->covered = 0;
     for (m->region_shift = 0; m->chunks >> m->region_shift >= SHARDIO_P_REGIONS;) m->region_shift++;
     m->regions = (m->chunks >> m->region_shift) + 1;
-    size_t room = (size_t)m->regions * sizeof *m->used;
-    m->used = (uint32_t *)shardio_p_allocate(m->o.allocator, room, 16);
-    if (m->used == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", m->map_path, NULL);
-    memset(m->used, 0, room);
+    size_t room = (size_t)m->regions * sizeof *m->region;
+    m->region = (shardio_p_region *)shardio_p_allocate(m->o.allocator, room, 16);
+    if (m->region == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "open", m->map_path, NULL);
+    memset(m->region, 0, room);
     return SHARDIO_OK;
 }
 
 static void shardio_p_map_end(shardio_mirror *m)
 {
     shardio_p_release(m->o.allocator, m->map, m->map_size, 16);
-    shardio_p_release(m->o.allocator, m->used, (size_t)m->regions * sizeof *m->used, 16);
+    shardio_p_release(m->o.allocator, m->region, (size_t)m->regions * sizeof *m->region, 16);
     m->map = m->bits = NULL;
-    m->used = NULL;
+    m->region = NULL;
 }
 
 /* What the head of a map says, and whether it can be true for a file of `size` bytes. */
@@ -21511,7 +21527,7 @@ static bool shardio_p_map_is_sound(shardio_mirror *m, size_t tag)
         if (shardio_p_has_chunk(m, chunk)) return false;
     for (uint64_t chunk = shardio_p_next_chunk(m, 0, m->chunks, true); chunk < m->chunks;
          chunk = shardio_p_next_chunk(m, chunk + 1, m->chunks, true))
-        m->covered += shardio_p_chunk_bytes(m, chunk);
+        shardio_p_map_count(m, chunk);
     return true;
 }
 
@@ -21585,8 +21601,11 @@ static void shardio_p_count_request(shardio_mirror *m, uint64_t bytes)
 static shardio_status shardio_p_source_ask(shardio_mirror *m, shardio_source_facts *facts, shardio_error *error)
 {
     shardio_error said;
-    shardio_p_no_error(&said);
     memset(facts, 0, sizeof *facts);
+    if (m->source.functions == NULL)
+        return shardio_p_fail(error, SHARDIO_ERR_NOT_FOUND, "open", m->map_path,
+                              "there is no mirror to go on with, and no source to begin one");
+    shardio_p_no_error(&said);
     shardio_p_count_request(m, 0);
     shardio_status status = m->source.functions->about(m->source.context, facts, &said);
     if (status != SHARDIO_OK) return shardio_p_source_fail(m, status, "look at", SHARDIO_NO_OFFSET, &said, error);
@@ -21753,7 +21772,6 @@ static const char *shardio_p_mirror_refuse(const shardio_source *source, const c
 {
     bool has_source = source != NULL && source->functions != NULL;
     if (path == NULL || path[0] == 0) return "a path is needed";
-    if (!has_source && !o->read_only) return "a source is needed, or read_only";
     if (has_source && (source->functions->about == NULL || source->functions->read == NULL))
         return "a source needs the functions about and read";
     if ((o->chunk & (o->chunk - 1)) != 0 || (o->chunk > 0 && o->chunk >> SHARDIO_P_LEAST_CHUNK == 0) ||
@@ -21814,6 +21832,7 @@ static shardio_mirror *shardio_p_mirror_open(const shardio_source *source, const
     memcpy(m->map_path, path, n);
     memcpy(m->map_path + n, SHARDIO_P_MAP_SUFFIX, sizeof SHARDIO_P_MAP_SUFFIX);
     shardio_p_mirror_defaults(&m->o);
+    if (m->source.functions == NULL) m->o.check_later = true;
     shardio_status status = m->o.read_only ? shardio_p_mirror_begin_reading(m, path, error)
                             : shardio_p_mirror_begin_writing(m, path, home != NULL, error);
     if (status == SHARDIO_OK) {
@@ -22039,10 +22058,10 @@ static void shardio_p_mirror_use(shardio_mirror *m, uint64_t offset, uint64_t en
 {
     uint64_t first = offset >> m->shift >> m->region_shift, last = (end - 1) >> m->shift >> m->region_shift;
     if (++m->now == 0) {   /* it went round: all are as old as each other */
-        memset(m->used, 0, (size_t)m->regions * sizeof *m->used);
+        for (uint64_t region = 0; region < m->regions; region++) m->region[region].used = 0;
         m->now = 1;
     }
-    for (uint64_t region = first; region <= last; region++) m->used[region] = m->now;
+    for (uint64_t region = first; region <= last; region++) m->region[region].used = m->now;
 }
 
 /* How far a fetch goes on for a read that ends at `end`: as many bytes again as were read in order before it. */
@@ -22133,6 +22152,12 @@ static shardio_status shardio_p_mirror_look_again(const shardio_mirror *m, bool 
     return status;
 }
 
+static void shardio_p_forget_counts(shardio_mirror *m)
+{
+    m->covered = 0;
+    for (uint64_t region = 0; region < m->regions; region++) m->region[region].there = 0;
+}
+
 /* Reads the map anew. It has to be one of the same thing, and so of the same size. */
 static shardio_status shardio_p_mirror_reload(shardio_mirror *m, shardio_error *error)
 {
@@ -22148,7 +22173,7 @@ static shardio_status shardio_p_mirror_reload(shardio_mirror *m, shardio_error *
     if (status == SHARDIO_OK && facts.size == m->map_size)
         status = shardio_file_read(&file, 0, m->map, m->map_size, error);
     shardio_file_close(&file);
-    m->covered = 0;
+    shardio_p_forget_counts(m);
     bool same = status == SHARDIO_OK && facts.size == m->map_size && memcmp(m->map, head, 16) == 0 &&
                 memcmp(m->map + 32, head + 32, 8) == 0 && memcmp(m->map + SHARDIO_P_MAP_HEAD, m->is.tag, tag) == 0;
     if (same && shardio_p_map_is_sound(m, tag)) {
@@ -22158,7 +22183,7 @@ static shardio_status shardio_p_mirror_reload(shardio_mirror *m, shardio_error *
     }
     memcpy(m->map, head, sizeof head);   /* nothing is there until a map says so again */
     memset(m->bits, 0, (size_t)(m->map + m->map_size - m->bits));
-    m->covered = 0;
+    shardio_p_forget_counts(m);
     if (status != SHARDIO_OK) return status;
     return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "read", m->local.name,
                           "its map is damaged, or another program made it the mirror of something else");
@@ -22355,22 +22380,14 @@ static uint64_t shardio_p_region_end(const shardio_mirror *m, uint64_t region)
     return shardio_p_min(m->chunks, (region + 1) << m->region_shift);
 }
 
-static uint64_t shardio_p_region_covered(const shardio_mirror *m, uint64_t region)
-{
-    uint64_t bytes = 0, end = shardio_p_region_end(m, region);
-    for (uint64_t chunk = shardio_p_next_chunk(m, region << m->region_shift, end, true); chunk < end;
-         chunk = shardio_p_next_chunk(m, chunk + 1, end, true))
-        bytes += shardio_p_chunk_bytes(m, chunk);
-    return bytes;
-}
-
 /* Bytes of regions that were used last by the read `newest` or before. */
 static uint64_t shardio_p_covered_until(const shardio_mirror *m, uint32_t newest)
 {
-    uint64_t bytes = 0;
+    uint64_t chunks = 0, last = m->chunks - 1;
     for (uint64_t region = 0; region < m->regions; region++)
-        if (m->used[region] <= newest) bytes += shardio_p_region_covered(m, region);
-    return bytes;
+        if (m->region[region].used <= newest) chunks += m->region[region].there;
+    bool short_one = shardio_p_has_chunk(m, last) && m->region[last >> m->region_shift].used <= newest;
+    return (chunks << m->shift) - (short_one ? (UINT64_C(1) << m->shift) - shardio_p_chunk_bytes(m, last) : 0);
 }
 
 /* Regions go oldest first. Which read's they are is found by halving, so that nothing has to be sorted. */
@@ -22389,12 +22406,11 @@ static shardio_status shardio_p_mirror_evict_oldest(shardio_mirror *m, uint64_t 
     memset(gone, 0, (size_t)m->regions);
     for (int pass = 0; pass < 2; pass++) {   /* older ones, then of the newest as many as need be */
         for (uint64_t region = 0; region < m->regions && m->covered > budget; region++) {
-            if (pass == 0 ? m->used[region] >= newest : m->used[region] != newest) continue;
+            const shardio_p_region *r = &m->region[region];
+            if (r->there == 0 || (pass == 0 ? r->used >= newest : r->used != newest)) continue;
             uint64_t end = shardio_p_region_end(m, region);
-            for (uint64_t chunk = region << m->region_shift; chunk < end; chunk++) {
-                gone[region] |= shardio_p_has_chunk(m, chunk);
-                shardio_p_set_chunk(m, chunk, false);
-            }
+            for (uint64_t chunk = region << m->region_shift; chunk < end; chunk++) shardio_p_set_chunk(m, chunk, false);
+            gone[region] = 1;
         }
     }
     shardio_status status = shardio_p_mirror_save_evicted(m, error);

@@ -16,8 +16,8 @@ BUILD = os.environ.get("BUILD") or "build"
 WARNINGS = ("-Werror -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wcast-align -Wundef -Wcast-qual "
             "-Wwrite-strings -Wpointer-arith -Wvla").split()
 C_WARNINGS = WARNINGS + ["-Wstrict-prototypes", "-Wmissing-prototypes"]
-OPTIONS = ["SHARDIO_NO_OS", "SHARDIO_NO_SHARD", "SHARDIO_NO_ZARR", "SHARDIO_NO_STORE", "SHARDIO_NO_PACK", "SHARDIO_NO_HARDWARE",
-           "SHARDIO_SMALL"]
+OPTIONS = ["SHARDIO_NO_OS", "SHARDIO_NO_SHARD", "SHARDIO_NO_ZARR", "SHARDIO_NO_STORE", "SHARDIO_NO_PACK", "SHARDIO_NO_MIRROR",
+           "SHARDIO_NO_HARDWARE", "SHARDIO_SMALL"]
 OPTION_SETS = [[o] for o in OPTIONS] + [["SHARDIO_NO_OS", "SHARDIO_NO_SHARD"], ["SHARDIO_NO_OS", "SHARDIO_NO_STORE"],
                                         OPTIONS]
 ADAPTERS = {"SHARDIO_WITH_ZSTD": "zstd.h", "SHARDIO_WITH_ZLIB": "zlib.h", "SHARDIO_WITH_BLOSC": "blosc.h",
