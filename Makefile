@@ -143,7 +143,7 @@ NEED_TSAN = $(if $(call have,tsan),$(THREADED:%=$(BUILD)/tsan/%))
 NEED_INTEROP = $(TOOL) $(addprefix $(BUILD)/examples/,pack pack_threads) \
                $(addprefix $(BUILD)/interop/,driver nodes_driver pack_driver archive_driver) \
                $(if $(call have,asan-gcc),$(addprefix $(BUILD)/asan-gcc/,shardio driver pack_driver archive_driver)) \
-               $(if $(HTTP),$(BUILD)/interop/http_driver $(if $(call have,asan-gcc),$(BUILD)/asan-gcc/http_driver))
+               $(if $(HTTP),$(BUILD)/examples/mirror $(BUILD)/interop/http_driver $(if $(call have,asan-gcc),$(BUILD)/asan-gcc/http_driver))
 
 export BUILD VENV CC GCC CLANG CXX CLANGXX M32 CI
 

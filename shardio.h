@@ -139,7 +139,8 @@
        head    0   u32  "SHMR"                                 16  u64  generation: another number after an eviction
                4   u8   1, the version                         24  u64  saves
                5   u8   a chunk has 2 to this bytes            32  u32  bytes of the tag
-               6   u8   1: the source has no such object; u8 0 36  u32  0
+               6   u8   1: the source has no such object,      36  u32  0
+                        2: it has become another one; u8 0
                8   u64  length of the source, bytes
 */
 
@@ -1877,7 +1878,8 @@ typedef struct shardio_mirror_options {
     bool start_over;           /* a mirror of something else (another length, tag or chunk) is emptied; default: refused with
                                   SHARDIO_ERR_CHANGED */
     bool check_later;          /* ask the source what it is before the first fetch, not when opening: no request at all if
-                                  everything is there */
+                                  everything is there. If it has changed that fetch is SHARDIO_ERR_CHANGED, and the next
+                                  opening asks */
     bool read_only;            /* nothing is written. Beside a writer, too; what is not there comes from the source each
                                   time */
     bool make_parents;         /* make missing directories */
@@ -1908,7 +1910,8 @@ SHARDIO_API shardio_status shardio_mirror_seek(shardio_mirror *mirror, uint64_t 
 SHARDIO_API shardio_status shardio_mirror_next(shardio_mirror *mirror, void *data, size_t size, size_t *done,
                                                shardio_error *error);
 
-/* Fetches what is missing of a range, or of everything (progress, in bytes, may be null). */
+/* Fetches what is missing of a range, or of everything, which is saved then, cancelled or not (progress, in bytes, may be
+   null; it may use the mirror). */
 SHARDIO_API shardio_status shardio_mirror_prefetch(shardio_mirror *mirror, uint64_t offset, uint64_t size,
                                                    shardio_error *error);
 SHARDIO_API shardio_status shardio_mirror_fill(shardio_mirror *mirror, shardio_progress progress, void *context,
@@ -1950,8 +1953,9 @@ SHARDIO_API shardio_file shardio_mirror_file(shardio_mirror *mirror, bool owned)
 
 #if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
 /* A store whose keys are mirrored one by one in a directory: a Zarr hierarchy on a server is read through it, each key
-   fetched once. For reading. Keys that are not there are remembered, too. Fill in `find`, `context` and `directory`, and
-   what else is wanted; all is borrowed and must outlive the store. */
+   fetched once. For reading. Keys that are not there are remembered, too. A mirror that another process writes is read
+   beside it. Set to zero, fill in `find`, `context` and `directory`, and what else is wanted; all is borrowed and must
+   outlive the store. */
 typedef struct shardio_mirror_store {
     /* Gives a source for a key; whether there is one may show later, in its `about`. */
     shardio_status (*find)(void *context, const char *key, shardio_source *source, shardio_error *error);
@@ -1959,6 +1963,7 @@ typedef struct shardio_mirror_store {
     const char *directory;           /* of the mirrors; made when needed */
     const char *name;                /* for messages: the URL */
     shardio_mirror_options options;  /* of the mirrors; check_later is usual */
+    struct shardio_mirror *open;     /* those in use */
     uint64_t requests, fetched;      /* counted here; fetched: bytes */
     shardio_error last;              /* of a source or a mirror, with its reason, which an array's error has not */
 } shardio_mirror_store;
@@ -21336,7 +21341,8 @@ static void shardio_p_source_close(const shardio_source *source)
 enum {
     SHARDIO_P_MAP_HEAD = 40,
     SHARDIO_P_MAP_MAGIC = 0x524D4853,   /* "SHMR" */
-    SHARDIO_P_MAP_ABSENT = 1,           /* the flag: the source has no such object */
+    SHARDIO_P_MAP_ABSENT = 1,           /* a flag: the source has no such object; */
+    SHARDIO_P_MAP_OUTDATED = 2,         /* the source was seen to be another one: who opens the mirror asks it first */
     SHARDIO_P_LEAST_CHUNK = 9, SHARDIO_P_LARGEST_CHUNK = 26, SHARDIO_P_USUAL_CHUNK = 16,   /* powers of two, bytes */
     SHARDIO_P_REGIONS = 1 << 16,        /* that are told apart by when they were used */
     SHARDIO_P_RANGES = 32,              /* of one request */
@@ -21350,6 +21356,7 @@ typedef struct shardio_p_region {
 
 /* What a store keeps for all of its mirrors; all null: the mirror stands for itself. */
 typedef struct shardio_p_mirror_home {
+    struct shardio_mirror **open;
     uint64_t *requests, *fetched;
     shardio_error *last;
 } shardio_p_mirror_home;
@@ -21363,6 +21370,7 @@ struct shardio_mirror {
     size_t size;                        /* of this piece of memory */
     uint8_t *map, *bits;                /* bits: the part of it that is one for each chunk */
     size_t map_size;
+    uint8_t flags;                      /* of the map */
     uint32_t shift, region_shift;       /* a chunk has 2 to the shift bytes, a region 2 to the region_shift chunks */
     uint64_t chunks, regions, covered;  /* covered: bytes */
     uint64_t generation, saves;
@@ -21373,9 +21381,11 @@ struct shardio_mirror {
     uint64_t cursor, expected, in_order;   /* expected: where a read goes on; in_order: bytes read like that */
     uint64_t requests, fetched, hits;
     shardio_p_mirror_home home;
+    struct shardio_mirror *next;        /* of those in use in a store, each by so many: */
+    uint32_t users;
     bool changed;                       /* the map in memory says something else than its file */
     bool checked;                       /* the source was asked what it is */
-    bool made;                          /* the local file, by this open */
+    bool made;                          /* the local file was made just now and is not complete yet */
     bool damaged, owned;
     shardio_error failed;               /* a sync that failed: what was fetched before it may never reach the device */
 };
@@ -21390,14 +21400,14 @@ static bool shardio_p_map_shape(uint64_t length, uint32_t shift, size_t tag, uin
     return *size <= SIZE_MAX;
 }
 
-static void shardio_p_map_put_head(shardio_mirror *m, uint8_t flags)
+static void shardio_p_map_put_head(shardio_mirror *m)
 {
     size_t tag = shardio_p_length(m->is.tag);
     memset(m->map, 0, SHARDIO_P_MAP_HEAD);
     shardio_p_store32_little(m->map, SHARDIO_P_MAP_MAGIC);
     m->map[4] = 1;
     m->map[5] = (uint8_t)m->shift;
-    m->map[6] = flags;
+    m->map[6] = m->flags;
     shardio_p_store64(m->map + 8, m->is.length, false);
     shardio_p_store64(m->map + 16, m->generation, false);
     shardio_p_store64(m->map + 24, m->saves, false);
@@ -21407,12 +21417,12 @@ static void shardio_p_map_put_head(shardio_mirror *m, uint8_t flags)
 }
 
 /* Writes the map beside the old one, makes it durable and swaps it in. */
-static shardio_status shardio_p_map_write(shardio_mirror *m, uint8_t flags, shardio_error *error)
+static shardio_status shardio_p_map_write(shardio_mirror *m, shardio_error *error)
 {
     shardio_open_options how = {m->o.allocator, true, false, m->o.make_parents};
     shardio_file file;
     m->saves++;
-    shardio_p_map_put_head(m, flags);
+    shardio_p_map_put_head(m);
     shardio_status status = shardio_file_open(&file, m->map_path, SHARDIO_OPEN_CREATE, &how, error);
     if (status != SHARDIO_OK) return status;
     status = shardio_p_file_write(&file, 0, m->map, m->map_size, error);
@@ -21508,11 +21518,12 @@ static bool shardio_p_map_take_head(shardio_mirror *m, const uint8_t *head, uint
     uint64_t bits, wanted;
     *tag = shardio_p_load32_little(head + 32);
     m->shift = head[5];
+    m->flags = head[6];
     m->is.length = shardio_p_load64(head + 8, false);
     m->generation = shardio_p_load64(head + 16, false);
     m->saves = shardio_p_load64(head + 24, false);
     bool known = shardio_p_load32_little(head) == SHARDIO_P_MAP_MAGIC && head[4] == 1 &&
-                 head[6] <= SHARDIO_P_MAP_ABSENT && head[7] == 0 && shardio_p_load32_little(head + 36) == 0 &&
+                 head[6] <= SHARDIO_P_MAP_OUTDATED && head[7] == 0 && shardio_p_load32_little(head + 36) == 0 &&
                  *tag <= SHARDIO_MAX_TAG &&
                  m->shift >= SHARDIO_P_LEAST_CHUNK && m->shift <= SHARDIO_P_LARGEST_CHUNK;
     return known && shardio_p_map_shape(m->is.length, m->shift, *tag, &bits, &wanted) && wanted == size;
@@ -21554,7 +21565,7 @@ static shardio_status shardio_p_map_read_from(shardio_mirror *m, const shardio_f
     status = shardio_p_map_begin(m, error);
     if (status == SHARDIO_OK) status = shardio_file_read(file, 0, m->map, m->map_size, error);
     if (status == SHARDIO_OK && shardio_p_map_is_sound(m, tag))
-        *state = m->map[6] == SHARDIO_P_MAP_ABSENT ? SHARDIO_P_MAP_SAYS_NO : SHARDIO_P_MAP_SOUND;
+        *state = m->flags == SHARDIO_P_MAP_ABSENT ? SHARDIO_P_MAP_SAYS_NO : SHARDIO_P_MAP_SOUND;
     return status;
 }
 
@@ -21623,19 +21634,6 @@ static const char *shardio_p_difference(const shardio_mirror *m, const shardio_s
     return NULL;
 }
 
-/* Before the first fetch, if that was not done when opening. */
-static shardio_status shardio_p_source_check(shardio_mirror *m, shardio_error *error)
-{
-    shardio_source_facts facts;
-    if (m->checked) return SHARDIO_OK;
-    shardio_status status = shardio_p_source_ask(m, &facts, error);
-    if (status != SHARDIO_OK) return status;
-    const char *difference = shardio_p_difference(m, &facts);
-    m->checked = difference == NULL;
-    return difference == NULL ? SHARDIO_OK
-           : shardio_p_fail(error, SHARDIO_ERR_CHANGED, "fetch from", m->source.name, difference);
-}
-
 /* -- opening */
 
 static uint32_t shardio_p_shift_of(uint64_t chunk)
@@ -21652,15 +21650,19 @@ static shardio_status shardio_p_mirror_start(shardio_mirror *m, const shardio_so
     uint64_t generation = m->generation;
     shardio_p_map_end(m);
     m->is = *facts;
+    m->flags = 0;
     m->shift = shardio_p_shift_of(m->o.chunk > 0 ? m->o.chunk : UINT64_C(1) << SHARDIO_P_USUAL_CHUNK);
     m->generation = generation != 0 ? generation + 1 : shardio_p_mix(shardio_p_os_noise());
     shardio_status status = shardio_p_map_begin(m, error);
-    if (status == SHARDIO_OK) status = shardio_p_map_write(m, 0, error);
+    if (status == SHARDIO_OK) status = shardio_p_map_write(m, error);
     if (status != SHARDIO_OK) return status;
     status = m->local.functions->resize(m->local.context, 0, &code);
     if (status == SHARDIO_OK) shardio_p_osf_make_sparse(&m->local);
     if (status == SHARDIO_OK) status = m->local.functions->resize(m->local.context, m->is.length, &code);
-    if (status == SHARDIO_OK) status = m->local.functions->publish(m->local.context, true, &code);
+    if (status == SHARDIO_OK) {
+        m->made = false;   /* it has a map and bears its name: an empty mirror, which stays whatever comes */
+        status = m->local.functions->publish(m->local.context, true, &code);
+    }
     if (status == SHARDIO_OK) return SHARDIO_OK;
     return shardio_p_fail_at(error, status, "resize", m->local.name, m->is.length, code, NULL);
 }
@@ -21706,14 +21708,16 @@ static shardio_status shardio_p_mirror_compare(shardio_mirror *m, shardio_p_map_
     if (status == SHARDIO_OK && state == SHARDIO_P_MAP_NONE && local.size > 0)
         status = shardio_p_fail(error, SHARDIO_ERR_EXISTS, "open", m->local.name,
                                 "there is no map beside it: it is no mirror");
-    if (status == SHARDIO_OK && !m->checked && !m->o.check_later) status = shardio_p_source_ask(m, facts, error);
+    bool sound = state == SHARDIO_P_MAP_SOUND, later = m->o.check_later && !(sound && m->flags != 0);
+    if (status == SHARDIO_OK && !m->checked && !later) status = shardio_p_source_ask(m, facts, error);
     if (status != SHARDIO_OK) return status;
-    bool sound = state == SHARDIO_P_MAP_SOUND;
-    m->damaged = state == SHARDIO_P_MAP_DAMAGED || (sound && local.size != m->is.length);
+    bool fits = local.size == m->is.length;
+    m->damaged = state == SHARDIO_P_MAP_DAMAGED || (sound && !fits && m->covered > 0);
     const char *difference = sound ? shardio_p_mirror_difference(m, facts) : NULL;
     if (difference != NULL && !m->o.start_over)
         return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "open", m->local.name, difference);
-    *keep = sound && difference == NULL && !m->damaged;
+    *keep = sound && difference == NULL && fits;
+    if (*keep) m->flags = 0;
     return *keep || m->checked ? SHARDIO_OK : shardio_p_source_ask(m, facts, error);
 }
 
@@ -21722,8 +21726,9 @@ static void shardio_p_note_absence(shardio_mirror *m)
 {
     memset(&m->is, 0, sizeof m->is);
     m->shift = SHARDIO_P_USUAL_CHUNK;
+    m->flags = SHARDIO_P_MAP_ABSENT;
     shardio_p_map_end(m);
-    if (shardio_p_map_begin(m, NULL) == SHARDIO_OK) (void)shardio_p_map_write(m, SHARDIO_P_MAP_ABSENT, NULL);
+    if (shardio_p_map_begin(m, NULL) == SHARDIO_OK) (void)shardio_p_map_write(m, NULL);
 }
 
 static shardio_status shardio_p_mirror_begin_writing(shardio_mirror *m, const char *path, bool note_absence,
@@ -21879,11 +21884,34 @@ static shardio_status shardio_p_mirror_save(shardio_mirror *m, shardio_error *er
         if (status != SHARDIO_OK && error != NULL) *error = m->failed;
         if (status != SHARDIO_OK) return status;
     }
-    shardio_status status = shardio_p_map_write(m, 0, error);
+    shardio_status status = shardio_p_map_write(m, error);
     if (status != SHARDIO_OK) return status;
     m->unsaved = 0;
     m->changed = false;
     return SHARDIO_OK;
+}
+
+/* The source is no longer what is mirrored. Nothing of it is mixed with what is there; the next one who opens the mirror
+   finds out, and may start over. */
+static void shardio_p_mirror_outdate(shardio_mirror *m)
+{
+    m->flags = SHARDIO_P_MAP_OUTDATED;
+    m->changed = true;
+    (void)shardio_p_mirror_save(m, NULL);
+}
+
+/* Before the first fetch, if that was not done when opening. */
+static shardio_status shardio_p_source_check(shardio_mirror *m, shardio_error *error)
+{
+    shardio_source_facts facts;
+    if (m->checked) return SHARDIO_OK;
+    shardio_status status = shardio_p_source_ask(m, &facts, error);
+    if (status != SHARDIO_OK) return status;
+    const char *difference = shardio_p_difference(m, &facts);
+    if (difference == NULL) return SHARDIO_OK;
+    m->checked = false;
+    shardio_p_mirror_outdate(m);
+    return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "fetch from", m->source.name, difference);
 }
 
 /* All of a range, in as many requests as the source makes of it. */
@@ -21901,6 +21929,7 @@ static shardio_status shardio_p_source_read(shardio_mirror *m, uint64_t offset, 
             said.reason = "the source ends before its length";
             status = SHARDIO_ERR_TRUNCATED;
         }
+        if (status == SHARDIO_ERR_CHANGED) shardio_p_mirror_outdate(m);
         if (status != SHARDIO_OK) return shardio_p_source_fail(m, status, "fetch from", offset, &said, error);
         offset += done;
         data += done;
@@ -21994,6 +22023,7 @@ static shardio_status shardio_p_mirror_perform(shardio_mirror *m, const shardio_
     } else {
         status = m->source.functions->read_ranges(m->source.context, ranges, request->count, &said);
         shardio_p_count_request(m, status == SHARDIO_OK ? request->bytes : 0);
+        if (status == SHARDIO_ERR_CHANGED) shardio_p_mirror_outdate(m);
         if (status != SHARDIO_OK) return shardio_p_source_fail(m, status, "fetch from", ranges->offset, &said, error);
     }
     for (size_t i = 0; i < request->count && status == SHARDIO_OK; i++)
@@ -22158,6 +22188,18 @@ static void shardio_p_forget_counts(shardio_mirror *m)
     for (uint64_t region = 0; region < m->regions; region++) m->region[region].there = 0;
 }
 
+/* The file that the map is of now may be another one than the one that is open. */
+static shardio_status shardio_p_mirror_reopen_local(shardio_mirror *m, shardio_error *error)
+{
+    shardio_open_options how = {m->o.allocator, false, false, false};
+    shardio_file file;
+    shardio_status status = shardio_file_open(&file, m->local.name, SHARDIO_OPEN_READ, &how, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_file_close(&m->local);
+    m->local = file;
+    return SHARDIO_OK;
+}
+
 /* Reads the map anew. It has to be one of the same thing, and so of the same size. */
 static shardio_status shardio_p_mirror_reload(shardio_mirror *m, shardio_error *error)
 {
@@ -22174,12 +22216,13 @@ static shardio_status shardio_p_mirror_reload(shardio_mirror *m, shardio_error *
         status = shardio_file_read(&file, 0, m->map, m->map_size, error);
     shardio_file_close(&file);
     shardio_p_forget_counts(m);
-    bool same = status == SHARDIO_OK && facts.size == m->map_size && memcmp(m->map, head, 16) == 0 &&
-                memcmp(m->map + 32, head + 32, 8) == 0 && memcmp(m->map + SHARDIO_P_MAP_HEAD, m->is.tag, tag) == 0;
+    bool same = status == SHARDIO_OK && facts.size == m->map_size && memcmp(m->map, head, 6) == 0 &&
+                memcmp(m->map + 8, head + 8, 8) == 0 && memcmp(m->map + 32, head + 32, 8) == 0 &&
+                memcmp(m->map + SHARDIO_P_MAP_HEAD, m->is.tag, tag) == 0;
     if (same && shardio_p_map_is_sound(m, tag)) {
         m->generation = shardio_p_load64(m->map + 16, false);
         m->saves = shardio_p_load64(m->map + 24, false);
-        return SHARDIO_OK;
+        return shardio_p_mirror_reopen_local(m, error);
     }
     memcpy(m->map, head, sizeof head);   /* nothing is there until a map says so again */
     memset(m->bits, 0, (size_t)(m->map + m->map_size - m->bits));
@@ -22322,8 +22365,12 @@ SHARDIO_API shardio_status shardio_mirror_fill(shardio_mirror *m, shardio_progre
                                                shardio_error *error)
 {
     shardio_status status = shardio_p_mirror_prefetch(m, 0, UINT64_MAX, progress, context, error);
+    if (m == NULL || m->o.read_only) return status;
     if (status == SHARDIO_OK && progress != NULL) (void)progress(context, m->is.length, m->is.length);
-    return status;
+    shardio_p_mirror_lock(m);
+    shardio_status saved = shardio_p_mirror_save(m, status == SHARDIO_OK ? error : NULL);
+    shardio_p_mirror_unlock(m);
+    return status == SHARDIO_OK ? saved : status;
 }
 
 /* Gives back the room of the chunks from `first` to `end`, none of which is there any more: whole blocks of the file
@@ -22536,6 +22583,12 @@ static shardio_status shardio_p_mirror_file_close(void *file, shardio_close how,
     shardio_mirror *m = (shardio_mirror *)file;
     shardio_error error;
     (void)how, (void)durable;
+    if (m->users > 0 && --m->users > 0) return SHARDIO_OK;
+    if (m->home.open != NULL) {
+        struct shardio_mirror **at = m->home.open;
+        while (*at != m) at = &(*at)->next;
+        *at = m->next;
+    }
     shardio_status status = m->owned ? shardio_mirror_close(m, &error) : SHARDIO_OK;
     if (status != SHARDIO_OK) *code = error.system_code;
     return status;
@@ -22555,23 +22608,52 @@ SHARDIO_API shardio_file shardio_mirror_file(shardio_mirror *m, bool owned)
 #if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
 /* -- a store of mirrors */
 
+static shardio_mirror *shardio_p_mirrored_find(const shardio_mirror_store *s, const char *path)
+{
+    size_t n = shardio_p_length(path), suffix = sizeof SHARDIO_P_MAP_SUFFIX - 1;
+    for (shardio_mirror *m = s->open; m != NULL; m = m->next)
+        if (shardio_p_length(m->map_path) == n + suffix && memcmp(m->map_path, path, n) == 0) return m;
+    return NULL;
+}
+
+/* A mirror of a key: one that is in use here, a new one, or, where another process writes it, one for reading. */
+static shardio_mirror *shardio_p_mirrored_begin(shardio_mirror_store *s, const char *key, const char *path)
+{
+    shardio_mirror_options o = s->options;
+    shardio_p_mirror_home home = {&s->open, &s->requests, &s->fetched, &s->last};
+    shardio_mirror *m = shardio_p_mirrored_find(s, path);
+    shardio_status status = SHARDIO_ERR_LOCKED;
+    shardio_p_no_error(&s->last);
+    o.make_parents = true;
+    for (int tries = 0; m == NULL && status == SHARDIO_ERR_LOCKED && tries < 2; tries++) {
+        shardio_source source;
+        memset(&source, 0, sizeof source);
+        shardio_p_no_error(&s->last);
+        status = s->find(s->context, key, &source, &s->last);
+        if (s->last.status == SHARDIO_OK) s->last.status = status;
+        if (status != SHARDIO_OK) return NULL;
+        m = shardio_p_mirror_open(&source, path, &o, &home, &s->last);
+        status = s->last.status;
+        if (o.read_only && status == SHARDIO_ERR_NOT_FOUND)   /* its writer has only just begun */
+            s->last.status = SHARDIO_ERR_LOCKED;
+        o.read_only = true;
+        if (m == NULL) continue;
+        m->next = s->open;
+        s->open = m;
+    }
+    if (m != NULL) m->users++;
+    return m;
+}
+
 static shardio_status shardio_p_mirrored_open(void *store, const char *key, bool update,
                                               const shardio_allocator *allocator, shardio_file *file, int *code)
 {
     shardio_mirror_store *s = (shardio_mirror_store *)store;
-    shardio_mirror_options o = s->options;
     char path[SHARDIO_P_PATH];
-    shardio_source source;
     (void)allocator;
     if (update) return SHARDIO_ERR_UNSUPPORTED;
     if (key[0] == 0 || !shardio_p_key_path(s->directory, key, path)) return SHARDIO_ERR_ARGUMENT;
-    memset(&source, 0, sizeof source);
-    shardio_p_no_error(&s->last);
-    shardio_status status = s->find(s->context, key, &source, &s->last);
-    if (status != SHARDIO_OK) return status;
-    o.make_parents = true;
-    shardio_p_mirror_home home = {&s->requests, &s->fetched, &s->last};
-    shardio_mirror *m = shardio_p_mirror_open(&source, path, &o, &home, &s->last);
+    shardio_mirror *m = shardio_p_mirrored_begin(s, key, path);
     *code = s->last.system_code;
     if (m == NULL) return s->last.status;
     *file = shardio_mirror_file(m, true);

@@ -89,7 +89,8 @@ typedef struct shardio_http {
 enum {
     SHARDIO_HTTP_P_BUFFER = 256 << 10,    /* bytes that curl hands over at once, at most */
     SHARDIO_HTTP_P_HEAD = 64 << 10,       /* the most bytes of header lines */
-    SHARDIO_HTTP_P_DROP = 16 << 10,       /* of a body that nobody wants, so many are read to keep the connection */
+    SHARDIO_HTTP_P_DROP = 16 << 10,       /* of a body that nobody wants, so many are read to keep the connection; */
+    SHARDIO_HTTP_P_DROP_MOVED = 1 << 20,  /* and of a redirect's, which curl reads to the end before it says where to */
     SHARDIO_HTTP_P_SLICE = 50             /* milliseconds of a wait between two questions whether to go on */
 };
 
@@ -311,6 +312,7 @@ static inline size_t shardio_http_p_take_header(char *line, size_t one, size_t s
     if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) shardio_http_p_forget_answer(x);
     x->head_bytes += size;
     if (x->head_bytes > SHARDIO_HTTP_P_HEAD) return 0;
+    if (x->judged) return size;                          /* what comes behind the body changes nothing */
     shardio_http_p_keep(line, size, "etag:", &x->etag);
     shardio_http_p_keep(line, size, "last-modified:", &x->modified);
     shardio_http_p_keep(line, size, "content-range:", &x->range);
@@ -462,7 +464,7 @@ static inline size_t shardio_http_p_take(char *data, size_t one, size_t size, vo
     }
     if (x->verdict != SHARDIO_OK || x->at_end) {
         x->dropped += size;
-        return x->dropped <= SHARDIO_HTTP_P_DROP ? size : 0;
+        return x->dropped <= (size_t)(x->redirected ? SHARDIO_HTTP_P_DROP_MOVED : SHARDIO_HTTP_P_DROP) ? size : 0;
     }
     const size_t skip = x->skip < size ? (size_t)x->skip : size, room = x->size - x->got, rest = size - skip;
     x->skip -= skip;

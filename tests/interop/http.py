@@ -5,17 +5,21 @@ names contain it.
 """
 import base64
 import email.utils
+import fcntl
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
+import zipfile
 
 import common
-from common import HTTP_DRIVER, HTTP_DRIVER_SANITIZED, TMP, Job, check
+from common import ARCHIVE_DRIVER, HTTP_DRIVER, HTTP_DRIVER_SANITIZED, TMP, Job, check
 
 FOLDER = os.path.join(TMP, "http")
 MODIFIED = "Sat, 29 Oct 1994 19:43:31 GMT"
@@ -534,6 +538,8 @@ def redirected(server):
         check(len(server.seen(first)) == (1 if status in (301, 308) else 3), "%d: asked %d times", status, len(server.seen(first)))
         fails((yield about(first, redirects=1)), "ERR_IO", "the server redirects too often")
         fails((yield about(first, none=1)), "ERR_IO", "the server redirects too often")
+    wordy = server.add(lambda r: Answer(302, b"moved" * 20000, Location=target))
+    got((yield read(wordy, (0, 10), by="get", first=5)), BYTES[:10], 4)
     mixed = to(to(target, 302), 301)
     got((yield read(mixed, (0, 10))), BYTES[:10], 6)
     path = {}
@@ -603,6 +609,19 @@ def huge_headers(server):
     got((yield read(odd, (0, 10))), BYTES[:10], 2)
 
 
+def trailers(server):
+    """Headers behind the body change nothing."""
+    def answer(request):
+        good = served(request)
+        good.body = b"%x\r\n%s\r\n0\r\nETag: \"v2\"\r\nContent-Range: bytes 1-2/3\r\n\r\n" % (len(good.body), good.body)
+        good.length = ""
+        good.headers["Transfer-Encoding"] = "chunked"
+        return good
+    url = server.add(answer)
+    got((yield read(url, (0, 20), (50, 10), by="get", first=10)), BYTES[:20] + BYTES[50:60], 3, tag='"v1"')
+    check(server.seen(url)[-1].get("If-Range") == '"v1"', "%s", server.seen(url)[-1].headers)
+
+
 def slow(server):
     """Fewer bytes than there have to be end a request, and a wish to stop does, in a transfer and in a wait."""
     drips, hangs, busy = server.add(lambda r: Answer(served(r).status, pause=0.05, X="x" * 2000)), [], server.add(lambda r: Answer(503))
@@ -651,7 +670,7 @@ def urls(server):
 
 
 ODD = [good_server, first_bytes, length_given, unasked, no_length, short_bodies, long_bodies, wrong_ranges, no_ranges, whole_is_broken,
-       changes, tags, busy, busy_for_ever, delays, broken_connections, compressed, refusals, ends, redirected, huge_headers, slow,
+       changes, tags, busy, busy_for_ever, delays, broken_connections, compressed, refusals, ends, redirected, huge_headers, trailers, slow,
        bodies_dropped, urls]
 
 
@@ -782,10 +801,10 @@ class Nginx:
         return "https://127.0.0.1:%d/%s" % (self.tls_port, path)
 
     def log(self, word, count):
-        """The requests with `word` in the URL; nginx notes them shortly after they are done."""
+        """The requests of URLs that end with `word`; nginx notes them shortly after they are done."""
         for _ in range(100):
             with open(os.path.join(self.folder, "access.log")) as file:
-                lines = [line.rstrip("\n").split("|") for line in file if word in line.split("|")[1]]
+                lines = [line.rstrip("\n").split("|") for line in file if line.split("|")[1].endswith(word)]
             if len(lines) >= count:
                 break
             time.sleep(0.02)
@@ -882,6 +901,205 @@ def nginx_secure(nginx, word):
     fails(replies[2], "ERR_IO", "the server redirects from https to http")
 
 
+# ---- through mirrors -----------------------------------------------------------------------------------------
+
+CHUNK = 65536
+NODE, SHAPE = "deep/array", (100, 8000)
+ELEMENTS = content(800000, 3)
+
+
+def region(start, count):
+    return b"".join(ELEMENTS[y * SHAPE[1] + start[1]:y * SHAPE[1] + start[1] + count[1]] for y in range(start[0], start[0] + count[0]))
+
+
+def local(name):
+    path = os.path.join(FOLDER, "mirrors", name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return path
+
+
+def mirror(url, path, *ranges, **keys):
+    return read(url, *ranges, command="mirror", local=path, **dict({"ahead": NO_LIMIT}, **keys))
+
+
+NO_LIMIT = 0xFFFFFFFFFFFFFFFF       # of read-ahead: none
+
+
+def put_array(nginx):
+    """One and the same array, in an archive and as files."""
+    path = os.path.join(nginx.folder, "files", "array.zip")
+    replies = common.drive(ARCHIVE_DRIVER, [
+        Job("begin", path, create=1), Job("group", "", attributes="{}"),
+        Job("array", NODE, dtype="uint8", shape="100,8000", chunk="10,1000", shard="50,4000", attributes="{}", data=ELEMENTS),
+        Job("finish", "")])
+    for reply in replies:
+        reply.good()
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(os.path.join(nginx.folder, "files", "array.zarr"))
+
+
+def mirrored(nginx, word):
+    """Each chunk is fetched once, in this run or another."""
+    url, path = nginx.url("large.bin?" + word), local(word)
+    replies = yield [mirror(url, path, (70000, 10), (CHUNK, 20), (70005, 100)), mirror(url, path, (70000, 10), later=1),
+                     mirror(url, path, (0, 300000)), mirror(url, path, (0, 300000), later=1), mirror(url, path + "2", fill=1)]
+    got(replies[0], BYTES[70000:70010] + BYTES[CHUNK:CHUNK + 20] + BYTES[70005:70105], 2, covered=CHUNK, fetched=CHUNK, opening=1)
+    got(replies[1], BYTES[70000:70010], 0, covered=CHUNK)
+    got(replies[2], BYTES, 3, covered=200000, fetched=200000 - CHUNK, mirrored=3)
+    got(replies[3], BYTES, 0, covered=200000)
+    got(replies[4], b"", 2, covered=200000)
+    check([line[3] for line in nginx.log(word, 7) if line[3] != "-"] == ["bytes=65536-131071", "bytes=0-65535", "bytes=131072-199999",
+                                                                       "bytes=0-199999"], "%s", nginx.log(word, 7))
+
+
+def mirror_of_small(nginx, word):
+    """The first bytes come with the length: one request."""
+    small = nginx.FILES["small.json"]
+    replies = yield [mirror(nginx.url("small.json?" + word), local(word), (0, 1000), by="get"),
+                     mirror(nginx.url("empty.bin?" + word), local(word + "-empty"), (0, 1000), by="get", fill=1)]
+    got(replies[0], small, 1, covered=len(small))
+    got(replies[1], b"", 1, covered=0)
+
+
+def mirror_of_changed(nginx, word):
+    """What was mirrored is not mixed with what is there now."""
+    name, path = "mirrored-%s.bin" % word, local(word)
+    url, other = nginx.url(name), content(200000, 4)
+    nginx.put(name, BYTES)
+    got((yield mirror(url, path, (0, 10))), BYTES[:10], 2)
+    nginx.put(name, other)
+    os.utime(os.path.join(nginx.folder, "files", name), (1, 1))
+    replies = yield [mirror(url, path, (100000, 10)), mirror(url, path, (0, 10), (100000, 10), later=1),
+                     mirror(url, path, (0, 10), (100000, 10), over=1)]
+    for reply in replies[:2]:
+        reply.refused("ERR_CHANGED")
+        check("the source has another tag than what was mirrored" in reply.text, "%s", reply.text)
+    got(replies[2], other[:10] + other[100000:100010], 3)
+
+
+def mirror_of_missing(nginx, word):
+    path = local(word)
+    replies = yield [mirror(nginx.url("missing.bin"), path), mirror(nginx.url("whole/large.bin"), path + "2", (100, 10))]
+    fails(replies[0], "ERR_NOT_FOUND", "the server has no such object")
+    fails(replies[1], "ERR_UNSUPPORTED", "the server sends whole objects only, no ranges")
+    check(not os.path.exists(path), "a file is left")
+
+
+def array_on_server(nginx, word):
+    """A Zarr array on a server, the second time without any request."""
+    url, path = nginx.url("array.zarr?" + word), local(word)
+    keys = {"local": path, "node": NODE, "later": 1, "by": "get"}
+    part = {"start": "5,3500", "count": "20,1000"}
+    replies = yield [Job("array", url, out=True, **dict(keys, **part)), Job("array", url, out=True, **dict(keys, **part)),
+                     Job("array", url, out=True, **keys), Job("array", url, out=True, **keys)]
+    few = replies[0].good().facts
+    check(replies[0].out == region((5, 3500), (20, 1000)), "other elements")
+    check(few["fetched"] < 600000 and few["requests"] <= 7, "%s", few)
+    got(replies[1], region((5, 3500), (20, 1000)), 0)
+    more = got(replies[2], ELEMENTS, replies[2].good().facts["requests"])
+    check(more["requests"] <= 12, "%s", more)
+    got(replies[3], ELEMENTS, 0)
+    lines = nginx.log(word, few["requests"] + more["requests"])
+    check(len({line[6] for line in lines}) <= 2, "%d connections", len({line[6] for line in lines}))
+
+
+def missing_shards(nginx, word):
+    """What is not there has the fill value, and is not asked for again."""
+    files = os.path.join(nginx.folder, "files")
+    shutil.copytree(os.path.join(files, "array.zarr"), os.path.join(files, word + ".zarr"))
+    os.remove(os.path.join(files, word + ".zarr", *NODE.split("/"), "c", "1", "1"))
+    wanted = b"".join(ELEMENTS[y * SHAPE[1]:(y + 1) * SHAPE[1] - (4000 if y >= 50 else 0)] + bytes(4000 if y >= 50 else 0)
+                      for y in range(SHAPE[0]))
+    job = Job("array", nginx.url(word + ".zarr?" + word), out=True, local=local(word), node=NODE, later=1, by="get")
+    replies = yield [job, job]
+    got(replies[0], wanted, replies[0].good().facts["requests"])
+    got(replies[1], wanted, 0)
+
+
+def archive_on_server(nginx, word):
+    """A ZIP store on a server: two requests open it."""
+    url, path = nginx.url("array.zip?" + word), local(word)
+    part = {"start": "5,3500", "count": "20,1000"}
+    replies = yield [Job("zip", url, out=True, local=path, node=NODE, **part), Job("zip", url, out=True, local=path, node=NODE),
+                     Job("zip", url, out=True, local=path, node=NODE, later=1), Job("zip", url, out=True, local=path + "2", node=NODE, by="get")]
+    told = got(replies[0], region((5, 3500), (20, 1000)), replies[0].good().facts["requests"], opening=2)
+    check(told["fetched"] < 600000, "%s", told)
+    got(replies[1], ELEMENTS, replies[1].good().facts["requests"])
+    got(replies[2], ELEMENTS, 0)
+    got(replies[3], ELEMENTS, replies[3].good().facts["requests"], opening=2)
+
+
+def flaky_source(server, word):
+    """A mirror of a server that breaks off and has no time is whole in the end."""
+    def answer(request):
+        good = served(request)
+        if request.number % 3 == 1:
+            return Answer(503)
+        if request.number % 3 == 2 and request.method == "GET":
+            good.length, good.body = len(good.body), good.body[:len(good.body) // 2]
+        return good
+    url = server.add(answer)
+    reply = yield mirror(url, local(word), (150000, 100), fill=1)
+    reply.good()
+    reply = yield mirror(url, local(word), (0, 200000), later=1)
+    got(reply, BYTES, 0)
+
+
+EXAMPLE = os.path.join(common.BUILD, "examples", "mirror")
+LARGE = content(12 << 20, 5)
+
+
+def example(server):
+    """examples/mirror: lines in a pipe, one line that changes in a terminal; stopped, it goes on where it was."""
+    def answer(request):
+        time.sleep(0.01)
+        return served(request, LARGE)
+    url, path = server.add(answer), local("example")
+    process = subprocess.Popen([EXAMPLE, url, path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first = process.stdout.readline().decode()
+    check(first.startswith("[") and first.endswith(" MiB local\n") and "-" in first and ":" in first, "%s", first)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    check(process.returncode == 130 and b"the next run goes on" in out and not err, "exit code %d: %s", process.returncode, out + err)
+    before = len(server.seen(url))
+    check(2 < before < 60, "%d requests before it stopped", before)
+    again = common.good(common.run(EXAMPLE, url, path)).out.decode().splitlines()
+    check(again[-1].endswith(", all of it is local") and all(line.startswith("[") for line in again[:-1]), "%s", again)
+    ranges = [r.range(len(LARGE)) for r in server.seen(url) if r.method == "GET"]
+    check(sum(last + 1 - first for first, last in ranges) == len(LARGE), "something was fetched twice")
+    with open(path, "rb") as file:
+        check(file.read() == LARGE, "other bytes")
+    shown = in_terminal([EXAMPLE, url, path + "2"], 70)
+    lines = shown.split("\r")
+    check(len(lines) > 64 and all(len(line.rstrip("\n")) <= 70 for line in lines[:-2]), "%s", [len(line) for line in lines])
+    check("#" * 34 + "]      12.0 of 12.0 MiB local" in shown, "%s", lines[-3:])
+    refused = common.run(EXAMPLE, server.add(lambda r: Answer(404)), path + "3")
+    check(refused.code == 1 and "mirror: look at http://127.0.0.1" in refused.err and not refused.out, "%s", refused.describe())
+
+
+def in_terminal(command, columns):
+    """What a program shows in a terminal that is so wide."""
+    ours, its = os.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=its, stderr=its)
+    os.close(its)
+    shown = b""
+    while True:
+        try:
+            more = os.read(ours, 65536)
+        except OSError:         # how Linux says that nobody holds the other end any more
+            more = b""
+        if not more:
+            break
+        shown += more
+    os.close(ours)
+    check(process.wait(30) == 0, "exit code %d: %s", process.returncode, shown[-300:])
+    return shown.decode()
+
+
+MIRRORED = [mirrored, mirror_of_small, mirror_of_changed, mirror_of_missing, array_on_server, missing_shards, archive_on_server]
+
+
 def nginx_tests(counter):
     if program("nginx") is None:
         print("missing: nginx: make deps")
@@ -889,13 +1107,15 @@ def nginx_tests(counter):
     nginx = Nginx()
     try:
         nginx.begin()
+        put_array(nginx)
         cases = [nginx_read, nginx_small, nginx_keys, nginx_whole, nginx_tags, nginx_credentials, nginx_redirects, nginx_changes]
+        cases += MIRRORED
         if nginx.secure:
             cases.append(nginx_secure)
         else:
             print("left out: https: no openssl here to make a certificate")
         for driver, word in drivers():
-            counter.together([("%snginx: %s" % (word, case.__name__), case(nginx, "%s%s" % (word[:4], case.__name__)))
+            counter.together([("%snginx: %s" % (word, case.__name__), case(nginx, word[:1] + case.__name__))
                               for case in cases], [driver])
     finally:
         nginx.end()
@@ -911,7 +1131,9 @@ def odd_tests(counter):
     server, stranger = Server(), Server()
     driver, word = drivers()[-1]        # one of the two: most of the time is waiting
     tests = [(word + case.__name__.replace("_", " "), case(server)) for case in ODD]
-    counter.together(tests + [(word + "credentials", credentials(server, stranger))], [driver])
+    tests += [(word + "credentials", credentials(server, stranger)), (word + "flaky source", flaky_source(server, "flaky"))]
+    counter.together(tests, [driver])
+    counter.test("example mirror", example, server)
     server.close()
     stranger.close()
 

@@ -9,6 +9,11 @@
        read URL           also reads ranges (`offsets`, `sizes`, commas between), one after the other, to the file `out`;
                           `times` is how many of the reads gave something; unasked=1: without asking about the object before
        again URL          also asks about it again, before each range
+       mirror URL         the same through a mirror in the file `local`, with chunk, request, gap, ahead, later, over (start
+                          over) as for shardio_mirror_open; fill=1: then fetches the rest. Also covered, fetched, mirrored
+                          (requests that the mirror counts), and opening, the requests until it was open
+       zip URL            the array `node` of an archive that is opened through such a mirror, to the file `out`
+       array URL          an array below URL, through mirrors in the directory `local`; of both only the region start, count
 
    Keys: key (the object is that of the key below URL), user, bearer, header (as often as wanted), proxy, ca, connect, stall,
    speed, tries, delay, longest, redirects (none=1: none), by (head, get, given), length, first, whole, limit, cancel (after
@@ -20,16 +25,23 @@ enum { FIELDS = 48 };
 
 /* A job, as its line says it. Everything points into the line. */
 typedef struct job {
-    const char *command, *url, *key, *out;
+    const char *command, *url, *key, *out, *local, *node;
     const char *headers[FIELDS];
     size_t header_count;
     shardio_http_options http;
     shardio_http_counters counters;
-    bool unasked;
+    shardio_mirror_options mirror;
+    bool unasked, fill;
     int ranges;
-    uint64_t offsets[SHARDIO_MAX_DIMS], sizes[SHARDIO_MAX_DIMS];
+    uint64_t offsets[SHARDIO_MAX_DIMS], sizes[SHARDIO_MAX_DIMS], start[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS];
     uint64_t cancel, begun;            /* milliseconds */
 } job;
+
+/* What is told of a job that went well. */
+typedef struct outcome {
+    shardio_source_facts facts;
+    uint64_t times, opening, mirrored, fetched, covered;
+} outcome;
 
 static uint64_t milliseconds(void)
 {
@@ -64,6 +76,24 @@ static bool set_http(job *j, const char *key, const char *value, uint64_t number
     else if (is(key, "first")) o->first = (uint32_t)number;
     else if (is(key, "whole")) o->whole = number != 0;
     else if (is(key, "limit")) o->whole_limit = number;
+    else return false;
+    return true;
+}
+
+static bool set_mirror(job *j, const char *key, const char *value, uint64_t number)
+{
+    shardio_mirror_options *o = &j->mirror;
+    if (is(key, "local")) j->local = value;
+    else if (is(key, "chunk")) o->chunk = number;
+    else if (is(key, "request")) o->request = number;
+    else if (is(key, "gap")) o->gap = number;
+    else if (is(key, "ahead")) o->read_ahead = number;
+    else if (is(key, "later")) o->check_later = number != 0;
+    else if (is(key, "over")) o->start_over = number != 0;
+    else if (is(key, "fill")) j->fill = number != 0;
+    else if (is(key, "node")) j->node = value;
+    else if (is(key, "start")) numbers(value, j->start);
+    else if (is(key, "count")) numbers(value, j->count);
     else return false;
     return true;
 }
@@ -103,12 +133,22 @@ static bool parse(job *j, char *line)
         const char *value = take_value(fields[i]);
         if (value == NULL) return false;
         uint64_t number = strtoull(value, NULL, 10);
-        if (!set_http(j, fields[i], value, number) && !set_what(j, fields[i], value, number)) return false;
+        if (!set_http(j, fields[i], value, number) && !set_mirror(j, fields[i], value, number) &&
+            !set_what(j, fields[i], value, number)) return false;
     }
     return true;
 }
 
-static shardio_status read_range(const shardio_source *source, uint64_t offset, size_t size, FILE *out, uint64_t *times,
+static void write_out(const job *j, const void *data, size_t size)
+{
+    FILE *out = j->out != NULL ? fopen(j->out, "ab") : NULL;
+    if (out == NULL) return;
+    if (fwrite(data, 1, size, out) != size || fclose(out) != 0) abort();
+}
+
+/* ---- the source by itself --------------------------------------------------------------------------------------- */
+
+static shardio_status read_range(const job *j, const shardio_source *source, uint64_t offset, size_t size, uint64_t *times,
                                  shardio_error *error)
 {
     uint8_t *data = (uint8_t *)malloc(size);           /* exactly as long, so that a sanitizer sees what goes beyond */
@@ -119,69 +159,175 @@ static shardio_status read_range(const shardio_source *source, uint64_t offset, 
         if (status == SHARDIO_OK) got += done;
         *times += status == SHARDIO_OK && done > 0;
     }
-    if (out != NULL && fwrite(data, 1, got, out) != got) abort();
+    write_out(j, data, got);
     free(data);
     return status;
 }
 
-static shardio_status read_ranges(const job *j, const shardio_source *source, FILE *out, uint64_t *times,
-                                  shardio_error *error)
+static shardio_status read_ranges(const job *j, const shardio_source *source, outcome *result, shardio_error *error)
 {
     shardio_status status = SHARDIO_OK;
-    shardio_source_facts facts;
     for (int i = 0; i < j->ranges && status == SHARDIO_OK; i++) {
-        if (is(j->command, "again")) status = source->functions->about(source->context, &facts, error);
-        if (status == SHARDIO_OK) status = read_range(source, j->offsets[i], (size_t)j->sizes[i], out, times, error);
+        if (is(j->command, "again")) status = source->functions->about(source->context, &result->facts, error);
+        if (status == SHARDIO_OK)
+            status = read_range(j, source, j->offsets[i], (size_t)j->sizes[i], &result->times, error);
     }
     return status;
 }
 
-static void report(const job *j, shardio_status status, const shardio_source_facts *facts, uint64_t times,
-                   const shardio_error *error)
+static shardio_status read_source(job *j, outcome *result, shardio_error *error)
 {
-    char text[512];
-    if (status == SHARDIO_OK) {
-        printf("ok {\"length\": %" PRIu64 ", \"tag\": ", facts->length);
-        print_string(facts->tag);
-        printf(", \"times\": %" PRIu64 ", \"requests\": %" PRIu64 ", \"retries\": %" PRIu64 ", \"bytes\": %" PRIu64, times,
-               j->counters.requests, j->counters.retries, j->counters.bytes);
-        printf(", \"status\": %ld, \"seconds\": %.3f}\n", j->counters.status, (double)(milliseconds() - j->begun) / 1000);
-    } else {
-        printf("error %s %s [%" PRIu64 " requests, %.3f s, code %d]\n", shardio_status_name(status),
-               shardio_error_text(error, text, sizeof text), j->counters.requests,
-               (double)(milliseconds() - j->begun) / 1000, error->system_code);
-    }
+    shardio_http client;
+    shardio_source source;
+    memset(&client, 0, sizeof client);
+    memset(&source, 0, sizeof source);
+    shardio_status status = j->key == NULL ? shardio_http_open(&source, j->url, &j->http, error)
+                                           : shardio_http_begin(&client, j->url, &j->http, error);
+    if (status == SHARDIO_OK && j->key != NULL) status = shardio_http_find(&client, j->key, &source, error);
+    if (status == SHARDIO_OK && !j->unasked) status = source.functions->about(source.context, &result->facts, error);
+    if (status == SHARDIO_OK) status = read_ranges(j, &source, result, error);
+    if (source.functions != NULL) source.functions->close(source.context);
+    shardio_http_end(&client);
+    return status;
 }
 
-static shardio_status open_source(job *j, shardio_http *client, shardio_source *source, shardio_error *error)
+/* ---- through mirrors -------------------------------------------------------------------------------------------- */
+
+static shardio_status read_mirror_ranges(const job *j, shardio_mirror *mirror, shardio_error *error)
 {
-    if (j->key == NULL) return shardio_http_open(source, j->url, &j->http, error);
-    shardio_status status = shardio_http_begin(client, j->url, &j->http, error);
-    return status == SHARDIO_OK ? shardio_http_find(client, j->key, source, error) : status;
+    shardio_status status = SHARDIO_OK;
+    for (int i = 0; i < j->ranges && status == SHARDIO_OK; i++) {
+        size_t size = (size_t)j->sizes[i], done = 0;
+        uint8_t *data = (uint8_t *)malloc(size);
+        status = shardio_mirror_read(mirror, j->offsets[i], data, size, &done, error);
+        write_out(j, data, done);
+        free(data);
+    }
+    return status;
+}
+
+/* A region of an array, or all of it. */
+static shardio_status read_array(const job *j, const shardio_store *store, shardio_error *error)
+{
+    shardio_array_options options;
+    shardio_array_facts facts;
+    memset(&options, 0, sizeof options);
+    options.path = j->node;
+    shardio_array *array = shardio_array_open_in(store, &options, error);
+    shardio_status status = error->status;
+    if (status == SHARDIO_OK) status = shardio_array_describe(array, &facts);
+    if (status == SHARDIO_OK) {
+        const uint64_t *count = j->count[0] > 0 ? j->count : facts.shape;
+        size_t size = facts.element_size;
+        for (uint32_t i = 0; i < facts.ndim; i++) size *= (size_t)count[i];
+        uint8_t *data = (uint8_t *)malloc(size);
+        status = shardio_array_read(array, j->start, count, data, size, error);
+        if (status == SHARDIO_OK) write_out(j, data, size);
+        free(data);
+    }
+    shardio_array_close(array);
+    return status;
+}
+
+static shardio_status read_zip(const job *j, shardio_mirror *mirror, outcome *result, shardio_error *error)
+{
+    shardio_archive_options options;
+    memset(&options, 0, sizeof options);
+    shardio_archive *archive = shardio_archive_open_file(shardio_mirror_file(mirror, false), &options, error);
+    shardio_status status = error->status;
+    result->opening = j->counters.requests;
+    if (status == SHARDIO_OK) {
+        const shardio_store store = shardio_archive_store(archive);
+        status = read_array(j, &store, error);
+    }
+    shardio_archive_close(archive);
+    return status;
+}
+
+static void look_at_mirror(shardio_mirror *mirror, outcome *result)
+{
+    const shardio_mirror_facts facts = shardio_mirror_about(mirror);
+    result->facts.length = facts.length;
+    strcpy(result->facts.tag, facts.tag);
+    result->mirrored = facts.requests;
+    result->fetched = facts.fetched;
+    result->covered = facts.covered;
+}
+
+static shardio_status read_mirror(job *j, outcome *result, shardio_error *error)
+{
+    shardio_source source;
+    shardio_error ignored;
+    shardio_status status = shardio_http_open(&source, j->url, &j->http, error);
+    if (status != SHARDIO_OK) return status;
+    shardio_mirror *mirror = shardio_mirror_open(&source, j->local, &j->mirror, error);
+    status = error->status;
+    result->opening = j->counters.requests;
+    if (status == SHARDIO_OK)
+        status = is(j->command, "zip") ? read_zip(j, mirror, result, error) : read_mirror_ranges(j, mirror, error);
+    if (status == SHARDIO_OK && j->fill) status = shardio_mirror_fill(mirror, NULL, NULL, error);
+    if (mirror != NULL) look_at_mirror(mirror, result);
+    shardio_status closed = shardio_mirror_close(mirror, status == SHARDIO_OK ? error : &ignored);
+    return status == SHARDIO_OK ? closed : status;
+}
+
+static shardio_status read_mirrored_array(job *j, outcome *result, shardio_error *error)
+{
+    static shardio_mirror_store mirrors;
+    shardio_http client;
+    memset(&mirrors, 0, sizeof mirrors);
+    mirrors.find = shardio_http_find;
+    mirrors.context = &client;
+    mirrors.directory = j->local;
+    mirrors.name = j->url;
+    mirrors.options = j->mirror;
+    shardio_status status = shardio_http_begin(&client, j->url, &j->http, error);
+    if (status == SHARDIO_OK) {
+        const shardio_store store = shardio_store_mirrored(&mirrors);
+        status = read_array(j, &store, error);
+        if (status != SHARDIO_OK && mirrors.last.status != SHARDIO_OK) *error = mirrors.last;
+    }
+    result->mirrored = mirrors.requests;
+    result->fetched = mirrors.fetched;
+    shardio_http_end(&client);
+    return status;
+}
+
+/* ---- all -------------------------------------------------------------------------------------------------------- */
+
+static void report(const job *j, shardio_status status, const outcome *result, const shardio_error *error)
+{
+    const shardio_http_counters *c = &j->counters;
+    const double seconds = (double)(milliseconds() - j->begun) / 1000;
+    char text[512];
+    if (status != SHARDIO_OK) {
+        printf("error %s %s [%" PRIu64 " requests, %.3f s, code %d]\n", shardio_status_name(status),
+               shardio_error_text(error, text, sizeof text), c->requests, seconds, error->system_code);
+        return;
+    }
+    printf("ok {\"length\": %" PRIu64 ", \"tag\": ", result->facts.length);
+    print_string(result->facts.tag);
+    printf(", \"times\": %" PRIu64 ", \"requests\": %" PRIu64 ", \"retries\": %" PRIu64 ", \"bytes\": %" PRIu64, result->times,
+           c->requests, c->retries, c->bytes);
+    printf(", \"opening\": %" PRIu64 ", \"mirrored\": %" PRIu64 ", \"fetched\": %" PRIu64 ", \"covered\": %" PRIu64,
+           result->opening, result->mirrored, result->fetched, result->covered);
+    printf(", \"status\": %ld, \"seconds\": %.3f}\n", c->status, seconds);
 }
 
 static bool do_job(char *line)
 {
-    static shardio_source_facts facts;
+    static outcome result;
     job j;
     shardio_error error;
-    shardio_http client;
-    shardio_source source = {NULL, NULL, NULL};
-    uint64_t times = 0;
+    shardio_status status;
     if (!parse(&j, line)) return false;
     j.begun = milliseconds();
-    memset(&facts, 0, sizeof facts);
-    memset(&client, 0, sizeof client);
-    shardio_status status = open_source(&j, &client, &source, &error);
-    if (status == SHARDIO_OK && !j.unasked) status = source.functions->about(source.context, &facts, &error);
-    if (status == SHARDIO_OK) {
-        FILE *out = j.out != NULL ? fopen(j.out, "wb") : NULL;
-        status = read_ranges(&j, &source, out, &times, &error);
-        if (out != NULL) fclose(out);
-    }
-    report(&j, status, &facts, times, &error);
-    if (source.functions != NULL) source.functions->close(source.context);
-    shardio_http_end(&client);
+    memset(&result, 0, sizeof result);
+    if (j.out != NULL) write_out(&j, "", 0);
+    if (is(j.command, "array")) status = read_mirrored_array(&j, &result, &error);
+    else if (is(j.command, "mirror") || is(j.command, "zip")) status = read_mirror(&j, &result, &error);
+    else status = read_source(&j, &result, &error);
+    report(&j, status, &result, &error);
     return fflush(stdout) == 0;
 }
 
