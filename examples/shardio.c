@@ -1488,6 +1488,16 @@ static int refuse_file(const settings *s, const char *path)
                     shards_too ? "; if it is a shard, --chunks N says what it holds" : "");
 }
 
+/* A directory of --mirror is no store: its files are not all there, and what is not would read zero. */
+static int refuse_mirrors(const settings *s, const char *path)
+{
+    const char *node = s->path != NULL ? s->path : "";
+    char name[4096];
+    snprintf(name, sizeof name, "%s/%s%szarr.json", path, node, node[0] != 0 ? "/" : "");
+    if (!looks_like_mirror(name)) return EXIT_GOOD;
+    return complain(s, EXIT_USAGE, "%s is what --mirror keeps of a server: give the URL, and --mirror", path);
+}
+
 /* The options that only archives have. */
 static int check_archive_options(const settings *s, const char *path)
 {
@@ -1523,10 +1533,26 @@ static bool can_be_opened(const char *path, shardio_error *error)
     return true;
 }
 
+/* An archive in a mirror, of which not all may be there: what is not is an error, where the file alone would read zero. */
+static int open_mirrored_archive(const settings *s, const char *path, purpose why, shardio_archive **archive)
+{
+    shardio_archive_options options = {0};
+    shardio_mirror *mirror;
+    shardio_error error;
+    int status = set_archive_options(s, &options);
+    if (status == EXIT_GOOD && why != TO_READ)
+        status = complain(s, EXIT_TROUBLE, "%s is a mirror: to change it would make it another than its source", path);
+    if (status == EXIT_GOOD) status = look_at_mirror(s, path, NULL, &mirror);
+    if (status != EXIT_GOOD) return status;
+    *archive = shardio_archive_open_file(shardio_mirror_file(mirror, true), &options, &error);
+    return *archive != NULL ? EXIT_GOOD : complain_error(s, &error);
+}
+
 static int open_archive(const settings *s, const char *path, purpose why, shardio_archive **archive)
 {
     shardio_archive_options options = {0};
     shardio_error error;
+    if (looks_like_mirror(path)) return open_mirrored_archive(s, path, why, archive);
     int status = set_archive_options(s, &options);
     if (status != EXIT_GOOD) return status;
     options.write = why != TO_READ;
@@ -1589,6 +1615,7 @@ static int open_home(const settings *s, const char *path, purpose why, home *h)
         h->store = shardio_archive_store(h->archive);
     } else {
         if (why != TO_MAKE) status = refuse_file(s, path);
+        if (status == EXIT_GOOD) status = refuse_mirrors(s, path);
         h->store = shardio_store_directory(path);
     }
     return status;
@@ -5296,7 +5323,7 @@ static int verify_home(verification *job)
     int status = open_home(job->s, job->s->input, TO_READ, &h);
     if (status != EXIT_GOOD) return status;
     if (!lists_keys(job->s))
-        return complain(job->s, EXIT_USAGE, "a URL: a server does not say what it has; an archive there can be verified");
+        return complain(job->s, EXIT_USAGE, "a URL: a server does not say what it has; an archive can be verified");
     if (h.archive != NULL) status = verify_entries(job, h.archive);
     if (status == EXIT_GOOD) status = verify_nodes(job, &h.store);
     return close_home(&h, status);
@@ -7486,7 +7513,7 @@ static void print_version(void)
     printf("shardio %d.%d.%d\n", v / 10000, v / 100 % 100, v % 100);
     print_line("crc32c", shardio_crc32c_kind());
 #if defined(SHARDIO_HTTP)
-    print_line("http", curl_version());
+    printf("%-11s libcurl %s\n", "http", curl_version_info(CURLVERSION_NOW)->version);
 #else
     print_line("http", "not built in (make deps, make examples)");
 #endif
