@@ -6257,32 +6257,6 @@ static int run_mirror_info(const settings *s)
 
 /* ---- mirror: evicting ---- */
 
-/* Eviction asks no source for anything. It is only asked for a mirror that is to begin anew. */
-static shardio_status tell_nothing(void *context, shardio_source_facts *facts, shardio_error *error)
-{
-    (void)context, (void)facts;
-    error->reason = "there is no mirror, or its map is damaged";
-    return SHARDIO_ERR_NOT_FOUND;
-}
-
-static shardio_status read_nothing(void *context, uint64_t offset, void *data, size_t size, size_t *done,
-                                   shardio_error *error)
-{
-    (void)context, (void)offset, (void)data, (void)size, (void)done, (void)error;
-    return SHARDIO_ERR_NOT_FOUND;
-}
-
-static int begin_eviction(mirror_job *job)
-{
-    static const shardio_source_functions functions = {tell_nothing, read_nothing, NULL, NULL};
-    const shardio_source none = {&functions, NULL, job->local};
-    shardio_mirror_options options = {0};
-    shardio_error error;
-    options.check_later = true;
-    job->mirror = shardio_mirror_open(&none, job->local, &options, &error);
-    return job->mirror != NULL ? EXIT_GOOD : complain_error(job->s, &error);
-}
-
 static int evict(mirror_job *job)
 {
     const settings *s = job->s;
@@ -6314,13 +6288,15 @@ static void build_evicted_json(shardio_text *t, const void *context)
 static int run_mirror_evict(const settings *s)
 {
     mirror_job job;
+    shardio_error error;
     char evicted[32], covered[32], allocated[32];
     memset(&job, 0, sizeof job);
     job.s = s;
     job.local = s->input;
     if ((s->range != NULL) == (s->budget > 0)) return complain(s, EXIT_USAGE, "--range or --budget: one of them");
-    int status = begin_eviction(&job);
-    if (status == EXIT_GOOD) status = end_mirror(&job, evict(&job));
+    job.mirror = shardio_mirror_open(NULL, job.local, NULL, &error);
+    if (job.mirror == NULL) return complain_error(s, &error);
+    const int status = end_mirror(&job, evict(&job));
     if (status != EXIT_GOOD) return status;
     if (s->json) return print_json(s, build_evicted_json, &job);
     if (s->quiet) return EXIT_GOOD;
