@@ -1734,7 +1734,8 @@ SHARDIO_API shardio_store shardio_archive_store(shardio_archive *archive);
 
 /* Makes a layer of what was written and removed since the last one, durable unless the durability is none. Arrays that
    are being appended to may go on; what they have not published is not in it. Nothing to commit: no layer. After an error
-   the last layer is still the one that others see. */
+   the last layer is still the one that others see; but a new file may have appeared, whole, if it was its name that
+   could not be made durable. */
 SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *archive, shardio_error *error);
 
 /* Forgets what was written and removed since the last commit. Handles on it become invalid: SHARDIO_ERR_CHANGED. */
@@ -15365,7 +15366,11 @@ static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t
     } else {
         status = shardio_shard_recover_file(&file, &array->meta.index, apply, shardio_p_chunk_decodes, c,
                                             array->allocator, &found, &error);
-        shardio_file_close(&file);   /* recover has synced what it changed */
+        /* recover has synced what it changed, but a store of whole values made a copy, which has to be put in place */
+        bool changed = apply && status == SHARDIO_OK;
+        shardio_status closed = shardio_p_file_close(&file, changed ? SHARDIO_CLOSE_PUBLISH : SHARDIO_CLOSE_KEEP, false,
+                                                     changed ? &error : NULL);
+        if (changed) status = closed;
     }
     if (report != NULL) report(context, shardio_p_chunk_key(array, position), &found, status, &error);
     return status;
@@ -18506,6 +18511,7 @@ static shardio_memory_entry *shardio_p_entry_copy(shardio_memory_store *memory, 
     }
     copy->data.size = entry->data.size;
     if (copy->data.size > 0) memcpy(copy->data.data, entry->data.data, copy->data.size);
+    shardio_p_entry_changes(copy);
     return copy;
 }
 
@@ -18584,7 +18590,8 @@ enum {
     SHARDIO_P_ZIP_BLOCK = 65536,       /* extra fields end at 65535 bytes: what is padded to larger blocks has no header */
     SHARDIO_P_ZIP_NAME = 4095,         /* bytes of a key; longer names are kept, but are no keys */
     SHARDIO_P_ZIP_GAPS = 64,           /* places of values that were given up, to be used again before the commit */
-    SHARDIO_P_ZIP_WINDOW = 1 << 20,    /* bytes read at a time where an end record is searched */
+    SHARDIO_P_ZIP_FIRST = 4096,        /* bytes read first where an end record is searched, then more and more, up to */
+    SHARDIO_P_ZIP_WINDOW = 1 << 20,    /* so many at a time */
     SHARDIO_P_ZIP_LITTLE = 1 << 16,    /* bytes of a read that is little */
     SHARDIO_P_ZIP_AHEAD = 8 << 20,     /* bytes read at once, at the most, where the file is read in order */
     SHARDIO_P_ZIP_TAIL = 65535 + 22 + 56 + 20,
@@ -18655,6 +18662,7 @@ struct shardio_archive {
     shardio_p_zip_directory directory;
     uint64_t layer, length, directory_offset, directory_size, file_size, previous;
     uint64_t listed;                          /* entries in its directory */
+    uint64_t searched;                        /* bytes that end records told of, true and false, in this search */
     bool own;                                 /* its directory is ours */
     bool chained, chain_broken;               /* `previous` is known; what it tells of is not there */
     shardio_p_zip_entry *entries;
@@ -19009,20 +19017,23 @@ static shardio_status shardio_p_zip_read_directory(shardio_archive *a, const sha
 }
 
 /* Looks for the last end record with a whole directory among the first `limit` bytes of the file, at its very end if
-   `exact`. What false ones cost is bounded by the size of the file. SHARDIO_ERR_NOT_FOUND: there is none. */
+   `exact`. What false ones cost, in all searches for layers together, is bounded by the size of the file.
+   SHARDIO_ERR_NOT_FOUND: there is none. */
 static shardio_status shardio_p_zip_search(shardio_archive *a, uint64_t limit, bool exact, shardio_p_zip_end *end,
                                            shardio_p_zip_directory *d, shardio_error *error)
 {
     shardio_p_zip_window window = {NULL, 0, 0};
-    uint64_t work = 0, stop = limit, most = shardio_p_min(limit, exact ? SHARDIO_P_ZIP_TAIL : SHARDIO_P_ZIP_WINDOW);
-    size_t room = (size_t)most;
+    uint64_t stop = limit;
+    size_t room = (size_t)shardio_p_min(limit, exact ? SHARDIO_P_ZIP_TAIL : SHARDIO_P_ZIP_WINDOW);
+    size_t step = exact ? room : (size_t)shardio_p_min(room, SHARDIO_P_ZIP_FIRST);
     shardio_status status = SHARDIO_ERR_NOT_FOUND;
     if (limit < SHARDIO_P_ZIP_END) return status;
     window.data = (uint8_t *)shardio_p_allocate(a->allocator, room, 16);
     if (window.data == NULL) return shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "open", NULL);
     while (status == SHARDIO_ERR_NOT_FOUND && stop >= SHARDIO_P_ZIP_END) {
-        window.size = (size_t)shardio_p_min(stop, room);
+        window.size = (size_t)shardio_p_min(stop, step);
         window.offset = stop - window.size;
+        step = (size_t)shardio_p_min(room, 2 * step);
         shardio_status got = shardio_p_zip_read(a, window.offset, window.data, window.size, error);
         if (got != SHARDIO_OK) status = got;
         for (size_t at = window.size - SHARDIO_P_ZIP_END + 1; at-- > 0 && status == SHARDIO_ERR_NOT_FOUND;) {
@@ -19030,10 +19041,10 @@ static shardio_status shardio_p_zip_search(shardio_archive *a, uint64_t limit, b
                 continue;
             got = shardio_p_zip_read_end(a, &window, window.offset + at, limit, exact, end, error);
             if (got == SHARDIO_ERR_CORRUPT) continue;
-            work += end->size + SHARDIO_P_ZIP_END;
+            a->searched += end->size + SHARDIO_P_ZIP_END;
             if (got == SHARDIO_OK) got = shardio_p_zip_read_directory(a, &window, end, d, error);
             if (got != SHARDIO_ERR_CORRUPT) status = got;
-            else if (work / 4 > limit)
+            else if (a->searched / 4 > a->file_size)
                 status = shardio_p_zip_fail(a, error, got, "open", "it is full of false end records");
         }
         if (exact || window.offset == 0) break;
@@ -19266,6 +19277,7 @@ static shardio_status shardio_p_zip_load(shardio_archive *a, uint64_t limit, sha
 {
     shardio_p_zip_end end;
     shardio_p_zip_directory d;
+    a->searched = 0;
     shardio_status status = shardio_p_zip_search(a, limit, true, &end, &d, error);
     if (status == SHARDIO_ERR_NOT_FOUND) status = shardio_p_zip_search(a, limit, false, &end, &d, error);
     if (status == SHARDIO_ERR_NOT_FOUND)
@@ -19294,6 +19306,7 @@ typedef struct shardio_p_zip_value {
     uint64_t counted;
     uint32_t crc;
     size_t pending;
+    bool whole;                   /* all of it will be read in order, piece by piece */
     /* writing */
     bool writing, overwrite, unordered;
     bool streamed;                /* into its own piece of the file; otherwise gathered in the buffer */
@@ -19416,7 +19429,7 @@ static shardio_status shardio_p_zip_value_facts(void *file, shardio_file_facts *
 static shardio_status shardio_p_zip_check(shardio_p_zip_value *v, const shardio_p_zip_entry *entry, uint64_t offset,
                                           const void *data, size_t size, size_t asked)
 {
-    if (offset != v->counted || (offset == 0 && asked < entry->size)) return SHARDIO_OK;
+    if (offset != v->counted || (offset == 0 && asked < entry->size && !v->whole)) return SHARDIO_OK;
     v->crc = shardio_crc32(offset == 0 ? 0 : v->crc, data, size);
     v->counted += size;
     if (v->counted < entry->size) return SHARDIO_OK;
@@ -19720,13 +19733,16 @@ static shardio_status shardio_p_zip_copy(shardio_p_zip_value *v, uint64_t to, in
     size_t size = (size_t)shardio_p_ceil(shardio_p_min(SHARDIO_P_DEFAULT_BUFFER, shardio_p_max(v->size, 1)), a->block);
     uint8_t *piece = (uint8_t *)shardio_p_allocate(a->allocator, size, a->memory_alignment);
     shardio_status status = piece != NULL ? SHARDIO_OK : SHARDIO_ERR_MEMORY;
+    shardio_error error;
+    shardio_p_no_error(&error);
     v->crc = 0;
     v->counted = 0;
     v->pending = 0;
     v->unordered = false;
     for (uint64_t at = 0, n; at < v->size && status == SHARDIO_OK; at += n) {
         n = shardio_p_min(size, v->size - at);
-        status = shardio_p_zip_read_value(v, at, piece, (size_t)n, NULL);
+        status = shardio_p_zip_read_value(v, at, piece, (size_t)n, &error);
+        *code = error.system_code;
         size_t padded = (size_t)shardio_p_ceil(n, a->block);
         memset(piece + n, 0, padded - (size_t)n);
         if (status == SHARDIO_OK) status = shardio_p_zip_write(a, to + at, piece, padded, true, code);
@@ -19734,7 +19750,10 @@ static shardio_status shardio_p_zip_copy(shardio_p_zip_value *v, uint64_t to, in
         a->accounting.copied_bytes += n;
     }
     shardio_p_release(a->allocator, piece, size, a->memory_alignment);
-    return status;
+    if (status != SHARDIO_OK || !v->moves) return status;
+    /* what is damaged does not get a CRC-32 that says it is not */
+    uint32_t crc = shardio_crc32(v->crc, v->tail, v->pending);
+    return crc == shardio_p_zip_value_entry(v)->crc ? SHARDIO_OK : SHARDIO_ERR_CHECKSUM;
 }
 
 /* A value that outgrows its place, or that others may read as it is, goes on in another one. */
@@ -19810,7 +19829,8 @@ static shardio_status shardio_p_zip_value_write(void *file, uint64_t offset, con
     if (v->streamed) {
         if (offset > v->size) status = shardio_p_zip_clear(v, offset, code);
         if (status == SHARDIO_OK) status = shardio_p_zip_write(a, v->place.data + offset, data, size, true, code);
-        shardio_p_zip_count(v, offset, (const uint8_t *)data, size);
+        if (status == SHARDIO_OK) shardio_p_zip_count(v, offset, (const uint8_t *)data, size);
+        else v->unordered = true;   /* nobody knows how much of it is there */
     } else {
         if (offset > v->size) memset(a->buffer + v->place.data + v->size, 0, (size_t)(offset - v->size));
         memcpy(a->buffer + v->place.data + offset, data, size);
@@ -19840,10 +19860,12 @@ static shardio_status shardio_p_zip_value_resize(void *file, uint64_t size, int 
 }
 
 /* The CRC-32 of a value that is complete; one that was not written in order is read again. */
-static shardio_status shardio_p_zip_finish_crc(shardio_p_zip_value *v, uint32_t *crc)
+static shardio_status shardio_p_zip_finish_crc(shardio_p_zip_value *v, uint32_t *crc, int *code)
 {
     shardio_archive *a = v->archive;
     shardio_status status = SHARDIO_OK;
+    shardio_error error;
+    shardio_p_no_error(&error);
     *crc = 0;
     if (!v->streamed) {
         *crc = shardio_crc32(0, a->buffer + v->place.data, (size_t)v->size);
@@ -19857,9 +19879,10 @@ static shardio_status shardio_p_zip_finish_crc(shardio_p_zip_value *v, uint32_t 
     if (piece == NULL) return SHARDIO_ERR_MEMORY;
     for (uint64_t at = 0, n; at < v->size && status == SHARDIO_OK; at += n) {
         n = shardio_p_min(SHARDIO_P_ZIP_WINDOW, v->size - at);
-        status = shardio_p_zip_read(a, v->place.data + at, piece, (size_t)n, NULL);
+        status = shardio_p_zip_read(a, v->place.data + at, piece, (size_t)n, &error);
         if (status == SHARDIO_OK) *crc = shardio_crc32(*crc, piece, (size_t)n);
     }
+    *code = error.system_code;
     shardio_p_release(a->allocator, piece, SHARDIO_P_ZIP_WINDOW, 16);
     return status;
 }
@@ -19920,7 +19943,7 @@ static shardio_status shardio_p_zip_value_publish(void *file, bool durable, int 
     if (v->moves) return SHARDIO_OK;   /* nothing was written since the last time */
     if (v->entry == SIZE_MAX && !v->overwrite && shardio_p_zip_find(v->archive, v->name) != NULL)
         return SHARDIO_ERR_EXISTS;
-    shardio_status status = shardio_p_zip_finish_crc(v, &crc);
+    shardio_status status = shardio_p_zip_finish_crc(v, &crc, code);
     if (status == SHARDIO_OK) status = shardio_p_zip_publish_as(v, NULL, crc, code);
     v->moves = status == SHARDIO_OK;
     return status;
@@ -20154,11 +20177,19 @@ static shardio_status shardio_p_zip_write_directory(shardio_archive *a, const sh
         int ignored = 0;
         if (a->cut == SHARDIO_NO_OFFSET && a->file_size > offset) a->cut = offset;
         (void)shardio_p_zip_cut_torn(a, &ignored);
-        return status;
     }
+    return status;
+}
+
+/* A new file appears with its first layer, which is whole by then. Should that fail, it may have appeared all the same:
+   the layer stays, whatever comes, and the next commit tries again. */
+static shardio_status shardio_p_zip_publish(shardio_archive *a, int *code)
+{
     if (a->published) return SHARDIO_OK;
-    status = a->file.functions->publish(a->file.context, a->options.durability != SHARDIO_DURABLE_NONE, code);
+    shardio_status status = a->file.functions->publish(a->file.context,
+                                                       a->options.durability != SHARDIO_DURABLE_NONE, code);
     a->published = status == SHARDIO_OK;
+    a->changed = !a->published;
     return status;
 }
 
@@ -20204,10 +20235,12 @@ SHARDIO_API shardio_status shardio_archive_commit(shardio_archive *a, shardio_er
     status = shardio_p_zip_make_directory(a, &listing, offset, &directory_size);
     if (status == SHARDIO_OK) status = shardio_p_zip_write_directory(a, &listing, offset, &code);
     shardio_p_release(a->allocator, listing.bytes, listing.room, a->memory_alignment);
-    if (status != SHARDIO_OK)
-        return shardio_p_fail_at(error, status, "commit", a->file.name, SHARDIO_NO_OFFSET, code, NULL);
-    shardio_p_zip_take_commit(a, &listing, offset, directory_size);
-    return SHARDIO_OK;
+    if (status == SHARDIO_OK) {
+        shardio_p_zip_take_commit(a, &listing, offset, directory_size);
+        status = shardio_p_zip_publish(a, &code);
+    }
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    return shardio_p_fail_at(error, status, "commit", a->file.name, SHARDIO_NO_OFFSET, code, NULL);
 }
 
 /* Cuts off what this writer has put behind the last layer: other programs would find no directory at the end. If that
@@ -20415,6 +20448,7 @@ static shardio_status shardio_p_zip_adopt(shardio_archive *to, const char *key, 
     shardio_error error;
     shardio_p_no_error(&error);
     shardio_status status = shardio_p_zip_locate(from, entry, &error);
+    *code = error.system_code;
     if (status == SHARDIO_OK)
         status = shardio_p_zip_store_create(to, key, true, entry->stored + to->block, to->allocator, &file, code);
     if (status != SHARDIO_OK) return status;
@@ -20424,6 +20458,7 @@ static shardio_status shardio_p_zip_adopt(shardio_archive *to, const char *key, 
     bool gathered = !v->streamed && source.stored <= v->place.end - v->place.data;
     if (gathered) {   /* no copy in between */
         status = shardio_p_zip_read_stored(from, &source, 0, to->buffer + v->place.data, (size_t)source.stored, &error);
+        *code = error.system_code;
         v->size = source.stored;
     }
     for (uint64_t at = gathered ? source.stored : 0, n; at < source.stored && status == SHARDIO_OK; at += n) {
@@ -20431,13 +20466,14 @@ static shardio_status shardio_p_zip_adopt(shardio_archive *to, const char *key, 
         n = shardio_p_min(size, source.stored - at);
         if (from == to) source = from->entries[number];   /* it may have left the buffer */
         status = shardio_p_zip_read_stored(from, &source, at, piece, (size_t)n, &error);
+        *code = error.system_code;
         size_t padded = v->streamed ? (size_t)shardio_p_ceil(n, to->block) : (size_t)n;
         memset(piece + n, 0, padded - (size_t)n);
         if (status == SHARDIO_OK) status = shardio_p_zip_value_write(v, at, piece, padded, &done, code);
     }
     if (status == SHARDIO_OK) status = shardio_p_zip_value_resize(v, source.stored, code);
     uint32_t crc = source.crc;
-    if (status == SHARDIO_OK && source.method == 0) status = shardio_p_zip_finish_crc(v, &crc);
+    if (status == SHARDIO_OK && source.method == 0) status = shardio_p_zip_finish_crc(v, &crc, code);
     if (status == SHARDIO_OK && crc != source.crc) status = SHARDIO_ERR_CHECKSUM;
     if (status == SHARDIO_OK)
         status = shardio_p_zip_publish_as(v, &source, crc, code);
@@ -20532,8 +20568,8 @@ static shardio_status shardio_p_zip_begin_writing(shardio_archive *a, shardio_er
     size_t buffer = a->options.buffer_size != 0 ? a->options.buffer_size : (size_t)SHARDIO_P_DEFAULT_BUFFER;
     if (buffer > (size_t)1 << 30) buffer = (size_t)1 << 30;   /* values in it have headers of 32 bits */
     uint64_t unit = shardio_p_zip_unit(a);
-    a->buffer_size = (size_t)shardio_p_ceil(shardio_p_max(buffer, 2 * unit + SHARDIO_P_ZIP_NAME), unit);
     a->header_size = (size_t)shardio_p_ceil(SHARDIO_P_ZIP_LOCAL + SHARDIO_P_ZIP_NAME + 64, unit) + (size_t)unit;
+    a->buffer_size = (size_t)shardio_p_ceil(shardio_p_max(buffer, a->header_size), unit);
     a->buffer = (uint8_t *)shardio_p_allocate(a->allocator, a->buffer_size, a->memory_alignment);
     a->header = (uint8_t *)shardio_p_allocate(a->allocator, a->header_size, a->memory_alignment);
     if (a->buffer == NULL || a->header == NULL)
@@ -20718,6 +20754,7 @@ static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool sear
     uint64_t previous = a->previous;
     shardio_status status = SHARDIO_OK;
     memset(l, 0, sizeof *l);
+    a->searched = 0;
     if (a->layer == 0) return SHARDIO_OK;
     bool found = shardio_p_zip_add_layer(a, l, a->layer, a->directory_offset, a->length, a->listed);
     bool numbered = true, chained = a->chained;
@@ -21023,6 +21060,7 @@ static bool shardio_p_copy_value(void *context, const char *key, uint64_t size, 
         shardio_p_key_fail(t->error, t->from, t->status, "open", key, code, NULL);
         return false;
     }
+    if (source.functions->read == shardio_p_zip_value_read) ((shardio_p_zip_value *)source.context)->whole = true;
     t->status = shardio_p_file_facts(&source, &facts, t->error);
     if (t->status == SHARDIO_OK) t->status = shardio_p_copy_bytes(t, key, &source, facts.size);
     if (t->status == SHARDIO_OK) t->done += facts.size;
@@ -21149,6 +21187,7 @@ SHARDIO_API shardio_status shardio_store_save(const shardio_store *store, const 
     if (archive == NULL) return error->status;
     shardio_store to = shardio_archive_store(archive);
     shardio_status status = shardio_store_copy(store, &to, NULL, NULL, o.allocator, error);
+    archive->changed = true;   /* that nothing is in it counts, too */
     if (status == SHARDIO_OK) return shardio_archive_finish(archive, error);
     shardio_archive_close(archive);
     return status;

@@ -21,7 +21,7 @@
 
 #define SHARDIO_IMPLEMENTATION
 #include "shardio.h"
-#if defined(SHARDIO_HTTP)              /* with -lcurl: URLs */
+#if SHARDIO_HTTP              /* with -lcurl: URLs */
 #include "http_source.h"
 #endif
 
@@ -61,7 +61,8 @@ static void on_signal(int number)
     interrupted = 1;
 }
 
-/* The first Ctrl-C asks for a clean end, a second one kills. */
+/* The first Ctrl-C asks for a clean end, a second one kills. A file that becomes too large is an error like a full
+   disk, after which an archive is put back as it was: no reason to die. */
 static void watch_signals(void)
 {
 #ifdef _WIN32
@@ -74,6 +75,7 @@ static void watch_signals(void)
     action.sa_flags = (int)SA_RESETHAND;       /* no SA_RESTART: a read that waits for input has to return */
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN);
 #endif
 }
 
@@ -196,6 +198,17 @@ static bool is_regular_file(const char *path)
 #endif
 }
 
+/* Whether two names are those of one file. Windows does not number files: there it is the names that count. */
+static bool is_same_file(const char *path, const char *other)
+{
+#ifdef _WIN32
+    return strcmp(path, other) == 0;
+#else
+    struct stat one, two;
+    return stat(path, &one) == 0 && stat(other, &two) == 0 && one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+#endif
+}
+
 /* Memory for large transfers, aligned so that unbuffered I/O can take it as it is. free() what *whole says. */
 static uint8_t *aligned_memory(size_t size, void **whole)
 {
@@ -219,7 +232,7 @@ typedef struct remote {
     char *directory;                       /* owned: of the mirrors */
     const char *key;                       /* of the file in it, which is an archive; null: a hierarchy */
     shardio_mirror_store mirrors;
-#if defined(SHARDIO_HTTP)
+#if SHARDIO_HTTP
     shardio_http http;
 #endif
 } remote;
@@ -583,6 +596,35 @@ static void clean(char *line)
 {
     for (char *c = line; *c != 0; c++)
         if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
+}
+
+/* Bytes of the character at `c`, of which `left` are there; 0: they are no UTF-8 (RFC 3629). */
+static size_t utf8_size(const uint8_t *c, size_t left)
+{
+    const uint8_t low = *c == 0xE0 ? 0xA0 : *c == 0xF0 ? 0x90 : 0x80;      /* of the second byte */
+    const uint8_t high = *c == 0xED ? 0x9F : *c == 0xF4 ? 0x8F : 0xBF;
+    const size_t size = *c < 0x80 ? 1 : *c < 0xC2 ? 0 : *c < 0xE0 ? 2 : *c < 0xF0 ? 3 : *c < 0xF5 ? 4 : 0;
+    if (size > left || (size > 1 && (c[1] < low || c[1] > high))) return 0;
+    for (size_t i = 2; i < size; i++)
+        if ((c[i] & 0xC0) != 0x80) return 0;
+    return size;
+}
+
+static bool is_utf8(const char *text, size_t size)
+{
+    size_t n = 1;
+    for (size_t at = 0; at < size && n > 0; at += n) n = utf8_size((const uint8_t *)text + at, size - at);
+    return n > 0;
+}
+
+/* Names and comments are bytes of any kind, JSON is UTF-8: what is none becomes question marks. */
+static void clean_json(char *text)
+{
+    for (size_t size = strlen(text), n; size > 0; text += n, size -= n)
+        if ((n = utf8_size((const uint8_t *)text, size)) == 0) {
+            *text = '?';
+            n = 1;
+        }
 }
 
 /* One line on standard output. */
@@ -1166,6 +1208,7 @@ static int print_json(const settings *s, json_builder build, const void *context
 {
     char *text = built_text(build, context);
     if (text == NULL) return out_of_memory(s);
+    clean_json(text);
     puts(text);
     free(text);
     return EXIT_GOOD;
@@ -1310,7 +1353,7 @@ static void build_place(shardio_text *t, const void *context)
     if (*query == '?') shardio_text_add(t, piece);
 }
 
-#if defined(SHARDIO_HTTP)
+#if SHARDIO_HTTP
 static int ask_whether_interrupted(void *context)
 {
     (void)context;
@@ -1389,7 +1432,7 @@ static int begin_remote(const settings *s, bool archive)
 
 static void end_remote(remote *r)
 {
-#if defined(SHARDIO_HTTP)
+#if SHARDIO_HTTP
     shardio_http_end(&r->http);
 #endif
     free(r->name);
@@ -1400,7 +1443,7 @@ static void end_remote(remote *r)
 /* What was asked of the server, and bytes that came. */
 static void count_requests(const remote *r, uint64_t *requests, uint64_t *bytes)
 {
-#if defined(SHARDIO_HTTP)
+#if SHARDIO_HTTP
     *requests = r->http.counters.requests;
     *bytes = r->http.counters.bytes;
 #else
@@ -1498,6 +1541,13 @@ static int refuse_mirrors(const settings *s, const char *path)
     return complain(s, EXIT_USAGE, "%s is what --mirror keeps of a server: give the URL, and --mirror", path);
 }
 
+/* What stands in an archive under another name would be found by nobody, and other programs refuse the whole file. */
+static int check_name(const settings *s, const char *archive, const char *name)
+{
+    if (name == NULL || !is_archive(archive) || is_utf8(name, strlen(name))) return EXIT_GOOD;
+    return complain(s, EXIT_USAGE, "%s: names in an archive are UTF-8, %s is not", archive, name);
+}
+
 /* The options that only archives have. */
 static int check_archive_options(const settings *s, const char *path)
 {
@@ -1506,7 +1556,10 @@ static int check_archive_options(const settings *s, const char *path)
     if (given != NULL && !is_archive(path))
         return complain(s, EXIT_USAGE, "%s: %s is no archive, whose name would end in .zip or .ozx", given, path);
     if (s->comment != NULL && s->ozx != NULL) return complain(s, EXIT_USAGE, "--comment and --ozx: one of them");
-    if (s->alignment > UINT32_MAX) return complain(s, EXIT_USAGE, "--alignment: at most 32K");
+    if (s->comment != NULL && strstr(s->comment, "PK\5\6") != NULL)
+        return complain(s, EXIT_USAGE, "--comment: other programs would take it for the end of the archive");
+    if (s->alignment > 32 * KIB || (s->alignment & (s->alignment - 1)) != 0)
+        return complain(s, EXIT_USAGE, "--alignment %" PRIu64 ": has to be a power of two up to 32K", s->alignment);
     return EXIT_GOOD;
 }
 
@@ -1592,6 +1645,7 @@ static int open_remote_home(const settings *s, purpose why, home *h)
     if (name == NULL) return out_of_memory(s);
     const bool archive = is_archive(name);
     if (status == EXIT_GOOD) status = check_archive_options(s, name);
+    if (status == EXIT_GOOD) status = check_name(s, name, s->path);
     if (status == EXIT_GOOD) status = begin_remote(s, archive);
     free(name);
     if (status != EXIT_GOOD || archive) return status == EXIT_GOOD ? open_remote_archive(s, h) : status;
@@ -1608,6 +1662,7 @@ static int open_home(const settings *s, const char *path, purpose why, home *h)
     if (s->mirror != NULL || s->start_over)
         return complain(s, EXIT_USAGE, "%s: %s is no URL", s->mirror != NULL ? "--mirror" : "--start-over", path);
     int status = check_archive_options(s, path);
+    if (status == EXIT_GOOD) status = check_name(s, path, s->path);
     if (status != EXIT_GOOD) return status;
     if (is_archive(path)) {
         status = open_archive(s, path, why, &h->archive);
@@ -1627,6 +1682,8 @@ static int close_home(home *h, int status)
     shardio_archive *archive = h->archive;
     shardio_error error;
     h->archive = NULL;
+    if (archive != NULL && h->changing && status == EXIT_GOOD && interrupted)
+        status = complain(h->s, EXIT_TROUBLE, "interrupted");
     if (archive == NULL || !h->changing || status != EXIT_GOOD) shardio_archive_close(archive);
     else if (shardio_archive_finish(archive, &error) != SHARDIO_OK) status = complain_error(h->s, &error);
     return status;
@@ -1957,23 +2014,6 @@ static bool add_text(texts *t, const void *data, size_t size)
     t->of[t->count].data = data;
     t->of[t->count++].size = size;
     t->bytes += size;
-    return true;
-}
-
-/* Whether bytes are UTF-8 (RFC 3629). */
-static bool is_utf8(const char *text, size_t size)
-{
-    const uint8_t *c = (const uint8_t *)text, *end = c + size;
-    while (c < end) {
-        const uint8_t low = *c == 0xE0 ? 0xA0 : *c == 0xF0 ? 0x90 : 0x80;      /* of the second byte */
-        const uint8_t high = *c == 0xED ? 0x9F : *c == 0xF4 ? 0x8F : 0xBF;
-        const int more = *c < 0x80 ? 0 : *c < 0xC2 ? 4 : *c < 0xE0 ? 1 : *c < 0xF0 ? 2 : *c < 0xF5 ? 3 : 4;
-        if (more == 4 || end - c <= more) return false;
-        if (more > 0 && (c[1] < low || c[1] > high)) return false;
-        for (int i = 2; i <= more; i++)
-            if ((c[i] & 0xC0) != 0x80) return false;
-        c += more + 1;
-    }
     return true;
 }
 
@@ -3029,6 +3069,8 @@ static int open_sink(const settings *s, sink *out, const char *path)
         make_binary(stdout);
         return EXIT_GOOD;
     }
+    if (is_archive(s->input) && is_same_file(s->input, path))
+        return complain(s, EXIT_USAGE, "%s is the archive that is read", path);
     options.overwrite = s->force;
     options.direct = direct_wish(s);
     if (shardio_slot_create(&out->slot, path, &options) == SHARDIO_OK) return EXIT_GOOD;
@@ -4306,19 +4348,27 @@ static char *node_words(const found_node *n)
 
 /* >>ls -------------------------------------------------------------------------------------------------------- */
 
+static int characters(const char *text)
+{
+    int count = 0;
+    for (; *text != 0; text++) count += ((uint8_t)*text & 0xC0) != 0x80;
+    return count;
+}
+
 static void print_nodes(const settings *s, const hierarchy *all)
 {
     int width = 0;
     for (size_t i = 0; i < all->count; i++) {
-        const int length = (int)strlen(name_of(all->of[i].path));
+        const int length = characters(name_of(all->of[i].path));
         if (length > width && length <= 40) width = length;
     }
     for (size_t i = 0; i < all->count; i++) {
         const found_node *n = &all->of[i];
+        const char *name = name_of(n->path);
+        const int left = width - characters(name), spaces = left > 0 ? left + 2 : 2;
         char *words = node_words(n);
         if (words == NULL) out_of_memory(s);
-        else if (words[0] == 0) say("%-*s  %s", width, name_of(n->path), kind_names[n->kind]);
-        else say("%-*s  %s  %s", width, name_of(n->path), kind_names[n->kind], words);
+        else say("%s%*s%s%s%s", name, spaces, "", kind_names[n->kind], words[0] != 0 ? "  " : "", words);
         free(words);
     }
 }
@@ -4382,6 +4432,31 @@ static int look_at_archive(const settings *s, shardio_archive *archive, shardio_
     return EXIT_GOOD;
 }
 
+/* Whether the newest directory bears no number: another program wrote it, or there is nothing in it. All layers are
+   then counted by searching for them, as --layer does. */
+static bool is_without_number(const shardio_archive_facts *f)
+{
+    return f->foreign && f->layer == 1;
+}
+
+static bool take_number(void *context, uint64_t number, uint64_t directory, uint64_t size, uint64_t entries)
+{
+    (void)directory, (void)size, (void)entries;
+    *(uint64_t *)context = number;
+    return false;
+}
+
+/* The number of the newest layer, as --layer and rolling back count. */
+static int number_of_newest(const settings *s, shardio_archive *archive, uint64_t *number)
+{
+    const shardio_archive_facts facts = shardio_archive_about(archive);
+    shardio_error error;
+    *number = facts.layer;
+    if (!is_without_number(&facts)) return EXIT_GOOD;
+    const shardio_status status = shardio_archive_each_layer(archive, true, take_number, number, &error);
+    return status == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
+}
+
 static void add_archive(shardio_text *t, const shardio_archive_facts *f)
 {
     shardio_text_add(t, "{\"layer\": ");
@@ -4401,8 +4476,8 @@ static void print_archive(const shardio_archive_facts *f)
 {
     char size[32];
     printf("%-11s layer %" PRIu64 "%s, %" PRIu64 " entr%s, %s: %" PRIu64 " bytes live, %" PRIu64 " dead\n", "archive",
-           f->layer, f->foreign ? ", by another program" : "", f->entries, f->entries == 1 ? "y" : "ies",
-           human(f->size, size), f->live_bytes, f->accounting.dead_bytes);
+           f->layer, f->foreign && f->entries > 0 ? ", by another program" : "", f->entries,
+           f->entries == 1 ? "y" : "ies", human(f->size, size), f->live_bytes, f->accounting.dead_bytes);
     if (f->comment[0] != 0) say("%-11s %s", "comment", f->comment);
     if (f->chain_broken) puts("            the layer before was overwritten by another program");
     if (f->torn_bytes > 0)
@@ -5325,7 +5400,8 @@ static int verify_home(verification *job)
     if (!lists_keys(job->s))
         return complain(job->s, EXIT_USAGE, "a URL: a server does not say what it has; an archive can be verified");
     if (h.archive != NULL) status = verify_entries(job, h.archive);
-    if (status == EXIT_GOOD) status = verify_nodes(job, &h.store);
+    const bool empty = h.archive != NULL && job->archive.entries == 0 && job->s->path == NULL;
+    if (status == EXIT_GOOD && !empty) status = verify_nodes(job, &h.store);
     return close_home(&h, status);
 }
 
@@ -5945,7 +6021,7 @@ static int draw_archive(picture *p, shardio_archive *archive, archive_map *all)
     all->into = &all->live;
     if (shardio_archive_each_entry(archive, keep_entry, all, &error) != SHARDIO_OK) return complain_error(s, &error);
     if (all->live.count > 0) qsort(all->live.of, all->live.count, sizeof all->live.of[0], compare_segments);
-    shardio_archive_each_layer(archive, facts.chain_broken, keep_layer, all, NULL);
+    shardio_archive_each_layer(archive, is_without_number(&facts), keep_layer, all, NULL);
     bool good = !all->full;
     for (size_t i = 0; i < all->count && good && !interrupted; i++) good = draw_layer(p, all, i);
     if (all->count == 1 && p->count == 1) p->count = 0;        /* the only layer is the whole file */
@@ -6621,15 +6697,18 @@ static int recover_archive(recovery *job)
     int status = open_home(s, s->input, s->apply ? TO_CHANGE : TO_READ, &h);
     if (status != EXIT_GOOD) return status;
     const shardio_archive_facts facts = shardio_archive_about(h.archive);
+    uint64_t newest;
     v.end = facts.size;
     v.bytes = facts.size + facts.torn_bytes;
     if (facts.torn_bytes > 0) {
         v.what = FATE_CUT;
         v.done = s->apply;
-        if (s->apply && shardio_archive_rollback(h.archive, facts.layer, &error) != SHARDIO_OK)
+        h.changing = false;        /* it is done at once, and there is nothing to commit */
+        status = number_of_newest(s, h.archive, &newest);
+        if (status == EXIT_GOOD && s->apply && shardio_archive_rollback(h.archive, newest, &error) != SHARDIO_OK)
             status = complain_error(s, &error);
         snprintf(text, sizeof text, "%" PRIu64 " bytes: the last %" PRIu64 " %s cut off, behind layer %" PRIu64,
-                 v.bytes, facts.torn_bytes, s->apply ? "were" : "are to be", facts.layer);
+                 v.bytes, facts.torn_bytes, s->apply ? "were" : "are to be", newest);
         v.text = text;
     }
     if (status == EXIT_GOOD) print_verdict(job, &v);
@@ -6815,7 +6894,8 @@ static int run_compact(const settings *s)
     if (!s->json && !s->quiet && s->apply) printf("%s: %s saved\n", s->input, human(job.saved, saved));
     if (!s->json && !s->quiet && !s->apply)
         printf("%s: %" PRIu64 " file%s, %s dead%s\n", s->input, job.before.files, plural(job.before.files),
-               human(job.before.dead, dead), job.before.dead > 0 ? " (--apply saves it)" : "");
+               human(job.before.dead, dead), job.before.dead == 0 ? "" : is_archive(s->input) && s->shard_chunks == 0
+               ? " or gaps (--apply saves what is not needed again)" : " (--apply saves it)");
     if (job.before.unreadable == 0) return EXIT_GOOD;
     return complain(s, EXIT_TROUBLE, "%s: %" PRIu64 " file%s damaged (shardio verify says more)", s->input,
                     job.before.unreadable, job.before.unreadable == 1 ? " is" : "s are");
@@ -7151,7 +7231,8 @@ static int run_mv(const settings *s)
 {
     home h;
     shardio_error error;
-    int status = open_home(s, s->input, TO_CHANGE, &h);
+    int status = check_name(s, s->input, s->more[1]);
+    if (status == EXIT_GOOD) status = open_home(s, s->input, TO_CHANGE, &h);
     if (status != EXIT_GOOD) return status;
     if (shardio_node_rename(&h.store, s->more[0], s->more[1], NULL, &error) != SHARDIO_OK)
         status = complain_error(s, &error);
@@ -7172,6 +7253,7 @@ static int open_layers(const settings *s, purpose why, home *h)
 typedef struct layer_list {
     const settings *s;
     listing layers;
+    uint64_t newest;               /* number of the first one listed */
     shardio_archive_facts facts;
 } layer_list;
 
@@ -7190,6 +7272,7 @@ static bool print_layer(void *context, uint64_t number, uint64_t directory, uint
 {
     layer_list *job = (layer_list *)context;
     const layer l = {number, directory, size, entries};
+    if (job->newest == 0) job->newest = number;
     if (job->s->json) list_item(&job->layers, build_layer_json, &l);
     else printf("layer %-6" PRIu64 " %8" PRIu64 " entr%s  ends at byte %" PRIu64 "\n", number, entries,
                 entries == 1 ? "y  " : "ies", size);
@@ -7213,9 +7296,13 @@ static int run_layers(const settings *s)
     job.layers.name = "layers";
     int status = open_layers(s, TO_READ, &h);
     if (status != EXIT_GOOD) return status;
-    const shardio_status listed = shardio_archive_each_layer(h.archive, s->search, print_layer, &job, &error);
+    const shardio_archive_facts facts = shardio_archive_about(h.archive);
+    const bool search = s->search || is_without_number(&facts);
+    const shardio_status listed = shardio_archive_each_layer(h.archive, search, print_layer, &job, &error);
     status = look_at_archive(s, h.archive, &job.facts);
     if (status == EXIT_GOOD && s->json) status = end_listing(&job.layers, build_layers_json, &job);
+    if (status == EXIT_GOOD && !s->json && job.newest != facts.layer && !is_without_number(&facts))
+        puts("counted anew: --layer and rollback take the numbers that are listed without --search");
     if (status == EXIT_GOOD && !s->json && job.facts.torn_bytes > 0)
         printf("%" PRIu64 " bytes behind them, of a commit at work or lost (shardio recover)\n", job.facts.torn_bytes);
     if (status == EXIT_GOOD && listed == SHARDIO_ERR_CORRUPT && !s->search)
@@ -7230,16 +7317,8 @@ static int run_layers(const settings *s)
 typedef struct rollback {
     const settings *s;
     uint64_t layer, from;          /* numbers */
-    uint64_t size, bytes;          /* of the file, up to that layer and in all; 0: there is no such layer */
+    uint64_t size, bytes;          /* of the file, up to that layer and in all */
 } rollback;
-
-static bool find_layer(void *context, uint64_t number, uint64_t directory, uint64_t size, uint64_t entries)
-{
-    rollback *job = (rollback *)context;
-    (void)directory, (void)entries;
-    if (number == job->layer) job->size = size;
-    return job->size == 0;
-}
 
 static void build_rollback_json(shardio_text *t, const void *context)
 {
@@ -7253,18 +7332,35 @@ static void build_rollback_json(shardio_text *t, const void *context)
     shardio_text_add(t, "}");
 }
 
+/* The bytes of the file up to the layer, which is found as --layer finds it. */
+static int find_layer(rollback *job)
+{
+    const settings *s = job->s;
+    shardio_archive_options options = {0};
+    shardio_error error;
+    options.layer = job->layer;
+    shardio_archive *archive = shardio_archive_open(s->input, &options, &error);
+    if (archive == NULL && error.status == SHARDIO_ERR_NOT_FOUND)
+        return complain(s, EXIT_TROUBLE, "%s has no layer %" PRIu64 " (shardio layers)", s->input, job->layer);
+    if (archive == NULL) return complain_error(s, &error);
+    job->size = shardio_archive_about(archive).size;
+    shardio_archive_close(archive);
+    return EXIT_GOOD;
+}
+
+/* A listing of the layers of the archive that is rolled back could count them anew: there is none before. */
 static int roll_back(rollback *job, home *h)
 {
     const settings *s = job->s;
     shardio_error error;
     const shardio_archive_facts facts = shardio_archive_about(h->archive);
-    job->from = facts.layer;
     job->bytes = facts.size + facts.torn_bytes;
-    shardio_status status = shardio_archive_each_layer(h->archive, facts.chain_broken, find_layer, job, &error);
-    if (job->size > 0) status = s->apply ? shardio_archive_rollback(h->archive, job->layer, &error) : SHARDIO_OK;
-    else if (status == SHARDIO_OK || status == SHARDIO_ERR_CORRUPT)
-        return complain(s, EXIT_TROUBLE, "%s has no layer %" PRIu64 " (shardio layers)", s->input, job->layer);
-    return status == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
+    int status = number_of_newest(s, h->archive, &job->from);
+    if (status == EXIT_GOOD) status = find_layer(job);
+    if (status != EXIT_GOOD || !s->apply) return status;
+    h->changing = false;           /* it is done at once, and there is nothing to commit */
+    if (shardio_archive_rollback(h->archive, job->layer, &error) == SHARDIO_OK) return EXIT_GOOD;
+    return complain_error(s, &error);
 }
 
 static int run_rollback(const settings *s)
@@ -7488,7 +7584,7 @@ static void print_version(void)
     char list[128];
     printf("shardio %d.%d.%d\n", v / 10000, v / 100 % 100, v % 100);
     print_line("crc32c", shardio_crc32c_kind());
-#if defined(SHARDIO_HTTP)
+#if SHARDIO_HTTP
     printf("%-11s libcurl %s\n", "http", curl_version_info(CURLVERSION_NOW)->version);
 #else
     print_line("http", "not built in (make deps, make examples)");

@@ -1625,7 +1625,7 @@ TEST(reads_that_fail_while_opening)
     /* torn, and so that the locator is not read together with the end record behind it */
     size_t size;
     const uint8_t *file = rig_contents(&g, &size), *end = zip_end(file, size);
-    CHECK_OK(shardio_p_memory_resize(&g.memory, (uint64_t)(end - file) + SHARDIO_P_ZIP_WINDOW, NULL));
+    CHECK_OK(shardio_p_memory_resize(&g.memory, (uint64_t)(end - file) + SHARDIO_P_ZIP_FIRST, NULL));
     g.faulty.fail_only = FAULTY_ONLY(FAULTY_READ);
     for (g.faulty.fail_at = 1;; g.faulty.fail_at++) {
         g.faulty.counted = g.faulty.fired = 0;
@@ -1669,6 +1669,211 @@ TEST(a_torn_directory_of_full_length)
             shardio_archive_close(a);
             memcpy(g.memory.data + at, block, 512);
         }
+        rig_end(&g);
+    }
+}
+
+/* The name was given, but its directory could not be synced: others see the file from then on. */
+static shardio_status appear_and_fail(void *file, bool durable, int *code)
+{
+    faulty_state *f = (faulty_state *)file;
+    CHECK_OK(f->inner.functions->publish(f->inner.context, durable, code));
+    *code = EIO;
+    return SHARDIO_ERR_IO;
+}
+
+TEST(a_file_that_appeared_stays_whole)
+{
+    for (int then = 0; then < 4; then++) {   /* closed at once; discarded; with more that is written; with another commit */
+        shardio_archive_options o;
+        shardio_error error;
+        rig g;
+        rig_begin(&g, true, NULL, 0);
+        memset(&o, 0, sizeof o);
+        o.create = o.overwrite = true;
+        o.buffer_size = 1;
+        shardio_archive *a = shardio_archive_open_file(rig_open(&g, false), &o, &error);
+        g.faulty.table.publish = appear_and_fail;
+        shardio_store store = shardio_archive_store(a);
+        CHECK_OK(store_put_text(&store, "a", "text"));
+        CHECK_STATUS(shardio_archive_commit(a, &error), SHARDIO_ERR_IO);
+        if (then == 1) CHECK_OK(shardio_archive_discard(a, &error));
+        if (then == 2) CHECK_OK(store_put(&store, "b", g.path, sizeof g.path));
+        g.faulty.table.publish = faulty_publish;
+        if (then == 3) CHECK_OK(shardio_archive_commit(a, &error));
+        shardio_archive_close(a);
+        a = shardio_archive_open(g.path, NULL, &error);
+        if (CHECK(a != NULL)) {
+            store = shardio_archive_store(a);
+            check_text(&store, "a", "text");
+            CHECK_U64(shardio_archive_about(a).entries, 1);
+            CHECK_U64(shardio_archive_about(a).torn_bytes, 0);
+        }
+        shardio_archive_close(a);
+        rig_end(&g);
+    }
+}
+
+/* The longest key has room for its header in the smallest buffer. */
+TEST(long_keys_in_a_small_buffer)
+{
+    static char key[SHARDIO_P_ZIP_NAME + 1];
+    for (uint32_t alignment = 0; alignment <= 64; alignment = alignment == 0 ? 1 : 2 * alignment) {
+        shardio_memory memory;
+        shardio_archive_options o;
+        shardio_error error;
+        memset(&memory, 0, sizeof memory);
+        memset(&o, 0, sizeof o);
+        o.write = true;
+        o.buffer_size = 1;
+        o.alignment = alignment;
+        memset(key, 'k', SHARDIO_P_ZIP_NAME);
+        shardio_archive *a = shardio_archive_open_file(shardio_memory_file(&memory, "memory"), &o, &error);
+        shardio_store store = shardio_archive_store(a);
+        for (char c = 'a'; c < 'd'; c++) {
+            key[0] = c;
+            CHECK_OK(store_put(&store, key, "", 0));
+        }
+        CHECK_OK(shardio_archive_finish(a, &error));
+        a = shardio_archive_open_file(shardio_memory_file(&memory, "memory"), NULL, &error);
+        CHECK_U64(shardio_archive_about(a).entries, 3);
+        CHECK_OK(shardio_archive_verify(a, NULL, NULL, NULL, NULL, &error));
+        shardio_archive_close(a);
+        shardio_memory_free(&memory);
+    }
+}
+
+/* A write that failed changed some bytes, or none: the CRC-32 is that of what is there. */
+TEST(a_write_that_failed_does_not_count)
+{
+    static uint8_t first[2000], second[2000];
+    for (unsigned kind = 0; kind < 3; kind++) {
+        shardio_error error;
+        shardio_file file;
+        size_t done;
+        int code = 0;
+        rig g;
+        rig_make(&g, "a", "text");
+        shardio_archive *a = rig_archive(&g, true, &error);
+        shardio_store store = shardio_archive_store(a);
+        memset(first, 1, sizeof first);
+        memset(second, 2, sizeof second);
+        CHECK_OK(store.functions->create(store.context, "b", true, 50000, NULL, &file, &code));
+        if (kind != 2) CHECK_OK(file_write_all(&file, 0, first, 300));
+        g.faulty.fail_only = FAULTY_ONLY(FAULTY_WRITE);
+        g.faulty.fail_at = 1;
+        g.faulty.counted = 0;
+        CHECK_STATUS(file.functions->write(file.context, 0, second, 300, &done, &code), SHARDIO_ERR_IO);
+        g.faulty.fail_at = 0;
+        if (kind == 1) CHECK_OK(file_write_all(&file, 300, first, 100));
+        if (kind == 2) CHECK_OK(file_write_all(&file, 200, first, 100));
+        CHECK_OK(file_close(&file, SHARDIO_CLOSE_PUBLISH));
+        CHECK_OK(shardio_archive_commit(a, &error));
+        CHECK_OK(shardio_archive_verify(a, NULL, NULL, NULL, NULL, &error));
+        shardio_archive_close(a);
+        rig_end(&g);
+    }
+}
+
+/* Nothing is a content, too: an archive that is saved over another one takes its place. */
+TEST(an_empty_store_is_saved)
+{
+    shardio_memory_store memory;
+    shardio_archive_options o;
+    shardio_error error;
+    key_list keys;
+    rig g;
+    rig_begin(&g, true, NULL, 0);
+    memset(&o, 0, sizeof o);
+    shardio_store store = shardio_store_memory(&memory, NULL), read;
+    for (int i = 0; i < 3; i++) {   /* a new file; then one with a value is replaced */
+        o.overwrite = i > 0;
+        if (i == 1) CHECK_OK(store_put_text(&store, "a", "text"));
+        if (i == 2) CHECK_OK(store_remove(&store, "a"));
+        CHECK_OK(shardio_store_save(&store, g.path, &o, &error));
+        shardio_archive *a = shardio_archive_open(g.path, NULL, &error);
+        if (CHECK(a != NULL)) {
+            read = shardio_archive_store(a);
+            CHECK_OK(store_keys(&read, "", &keys));
+            CHECK_U64(keys.count, i == 1 ? 1 : 0);
+        }
+        shardio_archive_close(a);
+    }
+    shardio_store_memory_free(&memory);
+    rig_end(&g);
+}
+
+static bool count_layer(void *context, uint64_t number, uint64_t directory, uint64_t size, uint64_t entries)
+{
+    (void)number, (void)directory, (void)size, (void)entries;
+    ++*(uint64_t *)context;
+    return true;
+}
+
+/* A file of nothing but end records of empty archives, which are layers, as many as there is room for; and between them
+   some that tell of directories that are none. What is read to find that out is bounded by the size of the file. */
+TEST(a_file_full_of_end_records)
+{
+    enum { RECORDS = 8000, RECORD = 22 };
+    static uint8_t file[RECORDS * RECORD];
+    for (unsigned each = 1; each <= 4; each += 3) {   /* every one is true, or one of four */
+        shardio_error error;
+        uint64_t layers = 0;
+        rig g;
+        memset(file, 0, sizeof file);
+        for (uint32_t i = 0; i < RECORDS; i++) {
+            uint8_t *to = file + RECORD * i;
+            bool is_true = i % each == each - 1;
+            shardio_p_store32_little(to, 0x06054B50u);
+            to[8] = to[10] = is_true ? 0 : 1;
+            shardio_p_store32_little(to + 12, is_true ? 0 : RECORD * i);
+            shardio_p_store32_little(to + 16, is_true ? RECORD * i : 0);
+        }
+        rig_begin(&g, false, file, sizeof file);
+        shardio_archive *a = rig_archive(&g, false, &error);
+        shardio_status status = shardio_archive_each_layer(a, true, count_layer, &layers, &error);
+        if (each == 1) CHECK_U64(layers, RECORDS);
+        CHECK_STATUS(status, each == 1 ? SHARDIO_OK : SHARDIO_ERR_CORRUPT);
+        CHECK(g.faulty.bytes_read < 256 * sizeof file);
+        shardio_archive_close(a);
+        rig_end(&g);
+    }
+}
+
+/* What the system said of a read that failed comes through: of a value that is changed or renamed. */
+TEST(reads_that_fail_say_why)
+{
+    static uint8_t data[9000];
+    for (size_t size = 100; size <= sizeof data; size += sizeof data - 100) {
+        shardio_error error;
+        shardio_file file;
+        size_t done;
+        int code = 0;
+        rig g;
+        rig_make(&g, "x/a", "text");
+        shardio_archive *a = rig_archive(&g, true, &error);
+        shardio_store store = shardio_archive_store(a);
+        CHECK_OK(store_put(&store, "x/a", data, size));
+        CHECK_OK(shardio_archive_commit(a, &error));
+        CHECK_OK(store.functions->open(store.context, "x/a", true, NULL, &file, &code));
+        g.faulty.fail_only = FAULTY_ONLY(FAULTY_READ);
+        g.faulty.fail_at = 1;
+        g.faulty.counted = 0;
+        CHECK_STATUS(file.functions->write(file.context, 0, data, 10, &done, &code), SHARDIO_ERR_IO);
+        CHECK_U64(code, EIO);
+        CHECK_OK(file_close(&file, SHARDIO_CLOSE_DISCARD));
+        code = 0;
+        g.faulty.counted = 0;
+        CHECK_STATUS(store.functions->rename(store.context, "x/", "y/", &code), SHARDIO_ERR_IO);
+        CHECK_U64(code, EIO);
+        CHECK_OK(store.functions->create(store.context, "x/b", true, UINT64_MAX, NULL, &file, &code));
+        CHECK_OK(file_write_all(&file, 0, data, sizeof data));
+        CHECK_OK(file_write_all(&file, 0, data, 10));
+        code = 0;
+        g.faulty.counted = 0;
+        CHECK_STATUS(file.functions->close(file.context, SHARDIO_CLOSE_PUBLISH, false, &code), SHARDIO_ERR_IO);
+        CHECK_U64(code, EIO);
+        shardio_archive_close(a);
         rig_end(&g);
     }
 }
@@ -1886,6 +2091,44 @@ TEST(archives_inside_archives)
     }
     rig_end(&inner);
     rig_end(&g);
+}
+
+/* Bytes that are not what was written are never given a CRC-32 that says they were: by copying to another store, or into a
+   value that is changed. */
+TEST(damage_does_not_become_right)
+{
+    static const size_t sizes[] = {100, 9000, 3 << 20};
+    for (size_t i = 0; i < 3; i++) {
+        shardio_memory memory;
+        shardio_memory_store other;
+        shardio_error error;
+        shardio_file file;
+        uint64_t at = 0;
+        size_t done;
+        int code = 0;
+        uint8_t *data = (uint8_t *)calloc(sizes[i], 1), few[10];
+        memset(&memory, 0, sizeof memory);
+        shardio_archive *a = memory_archive(&memory, true, &error);
+        shardio_store store = shardio_archive_store(a), to = shardio_store_memory(&other, NULL);
+        CHECK_OK(store_put(&store, "inner", data, sizes[i]));
+        CHECK_OK(shardio_archive_commit(a, &error));
+        CHECK_OK(shardio_archive_each_entry(a, find_data, &at, &error));
+        CHECK_OK(shardio_store_copy(&store, &to, NULL, NULL, NULL, &error));
+        memory.data[at + sizes[i] - 1] ^= 1;
+        CHECK_STATUS(shardio_store_copy(&store, &to, NULL, NULL, NULL, &error), SHARDIO_ERR_CHECKSUM);
+        CHECK_OK(store.functions->open(store.context, "inner", true, NULL, &file, &code));
+        CHECK_OK(file.functions->read(file.context, 0, few, sizeof few, &done, &code));
+        CHECK_STATUS(file.functions->write(file.context, 0, data, 10, &done, &code), SHARDIO_ERR_CHECKSUM);
+        CHECK(file_close(&file, SHARDIO_CLOSE_DISCARD) == SHARDIO_OK);
+        memory.data[at + sizes[i] - 1] ^= 1;
+        CHECK_OK(store.functions->open(store.context, "inner", true, NULL, &file, &code));
+        CHECK_OK(file_write_all(&file, 0, "changed", 7));
+        CHECK_OK(file_close(&file, SHARDIO_CLOSE_PUBLISH));
+        CHECK_OK(shardio_archive_finish(a, &error));
+        shardio_memory_free(&memory);
+        shardio_store_memory_free(&other);
+        free(data);
+    }
 }
 
 #if SHARDIO_WITH_ZLIB
@@ -2356,6 +2599,34 @@ TEST(attributes_in_layers)
 }
 
 /* A store in memory is saved to an archive in one call, and loaded from it. */
+/* A torn shard that came with a copy is recovered in each kind of store. */
+TEST(torn_shards_are_recovered)
+{
+    for (int k = 0; k < KINDS; k++) {
+        home h;
+        shardio_array_options o;
+        shardio_error error;
+        int32_t cells[90];
+        size_t size;
+        cells_clear(cells);
+        home_begin(&h, (kind)k);
+        cells_define(&h, "one", true, "{}");
+        cells_write(&h, "one", cells, 1, 1, 8, 8, 40);
+        uint8_t *shard = store_get(&h.store, "one/c/0/0", &size);
+        CHECK_OK(store_put(&h.store, "one/c/0/0", shard, size + 1));   /* and a byte behind it */
+        free(shard);
+        home_commit(&h);
+        memset(&o, 0, sizeof o);
+        o.path = "one";
+        shardio_array *a = shardio_array_update_in(&h.store, &o, &error);
+        CHECK_OK(shardio_array_recover(a, true, NULL, NULL, &error));
+        shardio_array_close(a);
+        home_commit(&h);
+        cells_check(&h, "one", cells);
+        home_end(&h);
+    }
+}
+
 TEST(saved_and_loaded)
 {
     home h, archive, again;
@@ -2408,9 +2679,15 @@ TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives
           TEST_CASE(rolling_back_that_cannot_sync) TEST_CASE(a_replaced_value_is_not_misread)
           TEST_CASE(holes_are_zeros) TEST_CASE(a_comment_that_was_asked_for_stays) TEST_CASE(any_most_is_taken)
           TEST_CASE(an_empty_layer) TEST_CASE(reads_that_fail_while_opening)
-          TEST_CASE(a_torn_directory_of_full_length) TEST_CASE(one_writer) TEST_CASE(compacting_beside_a_writer)
+          TEST_CASE(a_torn_directory_of_full_length) TEST_CASE(a_file_that_appeared_stays_whole)
+          TEST_CASE(long_keys_in_a_small_buffer) TEST_CASE(a_write_that_failed_does_not_count)
+          TEST_CASE(an_empty_store_is_saved) TEST_CASE(a_file_full_of_end_records) TEST_CASE(reads_that_fail_say_why)
+          TEST_CASE(one_writer)
+          TEST_CASE(compacting_beside_a_writer)
           TEST_CASE(readers_open_beside_a_writer) TEST_CASE(archives_inside_archives)
+          TEST_CASE(damage_does_not_become_right)
           TEST_CASE(deflated_values_are_changed) TEST_CASE(opening_reads_once_or_twice)
           TEST_CASE(overwriting_rows_writes_chunks_and_directory) TEST_CASE(appending_allocates_nothing)
           TEST_CASE(arrays_in_layers) TEST_CASE(arrays_discarded_and_rolled_back) TEST_CASE(strings_in_layers)
-          TEST_CASE(attributes_in_layers) TEST_CASE(saved_and_loaded) TEST_CASE(a_header_of_another_name_is_found))
+          TEST_CASE(attributes_in_layers) TEST_CASE(torn_shards_are_recovered)
+          TEST_CASE(saved_and_loaded) TEST_CASE(a_header_of_another_name_is_found))

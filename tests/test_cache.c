@@ -346,6 +346,74 @@ TEST(addresses_come_again)
     shardio_cache_end(&cache);
 }
 
+/* An allocator that hands out again what was given back last, of the same size. */
+typedef struct again {
+    void *memory[1024];
+    size_t size[1024];
+    size_t count;
+} again;
+
+static void *again_allocate(void *context, size_t size, size_t alignment)
+{
+    again *g = (again *)context;
+    for (size_t i = g->count; i-- > 0;) {
+        if (g->size[i] != size) continue;
+        void *memory = g->memory[i];
+        g->memory[i] = g->memory[--g->count];
+        g->size[i] = g->size[g->count];
+        return memory;
+    }
+    return alignment <= 16 ? malloc(size) : NULL;
+}
+
+static void again_release(void *context, void *memory, size_t size, size_t alignment)
+{
+    again *g = (again *)context;
+    (void)alignment;
+    if (memory == NULL) return;
+    if (g->count == 1024) {
+        free(memory);
+        return;
+    }
+    g->memory[g->count] = memory;
+    g->size[g->count++] = size;
+}
+
+/* Two arrays come to the same name by renaming, one after the other, their chunk to the same memory. */
+TEST(renamed_to_the_same_address)
+{
+    static again g;
+    const shardio_allocator allocator = {&g, again_allocate, again_release};
+    shardio_array_options one = square(false, "one"), two = square(false, "two"), now = square(false, "now");
+    shardio_memory_store memory;
+    shardio_store store = shardio_store_memory(&memory, &allocator);
+    shardio_cache cache;
+    int code = 0;
+    shardio_cache_begin(&cache, NULL);
+    fill_square(&store, &one, 1);
+    fill_square(&store, &two, 2);
+    CHECK_OK(store.functions->rename(store.context, "one/", "now/", &code));
+    shardio_array *a = open_with(&store, &now, &cache);
+    check_chunk(a, 1, 3);
+    for (int y = 0; y < GRID; y++) {
+        for (int x = 0; x < GRID; x++) {
+            char key[40];
+            snprintf(key, sizeof key, "now/c/%d/%d", y, x);
+            if (y != 0 || x != 3) CHECK_OK(store_remove(&store, key));
+            snprintf(key, sizeof key, "two/c/%d/%d", y, x);
+            if (y != 0 || x != 3) CHECK_OK(store_remove(&store, key));
+        }
+    }
+    CHECK_OK(store_remove(&store, "now/zarr.json"));
+    CHECK_OK(store_remove(&store, "now/c/0/3"));
+    CHECK_OK(store.functions->rename(store.context, "two/", "now/", &code));
+    check_chunk(a, 2, 3);
+    shardio_array_close(a);
+    shardio_cache_end(&cache);
+    shardio_store_memory_free(&memory);
+    while (g.count > 0) free(g.memory[--g.count]);
+}
+
 /* ---- memory */
 
 TEST(memory_stays_within_the_budgets)
@@ -986,7 +1054,7 @@ TEST(nothing_stale)
 
 TEST_MAIN(TEST_CASE(defaults) TEST_CASE(reads_are_counted) TEST_CASE(missing_chunks_and_verifying)
           TEST_CASE(the_oldest_goes_first) TEST_CASE(many_small_chunks) TEST_CASE(handles_share)
-          TEST_CASE(handles_of_a_directory_share) TEST_CASE(addresses_come_again)
+          TEST_CASE(handles_of_a_directory_share) TEST_CASE(addresses_come_again) TEST_CASE(renamed_to_the_same_address)
           TEST_CASE(memory_stays_within_the_budgets) TEST_CASE(every_allocation_fails)
           TEST_CASE(damaged_chunks_are_not_kept) TEST_CASE(strings) TEST_CASE(shards_inside_shards)
           TEST_CASE(blocks_spare_reads) TEST_CASE(oldest_blocks_go_first)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import shlex
 import shutil
 import stat
@@ -1436,9 +1437,135 @@ def archive_compacted():
     with zipfile.ZipFile(path) as archive:
         check(archive.comment == b"mine", "comment: %s", archive.comment)
     sound(path)
+    check("gaps" in good(tool("compact", path)).out.decode(), "what a copy needs again is no promise to save it")
+    for wrong in ("3", "64K"):     # refused before anything is promised
+        check("--alignment" in refused(tool("compact", "--alignment", wrong, path), 2).err, "which option?")
     refused(tool("compact", path, "--path", "mask"), 2)
     refused(tool("compact", "--apply", at("nothing.zip")))
     check(not os.path.exists(at("nothing.zip")), "compact made an archive")
+
+
+def append_without_chain(path):
+    """As another program that adds a file and keeps no extra fields: it writes over the newest directory."""
+    with zipfile.ZipFile(path, "a") as archive:
+        for info in archive.infolist():
+            info.extra = b""
+        archive.writestr("note.txt", "theirs")
+
+
+def archive_cut_off_layers():
+    """Layers that only a search finds: what is announced is what is cut off, and nothing else."""
+    path = archive_of("cut_off.zip")
+    append_without_chain(path)
+    whole = content_of(path)
+    ends = {layer["layer"]: layer["file_bytes"] for layer in as_json("layers", path)["layers"]}
+    check(sorted(ends) == [1, 2, 3] and ends[3] == len(whole), "layers: %s", ends)
+    for layer, end in ends.items():
+        with open(path, "wb") as file:
+            file.write(whole)
+        paths = [node["path"] for node in as_json("ls", path, "--layer", str(layer))["nodes"]]
+        check(as_json("rollback", path, str(layer))["cut_bytes"] == len(whole) - end, "rollback %d", layer)
+        object_ = as_json("rollback", "--apply", path, str(layer))
+        check(object_["cut_bytes"] == len(whole) - end and object_["from_layer"] == 3, "%s", object_)
+        check(content_of(path) == whole[:end], "rolled back to layer %d: %d bytes", layer, os.path.getsize(path))
+        check([node["path"] for node in as_json("ls", path)["nodes"]] == paths, "not what --layer %d has shown", layer)
+        sound(path)
+    with open(path, "wb") as file:
+        file.write(whole + bytes(5000))
+    check("the last 5000 " in tool("recover", path).out.decode(), "%s", tool("recover", path).out)
+    good(tool("recover", "--apply", path))
+    check(content_of(path) == whole, "recover has cut off more than what was torn")
+    refused(tool("rollback", "--apply", path, "4"))
+    check("layer 3" in good(tool("layout", path)).out.decode(), "layout")
+
+
+def archive_with_a_broken_chain():
+    """The directory of a layer in the middle is gone: what is above it stays, whatever a listing counts."""
+    path = archive_of("broken.zip")
+    append_without_chain(path)
+    good(tool("attrs", path, "a=1"))
+    check(layers_of(path) == [2, 1] and layers_of(path, "--search") == [4, 3, 2, 1], "%s", layers_of(path, "--search"))
+    check("without --search" in good(tool("layers", "--search", path)).out.decode(), "counted anew")
+    layer = as_json("layers", path)["layers"][1]
+    with open(path, "r+b") as file:
+        file.seek(layer["directory"])
+        file.write(bytes(layer["file_bytes"] - layer["directory"]))
+    before = content_of(path)
+    check("--search" in refused(tool("layers", path)).err, "layers")
+    check(as_json("rollback", path, "2")["cut_bytes"] == 0, "rollback to the newest")
+    good(tool("rollback", "--apply", path, "2"))
+    check(content_of(path) == before, "rolled back to the newest layer, and it is gone")
+    for number in ("1", "3", "4"):
+        unchanged(path, before, "rollback", "--apply", path, number)
+
+
+def archive_emptied():
+    """Nothing is in it any more: it is sound, and the layers before are still there."""
+    path = archive_of("emptied.zip")
+    before = content_of(path)
+    good(tool("rm", "--yes", "--quiet", path))
+    check("another program" not in good(tool("info", path)).out.decode(), "who wrote it?")
+    check("0 entries" in good(tool("verify", path)).out.decode(), "an empty archive is sound")
+    check(layers_of(path) == [4, 3, 2, 1], "layers: %s", layers_of(path))
+    good(tool("rollback", "--apply", path, "3"))
+    check(content_of(path) == before, "rolled back")
+
+
+def archive_too_large():
+    """A limit of file sizes is an error like a full disk: the archive is as it was."""
+    path = archive_of("limited.zip")
+    before, limit = content_of(path), (os.path.getsize(path) // 4096 + 2) * 4096
+    for arguments in (["import", *MOVIE, "--path", "x", "-", path], ["mv", path, "raw/movie", "film"]):
+        process = subprocess.run([TOOL, *arguments], input=content(1000), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 timeout=common.SECONDS,
+                                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+        if process.returncode != 0 or arguments[0] == "import":
+            check(process.returncode == 1 and b"limited.zip" in process.stderr, "%d %s", process.returncode, process.stderr)
+            check(content_of(path) == before, "%s left something behind", arguments[0])
+    sound(path)
+
+
+def archive_renaming_interrupted():
+    """Ctrl-C while values are copied: nothing is renamed."""
+    path = fresh("mv.zip")
+    good(tool("create", "--shape", "4", "--dtype", "int8", "--path", "a", path))
+    good(tool("import", "--shape", "0,1048576", "--dtype", "uint8", "--shards", "64,1048576", "--chunks", "1,1048576", "--path",
+              "big", "--quiet", "-", path, data=bytes(100 << 20)))
+    size = os.path.getsize(path)
+    process = subprocess.Popen([TOOL, "mv", path, "big", "large"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while process.poll() is None and os.path.getsize(path) == size:
+        pass
+    process.send_signal(2)
+    said = process.communicate(timeout=common.SECONDS)[1]
+    check(process.returncode == 1 and b"interrupted" in said, "%d %s", process.returncode, said)
+    check(os.path.getsize(path) == size and layers_of(path) == [2, 1], "it was renamed")
+
+
+def archive_names():
+    """Any text is a name; bytes that are none would make an archive that others refuse as a whole."""
+    path, name = archive_of("names.zip"), "gr\u00f6\u00dfe 1/\u6808"
+    good(tool("mv", path, "raw", name))
+    check(export(path, "--path", name + "/movie") == content(10) and name + "/movie/c/0/0/0" in sound(path), "%s", sound(path))
+    lines = good(tool("ls", path)).out.decode().splitlines()
+    check(len({line.index("  group") for line in lines if line.endswith("  group")}) == 1, "not in a column: %s", lines)
+    before = content_of(path)
+    for arguments in (["import", *MOVIE, "--path", os.fsdecode(b"d\xe9"), "-", path],
+                      ["group", "create", path, "--path", os.fsdecode(b"a/\xff")], ["mv", path, "mask", os.fsdecode(b"\xc3")],
+                      ["create", "--shape", "1", "--dtype", "int8", "--path", os.fsdecode(b"\xed\xa0\x80"), path]):
+        check("UTF-8" in unchanged(path, before, *arguments, code=2, data=content(1)).err, "why?")
+    unchanged(path, before, "group", "create", path, "--path", "x", "--comment", "PK\5\6" + "x" * 18, code=2)
+    good(tool("group", "create", path, "--path", "x", "--comment", os.fsdecode(b"\xe9t\xe9"), "--quiet"))
+    check(as_json("info", path)["archive"]["comment"] == "?t?", "JSON is UTF-8")
+
+
+def archive_is_no_output():
+    path = archive_of("output.zip")
+    before = content_of(path)
+    os.symlink(path, fresh("output-too.zip"))
+    for output in (path, at("output-too.zip")):
+        check(path in unchanged(path, before, "export", "--force", "--path", "mask", path, output, code=2).err or output != path,
+              "which file?")
+        unchanged(path, before, "layout", "--force", "--svg", output, path, code=2)
 
 
 def archive_options():
@@ -1916,6 +2043,8 @@ def main():
                  pack_ranges_and_lists, pack_command_lines, pack_input_that_ends_early, pack_reports, pack_is_recognised,
                  pack_damage, pack_wrong_codec, pack_app_data, pack_through_pipes, pack_interrupted, pack_examples,
                  archive_round_trip, archive_codecs, archive_replacing, archive_import_that_fails, archive_killed, archive_changes,
+                 archive_cut_off_layers, archive_with_a_broken_chain, archive_emptied, archive_too_large, archive_renaming_interrupted,
+                 archive_names, archive_is_no_output,
                  attribute_of_all_arrays, renamed, statistics, archive_compacted, archive_options, archive_layout, archive_of_others,
                  archive_damage, mirror_read, mirror_fill, mirror_info, mirror_evict, mirror_identity, mirror_trouble,
                  mirrored_archive, urls,
