@@ -1331,8 +1331,9 @@ static void build_url_name(shardio_text *t, const void *context)
     shardio_text_add_bytes(t, url, plain_length(url));
 }
 
-/* Where the mirrors of a URL lie: DIR/example.org+8080/data/movie.zarr. Two URLs never share a place, so that without a
-   request nothing of one is taken for the other; a query is told apart by its CRC32C, as it may be a secret. */
+/* Where the mirrors of a URL lie: DIR/example.org+8080/data/movie.zarr. No two URLs have the same place, so that without a
+   request nothing of one is taken for the other: http is told apart from https, and a query, which may be a secret, by its
+   CRC32C. */
 static void build_place(shardio_text *t, const void *context)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%/[]";
@@ -1341,7 +1342,7 @@ static void build_place(shardio_text *t, const void *context)
     const char *path = host_of(url) + strcspn(host_of(url), "/");
     char piece[16];
     shardio_text_add(t, s->mirror);
-    shardio_text_add(t, "/");
+    shardio_text_add(t, strncmp(url, "http:", 5) == 0 ? "/http+" : "/");
     for (const char *at = host_of(url); at < end; at++) {
         const bool capital = *at >= 'A' && *at <= 'Z';
         if (at < path && *at == ':') snprintf(piece, sizeof piece, "+");
@@ -1369,7 +1370,7 @@ static shardio_http_options http_options(shardio_http_length length_by)
     return options;
 }
 
-/* For the mirrors. A key of a hierarchy is small more often than not: one request; an archive is read from its end. */
+/* For the mirrors. */
 static shardio_status find_object(void *context, const char *key, shardio_source *source, shardio_error *error)
 {
     remote *r = (remote *)context;
@@ -1379,9 +1380,10 @@ static shardio_status find_object(void *context, const char *key, shardio_source
     return shardio_http_open(source, r->http.url, &options, error);
 }
 
+/* Keys are small more often than not, so the first bytes come with the length; not where all may be there already. */
 static int begin_http(const settings *s)
 {
-    const shardio_http_options options = http_options(SHARDIO_HTTP_LENGTH_GET);
+    const shardio_http_options options = http_options(s->start_over ? SHARDIO_HTTP_LENGTH_HEAD : SHARDIO_HTTP_LENGTH_GET);
     shardio_error error;
     s->remote->mirrors.find = find_object;
     if (shardio_http_begin(&s->remote->http, s->input, &options, &error) == SHARDIO_OK) return EXIT_GOOD;

@@ -1177,7 +1177,7 @@ def tool_exports_array(tool):
     check(len(tool.seen()) == more, "asked again: %s", tool.seen()[more:])
     check(good(tool(*command, "--start-over", "--region", "0:1,0:1", url, "-")).out == ELEMENTS[:1], "--start-over")
     check(len(tool.seen()) > more, "--start-over asks for nothing")
-    kept = os.path.join(keep, "127.0.0.1+%d" % tool.nginx.port)
+    kept = os.path.join(keep, "http+127.0.0.1+%d" % tool.nginx.port)
     names = os.listdir(kept)
     check(len(names) == 1 and names[0].startswith("array.zarr+"), "%s", names)
     result = refused(tool("export", "--path", NODE, os.path.join(kept, names[0]), "-"), 2)
