@@ -1945,6 +1945,7 @@ typedef struct shardio_mirror_facts {
     uint64_t generation;             /* another number after each eviction */
     bool map_was_damaged;            /* when opened: all is fetched anew */
     const char *tag;                 /* of the source; lives as long as the mirror */
+    shardio_error last;              /* of reading through the mirror's file, with its reason, which errors above have not */
 } shardio_mirror_facts;
 SHARDIO_API shardio_mirror_facts shardio_mirror_about(shardio_mirror *mirror);
 
@@ -21405,7 +21406,7 @@ struct shardio_mirror {
     shardio_mirror_options o;           /* with the defaults in place */
     shardio_source_facts is;            /* what is mirrored */
     shardio_file local;
-    char *map_path;                     /* behind the struct */
+    char *path, *map_path;              /* behind the struct */
     size_t size;                        /* of this piece of memory */
     uint8_t *map, *bits;                /* bits: the part of it that is one for each chunk */
     size_t map_size;
@@ -21426,6 +21427,7 @@ struct shardio_mirror {
     bool checked;                       /* the source was asked what it is */
     bool made;                          /* the local file was made just now and is not complete yet */
     bool damaged, owned;
+    shardio_error last;                 /* of a read through the mirror's file */
     shardio_error failed;               /* a sync that failed: what was fetched before it may never reach the device */
 };
 
@@ -21703,7 +21705,7 @@ static shardio_status shardio_p_mirror_start(shardio_mirror *m, const shardio_so
         status = m->local.functions->publish(m->local.context, true, &code);
     }
     if (status == SHARDIO_OK) return SHARDIO_OK;
-    return shardio_p_fail_at(error, status, "resize", m->local.name, m->is.length, code, NULL);
+    return shardio_p_fail_at(error, status, "resize", m->path, m->is.length, code, NULL);
 }
 
 /* The local file, made if need be, and locked. */
@@ -21745,18 +21747,21 @@ static shardio_status shardio_p_mirror_compare(shardio_mirror *m, shardio_p_map_
     shardio_status status = shardio_p_file_facts(&m->local, &local, error);
     *keep = false;
     if (status == SHARDIO_OK && state == SHARDIO_P_MAP_NONE && local.size > 0)
-        status = shardio_p_fail(error, SHARDIO_ERR_EXISTS, "open", m->local.name,
+        status = shardio_p_fail(error, SHARDIO_ERR_EXISTS, "open", m->path,
                                 "there is no map beside it: it is no mirror");
     bool sound = state == SHARDIO_P_MAP_SOUND, later = m->o.check_later && !(sound && m->flags != 0);
-    if (status == SHARDIO_OK && !m->checked && !later) status = shardio_p_source_ask(m, facts, error);
+    bool ask = !m->checked && !later && !(sound && m->source.functions == NULL);
+    if (status == SHARDIO_OK && ask) status = shardio_p_source_ask(m, facts, error);
+    if (status == SHARDIO_ERR_NOT_FOUND && sound)
+        status = shardio_p_fail(error, SHARDIO_ERR_CHANGED, "open", m->path, "the source has no longer what was mirrored");
     if (status != SHARDIO_OK) return status;
     bool fits = local.size == m->is.length;
     m->damaged = state == SHARDIO_P_MAP_DAMAGED || (sound && !fits && m->covered > 0);
     const char *difference = sound ? shardio_p_mirror_difference(m, facts) : NULL;
     if (difference != NULL && !m->o.start_over)
-        return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "open", m->local.name, difference);
+        return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "open", m->path, difference);
     *keep = sound && difference == NULL && fits;
-    if (*keep) m->flags = 0;
+    if (*keep && m->checked) m->flags = 0;
     return *keep || m->checked ? SHARDIO_OK : shardio_p_source_ask(m, facts, error);
 }
 
@@ -21770,7 +21775,7 @@ static void shardio_p_note_absence(shardio_mirror *m)
     if (shardio_p_map_begin(m, NULL) == SHARDIO_OK) (void)shardio_p_map_write(m, NULL);
 }
 
-static shardio_status shardio_p_mirror_begin_writing(shardio_mirror *m, const char *path, bool note_absence,
+static shardio_status shardio_p_mirror_begin_writing(shardio_mirror *m, const char *path, bool of_store,
                                                      shardio_error *error)
 {
     shardio_p_map_state state;
@@ -21778,12 +21783,12 @@ static shardio_status shardio_p_mirror_begin_writing(shardio_mirror *m, const ch
     bool keep, new_one = shardio_p_is_nothing(path, 0);
     shardio_status status = shardio_p_map_read(m, &state, error);
     if (status != SHARDIO_OK) return status;
-    if (state == SHARDIO_P_MAP_SAYS_NO && m->o.check_later && note_absence)
+    if (state == SHARDIO_P_MAP_SAYS_NO && m->o.check_later && of_store)
         return shardio_p_fail(error, SHARDIO_ERR_NOT_FOUND, "open", m->source.name,
                               "it was not there when it was asked for");
     /* nothing is made for an object that there is not */
     if (new_one) status = shardio_p_source_ask(m, &facts, error);
-    if (status == SHARDIO_ERR_NOT_FOUND && note_absence) shardio_p_note_absence(m);
+    if (status == SHARDIO_ERR_NOT_FOUND && of_store) shardio_p_note_absence(m);
     if (status == SHARDIO_OK) status = shardio_p_mirror_open_local(m, path, error);
     if (status == SHARDIO_OK) status = shardio_p_map_read(m, &state, error);   /* now nobody else writes it */
     if (status == SHARDIO_OK) status = shardio_p_mirror_compare(m, state, &facts, &keep, error);
@@ -21791,17 +21796,26 @@ static shardio_status shardio_p_mirror_begin_writing(shardio_mirror *m, const ch
     return status;
 }
 
-static shardio_status shardio_p_mirror_begin_reading(shardio_mirror *m, const char *path, shardio_error *error)
+static shardio_status shardio_p_mirror_begin_reading(shardio_mirror *m, const char *path, bool of_store,
+                                                     shardio_error *error)
 {
     shardio_open_options how = {m->o.allocator, false, false, false};
     shardio_source_facts facts;
     shardio_p_map_state state;
-    shardio_status status = shardio_file_open(&m->local, path, SHARDIO_OPEN_READ, &how, error);
-    if (status == SHARDIO_OK) status = shardio_p_map_read(m, &state, error);
+    shardio_status status = shardio_p_map_read(m, &state, error);
     if (status != SHARDIO_OK) return status;
+    if (state == SHARDIO_P_MAP_NONE && of_store) {   /* a key that nobody asked for yet is not one that there is not */
+        status = shardio_p_source_ask(m, &facts, error);
+        return status != SHARDIO_OK ? status : shardio_p_fail(error, SHARDIO_ERR_UNSUPPORTED, "open", m->source.name,
+                                                              "it is not mirrored yet, and read_only makes no mirror");
+    }
     if (state == SHARDIO_P_MAP_NONE || state == SHARDIO_P_MAP_SAYS_NO)
         return shardio_p_fail(error, SHARDIO_ERR_NOT_FOUND, "open", m->map_path, "there is no map of a mirror");
     if (state == SHARDIO_P_MAP_DAMAGED) return shardio_p_fail(error, SHARDIO_ERR_CORRUPT, "open", m->map_path, NULL);
+    status = shardio_file_open(&m->local, path, SHARDIO_OPEN_READ, &how, error);
+    if (status == SHARDIO_ERR_NOT_FOUND && of_store)
+        return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "open", path, "its map is there, but the mirror is not");
+    if (status != SHARDIO_OK) return status;
     if (shardio_p_mirror_difference(m, NULL) != NULL)
         return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "open", path, shardio_p_mirror_difference(m, NULL));
     if (m->source.functions == NULL || m->o.check_later) return SHARDIO_OK;
@@ -21860,7 +21874,7 @@ static shardio_mirror *shardio_p_mirror_open(const shardio_source *source, const
     if (source == NULL) source = &nowhere;
     const char *refused = shardio_p_mirror_refuse(source, path, options);
     shardio_mirror *m = NULL;
-    size_t n = path != NULL ? shardio_p_length(path) : 0, size = sizeof *m + n + sizeof SHARDIO_P_MAP_SUFFIX;
+    size_t n = path != NULL ? shardio_p_length(path) : 0, size = sizeof *m + n + 1 + n + sizeof SHARDIO_P_MAP_SUFFIX;
     if (refused == NULL) m = (shardio_mirror *)shardio_p_allocate(options->allocator, size, 16);
     if (m == NULL) {
         (void)shardio_p_fail(error, refused != NULL ? SHARDIO_ERR_ARGUMENT : SHARDIO_ERR_MEMORY, "open", path, refused);
@@ -21872,12 +21886,14 @@ static shardio_mirror *shardio_p_mirror_open(const shardio_source *source, const
     m->source = *source;
     m->o = *options;
     if (home != NULL) m->home = *home;
-    m->map_path = (char *)(m + 1);
+    m->path = (char *)(m + 1);
+    m->map_path = m->path + n + 1;
+    memcpy(m->path, path, n + 1);
     memcpy(m->map_path, path, n);
     memcpy(m->map_path + n, SHARDIO_P_MAP_SUFFIX, sizeof SHARDIO_P_MAP_SUFFIX);
     shardio_p_mirror_defaults(&m->o);
     if (m->source.functions == NULL) m->o.check_later = true;
-    shardio_status status = m->o.read_only ? shardio_p_mirror_begin_reading(m, path, error)
+    shardio_status status = m->o.read_only ? shardio_p_mirror_begin_reading(m, path, home != NULL, error)
                             : shardio_p_mirror_begin_writing(m, path, home != NULL, error);
     if (status == SHARDIO_OK) {
         shardio_p_mirror_fit_request(m);
@@ -22074,7 +22090,7 @@ static shardio_status shardio_p_mirror_perform(shardio_mirror *m, const shardio_
 static shardio_status shardio_p_mirror_can_fetch(shardio_mirror *m, uint64_t offset, shardio_error *error)
 {
     if (m->source.functions != NULL) return shardio_p_source_check(m, error);
-    return shardio_p_fail_at(error, SHARDIO_ERR_NOT_FOUND, "read", m->local.name, offset, 0,
+    return shardio_p_fail_at(error, SHARDIO_ERR_NOT_FOUND, "read", m->path, offset, 0,
                              "it is not there, and there is no source");
 }
 
@@ -22232,7 +22248,7 @@ static shardio_status shardio_p_mirror_reopen_local(shardio_mirror *m, shardio_e
 {
     shardio_open_options how = {m->o.allocator, false, false, false};
     shardio_file file;
-    shardio_status status = shardio_file_open(&file, m->local.name, SHARDIO_OPEN_READ, &how, error);
+    shardio_status status = shardio_file_open(&file, m->path, SHARDIO_OPEN_READ, &how, error);
     if (status != SHARDIO_OK) return status;
     shardio_file_close(&m->local);
     m->local = file;
@@ -22267,7 +22283,7 @@ static shardio_status shardio_p_mirror_reload(shardio_mirror *m, shardio_error *
     memset(m->bits, 0, (size_t)(m->map + m->map_size - m->bits));
     shardio_p_forget_counts(m);
     if (status != SHARDIO_OK) return status;
-    return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "read", m->local.name,
+    return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "read", m->path,
                           "its map is damaged, or another program made it the mirror of something else");
 }
 
@@ -22315,7 +22331,7 @@ static shardio_status shardio_p_mirror_read_beside(shardio_mirror *m, uint64_t o
         if (status == SHARDIO_OK) status = shardio_p_mirror_reload(m, error);
         if (status != SHARDIO_OK) return status;
     }
-    return shardio_p_fail_at(error, SHARDIO_ERR_CHANGED, "read", m->local.name, offset, 0,
+    return shardio_p_fail_at(error, SHARDIO_ERR_CHANGED, "read", m->path, offset, 0,
                              "its writer evicts all the time");
 }
 
@@ -22325,7 +22341,7 @@ SHARDIO_API shardio_status shardio_mirror_read(shardio_mirror *m, uint64_t offse
     shardio_p_no_error(error);
     if (done != NULL) *done = 0;
     if (m == NULL || done == NULL || (data == NULL && size > 0))
-        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", m != NULL ? m->local.name : NULL,
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read", m != NULL ? m->path : NULL,
                               "a mirror and memory are needed");
     if (offset >= m->is.length || size == 0) return SHARDIO_OK;
     uint64_t end = offset + shardio_p_min(size, m->is.length - offset);
@@ -22346,7 +22362,7 @@ SHARDIO_API shardio_status shardio_mirror_seek(shardio_mirror *m, uint64_t offse
     shardio_p_no_error(error);
     if (m == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "seek", NULL, "a mirror is needed");
     if (offset > m->is.length)
-        return shardio_p_fail_at(error, SHARDIO_ERR_ARGUMENT, "seek", m->local.name, offset, 0, "it ends before");
+        return shardio_p_fail_at(error, SHARDIO_ERR_ARGUMENT, "seek", m->path, offset, 0, "it ends before");
     shardio_p_mirror_lock(m);
     m->cursor = offset;
     shardio_p_mirror_unlock(m);
@@ -22378,7 +22394,7 @@ static shardio_status shardio_p_mirror_can_change(const shardio_mirror *m, const
     shardio_p_no_error(error);
     if (m == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, NULL, "a mirror is needed");
     return !m->o.read_only ? SHARDIO_OK
-           : shardio_p_fail(error, SHARDIO_ERR_STATE, operation, m->local.name, "the mirror was opened with read_only");
+           : shardio_p_fail(error, SHARDIO_ERR_STATE, operation, m->path, "the mirror was opened with read_only");
 }
 
 static shardio_status shardio_p_mirror_prefetch(shardio_mirror *m, uint64_t offset, uint64_t size,
@@ -22488,7 +22504,7 @@ static shardio_status shardio_p_mirror_evict_oldest(shardio_mirror *m, uint64_t 
     }
     uint32_t newest = low;
     uint8_t *gone = (uint8_t *)shardio_p_allocate(m->o.allocator, (size_t)m->regions, 16);
-    if (gone == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "evict", m->local.name, NULL);
+    if (gone == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "evict", m->path, NULL);
     memset(gone, 0, (size_t)m->regions);
     for (int pass = 0; pass < 2; pass++) {   /* older ones, then of the newest as many as need be */
         for (uint64_t region = 0; region < m->regions && m->covered > budget; region++) {
@@ -22589,21 +22605,25 @@ SHARDIO_API shardio_mirror_facts shardio_mirror_about(shardio_mirror *m)
     facts.generation = m->generation;
     facts.map_was_damaged = m->damaged;
     facts.tag = m->is.tag;
+    facts.last = m->last;
     shardio_p_mirror_unlock(m);
     return facts;
 }
 
 /* -- a mirror as a file */
 
+/* Bytes that cannot be had are no missing key to who reads the file: NOT_FOUND would mean a chunk of fill values. */
 static shardio_status shardio_p_mirror_file_read(void *file, uint64_t offset, void *data, size_t size, size_t *done,
                                                  int *code)
 {
-    const shardio_mirror *m = (const shardio_mirror *)file;
+    shardio_mirror *m = (shardio_mirror *)file;
     shardio_error error;
-    shardio_status status = shardio_mirror_read((shardio_mirror *)file, offset, data, size, done, &error);
+    shardio_status status = shardio_mirror_read(m, offset, data, size, done, &error);
     *code = error.system_code;
-    if (status != SHARDIO_OK && m->home.last != NULL) *m->home.last = error;
-    return status;
+    if (status == SHARDIO_OK) return SHARDIO_OK;
+    m->last = error;
+    if (m->home.last != NULL) *m->home.last = error;
+    return status == SHARDIO_ERR_NOT_FOUND ? SHARDIO_ERR_IO : status;
 }
 
 static shardio_status shardio_p_mirror_file_facts(void *file, shardio_file_facts *facts, int *code)
@@ -22639,7 +22659,7 @@ SHARDIO_API shardio_file shardio_mirror_file(shardio_mirror *m, bool owned)
         shardio_p_mirror_file_read, NULL, NULL, shardio_p_mirror_file_facts, NULL, NULL, NULL, NULL, NULL, NULL,
         shardio_p_mirror_file_close, NULL, NULL
     };
-    shardio_file file = {&functions, m, m->source.name != NULL ? m->source.name : m->local.name};
+    shardio_file file = {&functions, m, m->source.name != NULL ? m->source.name : m->path};
     m->owned = owned;
     return file;
 }
@@ -22649,9 +22669,9 @@ SHARDIO_API shardio_file shardio_mirror_file(shardio_mirror *m, bool owned)
 
 static shardio_mirror *shardio_p_mirrored_find(const shardio_mirror_store *s, const char *path)
 {
-    size_t n = shardio_p_length(path), suffix = sizeof SHARDIO_P_MAP_SUFFIX - 1;
+    size_t n = shardio_p_length(path);
     for (shardio_mirror *m = s->open; m != NULL; m = m->next)
-        if (shardio_p_length(m->map_path) == n + suffix && memcmp(m->map_path, path, n) == 0) return m;
+        if (shardio_p_length(m->path) == n && memcmp(m->path, path, n) == 0) return m;
     return NULL;
 }
 
@@ -22673,8 +22693,8 @@ static shardio_mirror *shardio_p_mirrored_begin(shardio_mirror_store *s, const c
         if (status != SHARDIO_OK) return NULL;
         m = shardio_p_mirror_open(&source, path, &o, &home, &s->last);
         status = s->last.status;
-        if (o.read_only && status == SHARDIO_ERR_NOT_FOUND)   /* its writer has only just begun */
-            s->last.status = SHARDIO_ERR_LOCKED;
+        if (tries > 0 && (status == SHARDIO_ERR_NOT_FOUND || status == SHARDIO_ERR_UNSUPPORTED))
+            s->last.status = SHARDIO_ERR_LOCKED;   /* its writer has only just begun */
         o.read_only = true;
         if (m == NULL) continue;
         m->next = s->open;
@@ -22717,8 +22737,10 @@ static shardio_status shardio_p_mirrored_list(void *store, const char *prefix,
                                               bool (*each)(void *context, const char *key, uint64_t size, bool temporary),
                                               void *context, int *code)
 {
-    (void)store, (void)prefix, (void)each, (void)context, (void)code;
-    return SHARDIO_ERR_UNSUPPORTED;
+    shardio_mirror_store *s = (shardio_mirror_store *)store;
+    (void)prefix, (void)each, (void)context, (void)code;
+    return shardio_p_fail(&s->last, SHARDIO_ERR_UNSUPPORTED, "list", s->name != NULL ? s->name : s->directory,
+                          "a server does not say what it has");
 }
 
 /* Mirrors take their memory from their own allocator. */

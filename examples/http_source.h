@@ -1,13 +1,13 @@
-/* A source on HTTP and HTTPS for a mirror, with libcurl 7.64 or later: included after shardio.h, linked with -lcurl. One
-   object is one URL, read by range requests; all objects below a URL make a Zarr hierarchy.
+/* A source on HTTP and HTTPS for a mirror, with libcurl 7.64 or later: included after shardio.h, linked with -lcurl.
+   One object is one URL, read by range requests; all objects below a URL make a Zarr hierarchy.
 
        shardio_source source;
        if (shardio_http_open(&source, "https://example.org/movie.zip", NULL, &error) != SHARDIO_OK) ...
        shardio_mirror *mirror = shardio_mirror_open(&source, "movie.mirror", NULL, &error);
 
-   What a server says is checked. An object is known by its strong ETag, otherwise by its Last-Modified, and every range is
-   asked for on the condition that it still is this one (If-Range); the range and the length that an answer tells must
-   be those that were asked for. So bytes of two states of an object never mix where the server tells states apart.
+   What a server says is checked. An object is known by its strong ETag, otherwise by its Last-Modified, and every range
+   is asked for on the condition that it still is this one (If-Range); the range and the length that an answer tells
+   must be those that were asked for. So bytes of two states of an object never mix where the server tells them apart.
 
    One client, and all sources of it, belong to one thread at a time. A program with threads calls
    curl_global_init(CURL_GLOBAL_DEFAULT) before it starts them. */
@@ -46,30 +46,30 @@ typedef struct shardio_http_counters {
 
 /* All-zero are the defaults. Everything pointed to is borrowed and outlives the client or source. */
 typedef struct shardio_http_options {
-    /* Credentials come from here only, not from the URL, .netrc or the environment, and go to no other host, port or scheme
-       than those of the URL, wherever it redirects to. */
+    /* Credentials come from here only, not from the URL, .netrc or the environment, and go to no other host, port or
+       scheme than those of the URL, wherever it redirects to. */
     const char *user_password;       /* "name:password" for basic authentication; null: none */
     const char *bearer;              /* a token; null: none */
-    const char *const *headers;      /* lines "Name: value", ended with a null pointer; handled like credentials; null: none */
+    const char *const *headers;      /* lines "Name: value", then a null pointer; handled as credentials; null: none */
     const char *proxy;               /* null: none, whatever the environment says */
     const char *ca_file;             /* certificates to trust, PEM; null: the system's */
     uint32_t connect_timeout;        /* seconds; 0: 20 */
-    uint32_t stall_timeout;          /* seconds with fewer than stall_speed bytes per second that end a request; 0: 30 */
+    uint32_t stall_timeout;          /* seconds with fewer than stall_speed bytes each that end a request; 0: 30 */
     uint32_t stall_speed;            /* 0: 1 */
     uint32_t tries;                  /* of one read, when the server says 429 or 5xx or the connection breaks; 0: 5 */
-    uint32_t retry_delay;            /* milliseconds before the second try, doubled for each further one, of which a random
-                                        part up to the half is taken off; 0: 500 */
-    uint32_t retry_longest;          /* milliseconds that are waited at most; a server that says Retry-After and means longer
-                                        is not asked again; 0: 30000 */
+    uint32_t retry_delay;            /* milliseconds before the second try, doubled for each further one; of it a random
+                                        part, up to the half, is taken off; 0: 500 */
+    uint32_t retry_longest;          /* milliseconds that are waited at most; a server that says Retry-After and wants
+                                        more is not asked again; 0: 30000 */
     uint32_t redirects;              /* of one request; to http and https only, and not from https to http; 0: 5;
                                         SHARDIO_HTTP_NONE: none */
     shardio_http_length length_by;
     uint64_t length;                 /* bytes, with SHARDIO_HTTP_LENGTH_GIVEN */
     uint32_t first;                  /* bytes that are asked for first, with SHARDIO_HTTP_LENGTH_GET; 0: 64 KiB */
-    bool whole;                      /* a server that sends all of the object when asked for a range: take it, of that keep the
-                                        range; default: SHARDIO_ERR_UNSUPPORTED */
+    bool whole;                      /* a server that sends all of the object when asked for a range: take it, and keep
+                                        the range; default: SHARDIO_ERR_UNSUPPORTED */
     uint64_t whole_limit;            /* bytes of an object up to which that is done; 0: 64 MiB */
-    int (*cancelled)(void *context); /* asked now and then in transfers and waits; not 0: SHARDIO_ERR_CANCELLED; may be null */
+    int (*cancelled)(void *context); /* asked now and then; not 0 ends requests with SHARDIO_ERR_CANCELLED; or null */
     void *cancelled_context;
     shardio_http_counters *counters; /* added to; may be null */
 } shardio_http_options;
@@ -212,8 +212,10 @@ static inline bool shardio_http_p_may_follow(shardio_http *http, const char *fro
                                              const char **reason)
 {
     CURLU *old = shardio_http_p_parse(from, reason), *next = shardio_http_p_parse(to, reason);
-    if (*reason != NULL) *reason = "the server redirects to what is not followed: no URL, not http, or one with a user name";
-    if (old != NULL && next != NULL && shardio_http_p_has_scheme(old, "https") && !shardio_http_p_has_scheme(next, "https"))
+    if (*reason != NULL)
+        *reason = "the server redirects to what is not followed: no URL, not http, or one with a user name";
+    if (old != NULL && next != NULL && shardio_http_p_has_scheme(old, "https") &&
+        !shardio_http_p_has_scheme(next, "https"))
         *reason = "the server redirects from https to http";
     *ours = next != NULL && shardio_http_p_same_part(http->home, next, CURLUPART_SCHEME) &&
             shardio_http_p_same_part(http->home, next, CURLUPART_HOST) &&
@@ -223,7 +225,7 @@ static inline bool shardio_http_p_may_follow(shardio_http *http, const char *fro
     return *reason == NULL;
 }
 
-/* `base`, a slash, and a key with everything escaped that may not be in a path; in front of the query, if there is one. */
+/* `base`, a slash, and a key with everything escaped that may not be in a path; in front of a query. */
 static inline char *shardio_http_p_url_of(const char *base, const char *key)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
@@ -429,7 +431,8 @@ static inline void shardio_http_p_judge_refusal(shardio_http_p_exchange *x)
     case 429: shardio_http_p_say(x, SHARDIO_ERR_IO, "the server says that there are too many requests"); break;
     case 503: shardio_http_p_say(x, SHARDIO_ERR_IO, "the server is not available now"); break;
     default:
-        shardio_http_p_say(x, SHARDIO_ERR_IO, x->status >= 500 ? "the server failed" : "the server refuses the request");
+        shardio_http_p_say(x, SHARDIO_ERR_IO,
+                           x->status >= 500 ? "the server failed" : "the server refuses the request");
         break;
     }
     x->transient = x->status == 429 || (x->status >= 500 && x->status != 501 && x->status != 505);
@@ -449,6 +452,8 @@ static inline void shardio_http_p_judge(shardio_http_p_exchange *x)
         shardio_http_p_say(x, SHARDIO_ERR_UNSUPPORTED, "the server sends the object compressed, although asked not to");
     else if (x->status == 206) shardio_http_p_judge_part(x);
     else if (x->kind != SHARDIO_HTTP_P_ASK_HEAD) shardio_http_p_judge_whole(x);
+    const bool first_told = x->kind == SHARDIO_HTTP_P_ASK_RANGE && x->object->pin[0] == 0;
+    if (first_told && x->verdict == SHARDIO_OK) strcpy(x->object->pin, shardio_http_p_validator(x));
 }
 
 /* -- one request */
@@ -522,7 +527,8 @@ static inline int shardio_http_p_limits(CURL *curl, const shardio_http_options *
     return bad;
 }
 
-static inline bool shardio_http_p_prepare(shardio_http_p_exchange *x, const char *url, bool ours, struct curl_slist *lines)
+static inline bool shardio_http_p_prepare(shardio_http_p_exchange *x, const char *url, bool ours,
+                                          struct curl_slist *lines)
 {
     CURL *curl = x->object->http->curl;
     const shardio_http_options *o = &x->object->http->options;
@@ -654,7 +660,7 @@ static inline void shardio_http_p_sleep(uint32_t milliseconds)
     Sleep(milliseconds);
 #else
     struct timeval time;
-    time.tv_sec = milliseconds / 1000;
+    time.tv_sec = (int)(milliseconds / 1000);
     time.tv_usec = (int)(milliseconds % 1000) * 1000;
     select(0, NULL, NULL, NULL, &time);
 #endif
@@ -714,20 +720,23 @@ static inline shardio_status shardio_http_p_fetch(shardio_http_p_exchange *x, sh
     if (x->transient && x->kind == SHARDIO_HTTP_P_ASK_RANGE && x->got > 0 && x->verdict == SHARDIO_ERR_IO)
         return shardio_http_p_good(error);
     if (x->verdict == SHARDIO_OK) return shardio_http_p_good(error);
-    return shardio_http_p_fail(error, x->verdict, x->kind == SHARDIO_HTTP_P_ASK_RANGE ? "fetch" : "look at", x->object->name,
-                               x->kind == SHARDIO_HTTP_P_ASK_RANGE ? x->first : SHARDIO_NO_OFFSET, x->code, x->reason);
+    const bool looks = x->kind != SHARDIO_HTTP_P_ASK_RANGE;
+    return shardio_http_p_fail(error, x->verdict, looks ? "look at" : "fetch", x->object->name,
+                               looks ? SHARDIO_NO_OFFSET : x->first, x->code, x->reason);
 }
 
 /* -- the source */
 
-static inline void shardio_http_p_begin(shardio_http_p_exchange *x, shardio_http_p_object *object, shardio_http_p_kind kind)
+static inline void shardio_http_p_begin(shardio_http_p_exchange *x, shardio_http_p_object *object,
+                                        shardio_http_p_kind kind)
 {
     memset(x, 0, sizeof *x);
     x->object = object;
     x->kind = kind;
 }
 
-static inline void shardio_http_p_learn(shardio_http_p_object *object, const shardio_http_p_exchange *x, uint64_t length)
+static inline void shardio_http_p_learn(shardio_http_p_object *object, const shardio_http_p_exchange *x,
+                                        uint64_t length)
 {
     object->known = true;
     object->length = length;
@@ -758,7 +767,8 @@ static inline shardio_status shardio_http_p_look_by_get(shardio_http_p_object *o
         object->kept = smaller != NULL ? smaller : x.to;
         object->kept_size = x.got;
     }
-    if (status == SHARDIO_OK) shardio_http_p_learn(object, &x, x.at_end ? 0 : x.whole ? x.content_length : x.range_total);
+    const uint64_t length = x.at_end ? 0 : x.whole ? x.content_length : x.range_total;
+    if (status == SHARDIO_OK) shardio_http_p_learn(object, &x, length);
     return status;
 }
 
@@ -819,10 +829,8 @@ static inline shardio_status shardio_http_p_read(void *context, uint64_t offset,
     x.size = object->length - offset < size ? (size_t)(object->length - offset) : size;
     x.to = (uint8_t *)data;
     const shardio_status status = shardio_http_p_fetch(&x, error);
-    if (status != SHARDIO_OK) return status;
-    *done = x.got;
-    if (object->pin[0] == 0) strcpy(object->pin, shardio_http_p_validator(&x));
-    return SHARDIO_OK;
+    *done = status == SHARDIO_OK ? x.got : 0;
+    return status;
 }
 
 static inline void shardio_http_end(shardio_http *http);
@@ -842,9 +850,11 @@ static inline void shardio_http_p_close(void *context)
 }
 
 /* Takes `url`, which may be null: out of memory. */
-static inline shardio_status shardio_http_p_source(shardio_http *http, char *url, shardio_source *source, shardio_error *error)
+static inline shardio_status shardio_http_p_source(shardio_http *http, char *url, shardio_source *source,
+                                                   shardio_error *error)
 {
-    static const shardio_source_functions functions = {shardio_http_p_about, shardio_http_p_read, NULL, shardio_http_p_close};
+    static const shardio_source_functions functions = {shardio_http_p_about, shardio_http_p_read, NULL,
+                                                       shardio_http_p_close};
     shardio_http_p_object *object = (shardio_http_p_object *)calloc(1, sizeof *object);
     if (object != NULL) {
         object->http = http;
@@ -880,8 +890,8 @@ static inline void shardio_http_p_defaults(shardio_http_options *o)
 /* ---- what is called ---------------------------------------------------------------------------------------------- */
 
 /* Begins a client, without a request. End it with shardio_http_end, after its sources and if this failed, too. */
-static inline shardio_status shardio_http_begin(shardio_http *http, const char *url, const shardio_http_options *options,
-                                                shardio_error *error)
+static inline shardio_status shardio_http_begin(shardio_http *http, const char *url,
+                                                const shardio_http_options *options, shardio_error *error)
 {
     const char *reason;
     memset(http, 0, sizeof *http);
@@ -909,14 +919,15 @@ static inline void shardio_http_end(shardio_http *http)
     memset(http, 0, sizeof *http);
 }
 
-/* A source for the object at a URL, with a client of its own. No request is made yet: what is wrong with the object shows
-   when the mirror asks about it. */
-static inline shardio_status shardio_http_open(shardio_source *source, const char *url, const shardio_http_options *options,
-                                               shardio_error *error)
+/* A source for the object at a URL, with a client of its own. No request is made yet: what is wrong with the object
+   shows when the mirror asks about it. */
+static inline shardio_status shardio_http_open(shardio_source *source, const char *url,
+                                               const shardio_http_options *options, shardio_error *error)
 {
     shardio_http *http = (shardio_http *)malloc(sizeof *http);
     memset(source, 0, sizeof *source);
-    if (http == NULL) return shardio_http_p_fail(error, SHARDIO_ERR_MEMORY, "open URL", NULL, SHARDIO_NO_OFFSET, 0, NULL);
+    if (http == NULL)
+        return shardio_http_p_fail(error, SHARDIO_ERR_MEMORY, "open URL", NULL, SHARDIO_NO_OFFSET, 0, NULL);
     shardio_status status = shardio_http_begin(http, url, options, error);
     if (status == SHARDIO_OK) status = shardio_http_p_source(http, shardio_http_p_join(url, ""), source, error);
     if (status == SHARDIO_OK) {
@@ -929,8 +940,10 @@ static inline shardio_status shardio_http_open(shardio_source *source, const cha
 }
 
 /* A source for the object at the client's URL with "/" and a key behind it: the `find` of a shardio_mirror_store, whose
-   context the client is. The sources share its connection. With SHARDIO_HTTP_LENGTH_GET a small value takes one request. */
-static inline shardio_status shardio_http_find(void *client, const char *key, shardio_source *source, shardio_error *error)
+   context the client is. The sources share its connection. With SHARDIO_HTTP_LENGTH_GET a small value takes one
+   request. */
+static inline shardio_status shardio_http_find(void *client, const char *key, shardio_source *source,
+                                               shardio_error *error)
 {
     shardio_http *http = (shardio_http *)client;
     memset(source, 0, sizeof *source);

@@ -2,8 +2,8 @@
 
        mirror SOURCE LOCAL       SOURCE is a file, or http://... or https://... if compiled with -DSHARDIO_HTTP -lcurl
 
-   First small ranges all over the object are read, as by somebody who looks around in it, then the rest is fetched. Stop it
-   with control-C: what came is kept, and the next run goes on from there. So it does, with a little less, after a kill.
+   First small ranges all over the object are read, as by somebody who looks around in it, then the rest is fetched.
+   Stop it with control-C: what came is kept, and the next run goes on from there. So it does after a kill, with less.
 
        [#--:------#-------#:-----]    22.4 of 512.0 MiB local        # all of the piece, : some, - none */
 #define SHARDIO_IMPLEMENTATION
@@ -71,8 +71,9 @@ static void look_around(shardio_mirror *mirror, shardio_error *error)
     static uint8_t data[LOOK];
     const uint64_t length = shardio_mirror_about(mirror).length;
     for (uint64_t i = 0; i < LOOKS && !stopped && error->status == SHARDIO_OK; i++) {
+        const uint64_t place = (i * 37 + 11) % LOOKS;       /* each once, in no order */
         size_t done;
-        shardio_mirror_read(mirror, length / LOOKS * ((i * 37 + 11) % LOOKS), data, LOOK, &done, error);    /* in no order */
+        shardio_mirror_read(mirror, length / LOOKS * place, data, LOOK, &done, error);
         draw(mirror, shardio_mirror_about(mirror).covered, length);
     }
 }
@@ -100,8 +101,9 @@ int main(int count, char **arguments)
         if (error.status == SHARDIO_OK) shardio_mirror_fill(mirror, draw, mirror, &error);
         const shardio_mirror_facts facts = shardio_mirror_about(mirror);
         if (mirror != NULL)
-            printf("%s%.1f MiB in %" PRIu64 " requests, %s\n", terminal_width() > 0 ? "\n" : "", (double)facts.fetched / MIB,
-                   facts.requests, facts.covered == facts.length ? "all of it is local" : "the next run goes on");
+            printf("%s%.1f MiB in %" PRIu64 " requests, %s\n", terminal_width() > 0 ? "\n" : "",
+                   (double)facts.fetched / MIB, facts.requests,
+                   facts.covered == facts.length ? "all of it is local" : "the next run goes on");
         if (shardio_mirror_close(mirror, &at_close) != SHARDIO_OK && error.status == SHARDIO_OK) error = at_close;
     }
     if (error.status == SHARDIO_OK) return 0;

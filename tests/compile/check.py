@@ -116,6 +116,8 @@ def silent_tests(compiler, standards, machine, flags):
     add(": all adapters: declarations", first, INCLUDE + "int other(void);\n", *adapters, syntax=True)
     add(": all adapters: implementation", first, IMPLEMENT, *adapters, "-O2")
     add(": all adapters: static", first, static + IMPLEMENT, *adapters, "-O1")
+    if compiler.works(*flags, header="curl/curl.h"):
+        add(": the source on HTTP", first, INCLUDE + '#include "examples/http_source.h"\nint other(void);\n', "-O2", syntax=True)
     if machine:
         add(": SHARDIO_NO_OS", first, IMPLEMENT, "-DSHARDIO_NO_OS", "-O0")
         return

@@ -2,22 +2,24 @@
 
        http_driver jobs FILE           one job a line, fields with tabs between: COMMAND URL KEY=VALUE...
 
-   For each job there is one line on standard output, written at once: "ok" and a JSON object, or "error NAME text". Exit: 0
-   if all jobs were understood.
+   For each job there is one line on standard output, written at once: "ok" and a JSON object, or "error NAME text".
+   Exit: 0 if all jobs were understood.
 
        about URL          length and tag
-       read URL           also reads ranges (`offsets`, `sizes`, commas between), one after the other, to the file `out`;
-                          `times` is how many of the reads gave something; unasked=1: without asking about the object before
+       read URL           also reads ranges (`offsets`, `sizes`, commas between), one after the other, to the file
+                          `out`; `times` is how many of the reads gave something; unasked=1: without asking about the
+                          object before
        again URL          also asks about it again, before each range
-       mirror URL         the same through a mirror in the file `local`, with chunk, request, gap, ahead, later, over (start
-                          over) as for shardio_mirror_open; fill=1: then fetches the rest. Also covered, fetched, mirrored
-                          (requests that the mirror counts), and opening, the requests until it was open
+       mirror URL         the same through a mirror in the file `local`, with chunk, request, gap, ahead, later, over
+                          (start over) as for shardio_mirror_open; fill=1: then fetches the rest. Also covered, fetched,
+                          mirrored (requests that the mirror counts), and opening, the requests until it was open
        zip URL            the array `node` of an archive that is opened through such a mirror, to the file `out`
-       array URL          an array below URL, through mirrors in the directory `local`; of both only the region start, count
+       array URL          an array below URL, through mirrors in the directory `local`; of both only the region start,
+                          count
 
-   Keys: key (the object is that of the key below URL), user, bearer, header (as often as wanted), proxy, ca, connect, stall,
-   speed, tries, delay, longest, redirects (none=1: none), by (head, get, given), length, first, whole, limit, cancel (after
-   so many milliseconds). In all answers: the counters, and the seconds that it took. */
+   Keys: key (the object is that of the key below URL), user, bearer, header (as often as wanted), proxy, ca, connect,
+   stall, speed, tries, delay, longest, redirects (none=1: none), by (head, get, given), length, first, whole, limit,
+   cancel (after so many milliseconds). In all answers: the counters, and the seconds that it took. */
 #include "driver.h"
 #include "../../examples/http_source.h"
 
@@ -148,8 +150,8 @@ static void write_out(const job *j, const void *data, size_t size)
 
 /* ---- the source by itself --------------------------------------------------------------------------------------- */
 
-static shardio_status read_range(const job *j, const shardio_source *source, uint64_t offset, size_t size, uint64_t *times,
-                                 shardio_error *error)
+static shardio_status read_range(const job *j, const shardio_source *source, uint64_t offset, size_t size,
+                                 uint64_t *times, shardio_error *error)
 {
     uint8_t *data = (uint8_t *)malloc(size);           /* exactly as long, so that a sanitizer sees what goes beyond */
     size_t got = 0, done = 1;
@@ -307,8 +309,8 @@ static void report(const job *j, shardio_status status, const outcome *result, c
     }
     printf("ok {\"length\": %" PRIu64 ", \"tag\": ", result->facts.length);
     print_string(result->facts.tag);
-    printf(", \"times\": %" PRIu64 ", \"requests\": %" PRIu64 ", \"retries\": %" PRIu64 ", \"bytes\": %" PRIu64, result->times,
-           c->requests, c->retries, c->bytes);
+    printf(", \"times\": %" PRIu64 ", \"requests\": %" PRIu64 ", \"retries\": %" PRIu64 ", \"bytes\": %" PRIu64,
+           result->times, c->requests, c->retries, c->bytes);
     printf(", \"opening\": %" PRIu64 ", \"mirrored\": %" PRIu64 ", \"fetched\": %" PRIu64 ", \"covered\": %" PRIu64,
            result->opening, result->mirrored, result->fetched, result->covered);
     printf(", \"status\": %ld, \"seconds\": %.3f}\n", c->status, seconds);
