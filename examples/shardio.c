@@ -225,8 +225,10 @@ typedef struct extents {
     uint64_t of[SHARDIO_MAX_DIMS];
 } extents;
 
-/* What lies behind a URL: a mirror of each object, in a directory below the one that --mirror names. */
+/* What lies behind a URL: a mirror of each object, in a directory below the one that --mirror names. Or behind INPUT,
+   if that is an archive in a mirror. */
 typedef struct remote {
+    shardio_mirror *local;                 /* under the archive; null: there is none */
     char *name;                            /* owned: the URL without its query, which may be a secret */
     char *place;                           /* owned: where its mirror is, a file or a directory of one for each key */
     char *directory;                       /* owned: of the mirrors */
@@ -240,7 +242,7 @@ typedef struct remote {
 /* What the command line said. Words out of a list are numbered from 1; 0: not given. */
 typedef struct settings {
     const char *command;
-    remote *remote;                        /* of INPUT, if that is a URL */
+    remote *remote;                        /* of INPUT, if that is a URL or in a mirror */
     const char *input, *output;            /* the first two arguments, whatever they are called */
     char **more;                           /* those behind the first */
     int more_count;
@@ -693,11 +695,15 @@ static bool is_word(const char *text, const char *word)
     return text != NULL && strcmp(text, word) == 0;
 }
 
-/* What a server said, where that is behind an error: an array knows no more than the status. */
-static const shardio_error *cause_of(const settings *s, const shardio_error *error)
+/* What a server or a mirror said, where that is behind an error: an archive and an array know no more than the status.
+   Bytes that are not to be had are an error of I/O to them, no key that is not there. */
+static shardio_error cause_of(const settings *s, const shardio_error *error)
 {
-    const shardio_error *last = is_remote(s) ? &s->remote->mirrors.last : error;
-    return last->status == error->status && last->reason != NULL ? last : error;
+    shardio_error last = *error;
+    if (is_remote(s)) last = s->remote->mirrors.last;
+    else if (s->remote != NULL && s->remote->local != NULL) last = shardio_mirror_about(s->remote->local).last;
+    const bool gone = last.status == SHARDIO_ERR_NOT_FOUND && error->status == SHARDIO_ERR_IO;
+    return (gone || last.status == error->status) && last.reason != NULL ? last : *error;
 }
 
 /* What to do about an error, where an option helps. */
@@ -711,8 +717,6 @@ static const char *advice_on(const settings *s, const shardio_error *error)
     if (error->status == SHARDIO_ERR_CHANGED && mirrors && !s->start_over) return " (--start-over fetches it anew)";
     if (is_remote(s) && error->status == SHARDIO_ERR_NOT_FOUND && is_word(error->operation, "open") && !s->start_over)
         return " (--start-over asks again)";
-    if (is_remote(s) && error->status == SHARDIO_ERR_UNSUPPORTED && is_word(error->operation, "list"))
-        return " (a server does not say what it has)";
     return "";
 }
 
@@ -720,7 +724,8 @@ static const char *advice_on(const settings *s, const shardio_error *error)
 static int complain_error(const settings *s, const shardio_error *error)
 {
     char text[512];
-    error = cause_of(s, error);
+    const shardio_error cause = cause_of(s, error);
+    error = &cause;
     if (error->status == SHARDIO_ERR_CANCELLED) return complain(s, EXIT_TROUBLE, "interrupted");
     return complain(s, error->status == SHARDIO_ERR_ARGUMENT ? EXIT_USAGE : EXIT_TROUBLE, "%s%s",
                     shardio_error_text(error, text, sizeof text), advice_on(s, error));
@@ -1331,9 +1336,9 @@ static void build_url_name(shardio_text *t, const void *context)
     shardio_text_add_bytes(t, url, plain_length(url));
 }
 
-/* Where the mirrors of a URL lie: DIR/example.org+8080/data/movie.zarr. No two URLs have the same place, so that without a
-   request nothing of one is taken for the other: http is told apart from https, and a query, which may be a secret, by its
-   CRC32C. */
+/* Where the mirrors of a URL lie: DIR/example.org+8080/data/movie.zarr. No two URLs have the same place, so that without
+   a request nothing of one is taken for the other: http is told apart from https, and a query, which may be a secret, by
+   its CRC32C. */
 static void build_place(shardio_text *t, const void *context)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%/[]";
@@ -1383,7 +1388,8 @@ static shardio_status find_object(void *context, const char *key, shardio_source
 /* Keys are small more often than not, so the first bytes come with the length; not where all may be there already. */
 static int begin_http(const settings *s)
 {
-    const shardio_http_options options = http_options(s->start_over ? SHARDIO_HTTP_LENGTH_HEAD : SHARDIO_HTTP_LENGTH_GET);
+    const shardio_http_length length_by = s->start_over ? SHARDIO_HTTP_LENGTH_HEAD : SHARDIO_HTTP_LENGTH_GET;
+    const shardio_http_options options = http_options(length_by);
     shardio_error error;
     s->remote->mirrors.find = find_object;
     if (shardio_http_begin(&s->remote->http, s->input, &options, &error) == SHARDIO_OK) return EXIT_GOOD;
@@ -1434,6 +1440,7 @@ static int begin_remote(const settings *s, bool archive)
 
 static void end_remote(remote *r)
 {
+    shardio_mirror_close(r->local, NULL);      /* which had only been looked at */
 #if SHARDIO_HTTP
     shardio_http_end(&r->http);
 #endif
@@ -1588,7 +1595,7 @@ static bool can_be_opened(const char *path, shardio_error *error)
     return true;
 }
 
-/* An archive in a mirror, of which not all may be there: what is not is an error, where the file alone would read zero. */
+/* An archive in a mirror, of which not all may be there: what is not is an error, where the file alone reads zero. */
 static int open_mirrored_archive(const settings *s, const char *path, purpose why, shardio_archive **archive)
 {
     shardio_archive_options options = {0};
@@ -1599,7 +1606,8 @@ static int open_mirrored_archive(const settings *s, const char *path, purpose wh
         status = complain(s, EXIT_TROUBLE, "%s is a mirror: to change it would make it another than its source", path);
     if (status == EXIT_GOOD) status = look_at_mirror(s, path, NULL, &mirror);
     if (status != EXIT_GOOD) return status;
-    *archive = shardio_archive_open_file(shardio_mirror_file(mirror, true), &options, &error);
+    s->remote->local = mirror;
+    *archive = shardio_archive_open_file(shardio_mirror_file(mirror, false), &options, &error);
     return *archive != NULL ? EXIT_GOOD : complain_error(s, &error);
 }
 

@@ -1857,7 +1857,7 @@ def mirrored_archive():
         place = archive.getinfo("long/c/20/0/0").header_offset
     good(tool("mirror", "evict", "--range", "%d:%d" % (place, place + 8192), local))
     check(export(local, "--path", "raw/movie") == content(10), "what is there")
-    refused(tool("export", "--path", "long", local, "-"))
+    check("there is no source" in refused(tool("export", "--path", "long", local, "-")).err, "why it is not there")
     for command in (["attrs", local, "a=1"], ["rm", "--yes", local, "mask"], ["import", *MOVIE, "--path", "x", "-", local]):
         check("is a mirror" in refused(tool(*command, data=content(1))).err, "%s", command)
     check(as_json("info", local)["kind"] == "mirror", "info")
