@@ -1336,9 +1336,8 @@ static void build_url_name(shardio_text *t, const void *context)
     shardio_text_add_bytes(t, url, plain_length(url));
 }
 
-/* Where the mirrors of a URL lie: DIR/example.org+8080/data/movie.zarr. No two URLs have the same place, so that without
-   a request nothing of one is taken for the other: http is told apart from https, and a query, which may be a secret, by
-   its CRC32C. */
+/* Where the mirrors of a URL lie: DIR/example.org+8080/data/movie.zarr. No two URLs have the same place, as what is
+   there is taken without a request: http is told apart from https, and a query, which may be a secret, by its CRC32C. */
 static void build_place(shardio_text *t, const void *context)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%/[]";
