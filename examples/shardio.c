@@ -1337,7 +1337,7 @@ static void build_url_name(shardio_text *t, const void *context)
 }
 
 /* Where the mirrors of a URL lie: DIR/example.org+8080/data/movie.zarr. No two URLs have the same place, as what is
-   there is taken without a request: http is told apart from https, and a query, which may be a secret, by its CRC32C. */
+   there is taken without a request: http is told apart from https, a query, which may be a secret, by its CRC32C. */
 static void build_place(shardio_text *t, const void *context)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%/[]";
