@@ -9,7 +9,8 @@ unbuffered writes) runs several times a round, between the others. A share is th
 both of one round; the report gives the median of the shares. A round before the first is thrown away; it reads
 reads back and compares what was written. bench/read.c and bench/pack.c let their contenders take turns in one process.
 Needs the standard library only; programs: build/bench_write, build/bench_read, build/bench_pack, build/bench_store,
-build/bench_crc. `make bench-peers` gets the libraries that are compared; those that are not there are left out.
+build/bench_mirror, build/bench_crc. `make bench-peers` gets the libraries that are compared; those that are not there
+are left out.
 """
 import argparse
 import csv
@@ -807,6 +808,111 @@ def storing_tables(found, quick=False):
     return "\n".join([arrays_table(arrays, quick), frames_table(frames, quick), turns_table(turns, quick)])
 
 
+# ---- mirrors ----
+
+MIRROR_BLOCK = 65536
+MIRROR_WHO = {"raw": "raw pread and pwrite", "raw-durable": "raw, fdatasync each 256 MiB and at the end",
+              "shardio": "shardio, map saved each 256 MiB", "shardio-at-close": "shardio, map saved at close",
+              "sparseio": "sparseio 0.0.1 (Rust)"}
+# step of bench_mirror, what it is, share of raw that is wanted
+MIRROR_STEPS = [("first", "first pass", 0.5), ("second", "second pass", 0.8), ("open", "open", None),
+                ("close", "close", None)]
+MAP_STEPS = [("open", "open, a new mirror"), ("save", "save the map"), ("reopen", "open again"),
+             ("read", "4000 reads of 64 KiB in any order, half of them fetched"), ("about", "count the extents"),
+             ("evict", "evict the least recently used half"), ("close", "close, durable")]
+
+
+def mirror_contenders(bench, source):
+    common = ["--source", source, "--bytes", str(bench.bytes)]
+    found = {name: [bench.program("bench_mirror"), "--work", "passes", "--contender", name] + common
+             for name in MIRROR_WHO if name != "sparseio"}
+    rust = os.path.join(bench.build, "peers-rust", "release", "bench-sparseio")
+    if os.access(rust, os.X_OK) and not bench.quick:
+        found["sparseio"] = [rust] + common
+    return found
+
+
+def mirroring(bench):
+    """Steps of passes, and of a fragmented map. The first round, which is thrown away, checks what is read."""
+    directory = os.path.join(bench.build, "tmp", "bench-mirror")
+    shutil.rmtree(directory, ignore_errors=True)
+    os.makedirs(directory)
+    source, program = os.path.join(directory, "source"), bench.program("bench_mirror")
+    passes, fragmented = Steps(), Steps()
+    try:
+        subprocess.run([program, "--work", "prepare", "--dir", directory, "--source", source, "--bytes",
+                        str(bench.bytes)], check=True)
+        contenders = mirror_contenders(bench, source)
+        for number in range(bench.rounds + 1):
+            progress(f"mirrors, round {number} of {bench.rounds}")
+            mirror_round(bench, number, passes, contenders)
+        passes.rounds.pop(0)
+        for number in range(bench.rounds):
+            sparse = ["--work", "map", "--bytes", "1024G", "--source", os.path.join(directory, "sparse")]
+            fragmented.rounds.append({})
+            steps_once(bench, fragmented, "shardio", [program] + sparse)
+            os.remove(sparse[-1])
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    return passes, fragmented
+
+
+def mirror_round(bench, number, passes, contenders):
+    passes.rounds.append({})
+    names = [name for name in contenders if name != "raw" and (name != "sparseio" or number <= PEER_ROUNDS)]
+    check = ["--check", "1" if number == 0 else "0"]
+    for name in names if number % 2 == 0 else reversed(names):
+        steps_once(bench, passes, "raw", contenders["raw"] + check)
+        steps_once(bench, passes, name, contenders[name] + check)
+    steps_once(bench, passes, "raw", contenders["raw"] + check)
+
+
+def passes_table(passes, quick=False):
+    rows = []
+    for step, what, wanted in MIRROR_STEPS:
+        for contender, who in MIRROR_WHO.items():
+            if not passes.rows(contender, step):
+                continue
+            ours = contender.startswith("shardio")
+            rows.append([what if contender == "raw" else "", who] +
+                        pass_cells(passes, step, contender, wanted if ours else None, quick))
+    header = ["step", "contender", "ms", "MB/s", "share of raw", "range", "CPU ms", "reads a block", "writes a block",
+              "allocated MiB", "share of raw with fdatasync", "wanted share of raw"]
+    return table(header, rows)
+
+
+def pass_cells(passes, step, contender, wanted, quick):
+    found = passes.rows(contender, step)
+    seconds, size = statistics.median(float(r["seconds"]) for r in found), int(found[0]["bytes"])
+    cpu = statistics.median(float(r["cpu_seconds"]) for r in found)
+    cells = [f"{1000 * seconds:.1f}"]
+    if size == 0:
+        return cells + ["", "", "", f"{1000 * cpu:.1f}", "", "", "", "", ""]
+    shares, blocks = passes.shares(contender, step, [step]), size // MIRROR_BLOCK
+    calls = [f"{largest(found, column) / blocks:.2f}" for column in ("reads", "writes")]
+    beside = passes.shares(contender, step, [], "raw-durable") if (contender, step) == ("shardio", "first") else []
+    return cells + [f"{size / seconds / 1e6:.0f}", f"{statistics.median(shares):.2f}",
+                    f"{min(shares):.2f} to {max(shares):.2f}", f"{1000 * cpu:.0f}"] + calls + [
+                        mib(largest(found, "allocated_bytes")), f"{statistics.median(beside):.2f}" if beside else "",
+                        verdict(statistics.median(shares), wanted, quick)]
+
+
+def map_table(fragmented):
+    rows = []
+    for step, what in MAP_STEPS:
+        found = fragmented.rows("shardio", step)
+        seconds = statistics.median(float(r["seconds"]) for r in found)
+        rows.append([what, f"{1000 * seconds:.1f}", largest(found, "map_bytes"), mib(largest(found, "held_bytes")),
+                     mib(largest(found, "peak_bytes")), mib(largest(found, "allocated_bytes"))])
+    return table(["step", "ms", "bytes of the map file", "most memory asked for MiB", "growth of peak memory MiB",
+                  "allocated MiB"], rows)
+
+
+def mirroring_tables(found, quick=False):
+    passes, fragmented = found
+    return "\n".join([passes_table(passes, quick), map_table(fragmented)])
+
+
 # ---- CRC32C and CRC-32 ----
 
 def checksum(bench):
@@ -942,7 +1048,7 @@ def machine(bench, version, compiler):
             f"{datetime.date.today().isoformat()}, {bench.rounds} rounds, load averages at the end {load}.")
 
 
-def report(bench, found, size, latencies, reads, packs, store, crc, whole):
+def report(bench, found, size, latencies, reads, packs, store, mirrors, crc, whole):
     row = found[("durable", LIMIT)].rows[0]
     kind, crc32_kind = crc[0]["kind"], crc[0]["crc32_kind"]
     frame = "512x512" if bench.quick else "1024x1024"
@@ -1013,6 +1119,25 @@ HDF5 overwrites in place, and a crash meanwhile may cost the file; ZipStore cann
 so much up to that step, without the input. Libraries run with their default threads, in {PEER_ROUNDS} rounds.
 
 {storing_tables(store, bench.quick)}
+## Mirrors
+
+A mirror of a local file of {bench.bytes // MIB} MiB: every block of 64 KiB is read once in scattered order, when nothing
+is in the local file yet, then all of them again in the same order, one call each, into one piece of memory. Chunks of
+64 KiB, no read-ahead. Raw: pread of the block from the source and pwrite to a sparse local file; in the second pass
+pread from that. Source and local file are in the page cache for all. Share: the time of raw preads and pwrites, which
+make nothing durable, over the contender's, of one round, then the median; each contender runs in a process and a
+directory of its own, raw before, between and after them. With its usual options shardio saves the map each 256 MiB, and
+first makes durable what it is to claim, so that a crash loses no more than that; sparseio keeps no map and makes
+nothing durable. What was mirrored is compared with the source afterwards. Reads and writes are system calls as the
+system counts them, which leaves out those of sparseio that open files and punch holes.
+
+{passes_table(mirrors[0], bench.quick)}
+A mirror of 1 TiB in chunks of 64 KiB, every second one of which is there: the map has one bit a chunk, however they
+lie. In memory it takes as much, and 256 KiB for what was used when; requests of more than what is read get a buffer (8
+MiB), which these reads do without. Chunks were marked in the map instead of fetched: holes in the local file read as
+those of the source do.
+
+{map_table(mirrors[1])}
 ## CRC32C and CRC-32
 
 Computed with: {kind}; CRC-32, the checksum of ZIP archives, with: {crc32_kind}. The limit is three interleaved streams
@@ -1034,8 +1159,8 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: does it run at all?")
     parser.add_argument("--rounds", type=int, help="default 5, quick 1")
     parser.add_argument("--python", help="with zarr, zarrs, tensorstore, acquire-zarr, h5py; BUILD/venv/bin/python")
-    parser.add_argument("--only", choices=["throughput", "latency", "reading", "pack", "store", "crc", "commands"],
-                        help="one part, raw tables")
+    parser.add_argument("--only", help="one part, raw tables",
+                        choices=["throughput", "latency", "reading", "pack", "store", "mirror", "crc", "commands"])
     options = parser.parse_args()
     options.python = options.python or os.path.join(options.build, "venv", "bin", "python")
     return options
@@ -1053,6 +1178,8 @@ def only(bench, part):
         return packing_table(packing(bench), bench.quick)
     if part == "store":
         return storing_tables(storing(bench), bench.quick)
+    if part == "mirror":
+        return mirroring_tables(mirroring(bench), bench.quick)
     return checksum_table(checksum(bench)) if part == "crc" else commands(bench)
 
 
@@ -1067,7 +1194,7 @@ def main():
             found = throughput(bench)
             size, runs = latency(bench)
             text = report(bench, found, size, runs, reading(bench), packing(bench), storing(bench),
-                          checksum(bench), commands(bench))
+                          mirroring(bench), checksum(bench), commands(bench))
     finally:
         shutil.rmtree(bench.work_dir, ignore_errors=True)
         bench.log.close()
