@@ -325,7 +325,7 @@ static bool do_job(char *line)
     if (!parse(&j, line)) return false;
     j.begun = milliseconds();
     memset(&result, 0, sizeof result);
-    if (j.out != NULL) write_out(&j, "", 0);
+    if (j.out != NULL) remove(j.out);
     if (is(j.command, "array")) status = read_mirrored_array(&j, &result, &error);
     else if (is(j.command, "mirror") || is(j.command, "zip")) status = read_mirror(&j, &result, &error);
     else status = read_source(&j, &result, &error);
