@@ -1,5 +1,5 @@
 /* shardio - the command-line tool: Zarr v3 arrays and groups in and out, in directories and in ZIP archives, inspected,
-   changed, verified, recovered; packfiles.
+   changed, verified, recovered; packfiles; mirrors of what lies on servers.
    SPDX-License-Identifier: MIT OR Unlicense
 
    shardio help lists the commands, shardio help import the options of one. Exit status: 0 all is well, 1 trouble with
@@ -10,16 +10,20 @@
 
    CONTENTS, each found by its tag
 
-       system options commands messages progress elements json home     what everything uses
+       system options commands messages progress elements json          what everything uses
+       remote home                                                      where it lies
        source npy texts codecs import fortran                           elements come in
        sink open region export                                          and go out
        pack                                                             items into a packfile and out of it
-       listing nodes ls archive info stats verify layout                what there is
+       listing nodes ls archive info stats verify layout mirror         what there is
        recover compact changes layers write                             and how it is changed
        main */
 
 #define SHARDIO_IMPLEMENTATION
 #include "shardio.h"
+#if SHARDIO_HTTP              /* with -lcurl: URLs */
+#include "http_source.h"
+#endif
 
 #include <errno.h>
 #include <fcntl.h>
@@ -221,19 +225,36 @@ typedef struct extents {
     uint64_t of[SHARDIO_MAX_DIMS];
 } extents;
 
+/* What lies behind a URL: a mirror of each object, in a directory below the one that --mirror names. Or behind INPUT,
+   if that is an archive in a mirror. */
+typedef struct remote {
+    shardio_mirror *local;                 /* under the archive; null: there is none */
+    char *name;                            /* owned: the URL without its query, which may be a secret */
+    char *place;                           /* owned: where its mirror is, a file or a directory of one for each key */
+    char *directory;                       /* owned: of the mirrors */
+    const char *key;                       /* of the file in it, which is an archive; null: a hierarchy */
+    shardio_mirror_store mirrors;
+#if SHARDIO_HTTP
+    shardio_http http;
+#endif
+} remote;
+
 /* What the command line said. Words out of a list are numbered from 1; 0: not given. */
 typedef struct settings {
     const char *command;
+    remote *remote;                        /* of INPUT, if that is a URL or in a mirror */
     const char *input, *output;            /* the first two arguments, whatever they are called */
     char **more;                           /* those behind the first */
     int more_count;
     extents shape, chunks, shards, subchunks;
     const char *dtype, *fill, *names, *attributes, *path, *sync, *region, *svg, *codec, *outer_codec, *transpose,
-               *range, *items, *app_data, *comment, *ozx;
-    uint64_t buffer, memory, checkpoint, shard_chunks, items_per_record, format_number, alignment, layer;
+               *range, *items, *app_data, *comment, *ozx, *mirror, *read_ahead;
+    uint64_t buffer, memory, checkpoint, shard_chunks, items_per_record, format_number, alignment, layer, chunk, gap,
+             budget;
     int direct, index, index_endian, format;
     bool skip_fill, append, force, quiet, json, no_checksum, all, help, chunk_crc, consolidated, remove, yes, apply,
-         remove_temporary, keep_edge, content_hash, lines, search, statistics, make, fill_is_value;
+         remove_temporary, keep_edge, content_hash, lines, search, statistics, make, fill_is_value,
+         start_over, check_later;
 } settings;
 
 enum {
@@ -291,6 +312,10 @@ static int run_pack_create(const settings *s);
 static int run_pack_cat(const settings *s);
 static int run_pack_info(const settings *s);
 static int run_pack_verify(const settings *s);
+static int run_mirror_read(const settings *s);
+static int run_mirror_fill(const settings *s);
+static int run_mirror_info(const settings *s);
+static int run_mirror_evict(const settings *s);
 
 #define AT(member) offsetof(settings, member)
 
@@ -301,6 +326,11 @@ static int run_pack_verify(const settings *s);
 #define OPTION_HELP {"--help", NULL, "this text", OPTION_FLAG, AT(help)}
 #define OPTION_APPLY {"--apply", NULL, "do it; without, it is only said what would be done", OPTION_FLAG, AT(apply)}
 #define OPTION_LAYER {"--layer", "K", "of an archive: as it was at layer K", OPTION_COUNT, AT(layer)}
+#define OPTIONS_OF_A_URL                                                                                         \
+    {"--mirror", "DIR", "of a URL: keep below DIR what is fetched; what is there is not asked for again",        \
+     OPTION_TEXT, AT(mirror)},                                                                                   \
+    {"--start-over", NULL, "of a URL: ask the server again; what has changed there is fetched anew",             \
+     OPTION_FLAG, AT(start_over)}
 #define OPTIONS_OF_AN_ARCHIVE                                                                                    \
     {"--alignment", "BYTES", "of an archive: where values begin, a multiple of this power of two", OPTION_SIZE,  \
      AT(alignment)},                                                                                             \
@@ -371,7 +401,7 @@ static const option export_options[] = {
     {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it, and reading whole arrays only",
      OPTION_WORD, AT(direct)},
     {"--memory", "BYTES", "for the elements read at once (64M)", OPTION_SIZE, AT(memory)},
-    OPTION_LAYER, OPTION_PATH, OPTION_FORCE, OPTION_QUIET, OPTION_HELP
+    OPTIONS_OF_A_URL, OPTION_LAYER, OPTION_PATH, OPTION_FORCE, OPTION_QUIET, OPTION_HELP
 };
 
 static const option create_options[] = {
@@ -395,20 +425,22 @@ static const option resize_options[] = {
 
 static const option ls_options[] = {
     {"--consolidated", NULL, "trust consolidated metadata, if there is some", OPTION_FLAG, AT(consolidated)},
-    OPTION_LAYER, OPTION_PATH, OPTION_JSON, OPTION_HELP
+    OPTIONS_OF_A_URL, OPTION_LAYER, OPTION_PATH, OPTION_JSON, OPTION_HELP
 };
 
-static const option info_options[] = {OPTIONS_OF_A_SHARD_FILE, OPTION_LAYER, OPTION_PATH, OPTION_JSON, OPTION_HELP};
+static const option info_options[] = {
+    OPTIONS_OF_A_SHARD_FILE, OPTIONS_OF_A_URL, OPTION_LAYER, OPTION_PATH, OPTION_JSON, OPTION_HELP
+};
 
 static const option stats_options[] = {
     {"--make", NULL, "make them, by reading what was changed since they were made", OPTION_FLAG, AT(make)},
     {"--fill-is-value", NULL, "elements that are written and equal to the fill value are no nulls", OPTION_FLAG,
      AT(fill_is_value)},
-    OPTION_LAYER, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+    OPTIONS_OF_A_URL, OPTION_LAYER, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
 
 static const option verify_options[] = {
-    OPTIONS_OF_A_SHARD_FILE, OPTION_LAYER, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
+    OPTIONS_OF_A_SHARD_FILE, OPTIONS_OF_A_URL, OPTION_LAYER, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
 
 static const option layout_options[] = {
@@ -417,7 +449,7 @@ static const option layout_options[] = {
     OPTIONS_OF_A_SHARD_FILE, OPTION_LAYER, OPTION_PATH, OPTION_FORCE, OPTION_HELP
 };
 
-static const option attrs_options[] = {OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP};
+static const option attrs_options[] = {OPTIONS_OF_A_URL, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP};
 
 static const option group_create_options[] = {
     OPTIONS_OF_AN_ARCHIVE, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
@@ -481,6 +513,31 @@ static const option pack_info_options[] = {OPTION_JSON, OPTION_HELP};
 
 static const option pack_verify_options[] = {OPTION_CODEC_OF_RECORDS, OPTION_QUIET, OPTION_JSON, OPTION_HELP};
 
+#define OPTIONS_OF_A_MIRROR                                                                                      \
+    {"--chunk", "BYTES", "what is fetched and noted as one: a power of two, 512 to 64M (64K)", OPTION_SIZE,      \
+     AT(chunk)},                                                                                                 \
+    {"--gap", "BYTES", "fetch up to so many bytes again that are there, if one request then does for two",       \
+     OPTION_SIZE, AT(gap)},                                                                                      \
+    {"--start-over", NULL, "empty a mirror of something else (length, tag, chunk); without, it is refused",      \
+     OPTION_FLAG, AT(start_over)}
+
+static const option mirror_read_options[] = {
+    {"--range", "A:B", "bytes A to B-1; one number, A: and :B as well", OPTION_TEXT, AT(range)},
+    {"--read-ahead", "BYTES|none", "go on behind the range, at most so far (none)", OPTION_TEXT, AT(read_ahead)},
+    {"--check-later", NULL, "ask the source only if something is missing", OPTION_FLAG, AT(check_later)},
+    OPTIONS_OF_A_MIRROR, OPTION_QUIET, OPTION_HELP
+};
+
+static const option mirror_fill_options[] = {OPTIONS_OF_A_MIRROR, OPTION_QUIET, OPTION_JSON, OPTION_HELP};
+
+static const option mirror_info_options[] = {OPTION_JSON, OPTION_HELP};
+
+static const option mirror_evict_options[] = {
+    {"--range", "A:B", "the chunks that lie wholly in bytes A to B-1; A:, :B and : as well", OPTION_TEXT, AT(range)},
+    {"--budget", "BYTES", "chunks until no more bytes than these are there", OPTION_SIZE, AT(budget)},
+    OPTION_QUIET, OPTION_JSON, OPTION_HELP
+};
+
 #define OPTIONS_OF(name) run_##name, name##_options, sizeof name##_options / sizeof name##_options[0]
 
 static const command commands[] = {
@@ -493,11 +550,11 @@ static const command commands[] = {
      OPTIONS_OF(write)},
     {"resize", "STORE SHAPE", "gives an array another shape: 200,1024,1024", 2, 2, OPTIONS_OF(resize)},
     {"ls", "STORE [PATH]", "lists groups and arrays, one a line", 1, 2, OPTIONS_OF(ls)},
-    {"info", "STORE", "says what a group, an array, an archive, a shard file or a packfile is and takes", 1, 1,
+    {"info", "STORE", "says what a group, array, archive, shard file, packfile or mirror is and takes", 1, 1,
      OPTIONS_OF(info)},
     {"stats", "STORE [PATH]", "says smallest and largest element of an array, and how many are null", 1, 2,
      OPTIONS_OF(stats)},
-    {"layout", "STORE", "draws where chunks, index and dead bytes lie in shard files, or what lies in an archive", 1, 1,
+    {"layout", "STORE", "draws what lies where in shard files and in an archive, and what of a mirror is there", 1, 1,
      OPTIONS_OF(layout)},
     {"verify", "STORE", "looks for damage in all there is; exit status 0: sound, 1: damaged", 1, 1, OPTIONS_OF(verify)},
     {"recover", "STORE", "mends shards or an archive that a lost writer left torn; first says what it would do", 1, 1,
@@ -521,7 +578,15 @@ static const command commands[] = {
      OPTIONS_OF(pack_cat)},
     {"pack info", "INPUT", "says what a packfile is and takes", 1, 1, OPTIONS_OF(pack_info)},
     {"pack verify", "INPUT", "looks for damage in a packfile; exit status 0: sound, 1: damaged", 1, 1,
-     OPTIONS_OF(pack_verify)}
+     OPTIONS_OF(pack_verify)},
+    {"mirror read", "SOURCE LOCAL", "writes a range of a file or URL to standard output, and keeps it in LOCAL", 2, 2,
+     OPTIONS_OF(mirror_read)},
+    {"mirror fill", "SOURCE LOCAL", "fetches all of a file or URL that LOCAL has not yet; Ctrl-C keeps what is there",
+     2, 2, OPTIONS_OF(mirror_fill)},
+    {"mirror info", "LOCAL [SOURCE]", "says what of its source a mirror has; with SOURCE, whether that is the same",
+     1, 2, OPTIONS_OF(mirror_info)},
+    {"mirror evict", "LOCAL", "gives the room of a part of a mirror back; it is fetched again when it is read", 1, 1,
+     OPTIONS_OF(mirror_evict)}
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -619,17 +684,51 @@ static int find_word(const char *words, const char *text)
     }
 }
 
-/* The library's error, with what to do about it where an option helps. */
+/* Whether INPUT lies on a server. */
+static bool is_remote(const settings *s)
+{
+    return s->remote != NULL && s->remote->name != NULL;
+}
+
+static bool is_word(const char *text, const char *word)
+{
+    return text != NULL && strcmp(text, word) == 0;
+}
+
+/* What a server or a mirror said, where that is behind an error: an archive and an array know no more than the status.
+   Bytes that are not to be had are an error of I/O to them, no key that is not there. */
+static shardio_error cause_of(const settings *s, const shardio_error *error)
+{
+    shardio_error last = *error;
+    if (is_remote(s)) last = s->remote->mirrors.last;
+    else if (s->remote != NULL && s->remote->local != NULL) last = shardio_mirror_about(s->remote->local).last;
+    const bool gone = last.status == SHARDIO_ERR_NOT_FOUND && error->status == SHARDIO_ERR_IO;
+    return (gone || last.status == error->status) && last.reason != NULL ? last : *error;
+}
+
+/* What to do about an error, where an option helps. */
+static const char *advice_on(const settings *s, const shardio_error *error)
+{
+    const bool makes_a_file = find_word("import|export|create|layout|pack create|pack cat", s->command) != 0;
+    const bool mirrors = is_remote(s) || find_word("mirror read|mirror fill", s->command) != 0;
+    if (error->status == SHARDIO_ERR_EXISTS && error->reason == NULL && !s->force && makes_a_file)
+        return " (--force replaces it)";
+    if (error->status == SHARDIO_ERR_DIRECT) return " (--direct auto goes on buffered)";
+    if (error->status == SHARDIO_ERR_CHANGED && mirrors && !s->start_over) return " (--start-over fetches it anew)";
+    if (is_remote(s) && error->status == SHARDIO_ERR_NOT_FOUND && is_word(error->operation, "open") && !s->start_over)
+        return " (--start-over asks again)";
+    return "";
+}
+
+/* The library's error, with what to do about it. */
 static int complain_error(const settings *s, const shardio_error *error)
 {
     char text[512];
-    const bool in_the_way = error->status == SHARDIO_ERR_EXISTS && error->reason == NULL && !s->force &&
-                            find_word("import|export|create|layout|pack create|pack cat", s->command) != 0;
-    const char *advice = in_the_way ? " (--force replaces it)"
-                       : error->status == SHARDIO_ERR_DIRECT ? " (--direct auto goes on buffered)" : "";
+    const shardio_error cause = cause_of(s, error);
+    error = &cause;
     if (error->status == SHARDIO_ERR_CANCELLED) return complain(s, EXIT_TROUBLE, "interrupted");
     return complain(s, error->status == SHARDIO_ERR_ARGUMENT ? EXIT_USAGE : EXIT_TROUBLE, "%s%s",
-                    shardio_error_text(error, text, sizeof text), advice);
+                    shardio_error_text(error, text, sizeof text), advice_on(s, error));
 }
 
 /* 1536 -> "1.5 KiB" */
@@ -641,6 +740,15 @@ static const char *human(uint64_t bytes, char text[32])
     for (; amount >= 1024 && unit < 6; unit++) amount /= 1024;
     snprintf(text, 32, unit == 0 ? "%.0f %s" : "%.1f %s", amount, units[unit]);
     return text;
+}
+
+static char *copy_text(const char *text, size_t size)
+{
+    char *copy = (char *)malloc(size + 1);
+    if (copy == NULL) return NULL;
+    memcpy(copy, text, size);
+    copy[size] = 0;
+    return copy;
 }
 
 static const char *plural(uint64_t count)
@@ -1089,17 +1197,25 @@ static bool parse_fill(const char *text, shardio_dtype dtype, size_t size, void 
 
 typedef void (*json_builder)(shardio_text *text, const void *context);
 
-/* Prints what `build` builds: once to measure it, once to keep it. */
-static int print_json(const settings *s, json_builder build, const void *context)
+/* What `build` builds, as memory of its own: once to measure it, once to keep it. Null: out of memory. */
+static char *built_text(json_builder build, const void *context)
 {
     shardio_text text = {NULL, 0, 0};
     build(&text, context);
     shardio_text kept = {(char *)malloc(text.size + 1), text.size + 1, 0};
-    if (kept.text == NULL) return out_of_memory(s);
+    if (kept.text == NULL) return NULL;
+    kept.text[0] = 0;
     build(&kept, context);
-    clean_json(kept.text);
-    puts(kept.text);
-    free(kept.text);
+    return kept.text;
+}
+
+static int print_json(const settings *s, json_builder build, const void *context)
+{
+    char *text = built_text(build, context);
+    if (text == NULL) return out_of_memory(s);
+    clean_json(text);
+    puts(text);
+    free(text);
     return EXIT_GOOD;
 }
 
@@ -1181,10 +1297,200 @@ static void add_element(shardio_text *t, shardio_dtype dtype, size_t size, const
     }
 }
 
+/* >>remote ---------------------------------------------------------------------------------------------------- */
+
+static bool is_url(const char *text)
+{
+    return strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0;
+}
+
+/* Bytes of a URL up to its query and the slashes before that. */
+static size_t plain_length(const char *url)
+{
+    size_t length = strcspn(url, "?#");
+    while (length > 0 && url[length - 1] == '/') length--;
+    return length;
+}
+
+static const char *host_of(const char *url)
+{
+    return strstr(url, "://") + 3;
+}
+
+/* Whether the path of a URL can be that of a file. */
+static bool has_plain_path(const char *url)
+{
+    const char *at = host_of(url), *end = url + plain_length(url);
+    while (at <= end) {
+        size_t n = 0;
+        while (at + n < end && at[n] != '/') n++;
+        if (n == 0 || (n <= 2 && memcmp(at, "..", n) == 0)) return false;
+        at += n + 1;
+    }
+    return at > host_of(url);
+}
+
+static void build_url_name(shardio_text *t, const void *context)
+{
+    const char *url = (const char *)context;
+    shardio_text_add_bytes(t, url, plain_length(url));
+}
+
+/* Where the mirrors of a URL lie: DIR/example.org+8080/data/movie.zarr. No two URLs have the same place, as what is
+   there is taken without a request: http is told apart from https, a query, which may be a secret, by its CRC32C. */
+static void build_place(shardio_text *t, const void *context)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%/[]";
+    const settings *s = (const settings *)context;
+    const char *url = s->input, *end = url + plain_length(url), *query = url + strcspn(url, "?#");
+    const char *path = host_of(url) + strcspn(host_of(url), "/");
+    char piece[16];
+    shardio_text_add(t, s->mirror);
+    shardio_text_add(t, strncmp(url, "http:", 5) == 0 ? "/http+" : "/");
+    for (const char *at = host_of(url); at < end; at++) {
+        const bool capital = *at >= 'A' && *at <= 'Z';
+        if (at < path && *at == ':') snprintf(piece, sizeof piece, "+");
+        else if (at < path && capital) snprintf(piece, sizeof piece, "%c", *at + ('a' - 'A'));
+        else snprintf(piece, sizeof piece, strchr(plain, *at) != NULL ? "%c" : "%%%02X", (unsigned char)*at);
+        shardio_text_add(t, piece);
+    }
+    snprintf(piece, sizeof piece, "+%08" PRIx32, shardio_crc32c(0, query, strlen(query)));
+    if (*query == '?') shardio_text_add(t, piece);
+}
+
+#if SHARDIO_HTTP
+static int ask_whether_interrupted(void *context)
+{
+    (void)context;
+    return interrupted != 0;
+}
+
+static shardio_http_options http_options(shardio_http_length length_by)
+{
+    shardio_http_options options;
+    memset(&options, 0, sizeof options);
+    options.length_by = length_by;
+    options.cancelled = ask_whether_interrupted;
+    return options;
+}
+
+/* For the mirrors. */
+static shardio_status find_object(void *context, const char *key, shardio_source *source, shardio_error *error)
+{
+    remote *r = (remote *)context;
+    if (r->key == NULL) return shardio_http_find(&r->http, key, source, error);
+    shardio_http_options options = http_options(SHARDIO_HTTP_LENGTH_HEAD);
+    options.counters = &r->http.counters;
+    return shardio_http_open(source, r->http.url, &options, error);
+}
+
+/* Keys are small more often than not, so the first bytes come with the length; not where all may be there already. */
+static int begin_http(const settings *s)
+{
+    const shardio_http_length length_by = s->start_over ? SHARDIO_HTTP_LENGTH_HEAD : SHARDIO_HTTP_LENGTH_GET;
+    const shardio_http_options options = http_options(length_by);
+    shardio_error error;
+    s->remote->mirrors.find = find_object;
+    if (shardio_http_begin(&s->remote->http, s->input, &options, &error) == SHARDIO_OK) return EXIT_GOOD;
+    return complain_error(s, &error);
+}
+
+static int open_url(const settings *s, const char *url, shardio_source *origin)
+{
+    const shardio_http_options options = http_options(SHARDIO_HTTP_LENGTH_HEAD);
+    shardio_error error;
+    return shardio_http_open(origin, url, &options, &error) == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
+}
+#else
+static int begin_http(const settings *s)
+{
+    return complain(s, EXIT_TROUBLE, "a URL: this build has no HTTP, libcurl was missing (make deps, make examples)");
+}
+
+static int open_url(const settings *s, const char *url, shardio_source *origin)
+{
+    (void)url, (void)origin;
+    return begin_http(s);
+}
+#endif
+
+/* INPUT is a URL. */
+static int begin_remote(const settings *s, bool archive)
+{
+    remote *r = s->remote;
+    const int status = begin_http(s);
+    if (status != EXIT_GOOD) return status;
+    if (s->mirror == NULL)
+        return complain(s, EXIT_USAGE, "a URL: --mirror DIR says where what is fetched of it is to be kept");
+    if (!has_plain_path(s->input)) return complain(s, EXIT_USAGE, "a URL with an empty name, . or .. in its path");
+    r->name = built_text(build_url_name, s->input);
+    r->place = built_text(build_place, s);
+    if (r->name == NULL || r->place == NULL) return out_of_memory(s);
+    if (archive) r->key = strrchr(r->place, '/') + 1;
+    r->directory = copy_text(r->place, archive ? (size_t)(r->key - r->place) - 1 : strlen(r->place));
+    if (r->directory == NULL) return out_of_memory(s);
+    r->mirrors.context = r;
+    r->mirrors.directory = r->directory;
+    r->mirrors.name = r->name;
+    r->mirrors.options.check_later = !s->start_over;
+    r->mirrors.options.start_over = s->start_over;
+    return EXIT_GOOD;
+}
+
+static void end_remote(remote *r)
+{
+    shardio_mirror_close(r->local, NULL);      /* which had only been looked at */
+#if SHARDIO_HTTP
+    shardio_http_end(&r->http);
+#endif
+    free(r->name);
+    free(r->place);
+    free(r->directory);
+}
+
+/* What was asked of the server, and bytes that came. */
+static void count_requests(const remote *r, uint64_t *requests, uint64_t *bytes)
+{
+#if SHARDIO_HTTP
+    *requests = r->http.counters.requests;
+    *bytes = r->http.counters.bytes;
+#else
+    *requests = r->mirrors.requests;
+    *bytes = r->mirrors.fetched;
+#endif
+}
+
+/* A file or a URL that a mirror is opened on. */
+static int find_origin(const settings *s, const char *name, shardio_source *origin)
+{
+    shardio_error error;
+    if (is_url(name)) return open_url(s, name, origin);
+    return shardio_source_open(origin, name, NULL, &error) == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
+}
+
+/* Whether a map lies beside the file: it is a mirror, and what looks empty in it may not be. */
+static bool looks_like_mirror(const char *path)
+{
+    char map[4096];
+    const int length = snprintf(map, sizeof map, "%s.shardio-map", path);
+    return length > 0 && (size_t)length < sizeof map && is_regular_file(path) && is_regular_file(map);
+}
+
+/* What is there, also while another process adds to it. */
+static int look_at_mirror(const settings *s, const char *path, const shardio_source *origin, shardio_mirror **mirror)
+{
+    shardio_mirror_options options = {0};
+    shardio_error error;
+    options.read_only = true;
+    *mirror = shardio_mirror_open(origin, path, &options, &error);
+    return *mirror != NULL ? EXIT_GOOD : complain_error(s, &error);
+}
+
 /* >>home ------------------------------------------------------------------------------------------------------ */
 
-/* Where nodes live: a directory or, if its name ends in .zip or .ozx, an archive. Commands get their store here and
-   give it back here; which kind it is only matters to what shows or mends an archive as such. */
+/* Where nodes live: a directory or, if its name ends in .zip or .ozx, an archive; either of them also on a server.
+   Commands get their store here and give it back here; which kind it is only matters to what shows or mends an archive
+   as such, and to what would ask a server too much. */
 typedef struct home {
     const settings *s;
     shardio_store store;
@@ -1233,6 +1539,16 @@ static int refuse_file(const settings *s, const char *path)
                     shards_too ? "; if it is a shard, --chunks N says what it holds" : "");
 }
 
+/* A directory of --mirror is no store: its files are not all there, and what is not would read zero. */
+static int refuse_mirrors(const settings *s, const char *path)
+{
+    const char *node = s->path != NULL ? s->path : "";
+    char name[4096];
+    snprintf(name, sizeof name, "%s/%s%szarr.json", path, node, node[0] != 0 ? "/" : "");
+    if (!looks_like_mirror(name)) return EXIT_GOOD;
+    return complain(s, EXIT_USAGE, "%s is what --mirror keeps of a server: give the URL, and --mirror", path);
+}
+
 /* What stands in an archive under another name would be found by nobody, and other programs refuse the whole file. */
 static int check_name(const settings *s, const char *archive, const char *name)
 {
@@ -1278,10 +1594,27 @@ static bool can_be_opened(const char *path, shardio_error *error)
     return true;
 }
 
+/* An archive in a mirror, of which not all may be there: what is not is an error, where the file alone reads zero. */
+static int open_mirrored_archive(const settings *s, const char *path, purpose why, shardio_archive **archive)
+{
+    shardio_archive_options options = {0};
+    shardio_mirror *mirror;
+    shardio_error error;
+    int status = set_archive_options(s, &options);
+    if (status == EXIT_GOOD && why != TO_READ)
+        status = complain(s, EXIT_TROUBLE, "%s is a mirror: to change it would make it another than its source", path);
+    if (status == EXIT_GOOD) status = look_at_mirror(s, path, NULL, &mirror);
+    if (status != EXIT_GOOD) return status;
+    s->remote->local = mirror;
+    *archive = shardio_archive_open_file(shardio_mirror_file(mirror, false), &options, &error);
+    return *archive != NULL ? EXIT_GOOD : complain_error(s, &error);
+}
+
 static int open_archive(const settings *s, const char *path, purpose why, shardio_archive **archive)
 {
     shardio_archive_options options = {0};
     shardio_error error;
+    if (looks_like_mirror(path)) return open_mirrored_archive(s, path, why, archive);
     int status = set_archive_options(s, &options);
     if (status != EXIT_GOOD) return status;
     options.write = why != TO_READ;
@@ -1290,11 +1623,53 @@ static int open_archive(const settings *s, const char *path, purpose why, shardi
     return *archive != NULL ? EXIT_GOOD : complain_error(s, &error);
 }
 
+/* Only the commands that read are for URLs. */
+static int check_url(const settings *s, purpose why)
+{
+    static const char readers[] = "export|info|ls|stats|verify|attrs";
+    if (why == TO_READ && find_word(readers, s->command) != 0) return EXIT_GOOD;
+    return complain(s, EXIT_USAGE, "a URL: it is for reading: export, info, ls, stats, verify, attrs");
+}
+
+/* An archive whose one mirror is its file. */
+static int open_remote_archive(const settings *s, home *h)
+{
+    shardio_archive_options options = {0};
+    shardio_file file;
+    shardio_error error;
+    const shardio_store store = shardio_store_mirrored(&s->remote->mirrors);
+    int code = 0, status = set_archive_options(s, &options);
+    if (status != EXIT_GOOD) return status;
+    if (store.functions->open(store.context, s->remote->key, false, NULL, &file, &code) != SHARDIO_OK)
+        return complain_error(s, &s->remote->mirrors.last);
+    h->archive = shardio_archive_open_file(file, &options, &error);
+    h->store = shardio_archive_store(h->archive);
+    return h->archive != NULL ? EXIT_GOOD : complain_error(s, &error);
+}
+
+static int open_remote_home(const settings *s, purpose why, home *h)
+{
+    int status = check_url(s, why);
+    char *name = built_text(build_url_name, s->input);
+    if (name == NULL) return out_of_memory(s);
+    const bool archive = is_archive(name);
+    if (status == EXIT_GOOD) status = check_archive_options(s, name);
+    if (status == EXIT_GOOD) status = check_name(s, name, s->path);
+    if (status == EXIT_GOOD) status = begin_remote(s, archive);
+    free(name);
+    if (status != EXIT_GOOD || archive) return status == EXIT_GOOD ? open_remote_archive(s, h) : status;
+    h->store = shardio_store_mirrored(&s->remote->mirrors);
+    return EXIT_GOOD;
+}
+
 /* On trouble there is nothing to close. */
 static int open_home(const settings *s, const char *path, purpose why, home *h)
 {
     memset(h, 0, sizeof *h);
     h->s = s;
+    if (is_url(path)) return open_remote_home(s, why, h);
+    if (s->mirror != NULL || s->start_over)
+        return complain(s, EXIT_USAGE, "%s: %s is no URL", s->mirror != NULL ? "--mirror" : "--start-over", path);
     int status = check_archive_options(s, path);
     if (status == EXIT_GOOD) status = check_name(s, path, s->path);
     if (status != EXIT_GOOD) return status;
@@ -1304,6 +1679,7 @@ static int open_home(const settings *s, const char *path, purpose why, home *h)
         h->store = shardio_archive_store(h->archive);
     } else {
         if (why != TO_MAKE) status = refuse_file(s, path);
+        if (status == EXIT_GOOD) status = refuse_mirrors(s, path);
         h->store = shardio_store_directory(path);
     }
     return status;
@@ -3093,7 +3469,8 @@ static int run_export(const settings *s)
     memset(&job, 0, sizeof job);
     job.s = s;
     home h;
-    const bool unbuffered = s->direct == DIRECT_ON || (s->direct != DIRECT_OFF && s->region == NULL);
+    const bool wanted = s->direct == DIRECT_ON || (s->direct != DIRECT_OFF && s->region == NULL);
+    const bool unbuffered = wanted && !is_url(s->input);
     int status = open_home(s, s->input, TO_READ, &h);
     if (status != EXIT_GOOD) return status;
     status = open_array(s, &h.store, unbuffered, &job.array);
@@ -3639,15 +4016,6 @@ typedef struct hierarchy {
 
 static const char *const kind_names[] = {"damaged", "group", "array"};
 
-static char *copy_text(const char *text, size_t size)
-{
-    char *copy = (char *)malloc(size + 1);
-    if (copy == NULL) return NULL;
-    memcpy(copy, text, size);
-    copy[size] = 0;
-    return copy;
-}
-
 /* The same piece of a copy of the text. */
 static shardio_json moved(shardio_json piece, const char *from, const char *to)
 {
@@ -3735,12 +4103,33 @@ static const found_node *array_above(const hierarchy *all, const char *key)
     return NULL;
 }
 
+/* On a server, which does not list what it has: the node at PATH, if no consolidated metadata says more. */
+static shardio_status keep_remote_nodes(const settings *s, const shardio_store *store, hierarchy *all,
+                                        shardio_error *error)
+{
+    shardio_node node;
+    shardio_status status = shardio_node_open(&node, store, s->path, NULL, error);
+    if (status != SHARDIO_OK) return status;
+    if (shardio_json_kind(node.consolidated) != 0)
+        status = shardio_hierarchy_walk(store, s->path, true, keep_node, all, NULL, error);
+    else status = keep_node(all, s->path != NULL ? s->path : "", &node, NULL);
+    shardio_node_close(&node);
+    return status;
+}
+
+static bool lists_keys(const settings *s)
+{
+    return !is_remote(s) || s->remote->key != NULL;
+}
+
 /* Finds all nodes at PATH and below; free_nodes whatever is returned. */
 static int find_nodes(const settings *s, const shardio_store *store, bool consolidated, hierarchy *all)
 {
     shardio_error error;
     memset(all, 0, sizeof *all);
-    const shardio_status walked = shardio_hierarchy_walk(store, s->path, consolidated, keep_node, all, NULL, &error);
+    const shardio_status walked =
+        lists_keys(s) ? shardio_hierarchy_walk(store, s->path, consolidated, keep_node, all, NULL, &error)
+                      : keep_remote_nodes(s, store, all, &error);
     if (all->count > 1) qsort(all->of, all->count, sizeof all->of[0], compare_nodes);
     if (walked == SHARDIO_OK) return EXIT_GOOD;
     if (walked == SHARDIO_ERR_MEMORY) return out_of_memory(s);
@@ -4040,11 +4429,12 @@ static bool pass_over_entry(void *context, const shardio_archive_entry *entry)
     return !interrupted;
 }
 
-/* What is known about an archive; the headers are read first, so that it is known to the byte what is live. */
+/* What is known about an archive; the headers are read first, so that it is known to the byte what is live, unless a
+   server would have to be asked for each. */
 static int look_at_archive(const settings *s, shardio_archive *archive, shardio_archive_facts *facts)
 {
     shardio_error error;
-    if (shardio_archive_each_entry(archive, pass_over_entry, NULL, &error) != SHARDIO_OK)
+    if (!is_remote(s) && shardio_archive_each_entry(archive, pass_over_entry, NULL, &error) != SHARDIO_OK)
         return complain_error(s, &error);
     *facts = shardio_archive_about(archive);
     if (s->layer > 0) facts->torn_bytes = 0;       /* what lies behind an older layer are the newer ones */
@@ -4205,6 +4595,30 @@ static void add_its_archive(shardio_text *t, const info *job)
     add_archive(t, job->archive);
 }
 
+/* Where what was fetched of a URL lies, and what it took this time. */
+static void add_its_mirror(shardio_text *t, const settings *s)
+{
+    uint64_t requests, bytes;
+    if (!is_remote(s)) return;
+    count_requests(s->remote, &requests, &bytes);
+    add_name(t, "mirror");
+    shardio_text_add(t, "{\"place\": ");
+    shardio_text_add_string(t, s->remote->place);
+    add_number(t, "requests", requests);
+    add_number(t, "fetched_bytes", bytes);
+    shardio_text_add(t, "}");
+}
+
+static void print_its_mirror(const settings *s)
+{
+    char size[32];
+    uint64_t requests, bytes;
+    if (!is_remote(s)) return;
+    count_requests(s->remote, &requests, &bytes);
+    say("%-11s %s, %" PRIu64 " request%s, %s fetched", "mirror", s->remote->place, requests, plural(requests),
+        human(bytes, size));
+}
+
 static void build_array_json(shardio_text *t, const void *context)
 {
     const info *job = (const info *)context;
@@ -4228,8 +4642,9 @@ static void build_array_json(shardio_text *t, const void *context)
     add_json(t, "codecs", f->codec_list);
     if (f->sharded) add_index(t, &f->index);
     add_keys(t, f);
-    add_totals(t, &job->all);
+    if (!is_remote(job->s)) add_totals(t, &job->all);
     add_its_archive(t, job);
+    add_its_mirror(t, job->s);
     add_name(t, "attributes");
     shardio_text_add(t, f->attributes);
     shardio_text_add(t, "}");
@@ -4300,12 +4715,14 @@ static void print_array(const info *job)
     const totals *all = &job->all;
     char size[32];
     print_identity(job);
-    printf("%-11s %" PRIu64 ", %s: %" PRIu64 " bytes live, %" PRIu64 " index, %" PRIu64 " dead\n", "files",
-           all->files, human(all->bytes, size), all->live, all->index, all->dead);
+    if (!is_remote(job->s))
+        printf("%-11s %" PRIu64 ", %s: %" PRIu64 " bytes live, %" PRIu64 " index, %" PRIu64 " dead\n", "files",
+               all->files, human(all->bytes, size), all->live, all->index, all->dead);
     if (all->temporary > 0)
         printf("%-11s %" PRIu64 " file%s of a writer that is at work or was killed\n", "temporary", all->temporary,
                plural(all->temporary));
     if (job->archive != NULL) print_archive(job->archive);
+    print_its_mirror(job->s);
 }
 
 static int info_of_array(const settings *s, const shardio_store *store, const shardio_node *node,
@@ -4321,7 +4738,7 @@ static int info_of_array(const settings *s, const shardio_store *store, const sh
     int status = open_array(s, store, false, &array);
     if (status != EXIT_GOOD) return status;
     shardio_array_describe(array, &job.facts);
-    status = count_files(&job, store, array);
+    if (!is_remote(s)) status = count_files(&job, store, array);       /* a server would be asked for each */
     if (status == EXIT_GOOD && s->json) status = print_json(s, build_array_json, &job);
     else if (status == EXIT_GOOD) print_array(&job);
     if (status == EXIT_GOOD && job.all.unreadable > 0)
@@ -4399,6 +4816,7 @@ static void build_group_json(shardio_text *t, const void *context)
     if (shardio_json_kind(job->node->attributes) != 0) add_json(t, "attributes", job->node->attributes);
     else shardio_text_add(t, ", \"attributes\": {}");
     add_its_archive(t, job);
+    add_its_mirror(t, job->s);
 }
 
 static int info_of_group(const settings *s, const shardio_store *store, const shardio_node *node,
@@ -4417,10 +4835,15 @@ static int info_of_group(const settings *s, const shardio_store *store, const sh
         status = end_listing(&l, build_group_json, &job);
     } else if (status == EXIT_GOOD) {
         const size_t groups = all.groups > 0 ? all.groups - 1 : 0;     /* this one is not below itself */
-        printf("%-11s group, %zu group%s and %zu array%s below it%s\n", "kind", groups, plural(groups), all.arrays,
-               plural(all.arrays), shardio_json_kind(node->consolidated) != 0 ? ", consolidated metadata" : "");
+        const bool consolidated = shardio_json_kind(node->consolidated) != 0;
+        if (lists_keys(s) || consolidated)
+            printf("%-11s group, %zu group%s and %zu array%s below it%s\n", "kind", groups, plural(groups), all.arrays,
+                   plural(all.arrays), consolidated ? ", consolidated metadata" : "");
+        else
+            print_line("kind", "group; without consolidated metadata a server does not say what is below it");
         print_json_line("attributes", node->attributes, "{}");
         if (archive != NULL) print_archive(archive);
+        print_its_mirror(s);
         status = print_tree(s, &all);
     }
     if (status == EXIT_GOOD) status = complain_nodes(s, &all);
@@ -4434,6 +4857,7 @@ static void build_archive_json(shardio_text *t, const void *context)
     shardio_text_add(t, "{\"kind\": \"archive\"");
     add_string(t, "name", job->s->input);
     add_its_archive(t, job);
+    add_its_mirror(t, job->s);
     shardio_text_add(t, "}");
 }
 
@@ -4446,6 +4870,7 @@ static int info_of_archive(const settings *s, const shardio_archive_facts *archi
     job.archive = archive;
     if (s->json) return print_json(s, build_archive_json, &job);
     print_archive(archive);
+    print_its_mirror(s);
     return EXIT_GOOD;
 }
 
@@ -4602,6 +5027,8 @@ static int run_pack_info(const settings *s)
 
 static int run_info(const settings *s)
 {
+    const bool whole = s->shard_chunks == 0 && s->path == NULL;
+    if (whole && looks_like_mirror(s->input)) return run_mirror_info(s);
     return s->shard_chunks > 0 ? run_info_shard(s) : looks_like_pack(s) ? run_pack_info(s) : run_info_node(s);
 }
 
@@ -4979,6 +5406,8 @@ static int verify_home(verification *job)
     home h;
     int status = open_home(job->s, job->s->input, TO_READ, &h);
     if (status != EXIT_GOOD) return status;
+    if (!lists_keys(job->s))
+        return complain(job->s, EXIT_USAGE, "a URL: a server does not say what it has; an archive can be verified");
     if (h.archive != NULL) status = verify_entries(job, h.archive);
     const bool empty = h.archive != NULL && job->archive.entries == 0 && job->s->path == NULL;
     if (status == EXIT_GOOD && !empty) status = verify_nodes(job, &h.store);
@@ -5142,13 +5571,16 @@ typedef enum cell_kind {
     CELL_EVEN, CELL_ODD, CELL_MIXED, CELL_DEAD, CELL_INDEX, CELL_TORN, CELL_NOTHING, CELL_KINDS
 } cell_kind;
 enum { TEXT_CELLS = 72, SVG_CELLS = 960, SHOWN_ROWS = 16 };
+typedef enum subject { OF_SHARDS, OF_ARCHIVE, OF_MIRROR, SUBJECTS } subject;
 static const struct {
     char letter;
-    const char *color, *name, *of_archive; /* what it stands for in a shard file, in an archive */
-} cells[CELL_KINDS] = {{'#', "#2b6cb0", "chunk", "value"}, {'=', "#63a4dd", "the next chunk", "the next value"},
-                       {':', "#b7a2c9", "chunks, some dead", "values, some dead"}, {'.', "#d9d4cc", "dead", "dead"},
-                       {'I', "#dd6b20", "index", "directory"}, {'!', "#c53030", "torn", "torn"},
-                       {'_', "#f7f5f2", "gap", "gap"}};
+    const char *color, *names[SUBJECTS];   /* what it stands for; null: it is in none of these pictures */
+} cells[CELL_KINDS] = {{'#', "#2b6cb0", {"chunk", "value", "there"}},
+                       {'=', "#63a4dd", {"the next chunk", "the next value", NULL}},
+                       {':', "#b7a2c9", {"chunks, some dead", "values, some dead", "there in part"}},
+                       {'.', "#d9d4cc", {"dead", "dead", "not fetched"}},
+                       {'I', "#dd6b20", {"index", "directory", NULL}}, {'!', "#c53030", {NULL, "torn", NULL}},
+                       {'_', "#f7f5f2", {NULL, "gap", NULL}}};
 
 static int compare_segments(const void *a, const void *b)
 {
@@ -5253,7 +5685,7 @@ typedef struct row {
 typedef struct picture {
     const settings *s;
     const shardio_index_layout *layout;
-    bool archive;                          /* rows are layers */
+    subject of;
     uint32_t ndim;                         /* of the positions */
     row *rows;
     size_t count, capacity, left_out;
@@ -5357,7 +5789,7 @@ static void print_picture(const picture *p)
     }
     if (p->left_out > 0) printf("... and %zu more (--all)\n", p->left_out);
     for (int kind = 0; kind < CELL_KINDS; kind++)
-        if (seen[kind]) printf("  %c %s", cells[kind].letter, p->archive ? cells[kind].of_archive : cells[kind].name);
+        if (seen[kind]) printf("  %c %s", cells[kind].letter, cells[kind].names[p->of]);
     putchar('\n');
 }
 
@@ -5403,12 +5835,15 @@ static void svg_row(picture *p, const row *r, unsigned y)
 
 static void svg_legend(picture *p, unsigned y)
 {
-    const unsigned kinds = p->archive ? CELL_KINDS : CELL_INDEX + 1, step = 850 / kinds;
-    for (unsigned kind = 0; kind < kinds; kind++)
+    unsigned kinds = 0, x = 20;
+    for (unsigned kind = 0; kind < CELL_KINDS; kind++) kinds += cells[kind].names[p->of] != NULL;
+    for (unsigned kind = 0; kind < CELL_KINDS; kind++) {
+        if (cells[kind].names[p->of] == NULL) continue;
         svg(p, "<rect x=\"%u\" y=\"%u\" width=\"12\" height=\"12\" fill=\"%s\"/>"
             "<text x=\"%u\" y=\"%u\">%s</text>\n",
-            20 + step * kind, y - 11, cells[kind].color, 38 + step * kind, y,
-            p->archive ? cells[kind].of_archive : cells[kind].name);
+            x, y - 11, cells[kind].color, x + 18, y, cells[kind].names[p->of]);
+        x += 850 / kinds;
+    }
     if (p->left_out > 0) svg(p, "<text x=\"870\" y=\"%u\">... and %zu more</text>\n", y, p->left_out);
 }
 
@@ -5611,7 +6046,7 @@ static int collect_archive(picture *p, shardio_archive *archive)
     memset(&all, 0, sizeof all);
     all.s = p->s;
     all.whole.rest = SEGMENT_NOTHING;
-    p->archive = true;
+    p->of = OF_ARCHIVE;
     p->ndim = 1;
     const int status = draw_archive(p, archive, &all);
     free(all.layers);
@@ -5620,12 +6055,57 @@ static int collect_archive(picture *p, shardio_archive *archive)
     return status;
 }
 
-/* What of it is drawn: a single shard file, the shards of an array, an archive. */
+/* ---- layout: a mirror ---- */
+
+/* A cell is there if all of its bytes are; a byte is where cells are smaller than that. */
+static void paint_coverage(shardio_mirror *mirror, uint64_t length, uint8_t *kinds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t part = length / count, rest = length % count;
+        const uint64_t from = part * i + rest * i / count, next = part * (i + 1) + rest * (i + 1) / count;
+        const uint64_t to = next > from ? next : from + 1;
+        uint64_t offset, size;
+        const bool all = shardio_mirror_has(mirror, from, to - from);
+        const bool some = shardio_mirror_next_extent(mirror, from, &offset, &size) && offset < to;
+        kinds[i] = all ? CELL_EVEN : some ? CELL_MIXED : CELL_DEAD;
+    }
+}
+
+static int draw_mirror(picture *p, shardio_mirror *mirror)
+{
+    const shardio_mirror_facts f = shardio_mirror_about(mirror);
+    char length[32], covered[32], chunk[32], allocated[32];
+    bool beyond = false;
+    row *r = add_row(p, NULL, p->s->input, &beyond);       /* without dimensions */
+    if (r == NULL) return out_of_memory(p->s);
+    paint_coverage(mirror, f.length, r->kinds, p->width);
+    const int n = snprintf(r->text, sizeof r->text, "%s, %s there in %" PRIu64 " extent%s, chunks of %s",
+                           human(f.length, length), human(f.covered, covered), f.extents, plural(f.extents),
+                           human(f.chunk, chunk));
+    if (f.allocated != SHARDIO_NO_OFFSET)
+        snprintf(r->text + n, sizeof r->text - (size_t)n, ", %s allocated", human(f.allocated, allocated));
+    r->drawn = true;
+    return EXIT_GOOD;
+}
+
+static int collect_mirror(picture *p)
+{
+    shardio_mirror *mirror;
+    int status = look_at_mirror(p->s, p->s->input, NULL, &mirror);
+    if (status != EXIT_GOOD) return status;
+    p->of = OF_MIRROR;
+    status = draw_mirror(p, mirror);
+    shardio_mirror_close(mirror, NULL);
+    return status;
+}
+
+/* What of it is drawn: a single shard file, the shards of an array, an archive, a mirror. */
 static int collect(picture *p)
 {
     const settings *s = p->s;
     home h;
     if (s->shard_chunks > 0) return collect_shard(p);
+    if (s->path == NULL && looks_like_mirror(s->input)) return collect_mirror(p);
     int status = open_home(s, s->input, TO_READ, &h);
     if (status != EXIT_GOOD) return status;
     status = h.archive != NULL && s->path == NULL ? collect_archive(p, h.archive) : collect_array(p, &h.store);
@@ -5648,6 +6128,267 @@ static int run_layout(const settings *s)
                           s->input, damaged, damaged == 1 ? "is" : "are");
     free(p.rows);
     return status;
+}
+
+/* >>mirror ---------------------------------------------------------------------------------------------------- */
+
+/* A mirror at work: LOCAL, a copy of what of SOURCE was read. */
+typedef struct mirror_job {
+    const settings *s;
+    const char *local, *origin;            /* names; origin null: without its source */
+    shardio_mirror *mirror;
+    shardio_mirror_facts facts;            /* when it ended; the tag is not in them */
+    char tag[SHARDIO_MAX_TAG + 1];
+    uint64_t evicted;                      /* bytes */
+    bar progress;
+} mirror_job;
+
+static void note_facts(mirror_job *job)
+{
+    job->facts = shardio_mirror_about(job->mirror);
+    snprintf(job->tag, sizeof job->tag, "%s", job->facts.tag);
+    job->facts.tag = NULL;
+}
+
+static int choose_read_ahead(const settings *s, uint64_t *most)
+{
+    *most = SHARDIO_NO_OFFSET;
+    if (s->read_ahead == NULL || strcmp(s->read_ahead, "none") == 0) return EXIT_GOOD;
+    if (parse_size(s->read_ahead, most)) return EXIT_GOOD;
+    return complain(s, EXIT_USAGE, "--read-ahead %s: has to be none or a size such as 1M", s->read_ahead);
+}
+
+/* Opens LOCAL as the mirror of SOURCE; on trouble there is nothing to close. */
+static int begin_mirror(mirror_job *job)
+{
+    const settings *s = job->s;
+    shardio_mirror_options options = {0};
+    shardio_source origin;
+    shardio_error error;
+    job->origin = s->input;
+    job->local = s->output;
+    options.chunk = s->chunk;
+    options.gap = s->gap;
+    options.start_over = s->start_over;
+    options.check_later = s->check_later;
+    int status = choose_read_ahead(s, &options.read_ahead);
+    if (status == EXIT_GOOD) status = find_origin(s, s->input, &origin);
+    if (status != EXIT_GOOD) return status;
+    job->mirror = shardio_mirror_open(&origin, s->output, &options, &error);
+    return job->mirror != NULL ? EXIT_GOOD : complain_error(s, &error);
+}
+
+/* Keeps what was fetched, also after trouble. */
+static int end_mirror(mirror_job *job, int status)
+{
+    shardio_error error;
+    const shardio_status saved = shardio_mirror_save(job->mirror, &error);
+    note_facts(job);
+    shardio_mirror_close(job->mirror, NULL);
+    return saved == SHARDIO_OK || status != EXIT_GOOD ? status : complain_error(job->s, &error);
+}
+
+static void add_mirror(shardio_text *t, const mirror_job *job)
+{
+    const shardio_mirror_facts *f = &job->facts;
+    shardio_text_add(t, "{\"kind\": \"mirror\"");
+    add_string(t, "name", job->local);
+    add_string(t, "source", job->origin);
+    add_string(t, "tag", job->tag);
+    add_number(t, "bytes", f->length);
+    add_number(t, "chunk_bytes", f->chunk);
+    add_number(t, "covered_bytes", f->covered);
+    add_number(t, "extents", f->extents);
+    if (f->allocated != SHARDIO_NO_OFFSET) add_number(t, "allocated_bytes", f->allocated);
+    else add_list(t, "allocated_bytes", NULL, 0);
+    add_number(t, "map_bytes", f->map_bytes);
+    add_number(t, "generation", f->generation);
+    add_truth(t, "map_was_damaged", f->map_was_damaged);
+    add_number(t, "requests", f->requests);
+    add_number(t, "fetched_bytes", f->fetched);
+}
+
+static void build_mirror_json(shardio_text *t, const void *context)
+{
+    add_mirror(t, (const mirror_job *)context);
+    shardio_text_add(t, "}");
+}
+
+static double percent(uint64_t part, uint64_t whole)
+{
+    return whole > 0 ? 100 * ((double)part / (double)whole) : 100;
+}
+
+/* ---- mirror: reading and filling ---- */
+
+enum { READ_AT_ONCE = 8 << 20 };           /* bytes: those of one request */
+
+static int copy_from_mirror(mirror_job *job, uint64_t offset, uint64_t count, uint8_t *memory, sink *out)
+{
+    const settings *s = job->s;
+    shardio_error error;
+    size_t done = 0;
+    int status = EXIT_GOOD;
+    for (uint64_t left = count; left > 0 && status == EXIT_GOOD; offset += done, left -= done) {
+        const size_t size = left < READ_AT_ONCE ? (size_t)left : (size_t)READ_AT_ONCE;
+        if (interrupted) return complain(s, EXIT_TROUBLE, "interrupted");
+        if (shardio_mirror_read(job->mirror, offset, memory, size, &done, &error) != SHARDIO_OK) {
+            bar_end(&job->progress);
+            return complain_error(s, &error);
+        }
+        status = write_sink(s, out, memory, done);
+        bar_show(&job->progress, count - left + done, count);
+    }
+    return status;
+}
+
+static int read_mirror(mirror_job *job)
+{
+    const settings *s = job->s;
+    const char *text = s->range != NULL ? s->range : ":";
+    const uint64_t length = shardio_mirror_about(job->mirror).length;
+    uint64_t offset, count;
+    sink out;
+    if (!parse_part(&text, length, &offset, &count) || *text != 0)
+        return complain(s, EXIT_USAGE, "--range %s: is not begin:end within the %" PRIu64 " byte%s of %s", s->range,
+                        length, plural(length), job->local);
+    uint8_t *memory = (uint8_t *)malloc(count < READ_AT_ONCE ? (size_t)count + 1 : (size_t)READ_AT_ONCE);
+    int status = memory != NULL ? open_sink(s, &out, "-") : out_of_memory(s);
+    if (status == EXIT_GOOD) status = close_sink(s, &out, copy_from_mirror(job, offset, count, memory, &out));
+    bar_end(&job->progress);
+    free(memory);
+    return status;
+}
+
+static int run_mirror_read(const settings *s)
+{
+    mirror_job job;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.progress = bar_begin(s);
+    const int status = begin_mirror(&job);
+    return status == EXIT_GOOD ? end_mirror(&job, read_mirror(&job)) : status;
+}
+
+static int fill_mirror(mirror_job *job)
+{
+    const settings *s = job->s;
+    shardio_error error;
+    char covered[32], length[32];
+    const shardio_status filled = shardio_mirror_fill(job->mirror, bar_progress, &job->progress, &error);
+    bar_end(&job->progress);
+    if (filled == SHARDIO_OK) return EXIT_GOOD;
+    if (filled != SHARDIO_ERR_CANCELLED) return complain_error(s, &error);
+    note_facts(job);
+    return complain(s, EXIT_TROUBLE, "interrupted: %s of %s are there", human(job->facts.covered, covered),
+                    human(job->facts.length, length));
+}
+
+static int run_mirror_fill(const settings *s)
+{
+    mirror_job job;
+    char length[32], fetched[32];
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.progress = bar_begin(s);
+    int status = begin_mirror(&job);
+    if (status == EXIT_GOOD) status = end_mirror(&job, fill_mirror(&job));
+    if (status != EXIT_GOOD) return status;
+    if (s->json) return print_json(s, build_mirror_json, &job);
+    if (!s->quiet)
+        say("%s: all %s are there, %s fetched with %" PRIu64 " request%s in %.2f s", job.local,
+            human(job.facts.length, length), human(job.facts.fetched, fetched), job.facts.requests,
+            plural(job.facts.requests), now() - job.progress.begun);
+    return EXIT_GOOD;
+}
+
+/* ---- mirror: what there is ---- */
+
+static void print_mirror(const mirror_job *job)
+{
+    const shardio_mirror_facts *f = &job->facts;
+    char length[32], covered[32], size[32];
+    printf("%-11s mirror\n", "kind");
+    if (job->origin != NULL) say("%-11s %s, unchanged", "source", job->origin);
+    say("%-11s %s", "tag", job->tag[0] != 0 ? job->tag : "none");
+    printf("%-11s %" PRIu64 " bytes\n", "length", f->length);
+    printf("%-11s %s of %s, %.1f %%, in %" PRIu64 " extent%s\n", "there", human(f->covered, covered),
+           human(f->length, length), percent(f->covered, f->length), f->extents, plural(f->extents));
+    print_line("chunks", human(f->chunk, size));
+    if (f->allocated != SHARDIO_NO_OFFSET)
+        printf("%-11s %" PRIu64 " bytes, and a map of %" PRIu64 "\n", "allocated", f->allocated, f->map_bytes);
+    else printf("%-11s not known; a map of %" PRIu64 " bytes\n", "allocated", f->map_bytes);
+    if (job->origin != NULL)
+        printf("%-11s %" PRIu64 ", %s fetched\n", "requests", f->requests, human(f->fetched, size));
+}
+
+static int run_mirror_info(const settings *s)
+{
+    mirror_job job;
+    shardio_source origin;
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.local = s->input;
+    job.origin = s->output;
+    int status = job.origin != NULL ? find_origin(s, job.origin, &origin) : EXIT_GOOD;
+    if (status == EXIT_GOOD) status = look_at_mirror(s, job.local, job.origin != NULL ? &origin : NULL, &job.mirror);
+    if (status != EXIT_GOOD) return status;
+    note_facts(&job);
+    shardio_mirror_close(job.mirror, NULL);
+    if (s->json) return print_json(s, build_mirror_json, &job);
+    print_mirror(&job);
+    return EXIT_GOOD;
+}
+
+/* ---- mirror: evicting ---- */
+
+static int evict(mirror_job *job)
+{
+    const settings *s = job->s;
+    const char *text = s->range;
+    const shardio_mirror_facts before = shardio_mirror_about(job->mirror);
+    uint64_t offset, count;
+    shardio_error error;
+    shardio_status status;
+    if (text == NULL) {
+        status = shardio_mirror_evict_to(job->mirror, s->budget, &error);
+    } else {
+        if (!parse_part(&text, before.length, &offset, &count) || *text != 0)
+            return complain(s, EXIT_USAGE, "--range %s: is not begin:end within the %" PRIu64 " byte%s of %s", s->range,
+                            before.length, plural(before.length), job->local);
+        status = shardio_mirror_evict(job->mirror, offset, count, &error);
+    }
+    job->evicted = before.covered - shardio_mirror_about(job->mirror).covered;
+    return status == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
+}
+
+static void build_evicted_json(shardio_text *t, const void *context)
+{
+    const mirror_job *job = (const mirror_job *)context;
+    add_mirror(t, job);
+    add_number(t, "evicted_bytes", job->evicted);
+    shardio_text_add(t, "}");
+}
+
+static int run_mirror_evict(const settings *s)
+{
+    mirror_job job;
+    shardio_error error;
+    char evicted[32], covered[32], allocated[32];
+    memset(&job, 0, sizeof job);
+    job.s = s;
+    job.local = s->input;
+    if ((s->range != NULL) == (s->budget > 0)) return complain(s, EXIT_USAGE, "--range or --budget: one of them");
+    job.mirror = shardio_mirror_open(NULL, job.local, NULL, &error);
+    if (job.mirror == NULL) return complain_error(s, &error);
+    const int status = end_mirror(&job, evict(&job));
+    if (status != EXIT_GOOD) return status;
+    if (s->json) return print_json(s, build_evicted_json, &job);
+    if (s->quiet) return EXIT_GOOD;
+    const bool known = job.facts.allocated != SHARDIO_NO_OFFSET;
+    say("%s: %s evicted, %s are there%s%s", job.local, human(job.evicted, evicted), human(job.facts.covered, covered),
+        known ? ", allocated: " : "", known ? human(job.facts.allocated, allocated) : "");
+    return EXIT_GOOD;
 }
 
 /* >>recover --------------------------------------------------------------------------------------------------- */
@@ -6852,6 +7593,11 @@ static void print_version(void)
     char list[128];
     printf("shardio %d.%d.%d\n", v / 10000, v / 100 % 100, v % 100);
     print_line("crc32c", shardio_crc32c_kind());
+#if SHARDIO_HTTP
+    printf("%-11s libcurl %s\n", "http", curl_version_info(CURLVERSION_NOW)->version);
+#else
+    print_line("http", "not built in (make deps, make examples)");
+#endif
     list_codecs(true, list);
     printf("%-11s bytes, vlen-utf8, vlen-bytes, transpose, sharding_indexed, %s\n", "codecs", list);
     if (list_codecs(false, list)) printf("%-11s %s (make deps, make examples)\n", "not built in", list);
@@ -6865,11 +7611,15 @@ static void print_version(void)
 static int run_command(const command *c, int count, char **arguments)
 {
     settings s;
+    remote r;
     memset(&s, 0, sizeof s);
+    memset(&r, 0, sizeof r);
+    s.remote = &r;
     int status = parse_arguments(c, &s, count, arguments);
     if (status != EXIT_GOOD) return status;
     if (s.help) print_command_help(c);
     else status = c->run(&s);
+    end_remote(&r);
     /* a full disk behind standard output shows here at the latest */
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_GOOD) status = complain_standard_output(&s);
     return status;

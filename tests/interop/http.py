@@ -6,6 +6,7 @@ names contain it.
 import base64
 import email.utils
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ import time
 import zipfile
 
 import common
-from common import ARCHIVE_DRIVER, HTTP_DRIVER, HTTP_DRIVER_SANITIZED, TMP, Job, check
+from common import ARCHIVE_DRIVER, HTTP_DRIVER, HTTP_DRIVER_SANITIZED, TMP, TOOL, TOOL_SANITIZED, Job, check, good, refused
 
 FOLDER = os.path.join(TMP, "http")
 MODIFIED = "Sat, 29 Oct 1994 19:43:31 GMT"
@@ -1138,8 +1139,197 @@ def nginx_tests(counter):
         for driver, word in drivers():
             counter.together([("%snginx: %s" % (word, case.__name__), case(nginx, word[:1] + case.__name__))
                               for case in cases], [driver])
+        tool_tests(counter, nginx)
     finally:
         nginx.end()
+
+
+# ---- the tool ------------------------------------------------------------------------------------------------
+
+class Tool:
+    """The tool, plain or sanitized, and URLs of nginx that are told apart by a word."""
+
+    def __init__(self, nginx, program, word):
+        self.nginx, self.program, self.word, self.marks = nginx, program, word, 0
+
+    def __call__(self, *arguments):
+        return common.tool(*arguments, program=self.program)
+
+    def json(self, *arguments):
+        return json.loads(good(self(*arguments, "--json")).out.decode())
+
+    def url(self, path):
+        return self.nginx.url("%s?%s" % (path, self.word))
+
+    def local(self, name):
+        return local("%s-%s" % (self.word, name))
+
+    def seen(self):
+        """What nginx was asked for until now. A request of our own is noted behind the others."""
+        self.marks += 1
+        mark = "/small.json?mark-%s-%d" % (self.word, self.marks)
+        with socket.create_connection(("127.0.0.1", self.nginx.port), 10) as connection:
+            connection.sendall(b"GET %s HTTP/1.0\r\n\r\n" % mark.encode())
+            while connection.recv(4096):
+                pass
+        for _ in range(100):
+            with open(os.path.join(self.nginx.folder, "access.log")) as file:
+                lines = [line.rstrip("\n").split("|") for line in file]
+            if any(line[1] == mark for line in lines):
+                return [line for line in lines if line[1].endswith("?" + self.word)]
+            time.sleep(0.02)
+        raise common.Failure("nginx does not note what it is asked")
+
+
+def tool_exports_array(tool):
+    """The same bytes as from the directory; the second time nothing is asked for."""
+    keep, url = tool.local("keep"), tool.url("array.zarr")
+    command = ["export", "--path", NODE, "--mirror", keep]
+    part = good(tool(*command, "--region", "5:25,3500:4500", url, "-"))
+    check(part.out == region((5, 3500), (20, 1000)), "other elements")
+    few = len(tool.seen())
+    check(0 < few <= 7, "%d requests", few)
+    check(good(tool(*command, url, "-")).out == ELEMENTS, "other elements")
+    more = len(tool.seen())
+    check(more > few, "no request for the rest")
+    for _ in range(2):
+        check(good(tool(*command, url, "-")).out == ELEMENTS, "other elements")
+        good(tool("info", "--path", NODE, "--mirror", keep, url))
+    check(len(tool.seen()) == more, "asked again: %s", tool.seen()[more:])
+    check(good(tool(*command, "--start-over", "--region", "0:1,0:1", url, "-")).out == ELEMENTS[:1], "--start-over")
+    check(len(tool.seen()) > more, "--start-over asks for nothing")
+    kept = os.path.join(keep, "http+127.0.0.1+%d" % tool.nginx.port)
+    names = os.listdir(kept)
+    check(len(names) == 1 and names[0].startswith("array.zarr+"), "%s", names)
+    result = refused(tool("export", "--path", NODE, os.path.join(kept, names[0]), "-"), 2)
+    check("--mirror" in result.err, "%s", result.describe())
+
+
+def tool_looks_at_array(tool):
+    keep, url = tool.local("keep"), tool.url("array.zarr")
+    for requests in (1, 0):
+        object_ = tool.json("info", "--path", NODE, "--mirror", keep, url)
+        check(object_["shape"] == list(SHAPE) and object_["mirror"]["requests"] == requests and "files" not in object_, "%s", object_)
+        check((object_["mirror"]["fetched_bytes"] > 0) == (requests > 0), "%s", object_)
+    check(os.path.isdir(object_["mirror"]["place"]), "%s", object_)
+    text = good(tool("info", "--mirror", keep, url)).out.decode()
+    check("does not say what is below" in text and "1 request," in text, "%s", text)
+    check([node["kind"] for node in tool.json("ls", "--path", NODE, "--mirror", keep, url)["nodes"]] == ["array"], "ls")
+    check(good(tool("attrs", "--path", NODE, "--mirror", keep, url)).code == 0, "attrs")
+    check(len(tool.seen()) == 2, "%s", tool.seen())
+    check("archive" in refused(tool("verify", "--mirror", keep, url), 2).err, "verify")
+    check("does not say" in refused(tool("attrs", url, "x", "--mirror", keep)).err, "attrs of all arrays")
+    check("--make" in refused(tool("stats", "--path", NODE, "--mirror", keep, url)).err, "stats")
+
+
+def tool_walks_consolidated(tool):
+    files = os.path.join(tool.nginx.folder, "files")
+    path = os.path.join(files, "consolidated-%s.zarr" % tool.word)
+    shutil.copytree(os.path.join(files, "array.zarr"), path)
+    good(tool("consolidate", "--quiet", path))
+    url = tool.url(os.path.basename(path))
+    theirs, ours = tool.json("ls", "--mirror", tool.local("keep"), url), tool.json("ls", path)
+    check([(n["path"], n["kind"]) for n in theirs["nodes"]] == [(n["path"], n["kind"]) for n in ours["nodes"]], "%s", theirs)
+    check(NODE in good(tool("info", "--mirror", tool.local("keep"), url)).out.decode() or
+          NODE.split("/")[1] in good(tool("info", "--mirror", tool.local("keep"), url)).out.decode(), "info")
+    check(len(tool.seen()) == 1, "%s", tool.seen())
+
+
+def tool_reads_archive(tool):
+    """Two requests open it."""
+    keep, url = tool.local("keep"), tool.url("array.zip")
+    size = os.path.getsize(os.path.join(tool.nginx.folder, "files", "array.zip"))
+    for requests in (3, 0):                    # the third is for the group's zarr.json
+        object_ = tool.json("info", "--mirror", keep, url)
+        opening = [line[:4:3] for line in tool.seen()[:2]]
+        check([line[0] for line in opening] == ["HEAD", "GET"] and opening[1][1].endswith("-%d" % (size - 1)), "%s", opening)
+        check(object_["mirror"]["requests"] == requests, "%s", object_)
+        check(object_["archive"]["entries"] > 0 and os.path.isfile(object_["mirror"]["place"]), "%s", object_)
+    command = ["export", "--path", NODE, "--mirror", keep, url, "-"]
+    check(good(tool(*command)).out == ELEMENTS, "other elements")
+    good(tool("verify", "--mirror", keep, url))
+    before = len(tool.seen())
+    check(good(tool(*command)).out == ELEMENTS, "other elements")
+    good(tool("verify", "--mirror", keep, url))
+    ours = tool.json("ls", os.path.join(tool.nginx.folder, "files", "array.zip"))
+    check(tool.json("ls", "--mirror", keep, url) == ours, "ls")
+    check(len(tool.seen()) == before, "asked again: %s", tool.seen()[before:])
+
+
+def tool_sees_changes(tool):
+    """An archive that changes while half of it is mirrored is never mixed."""
+    files, name = os.path.join(tool.nginx.folder, "files"), "changing-%s.zip" % tool.word
+    shutil.copy(os.path.join(files, "array.zip"), os.path.join(files, name))
+    keep, url = tool.local("keep"), tool.url(name)
+    command = ["export", "--path", NODE, "--mirror", keep]
+    check(good(tool(*command, "--region", "0:1,0:10", url, "-")).out == ELEMENTS[:10], "other elements")
+    good(tool("attrs", "--path", NODE, "--quiet", os.path.join(files, name), "a=1"))
+    result = refused(tool(*command, url, "-"))
+    check("source has another" in result.err and name in result.err and "--start-over" in result.err, "%s", result.describe())
+    check(good(tool(*command, "--start-over", url, "-")).out == ELEMENTS, "--start-over")
+    check("a=1" in good(tool("attrs", "--path", NODE, "--mirror", keep, url)).out.decode(), "attributes")
+
+
+def tool_mirrors_url(tool):
+    url, path = tool.url("large.bin"), tool.local("file")
+    check(good(tool("mirror", "read", "--range", "70000:70010", url, path)).out == BYTES[70000:70010], "read")
+    check(good(tool("mirror", "read", "--check-later", "--range", "70010:70020", url, path)).out == BYTES[70010:70020], "read")
+    check([line[0] for line in tool.seen()] == ["HEAD", "GET"], "%s", tool.seen())
+    object_ = tool.json("mirror", "fill", url, path)
+    check(object_["requests"] == 3 and object_["fetched_bytes"] == 200000 - CHUNK and object_["covered_bytes"] == 200000, "%s", object_)
+    check(len(tool.seen()) == 5 and object_["tag"].startswith('"'), "%s", object_)
+    with open(path, "rb") as file:
+        check(file.read() == BYTES, "other bytes")
+    check("unchanged" in good(tool("mirror", "info", path, url)).out.decode(), "info")
+    check("another length" in refused(tool("mirror", "info", path, tool.url("small.json"))).err, "info of another")
+    check("--start-over" in refused(tool("mirror", "fill", tool.url("small.json"), path)).err, "fill of another")
+
+
+def tool_says_why(tool):
+    """What the server says of its refusal is said."""
+    keep = tool.local("keep")
+    for path, text in (("missing.zarr", "no such object"), ("missing.zip", "no such object"), ("basic/array.zarr", "credentials"),
+                       ("bearer/array.zip", "credentials"), ("loop/array.zarr", "redirect")):
+        result = refused(tool("info", "--mirror", keep, tool.url(path)))
+        check(text in result.err and tool.word not in result.err, "%s: %s", path, result.describe())
+    check("no ranges" in refused(tool("mirror", "read", "--range", "70000:70010", tool.url("whole/large.bin"), tool.local("x"))).err, "no ranges")
+    before = len(tool.seen())
+    check("--start-over" in refused(tool("info", "--mirror", keep, tool.url("missing.zarr"))).err, "what was not there")
+    check(len(tool.seen()) == before, "asked again")
+    check("no such object" in refused(tool("info", "--start-over", "--mirror", keep, tool.url("missing.zarr"))).err, "--start-over")
+    check(good(tool("export", "--path", NODE, "--mirror", keep, tool.url("moved/array.zarr"), "-")).out == ELEMENTS, "redirected")
+
+
+def tool_interrupted(tool):
+    """Ctrl-C keeps what was fetched."""
+    server = Server()
+
+    def answer(request):
+        time.sleep(0.05)
+        return served(request, LARGE)
+    url, path = server.add(answer), tool.local("interrupted")
+    process = subprocess.Popen([tool.program, "mirror", "fill", "--chunk", "1M", "--quiet", url, path], stderr=subprocess.PIPE)
+    while len(server.seen(url)) < 2:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=30)[1]
+    check(process.returncode in (0, 1) and b"Sanitizer" not in error, "%d %s", process.returncode, error)
+    if process.returncode == 1:
+        check(b"interrupted" in error and error.count(b"\n") == 1, "%s", error)
+    if os.path.exists(path):
+        covered = tool.json("mirror", "info", path)["covered_bytes"]
+        check(tool.json("mirror", "fill", url, path)["fetched_bytes"] == len(LARGE) - covered, "fetched twice, or not all")
+    with open(path, "rb") as file:
+        check(file.read() == LARGE, "other bytes")
+    server.close()
+
+
+def tool_tests(counter, nginx):
+    cases = (tool_exports_array, tool_looks_at_array, tool_walks_consolidated, tool_reads_archive, tool_sees_changes, tool_mirrors_url,
+             tool_says_why, tool_interrupted)
+    for program, word in ((TOOL, "plain"), (TOOL_SANITIZED, "sanitized")):
+        for case in cases if os.path.exists(program) else ():
+            counter.test("%s: %s" % (word, case.__name__), case, Tool(nginx, program, "%s-%s" % (word, case.__name__)))
 
 
 # ---- all -----------------------------------------------------------------------------------------------------

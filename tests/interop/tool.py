@@ -820,7 +820,7 @@ def layout():
     good(tool("layout", "--chunks", "8", os.path.join(path, "c/0/0/0")))
 
 
-COMMANDS = 23
+COMMANDS = 27
 
 
 def version():
@@ -828,10 +828,11 @@ def version():
     check("shardio" in text and "crc32c" in text and "uint16" in text, "version: %s", text)
     commands = [line.split("  ")[1] for line in good(tool("--help")).out.decode().splitlines() if line.startswith("  ")]
     names = [name.split(" STORE")[0].split(" ")[:2] for name in commands if not name.startswith("shardio")]
-    check(["group", "create"] in names and ["pack", "verify"] in names and ["rollback"] in names and len(names) == COMMANDS,
+    check(["group", "create"] in names and ["pack", "verify"] in names and ["mirror", "fill"] in names and ["rollback"] in names and
+          len(names) == COMMANDS,
           "commands: %s", names)
     for name in names:
-        name = name if name[0] in ("group", "pack") else name[:1]
+        name = name if name[0] in ("group", "pack", "mirror") else name[:1]
         text = good(tool("help", *name)).out.decode()
         check("--help" in text and text == good(tool(*name, "--help")).out.decode(), "help %s", name)
         check(all(len(line) <= 130 for line in text.splitlines()), "long lines in help %s", name)
@@ -1682,6 +1683,210 @@ def archive_damage():
         check(not os.path.exists(at("nothing.zip")), "%s made an archive", command[0])
 
 
+# ---- mirrors -------------------------------------------------------------------------------------------------
+
+CHUNK = 65536
+MIRRORED = random.Random(7).randbytes(30 * CHUNK + 1000)
+
+
+def origin_of(name, data=MIRRORED):
+    """A file, and where a mirror of it is to be."""
+    source, local = fresh(name), fresh(name + ".mirror")
+    fresh(name + ".mirror.shardio-map")
+    with open(source, "wb") as file:
+        file.write(data)
+    return source, local
+
+
+def mirror_read():
+    source, local = origin_of("read.bin")
+    for text, begin, end in (("100:200", 100, 200), ("70000:70001", 70000, 70001), ("70000", 70000, 70001), (":5", 0, 5), ("5:5", 5, 5),
+                             ("%d:" % (len(MIRRORED) - 3), len(MIRRORED) - 3, len(MIRRORED)), ("65536:500000", CHUNK, 500000)):
+        check(good(tool("mirror", "read", "--range", text, source, local)).out == MIRRORED[begin:end], "--range %s", text)
+    object_ = as_json("mirror", "info", local)
+    check(object_["covered_bytes"] == 8 * CHUNK + 1000 and object_["extents"] == 2, "%s", object_)
+    check(os.stat(local).st_size == len(MIRRORED), "another length")
+    check(good(tool("mirror", "read", source, local)).out == MIRRORED, "all of it")
+    with open(local, "rb") as file:
+        check(file.read() == MIRRORED, "the local file is another")
+    for text in ("5:3", "x", "0:%d" % (len(MIRRORED) + 1), "1:2:3", "-1:2"):
+        refused(tool("mirror", "read", "--range", text, source, local), 2)
+    source, local = origin_of("ahead.bin")
+    good(tool("mirror", "read", "--range", "0:10", source, local))
+    check(as_json("mirror", "info", local)["covered_bytes"] == CHUNK, "read ahead without being asked to")
+    empty, local = origin_of("empty.bin", b"")
+    check(good(tool("mirror", "read", empty, local)).out == b"", "an empty one")
+    check(as_json("mirror", "info", local)["covered_bytes"] == 0, "an empty one")
+    good(tool("layout", local))
+
+
+def mirror_fill():
+    source, local = origin_of("fill.bin")
+    good(tool("mirror", "read", "--chunk", "4K", "--range", "8192:20000", source, local))
+    object_ = as_json("mirror", "fill", source, local)
+    size = len(MIRRORED)
+    for name, value in (("kind", "mirror"), ("name", local), ("source", source), ("bytes", size), ("chunk_bytes", 4096),
+                        ("covered_bytes", size), ("extents", 1), ("fetched_bytes", size - 3 * 4096), ("map_was_damaged", False)):
+        check(object_[name] == value, "%s: %s", name, object_)
+    check(object_["requests"] == 3 and object_["tag"] != "" and object_["allocated_bytes"] > 0, "%s", object_)   # about, two gaps
+    with open(local, "rb") as file:
+        check(file.read() == MIRRORED, "the local file is another")
+    again = as_json("mirror", "fill", source, local)
+    check(again["requests"] == 1 and again["fetched_bytes"] == 0, "fetched twice: %s", again)
+    check(good(tool("mirror", "fill", "--quiet", source, local)).out == b"", "--quiet")
+    check(local.encode() in good(tool("mirror", "fill", source, local)).out, "no summary")
+    source, local = origin_of("gap.bin")
+    for text in ("65536:65537", "196608:196609"):
+        good(tool("mirror", "read", "--range", text, source, local))
+    check(as_json("mirror", "fill", "--gap", "64K", source, local)["requests"] == 2, "a gap is a request of its own")
+
+
+def mirror_info():
+    source, local = origin_of("info.bin")
+    good(tool("mirror", "read", "--range", "0:200000", source, local))
+    object_ = as_json("mirror", "info", local)
+    check(object_["source"] is None and object_["requests"] == 0 and object_["covered_bytes"] == 4 * CHUNK and
+          object_["map_bytes"] == os.path.getsize(local + ".shardio-map"), "%s", object_)
+    check(as_json("info", local) == object_, "info does not know a mirror")
+    check(as_json("mirror", "info", local, source)["requests"] == 1, "with its source")
+    text = good(tool("mirror", "info", local, source)).out.decode()
+    check("256.0 KiB of 1.9 MiB, 13.3 %, in 1 extent" in text and "unchanged" in text and "64.0 KiB" in text, "%s", text)
+    os.remove(source)
+    check(as_json("mirror", "info", local) == object_, "it wants its source")
+    refused(tool("mirror", "info", local, source))
+    text = good(tool("layout", local)).out.decode()
+    check("in 1 extent" in text and "|#########:......" in text and "not fetched" in text, "%s", text)
+    picture = fresh("mirror.svg")
+    good(tool("layout", "--svg", picture, local))
+    with open(picture) as file:
+        check("not fetched" in file.read(), "not a picture of a mirror")
+
+
+def mirror_evict():
+    source, local = origin_of("evict.bin")
+    good(tool("mirror", "fill", source, local))
+    allocated = as_json("mirror", "info", local)["allocated_bytes"]
+    os.remove(source)                          # evicting needs no source
+    object_ = as_json("mirror", "evict", "--range", "%d:%d" % (CHUNK + 1, 5 * CHUNK), local)
+    check(object_["evicted_bytes"] == 3 * CHUNK and object_["extents"] == 2 and
+          object_["covered_bytes"] == len(MIRRORED) - 3 * CHUNK, "%s", object_)
+    check(object_["allocated_bytes"] in (allocated - 3 * CHUNK, allocated), "%s", object_)
+    check("|####:......:###" in good(tool("layout", local)).out.decode(), "layout")
+    with open(local, "rb") as file:
+        data = file.read()
+        check(data[:2 * CHUNK] == MIRRORED[:2 * CHUNK] and data[5 * CHUNK:] == MIRRORED[5 * CHUNK:], "too much evicted")
+    object_ = as_json("mirror", "evict", "--budget", "640K", local)
+    check(object_["covered_bytes"] <= 10 * CHUNK and object_["covered_bytes"] > 8 * CHUNK, "%s", object_)
+    check(b"evicted" in good(tool("mirror", "evict", "--range", ":", local)).out, "no summary")
+    object_ = as_json("mirror", "info", local)
+    check(object_["covered_bytes"] == 0 and object_["extents"] == 0, "%s", object_)
+    check(good(tool("mirror", "evict", "--quiet", "--range", ":", local)).out == b"", "--quiet")
+    for arguments in ([local], ["--range", ":", "--budget", "1", local], ["--range", "5:1", local], ["--budget", "x", local]):
+        refused(tool("mirror", "evict", *arguments), 2)
+    for name in ("nothing", "evict.bin"):
+        with open(at("evict.bin"), "wb") as file:
+            file.write(b"no mirror")
+        refused(tool("mirror", "evict", "--budget", "1", at(name)))
+        check(not os.path.exists(at(name) + ".shardio-map") and not os.path.exists(at("nothing")), "a mirror out of nothing")
+        check(content_of(at("evict.bin")) == b"no mirror", "what is no mirror was changed")
+
+
+def mirror_identity():
+    source, local = origin_of("identity.bin")
+    good(tool("mirror", "fill", source, local))
+    other = MIRRORED[:1000] + b"x" + MIRRORED[1001:]
+    with open(source, "wb") as file:
+        file.write(other)
+    for command in (["read"], ["fill"]):
+        result = refused(tool("mirror", *command, source, local))
+        check("--start-over" in result.err and "tag" in result.err, "%s", result.describe())
+    refused(tool("mirror", "info", local, source))
+    check(good(tool("mirror", "read", "--check-later", source, local)).out == MIRRORED, "all of it is there")
+    check(good(tool("mirror", "read", "--start-over", source, local)).out == other, "--start-over")
+    result = refused(tool("mirror", "fill", "--chunk", "4K", source, local))
+    check("chunk" in result.err, "%s", result.describe())
+    check(as_json("mirror", "fill", "--chunk", "4K", "--start-over", source, local)["chunk_bytes"] == 4096, "--chunk")
+    with open(local + ".shardio-map", "r+b") as file:
+        file.seek(20)
+        file.write(b"x")
+    refused(tool("mirror", "info", local))
+    refused(tool("layout", local))
+    refused(tool("mirror", "evict", "--range", ":", local))
+    object_ = as_json("mirror", "fill", source, local)
+    check(object_["map_was_damaged"] is True and object_["fetched_bytes"] == len(other), "%s", object_)
+    with open(local, "rb") as file:
+        check(file.read() == other, "the local file is another")
+
+
+def mirror_trouble():
+    source, local = origin_of("trouble.bin")
+    for arguments in (["read", at("no source"), local], ["fill", at("no source"), local], ["read", source, at("no/such/place")],
+                      ["info", at("nothing")], ["info", source], ["fill", source, source]):
+        refused(tool("mirror", *arguments))
+        check(not os.path.exists(local) and not os.path.exists(local + ".shardio-map"), "something is left: %s", arguments)
+    check(content_of(source) == MIRRORED, "the source was changed")
+    for arguments in (["read"], ["read", source], ["fill", source, local, local], ["read", "--chunk", "1000", source, local],
+                      ["read", "--chunk", "128M", source, local], ["read", "--read-ahead", "x", source, local], ["info"], ["nonsense"],
+                      ["read", "--gap", "-1", source, local], ["fill", TMP, local]):
+        refused(tool("mirror", *arguments), 2)
+    check(not os.path.exists(local), "a wrong command line left something behind")
+    long = MIRRORED * 15                       # more than is read at once
+    source, local = origin_of("long.bin", long)
+    reader = subprocess.Popen([TOOL, "mirror", "read", source, local], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    check(os.read(reader.stdout.fileno(), 1) == MIRRORED[:1], "the first byte")     # it waits until somebody reads the others
+    check("locked" in refused(tool("mirror", "fill", source, local)).err, "a second writer")
+    check("locked" in refused(tool("mirror", "evict", "--range", ":", local)).err, "a second writer")
+    good(tool("mirror", "info", local))
+    reader.send_signal(2)
+    _, error = reader.communicate(timeout=30)
+    check(reader.returncode == 1 and error.count(b"\n") == 1, "Ctrl-C: %d %s", reader.returncode, error)
+    check(0 < as_json("mirror", "info", local)["covered_bytes"] < len(long), "what was fetched is lost")
+    check(good(tool("mirror", "read", source, local)).out == long, "after Ctrl-C")
+
+
+def mirrored_archive():
+    """What of an archive in a mirror is not there is an error, not zeros."""
+    source = archive_of("remote.zip")
+    good(tool("import", *MOVIE, "--shards", "4,6,8", "--path", "long", "-", source, data=content(2000)))
+    local = fresh("local.zip")
+    fresh("local.zip.shardio-map")
+    good(tool("mirror", "fill", "--chunk", "512", source, local))
+    check(export(local, "--path", "raw/movie") == content(10) and as_json("ls", local) == as_json("ls", source), "all of it is there")
+    good(tool("verify", local))
+    with zipfile.ZipFile(source) as archive:
+        place = archive.getinfo("long/c/20/0/0").header_offset
+    good(tool("mirror", "evict", "--range", "%d:%d" % (place, place + 8192), local))
+    check(export(local, "--path", "raw/movie") == content(10), "what is there")
+    check("there is no source" in refused(tool("export", "--path", "long", local, "-")).err, "why it is not there")
+    for command in (["attrs", local, "a=1"], ["rm", "--yes", local, "mask"], ["import", *MOVIE, "--path", "x", "-", local]):
+        check("is a mirror" in refused(tool(*command, data=content(1))).err, "%s", command)
+    check(as_json("info", local)["kind"] == "mirror", "info")
+
+
+def urls():
+    """Without a server: what can be said before one is asked."""
+    path, _ = small("urls.zarr")
+    refused(tool("export", "--mirror", at("m"), path, "-"), 2)
+    refused(tool("info", "--start-over", path), 2)
+    for command in (["layout"], ["recover"], ["compact"], ["rm", "--yes"], ["layers"], ["consolidate"]):
+        refused(tool(*command, "http://127.0.0.1:1/x.zarr"), 2)
+    if "http        libcurl" not in good(tool("--version")).out.decode():
+        for command in (["export", "http://127.0.0.1:1/x.zarr", "-"], ["info", "--mirror", at("m"), "http://127.0.0.1:1/x.zarr"],
+                        ["mirror", "fill", "http://127.0.0.1:1/x", at("urls.mirror")]):
+            check("libcurl" in refused(tool(*command)).err, "%s", command)
+        return
+    for url in ("http://127.0.0.1:1/x.zarr", "https://127.0.0.1:1/x.zip"):
+        for command in (["export", url, "-"], ["info", url], ["ls", url], ["verify", url], ["stats", url], ["attrs", url]):
+            check("--mirror" in refused(tool(*command), 2).err, "%s", command)
+    for url in ("http://127.0.0.1:1/a//x.zarr", "http://127.0.0.1:1/../x.zarr", "http://me:secret@127.0.0.1:1/x.zarr", "http://"):
+        result = refused(tool("info", "--mirror", at("urls"), url), 2)
+        check("secret" not in result.err and not os.path.exists(at("urls")), "%s", result.describe())
+    for command in (["export", "http://127.0.0.1:1/x.zarr", "-", "--mirror", at("urls")], ["info", "http://127.0.0.1:1/x.zip", "--mirror",
+                    at("urls")], ["mirror", "fill", "http://127.0.0.1:1/x", at("urls.mirror")]):
+        check("connect" in refused(tool(*command)).err, "%s", command)
+    check(not os.path.exists(at("urls.mirror")), "a mirror of nothing")
+
+
 # ---- trouble -------------------------------------------------------------------------------------------------
 
 def verify():
@@ -1841,7 +2046,8 @@ def main():
                  archive_cut_off_layers, archive_with_a_broken_chain, archive_emptied, archive_too_large, archive_renaming_interrupted,
                  archive_names, archive_is_no_output,
                  attribute_of_all_arrays, renamed, statistics, archive_compacted, archive_options, archive_layout, archive_of_others,
-                 archive_damage,
+                 archive_damage, mirror_read, mirror_fill, mirror_info, mirror_evict, mirror_identity, mirror_trouble,
+                 mirrored_archive, urls,
                  report, quiet, info, layout, version, verify, nothing_is_overwritten, usage, missing_and_forbidden, full_disk,
                  grows_while_it_is_read, interrupted):
         counter.test(test.__name__, test)
