@@ -1875,7 +1875,8 @@ typedef struct shardio_mirror_options {
                                   more bytes than this */
     uint64_t read_ahead;       /* reading in order, a fetch goes on for as many bytes as were read in order, up to this; 0: 1
                                   MiB; SHARDIO_NO_OFFSET: never */
-    uint64_t save_every;       /* bytes fetched between two saves of the map; 0: 256 MiB; SHARDIO_NO_OFFSET: only at close */
+    uint64_t save_every;       /* bytes fetched between two saves of the map, which wait for the device; 0: 1 GiB;
+                                  SHARDIO_NO_OFFSET: only at close */
     bool start_over;           /* a mirror of something else (another length, tag or chunk) is emptied; default: refused with
                                   SHARDIO_ERR_CHANGED */
     bool check_later;          /* ask the source what it is before the first fetch, not when opening: no request at all if
@@ -2800,6 +2801,12 @@ static uint64_t shardio_p_os_allocated(shardio_p_handle handle)
 }
 #endif
 
+/* A new file gets its rights from its directory. */
+static void shardio_p_os_keep_rights(shardio_p_handle handle, const char *path, size_t root)
+{
+    (void)handle, (void)path, (void)root;
+}
+
 /* Locks a byte that no file has, so that nobody who reads is kept out. */
 static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
 {
@@ -3007,9 +3014,11 @@ enum { SHARDIO_P_PATH = 4096 };
 
 static void shardio_p_system_text(int code, shardio_text *text)
 {
+    const char *said = strerror(code);
     if (shardio_p_own_text(code, text)) return;
-    shardio_text_add(text, strerror(code));
-    shardio_text_add(text, ", ");
+    bool known = strncmp(said, "Unknown error", 13) != 0;   /* or it is a number of a caller's own */
+    shardio_text_add(text, known ? said : "code");
+    shardio_text_add(text, known ? ", " : " ");
     shardio_text_add_int64(text, code);
 }
 
@@ -3282,6 +3291,18 @@ static uint64_t shardio_p_os_allocated(shardio_p_handle handle)
     return fstat(handle, &s) == 0 ? (uint64_t)s.st_blocks * 512u : UINT64_MAX;
 }
 #endif
+
+/* Gives a new file the rights of the one that it is going to replace, as far as we may. */
+static void shardio_p_os_keep_rights(shardio_p_handle handle, const char *path, size_t root)
+{
+    struct stat s;
+    shardio_p_place at;
+    int ignored = 0;
+    if (shardio_p_os_enter(path, root, &at, &ignored) != SHARDIO_OK) return;
+    int found = fstatat(at.directory, at.name, &s, AT_SYMLINK_NOFOLLOW);
+    (void)shardio_p_os_leave(&at, found, &ignored);
+    if (found == 0 && S_ISREG(s.st_mode)) (void)fchmod(handle, s.st_mode & 0777);
+}
 
 /* For this open file alone: a lock of fcntl would vanish when any other descriptor of the process on it is closed. */
 static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
@@ -3895,6 +3916,7 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
         break;
     }
     f->unpublished = status == SHARDIO_OK;
+    if (status == SHARDIO_OK && exists && !options->in_place) shardio_p_os_keep_rights(f->handle, f->path, f->root);
     f->access = SHARDIO_P_ACCESS_BOTH;
     if (status == SHARDIO_OK && options->in_place && exists) status = shardio_p_os_resize(f->handle, 0, code);
     return status;
@@ -8765,10 +8787,10 @@ static void shardio_p_pack_find(const shardio_pack_reader *reader, shardio_p_pac
         place->offset += place->size;
     } else {
         const struct shardio_pack_group *group = &reader->groups[number];
-        uint64_t near = within / SHARDIO_P_PACK_STEP * SHARDIO_P_PACK_STEP;
+        uint64_t before = within / SHARDIO_P_PACK_STEP * SHARDIO_P_PACK_STEP;
         place->group = group->sizes;
-        place->offset = group->offset[near / SHARDIO_P_PACK_STEP] + shardio_p_for_sum(&place->group, near,
-                                                                                      within - near);
+        place->offset = group->offset[before / SHARDIO_P_PACK_STEP] +
+                        shardio_p_for_sum(&place->group, before, within - before);
     }
     place->size = shardio_p_for_value(&place->group, within);
     place->record = record;
@@ -20366,8 +20388,8 @@ static shardio_status shardio_p_zip_store_create(void *store, const char *key, b
     bool known = most <= SHARDIO_P_ZIP_MOST, fits;
     shardio_status status = SHARDIO_OK;
     if (!a->writing || a->blank) return SHARDIO_ERR_STATE;
-    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
     if (shardio_p_length(key) > SHARDIO_P_ZIP_NAME) return SHARDIO_ERR_LIMIT;
+    if (!shardio_p_zip_is_key(key, shardio_p_length(key))) return SHARDIO_ERR_ARGUMENT;
     if (!overwrite && shardio_p_zip_find(a, key) != NULL) return SHARDIO_ERR_EXISTS;
     shardio_p_zip_value *v = shardio_p_zip_new_value(a, key, allocator);
     if (v == NULL) return SHARDIO_ERR_MEMORY;
@@ -21412,7 +21434,8 @@ struct shardio_mirror {
     size_t map_size;
     uint8_t flags;                      /* of the map */
     uint32_t shift, region_shift;       /* a chunk has 2 to the shift bytes, a region 2 to the region_shift chunks */
-    uint64_t chunks, regions, covered;  /* covered: bytes */
+    uint64_t chunks, regions;
+    uint64_t covered, extents;          /* what is there: bytes, and ranges that they are */
     uint64_t generation, saves;
     struct shardio_p_region *region;
     uint32_t now;                       /* number of the newest read */
@@ -21488,6 +21511,13 @@ static uint64_t shardio_p_chunk_bytes(const shardio_mirror *m, uint64_t chunk)
     return shardio_p_chunk_begin(m, chunk + 1) - shardio_p_chunk_begin(m, chunk);
 }
 
+/* How many extents more there are with this chunk than without it: one, or none, or one less where it joins two. */
+static int shardio_p_map_extents(const shardio_mirror *m, uint64_t chunk)
+{
+    return 1 - (chunk > 0 && shardio_p_has_chunk(m, chunk - 1)) -
+           (chunk + 1 < m->chunks && shardio_p_has_chunk(m, chunk + 1));
+}
+
 static void shardio_p_map_count(shardio_mirror *m, uint64_t chunk)
 {
     m->covered += shardio_p_chunk_bytes(m, chunk);
@@ -21500,6 +21530,7 @@ static void shardio_p_set_chunk(shardio_mirror *m, uint64_t chunk, bool there)
     if (shardio_p_has_chunk(m, chunk) == there) return;
     m->bits[chunk / 8] = (uint8_t)(m->bits[chunk / 8] ^ bit);
     m->changed = true;
+    m->extents += (uint64_t)(there ? shardio_p_map_extents(m, chunk) : -shardio_p_map_extents(m, chunk));
     if (there) {
         shardio_p_map_count(m, chunk);
     } else {
@@ -21535,7 +21566,7 @@ static shardio_status shardio_p_map_begin(shardio_mirror *m, shardio_error *erro
     m->bits = m->map + SHARDIO_P_MAP_HEAD + tag;
     m->chunks = m->is.length >> m->shift;
     if (m->is.length > m->chunks << m->shift) m->chunks++;
-    m->covered = 0;
+    m->covered = m->extents = 0;
     for (m->region_shift = 0; m->chunks >> m->region_shift >= SHARDIO_P_REGIONS;) m->region_shift++;
     m->regions = (m->chunks >> m->region_shift) + 1;
     size_t room = (size_t)m->regions * sizeof *m->region;
@@ -21578,8 +21609,10 @@ static bool shardio_p_map_is_sound(shardio_mirror *m, size_t tag)
     for (uint64_t chunk = m->chunks; chunk % 8 != 0; chunk++)
         if (shardio_p_has_chunk(m, chunk)) return false;
     for (uint64_t chunk = shardio_p_next_chunk(m, 0, m->chunks, true); chunk < m->chunks;
-         chunk = shardio_p_next_chunk(m, chunk + 1, m->chunks, true))
+         chunk = shardio_p_next_chunk(m, chunk + 1, m->chunks, true)) {
         shardio_p_map_count(m, chunk);
+        m->extents += chunk == 0 || !shardio_p_has_chunk(m, chunk - 1);
+    }
     return true;
 }
 
@@ -21844,7 +21877,7 @@ static void shardio_p_mirror_defaults(shardio_mirror_options *o)
     if (o->request == 0) o->request = 8u << 20;
     if (o->read_ahead == 0) o->read_ahead = 1u << 20;
     if (o->read_ahead == SHARDIO_NO_OFFSET) o->read_ahead = 0;
-    if (o->save_every == 0) o->save_every = 256u << 20;
+    if (o->save_every == 0) o->save_every = 1u << 30;
     if (o->map_limit == 0) o->map_limit = 64u << 20;
 }
 
@@ -22017,8 +22050,8 @@ static uint64_t shardio_p_mirror_request(const shardio_mirror *m, uint64_t first
     uint64_t last = first, most = shardio_p_min(first + (m->o.request >> m->shift), m->chunks);
     while (last < most) {
         uint64_t missing = shardio_p_next_chunk(m, last, shardio_p_min(most, end), false);
-        bool near = last == first || (missing - last) << m->shift <= m->o.gap;
-        if (missing >= shardio_p_min(most, end) || !near) break;
+        bool joins = last == first || (missing - last) << m->shift <= m->o.gap;
+        if (missing >= shardio_p_min(most, end) || !joins) break;
         last = shardio_p_next_chunk(m, missing, shardio_p_min(most, shardio_p_max(end, ahead)), true);
     }
     return last;
@@ -22239,7 +22272,7 @@ static shardio_status shardio_p_mirror_look_again(const shardio_mirror *m, bool 
 
 static void shardio_p_forget_counts(shardio_mirror *m)
 {
-    m->covered = 0;
+    m->covered = m->extents = 0;
     for (uint64_t region = 0; region < m->regions; region++) m->region[region].there = 0;
 }
 
@@ -22589,14 +22622,13 @@ SHARDIO_API bool shardio_mirror_next_extent(shardio_mirror *m, uint64_t from, ui
 SHARDIO_API shardio_mirror_facts shardio_mirror_about(shardio_mirror *m)
 {
     shardio_mirror_facts facts;
-    uint64_t offset = 0, size = 0;
     memset(&facts, 0, sizeof facts);
     if (m == NULL) return facts;
     shardio_p_mirror_lock(m);
     facts.length = m->is.length;
     facts.chunk = UINT64_C(1) << m->shift;
     facts.covered = m->covered;
-    while (shardio_p_mirror_next_extent(m, offset + size, &offset, &size)) facts.extents++;
+    facts.extents = m->extents;
     facts.allocated = shardio_p_osf_allocated(&m->local);
     facts.map_bytes = m->map_size;
     facts.requests = m->requests;

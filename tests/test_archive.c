@@ -1410,6 +1410,25 @@ TEST(discarding_that_fails_commits_nothing)
     rig_end(&g);
 }
 
+/* A name that readers would refuse is refused when it is written. */
+TEST(keys_that_are_no_text)
+{
+    static const char *const keys[] = {"d\xe9", "\xc3", "a/\xed\xa0\x80", "\xf5\x80\x80\x80"};
+    shardio_error error;
+    rig g;
+    rig_make(&g, "a", "text");
+    shardio_archive *a = rig_archive(&g, true, &error);
+    shardio_store store = shardio_archive_store(a);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        CHECK_STATUS(store_put_text(&store, keys[i], "x"), SHARDIO_ERR_ARGUMENT);
+    CHECK_OK(store_put_text(&store, "d\xc3\xa9", "x"));
+    CHECK_OK(shardio_archive_finish(a, &error));
+    a = rig_archive(&g, false, &error);
+    CHECK_U64(shardio_archive_about(a).entries, 2);
+    shardio_archive_close(a);
+    rig_end(&g);
+}
+
 /* A layer that could not be made durable is not there afterwards, and not made of what may be lost. */
 TEST(commit_that_cannot_sync)
 {
@@ -2675,7 +2694,7 @@ TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives
           TEST_CASE(every_write_fails) TEST_CASE(every_read_fails) TEST_CASE(every_resize_fails)
           TEST_CASE(every_sync_fails) TEST_CASE(every_call_fails) TEST_CASE(every_allocation_fails)
           TEST_CASE(no_space_at_any_byte) TEST_CASE(opening_that_fails_cuts_nothing)
-          TEST_CASE(discarding_that_fails_commits_nothing) TEST_CASE(commit_that_cannot_sync)
+          TEST_CASE(discarding_that_fails_commits_nothing) TEST_CASE(keys_that_are_no_text) TEST_CASE(commit_that_cannot_sync)
           TEST_CASE(rolling_back_that_cannot_sync) TEST_CASE(a_replaced_value_is_not_misread)
           TEST_CASE(holes_are_zeros) TEST_CASE(a_comment_that_was_asked_for_stays) TEST_CASE(any_most_is_taken)
           TEST_CASE(an_empty_layer) TEST_CASE(reads_that_fail_while_opening)

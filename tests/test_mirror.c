@@ -1782,6 +1782,10 @@ TEST(a_mirror_is_a_file)
     shardio_file_close(&file);
     CHECK_U64(far.closes, 0);                              /* not owned: it goes on */
     CHECK_READ(m, &far, 0, 100);
+    far.fail_at = far.requests + 1;                        /* bytes that cannot be had are no missing key */
+    far.fail_status = SHARDIO_ERR_NOT_FOUND;
+    CHECK_STATUS(shardio_file_read(&file, 10 * CHUNK, data, 6, &error), SHARDIO_ERR_IO);
+    far.fail_at = 0;
     file = shardio_mirror_file(m, true);
     CHECK_OK(shardio_file_read(&file, 0, data, 3000, &error));
     shardio_file_close(&file);
@@ -1872,7 +1876,7 @@ TEST(a_shard_far_away)
         if (!CHECK(shardio_shard_open_file(&r, shardio_mirror_file(m, true), &layout, NULL, &error) == SHARDIO_OK)) return;
         for (uint64_t i = 0; i < COUNT; i += 7) {
             CHECK_OK(shardio_shard_read(&r, i, back, sizeof back, &size, &error));
-            CHECK_U64(size, i % 2 ? SHARDIO_MISSING : SIZE);
+            CHECK_U64(size, i % 2 ? SHARDIO_MISSING : (uint64_t)SIZE);
             if (i % 2 == 0) CHECK_BYTES(back, data + i * SIZE, SIZE);
         }
         CHECK_OK(shardio_shard_unchanged(&r, &error));
@@ -2205,6 +2209,42 @@ TEST(a_store_whose_keys_change)
     }
 }
 
+/* What is removed on the server while it is open, or between two runs, is no key that was never there. */
+TEST(a_store_whose_keys_vanish)
+{
+    static uint8_t bytes[20 * CHUNK], back[20 * CHUNK];
+    char from[700], near[700];
+    shardio_mirror_store mirrors;
+    shardio_error error;
+    shardio_file file;
+    shelf s;
+    int code = 0;
+    begin(0);
+    snprintf(from, sizeof from, "%s", where);
+    snprintf(near, sizeof near, "%s", in("near"));
+    test_fill(bytes, sizeof bytes, 3);
+    rig_put(in("key"), bytes, sizeof bytes);
+    for (int turn = 0; turn < 3; turn++) {
+        shelf_begin(&s, &mirrors, from, near);
+        mirrors.options.read_ahead = SHARDIO_NO_OFFSET;
+        shardio_store store = shardio_store_mirrored(&mirrors);
+        shardio_status status = store.functions->open(store.context, "key", false, NULL, &file, &code);
+        CHECK(turn == 2 ? status != SHARDIO_ERR_NOT_FOUND : status == SHARDIO_OK);
+        if (turn == 0) CHECK(unlink(in("key")) == 0);
+        if (status != SHARDIO_OK) continue;
+        if (turn == 0) CHECK_OK(shardio_file_read(&file, 0, back, 3 * CHUNK, &error));
+        if (turn < 2) CHECK_OK(shardio_file_read(&file, CHUNK, back, 2 * CHUNK, &error));
+        if (turn < 2) CHECK_BYTES(back, bytes + CHUNK, 2 * CHUNK);
+        if (turn > 0) {
+            status = shardio_file_read(&file, 5 * CHUNK, back, CHUNK, &error);
+            CHECK(status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND);
+            CHECK(mirrors.last.status != SHARDIO_OK);
+        }
+        shardio_file_close(&file);
+        CHECK_U64(s.held, 0);
+    }
+}
+
 /* Two arrays on one store read the same keys. */
 TEST(two_readers_of_a_store)
 {
@@ -2448,4 +2488,4 @@ TEST_MAIN(
     TEST_CASE(a_mirror_is_a_file) TEST_CASE(a_pack_far_away) TEST_CASE(a_shard_far_away)
     TEST_CASE(an_archive_far_away) TEST_CASE(an_array_far_away) TEST_CASE(a_store_that_is_ill)
     TEST_CASE(a_store_for_reading) TEST_CASE(a_store_without_writing)
-    TEST_CASE(a_store_whose_keys_change) TEST_CASE(two_readers_of_a_store) TEST_CASE(model))
+    TEST_CASE(a_store_whose_keys_change) TEST_CASE(a_store_whose_keys_vanish) TEST_CASE(two_readers_of_a_store) TEST_CASE(model))

@@ -70,8 +70,13 @@ static int test_open(const char *path, int flags, ...)
     return fails(CALL_OPEN) ? -1 : open(path, flags, mode);
 }
 
+static void (*before_pread)(void);   /* called once, before the next read: what another thread may do just then */
+
 static ssize_t test_pread(int fd, void *data, size_t size, off_t offset)
 {
+    void (*act)(void) = before_pread;
+    before_pread = NULL;
+    if (act != NULL) act();
     return fails(CALL_PREAD) ? -1 : pread(fd, data, size, offset);
 }
 
@@ -243,7 +248,7 @@ static void power_check(const char *when)
         if (!v.valid) continue;
         remote_make(&of, strcmp(v.tag, "\"v2\"") == 0 ? 2 : 1, v.length);
         for (uint64_t c = 0; c < v.chunks; c++) {
-            size_t size = (size_t)(c + 1 < v.chunks ? CHUNK : v.length - c * CHUNK);
+            size_t size = (size_t)(c + 1 < v.chunks ? (uint64_t)CHUNK : v.length - c * CHUNK);
             if (!map_has(&v, c)) continue;
             power.claims++;
             if (power.state[c] == UNIT_SAFE && remote_same(&of, c * CHUNK, power.safe + c * CHUNK, size)) continue;
@@ -782,6 +787,52 @@ TEST(evicted_while_somebody_reads)
     CHECK_OK(shardio_mirror_close(m, &error));
 }
 
+/* And by another thread of this process, between the look at the map and the read of the local file. */
+static bool locked;
+
+static void take_lock(void *context)
+{
+    (void)context;
+    CHECK(!locked);
+    locked = true;
+}
+
+static void give_lock(void *context)
+{
+    (void)context;
+    CHECK(locked);
+    locked = false;
+}
+
+static void evict_now(void)
+{
+    shardio_error error;
+    if (locked) return;                                    /* then no other thread would come in */
+    CHECK_OK(shardio_mirror_evict(writer, 0, UINT64_MAX, &error));
+    writer = NULL;
+}
+
+TEST(evicted_by_another_thread)
+{
+    shardio_mirror_options o = plain_options();
+    shardio_error error;
+    begin();
+    o.lock = take_lock;
+    o.unlock = give_lock;
+    shardio_mirror *m = open_mirror(&far, &o, &error);
+    if (!CHECK(m != NULL)) return;
+    for (int turn = 0; turn < 2; turn++) {
+        CHECK_READ(m, &far, 0, LENGTH);
+        writer = m;
+        before_pread = evict_now;
+        CHECK_READ(m, &far, (uint64_t)turn * 5 * CHUNK, 20 * CHUNK);
+        CHECK(before_pread == NULL);
+        CHECK_READ(m, &far, 0, LENGTH);
+    }
+    CHECK_OK(shardio_mirror_close(m, &error));
+    CHECK(!locked);
+}
+
 /* Beside a reader, the mirror becomes one of another object, or is removed and made anew: the reader says so, or reads
    what its own source has. */
 TEST(a_mirror_that_was_made_anew)
@@ -848,5 +899,6 @@ TEST_MAIN(
     TEST_CASE(killed_at_any_call) TEST_CASE(killed_at_any_time) TEST_CASE(power_fails_at_any_call)
     TEST_CASE(syncs_that_fail) TEST_CASE(calls_that_fail) TEST_CASE(full_disk) TEST_CASE(files_may_not_grow)
     TEST_CASE(holes_that_are_not_supported) TEST_CASE(calls_are_counted) TEST_CASE(one_writer)
-    TEST_CASE(readers_beside_a_writer) TEST_CASE(evicted_while_somebody_reads) TEST_CASE(a_mirror_that_was_made_anew)
+    TEST_CASE(readers_beside_a_writer) TEST_CASE(evicted_while_somebody_reads)
+    TEST_CASE(evicted_by_another_thread) TEST_CASE(a_mirror_that_was_made_anew)
     TEST_CASE(the_name_of_a_mirror_file))

@@ -531,6 +531,29 @@ TEST(opening)
 }
 
 /* Names up to the longest, in UTF-8, too: the temporary name fits as well. */
+/* Who may read a file may read what replaces it, and nobody else. */
+TEST(rights_are_kept)
+{
+    static const mode_t modes[] = {0600, 0640, 0666, 0644};
+    shardio_open_options o;
+    shardio_error error;
+    shardio_file file;
+    struct stat s;
+    char path[500];
+    memset(&o, 0, sizeof o);
+    o.overwrite = true;
+    test_directory(where, sizeof where);
+    snprintf(path, sizeof path, "%s", in("a"));
+    for (int i = 0; i < 4; i++) {
+        if (!CHECK(i > 0 || close(open(path, O_CREAT | O_WRONLY, 0666)) == 0)) return;
+        CHECK(chmod(path, modes[i]) == 0);
+        CHECK_OK(shardio_file_open(&file, path, SHARDIO_OPEN_CREATE, &o, &error));
+        CHECK_OK(shardio_p_file_close(&file, SHARDIO_CLOSE_PUBLISH, false, &error));
+        CHECK(stat(path, &s) == 0);
+        CHECK_U64(s.st_mode & 0777, modes[i]);
+    }
+}
+
 TEST(long_names)
 {
     for (size_t n = 200; n <= 255; n++) {
@@ -1087,7 +1110,7 @@ TEST_MAIN(TEST_CASE(default_allocator_aligns) TEST_CASE(large_buffers_in_large_p
           TEST_CASE(memory_files)
           TEST_CASE(reading_exactly)
           TEST_CASE(opening)
-          TEST_CASE(long_names)
+          TEST_CASE(rights_are_kept) TEST_CASE(long_names)
           TEST_CASE(facts)
           TEST_CASE(memory_of_a_handle)
           TEST_CASE(interrupted_calls_are_repeated)
