@@ -248,9 +248,9 @@ typedef struct settings {
     int more_count;
     extents shape, chunks, shards, subchunks;
     const char *dtype, *fill, *names, *attributes, *path, *sync, *region, *svg, *codec, *outer_codec, *transpose,
-               *range, *items, *app_data, *comment, *ozx, *mirror, *read_ahead;
+               *range, *items, *app_data, *comment, *ozx, *mirror;
     uint64_t buffer, memory, checkpoint, shard_chunks, items_per_record, format_number, alignment, layer, chunk, gap,
-             budget;
+             budget, read_ahead;
     int direct, index, index_endian, format;
     bool skip_fill, append, force, quiet, json, no_checksum, all, help, chunk_crc, consolidated, remove, yes, apply,
          remove_temporary, keep_edge, content_hash, lines, search, statistics, make, fill_is_value,
@@ -523,7 +523,7 @@ static const option pack_verify_options[] = {OPTION_CODEC_OF_RECORDS, OPTION_QUI
 
 static const option mirror_read_options[] = {
     {"--range", "A:B", "bytes A to B-1; one number, A: and :B as well", OPTION_TEXT, AT(range)},
-    {"--read-ahead", "BYTES|none", "go on behind the range, at most so far (none)", OPTION_TEXT, AT(read_ahead)},
+    {"--read-ahead", "BYTES", "fetch so much behind the range as well", OPTION_SIZE, AT(read_ahead)},
     {"--check-later", NULL, "ask the source only if something is missing", OPTION_FLAG, AT(check_later)},
     OPTIONS_OF_A_MIRROR, OPTION_QUIET, OPTION_HELP
 };
@@ -920,11 +920,12 @@ static void print_command_help(const command *c)
 typedef struct bar {
     bool on, drawn;
     double begun, next;
+    uint64_t before;                       /* bytes that were done when it began: they are in no rate */
 } bar;
 
 static bar bar_begin(const settings *s)
 {
-    bar b = {!s->quiet && is_terminal(stderr), false, now(), 0};
+    bar b = {!s->quiet && is_terminal(stderr), false, now(), 0, 0};
     b.next = b.begun + 0.5;
     return b;
 }
@@ -939,7 +940,7 @@ static void bar_show(bar *b, uint64_t done, uint64_t total)
     if (time < b->next) return;
     b->next = time + 0.1;
     b->drawn = true;
-    human((uint64_t)((double)done / (time - b->begun)), rate);
+    human((uint64_t)((double)(done - b->before) / (time - b->begun)), rate);
     human(done, amount);
     if (total == UNKNOWN || total == 0) {
         fprintf(stderr, "\r%s, %s/s\033[K", amount, rate);
@@ -6150,14 +6151,6 @@ static void note_facts(mirror_job *job)
     job->facts.tag = NULL;
 }
 
-static int choose_read_ahead(const settings *s, uint64_t *most)
-{
-    *most = SHARDIO_NO_OFFSET;
-    if (s->read_ahead == NULL || strcmp(s->read_ahead, "none") == 0) return EXIT_GOOD;
-    if (parse_size(s->read_ahead, most)) return EXIT_GOOD;
-    return complain(s, EXIT_USAGE, "--read-ahead %s: has to be none or a size such as 1M", s->read_ahead);
-}
-
 /* Opens LOCAL as the mirror of SOURCE; on trouble there is nothing to close. */
 static int begin_mirror(mirror_job *job)
 {
@@ -6171,8 +6164,8 @@ static int begin_mirror(mirror_job *job)
     options.gap = s->gap;
     options.start_over = s->start_over;
     options.check_later = s->check_later;
-    int status = choose_read_ahead(s, &options.read_ahead);
-    if (status == EXIT_GOOD) status = find_origin(s, s->input, &origin);
+    options.read_ahead = SHARDIO_NO_OFFSET;    /* it is known where a range ends */
+    const int status = find_origin(s, s->input, &origin);
     if (status != EXIT_GOOD) return status;
     job->mirror = shardio_mirror_open(&origin, s->output, &options, &error);
     return job->mirror != NULL ? EXIT_GOOD : complain_error(s, &error);
@@ -6232,6 +6225,10 @@ static int copy_from_mirror(mirror_job *job, uint64_t offset, uint64_t count, ui
     for (uint64_t left = count; left > 0 && status == EXIT_GOOD; offset += done, left -= done) {
         const size_t size = left < READ_AT_ONCE ? (size_t)left : (size_t)READ_AT_ONCE;
         if (interrupted) return complain(s, EXIT_TROUBLE, "interrupted");
+        if (size == left && s->read_ahead > 0) {
+            const uint64_t most = s->read_ahead < UINT64_MAX - size ? size + s->read_ahead : UINT64_MAX;
+            shardio_mirror_prefetch(job->mirror, offset, most, NULL);      /* of trouble only that of the read counts */
+        }
         if (shardio_mirror_read(job->mirror, offset, memory, size, &done, &error) != SHARDIO_OK) {
             bar_end(&job->progress);
             return complain_error(s, &error);
@@ -6275,6 +6272,7 @@ static int fill_mirror(mirror_job *job)
     const settings *s = job->s;
     shardio_error error;
     char covered[32], length[32];
+    job->progress.before = shardio_mirror_about(job->mirror).covered;
     const shardio_status filled = shardio_mirror_fill(job->mirror, bar_progress, &job->progress, &error);
     bar_end(&job->progress);
     if (filled == SHARDIO_OK) return EXIT_GOOD;
