@@ -1895,7 +1895,7 @@ typedef struct shardio_mirror_options {
 /* Opens the mirror at `path`, or makes one. The source belongs to it from here, even if this fails; null: what is there has
    to do, and reading something else is SHARDIO_ERR_NOT_FOUND. A file that is not a mirror's is refused with
    SHARDIO_ERR_EXISTS, a mirror that another process writes with SHARDIO_ERR_LOCKED. A map that is damaged is no error: all is
-   fetched anew. Null on failure. `options` and `error` may be null.
+   fetched anew (with read_only: SHARDIO_ERR_CORRUPT). Null on failure. `options` and `error` may be null.
    Memory: one bit for each chunk, 8 bytes for each of up to 65536 regions of the object, and the buffer. */
 SHARDIO_API shardio_mirror *shardio_mirror_open(const shardio_source *source, const char *path,
                                                 const shardio_mirror_options *options, shardio_error *error);
