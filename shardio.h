@@ -6865,6 +6865,7 @@ static shardio_status shardio_p_cut_behind_index(shardio_p_recovery *r)
 /* Writes the head in place; in whole blocks, with what else is in them, where the device knows nothing else. */
 static shardio_status shardio_p_restore_head(shardio_p_recovery *r)
 {
+    shardio_error failed;
     size_t size = r->window.length;
     if (r->file->functions->set_direct == NULL && r->facts.length_alignment > 1)
         size = (size_t)shardio_p_ceil(size, r->facts.length_alignment);
@@ -6873,9 +6874,11 @@ static shardio_status shardio_p_restore_head(shardio_p_recovery *r)
     shardio_status status = shardio_file_read(r->file, 0, r->buffer, there, r->error);
     if (status != SHARDIO_OK) return status;
     memcpy(r->buffer, r->index, r->window.length);
-    r->found->changed = true;
-    status = shardio_p_file_write(r->file, 0, r->buffer, size, r->error);
-    return status == SHARDIO_OK ? shardio_p_recovery_sync(r) : status;
+    status = shardio_p_file_write(r->file, 0, r->buffer, size, &failed);
+    if (status == SHARDIO_OK || failed.offset > 0) r->found->changed = true;
+    if (status == SHARDIO_OK) return shardio_p_recovery_sync(r);
+    if (r->error != NULL) *r->error = failed;
+    return status;
 }
 
 SHARDIO_API shardio_status shardio_shard_recover_file(const shardio_file *file, const shardio_index_layout *layout,
