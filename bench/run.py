@@ -1126,8 +1126,8 @@ is in the local file yet, then all of them again in the same order, one call eac
 64 KiB, no read-ahead. Raw: pread of the block from the source and pwrite to a sparse local file; in the second pass
 pread from that. Source and local file are in the page cache for all. Share: the time of raw preads and pwrites, which
 make nothing durable, over the contender's, of one round, then the median; each contender runs in a process and a
-directory of its own, raw before, between and after them. With its usual options shardio saves the map each 256 MiB, and
-first makes durable what it is to claim, so that a crash loses no more than that; sparseio keeps no map and makes
+directory of its own, raw before, between and after them. With its usual options shardio saves the map each GiB, which is at
+close here; a save first makes durable what it is to claim, so that a crash loses no more than that; sparseio keeps no map and makes
 nothing durable. What was mirrored is compared with the source afterwards. Reads and writes are system calls as the
 system counts them, which leaves out those of sparseio that open files and punch holes.
 
