@@ -169,7 +169,8 @@
    SHARDIO_NO_STORE         all files    without store and CRC-32 (arrays then live in a store of the caller's)
    SHARDIO_NO_MIRROR        all files    without mirror, which needs the system's files
    SHARDIO_NO_HARDWARE      one file     checksums in plain C, whatever the CPU has
-   SHARDIO_SMALL            one file     the tables of CRC32C and CRC-32 take 1 KiB each in place of 8 KiB
+   SHARDIO_SMALL            one file     for firmware: the tables of CRC32C and CRC-32 take 64 bytes each in place of
+                                         8 KiB, errors come without a reason
    SHARDIO_WITH_ZSTD        all files    codec zstd, on libzstd 1.4 or later (link -lzstd)
    SHARDIO_WITH_ZLIB        all files    codec gzip, on zlib (link -lz)
    SHARDIO_WITH_BLOSC       all files    codec blosc, on c-blosc 1.16 or later, which is not c-blosc2 (link -lblosc)
@@ -645,6 +646,8 @@ typedef struct shardio_shard_writer {
     bool exposed;                /* others may be reading the file: it was checkpointed or is being updated */
     uint64_t sync_every, synced; /* bytes between checkpoints; size at the last one */
     struct shardio_shard_reader *old;   /* rewrite: the shard that is replaced */
+    shardio_status (*copy_old)(struct shardio_shard_writer *writer);   /* called through here, a firmware that never
+                                                                          rewrites does not link it */
     bool own_old;
     const shardio_allocator *allocator;
     void *own_memory;            /* what the writer allocated itself, or null */
@@ -766,9 +769,9 @@ typedef struct shardio_shard_summary {
     uint64_t faults;                /* findings */
 } shardio_shard_summary;
 
-/* Checks every entry: inside the file, outside the index, no two overlapping; counts dead bytes. Takes 16 bytes
-   per chunk from the reader's allocator. Each fault goes to `finding` (may be null); SHARDIO_ERR_CORRUPT if there was
-   one. `summary` and `error` may be null. */
+/* Checks every entry: inside the file, outside the index, no two overlapping; counts dead bytes. Takes 24 bytes
+   per chunk and those of a shardio_error from the reader's allocator. Each fault goes to `finding` (may be null);
+   SHARDIO_ERR_CORRUPT if there was one. `summary` and `error` may be null. */
 SHARDIO_API shardio_status shardio_shard_verify(shardio_shard_reader *reader, shardio_shard_summary *summary,
                                                 shardio_finding finding, void *context, shardio_error *error);
 
@@ -1402,8 +1405,9 @@ SHARDIO_API shardio_status shardio_array_write_strided(shardio_array *array, con
 
 /* Gives an array opened by shardio_array_update another shape (ndim numbers). zarr.json changes first. Then, where an
    extent shrinks, chunks wholly outside are removed, and the part outside of chunks at the edge becomes the fill value;
-   with `keep_edge` it stays in the file and is seen again when the array grows, unless the chunk was written meanwhile. A
-   call that failed while it removed is repeated with the same shape. */
+   with `keep_edge` it stays in the file and is seen again when the array grows, unless the chunk was written meanwhile; so
+   is what a writer that was lost or aborted had published beyond the shape, which verifying finds. A call that failed while
+   it removed is repeated with the same shape. */
 SHARDIO_API shardio_status shardio_array_resize(shardio_array *array, const uint64_t *shape, bool keep_edge,
                                                 shardio_error *error);
 
@@ -1639,9 +1643,10 @@ SHARDIO_API shardio_status shardio_group_consolidate(const shardio_store *store,
                                                      const shardio_node_options *options, shardio_error *error);
 
 /* Deletes the node at `path` and all nodes below it. Parents go first, so that readers see all of it gone at once; a
-   crash leaves whole nodes and the chunks of one array at most, and another call goes on. Of each node zarr.json goes
-   first, then its chunks, if it is an array or cannot be read; last what writers left behind below `path`. Files that
-   belong to no node stay. SHARDIO_ERR_NOT_FOUND: there is no node at `path` or below. */
+   crash leaves whole nodes and the chunks of one array at most, and another call goes on with the nodes. Of each node
+   zarr.json goes first, then its chunks, if it is an array or cannot be read; last what writers left behind below `path`.
+   Files that belong to no node stay, chunks whose zarr.json is gone among them: an array that is created there with
+   `overwrite` takes their place. SHARDIO_ERR_NOT_FOUND: there is no node at `path` or below. */
 SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const char *path,
                                                const shardio_node_options *options, shardio_error *error);
 
@@ -2004,6 +2009,25 @@ enum {
     SHARDIO_P_LARGEST_TRANSFER = 1 << 30    /* below what any system takes in one call */
 };
 
+/* Of what is rarely called: errors. Without it compilers put a copy wherever an error can happen. */
+#if defined(__GNUC__) || defined(__clang__)
+#define SHARDIO_P_COLD __attribute__((cold, noinline))
+#else
+#define SHARDIO_P_COLD
+#endif
+
+/* What is said about errors takes more memory than what finds them. Where there is room, compilers shall see that the
+   status that comes back is the one that was given, or they warn of what is not set after an error. */
+#if defined(SHARDIO_SMALL)
+#define SHARDIO_P_REASON(text) ((void)(text), (const char *)NULL)
+#define SHARDIO_P_FAILURE static SHARDIO_P_COLD
+#define SHARDIO_P_RECORD static inline
+#else
+#define SHARDIO_P_REASON(text) (text)
+#define SHARDIO_P_FAILURE static inline
+#define SHARDIO_P_RECORD static SHARDIO_P_COLD
+#endif
+
 SHARDIO_API int shardio_version(void)
 {
     return SHARDIO_VERSION_NUMBER;
@@ -2076,7 +2100,7 @@ SHARDIO_API const char *shardio_status_name(shardio_status status)
 static size_t shardio_p_length(const char *text)
 {
     size_t n = 0;
-    while (text[n] != 0) n++;
+    while (n < SIZE_MAX && text[n] != 0) n++;   /* a compiler that sees strlen in it calls that */
     return n;
 }
 
@@ -2101,8 +2125,15 @@ SHARDIO_API void shardio_text_add_uint64(shardio_text *text, uint64_t number)
     char digits[20];
     size_t at = sizeof digits;
     do {
-        digits[--at] = (char)('0' + (int)(number % 10));
-        number /= 10;
+        uint64_t tenth = 0;
+        uint32_t rest = 0;
+        for (int shift = 48; shift >= 0; shift -= 16) {   /* 16 bits at a time: a small CPU divides no more than 32 */
+            rest = rest << 16 | (uint32_t)(number >> shift & 0xFFFF);
+            tenth = tenth << 16 | rest / 10;
+            rest %= 10;
+        }
+        digits[--at] = (char)('0' + (int)rest);
+        number = tenth;
     } while (number != 0);
     shardio_text_add_bytes(text, digits + at, sizeof digits - at);
 }
@@ -2157,44 +2188,68 @@ static void shardio_p_set_subject(shardio_error *error, const char *subject)
     error->subject[dots + keep] = 0;
 }
 
-/* Fills `error` (may be null) and returns `status`. */
-static shardio_status shardio_p_fail_at(shardio_error *error, shardio_status status, const char *operation,
-                                        const char *subject, uint64_t offset, int code, const char *reason)
+SHARDIO_P_RECORD void shardio_p_record(shardio_error *error, shardio_status status, const char *operation,
+                                       const char *subject, uint64_t offset, int code, const char *reason)
 {
-    if (error != NULL) {
-        error->status = status;
-        error->system_code = code;
-        error->operation = operation;
-        error->reason = reason;
-        error->offset = offset;
-        shardio_p_set_subject(error, subject);
-    }
+    if (error == NULL) return;
+    error->status = status;
+    error->system_code = code;
+    error->operation = operation;
+    error->reason = reason;
+    error->offset = offset;
+    shardio_p_set_subject(error, subject);
+}
+
+/* Fills `error` (may be null) and returns `status`. */
+SHARDIO_P_FAILURE shardio_status shardio_p_fail_at(shardio_error *error, shardio_status status, const char *operation,
+                                                   const char *subject, uint64_t offset, int code, const char *reason)
+{
+    shardio_p_record(error, status, operation, subject, offset, code, reason);
     return status;
 }
 
-static shardio_status shardio_p_fail(shardio_error *error, shardio_status status, const char *operation,
-                                     const char *subject, const char *reason)
+SHARDIO_P_FAILURE shardio_status shardio_p_fail(shardio_error *error, shardio_status status, const char *operation,
+                                                const char *subject, const char *reason)
 {
     return shardio_p_fail_at(error, status, operation, subject, SHARDIO_NO_OFFSET, 0, reason);
 }
 
 #if !SHARDIO_NO_SHARD || !SHARDIO_NO_PACK
-/* Stack for "chunk 12345 of NAME". */
-typedef struct shardio_p_part_name {
-    char text[200];
-} shardio_p_part_name;
-
-static const char *shardio_p_name_part(shardio_p_part_name *name, const char *kind, uint64_t number, const char *file)
+/* "chunk 12345 of NAME" */
+SHARDIO_P_RECORD void shardio_p_set_part(shardio_error *error, const char *kind, uint64_t number, const char *file)
 {
-    shardio_text text = {name->text, sizeof name->text, 0};
-    size_t n = file != NULL ? shardio_p_length(file) : 0, most = sizeof name->text - 50;
+    if (error == NULL) return;
+    shardio_text text = {error->subject, sizeof error->subject, 0};
+    size_t n = file != NULL ? shardio_p_length(file) : 0, most = sizeof error->subject - 50;
     shardio_text_add(&text, kind);
     shardio_text_add(&text, " ");
     shardio_text_add_uint64(&text, number);
     shardio_text_add(&text, n > most ? " of ..." : " of ");
     if (n > 0) shardio_text_add(&text, n > most ? file + n - most : file);
-    return name->text;
 }
+
+/* Fills `error` (may be null), about a part of a file, and returns `status`. */
+SHARDIO_P_FAILURE shardio_status shardio_p_fail_part(shardio_error *error, shardio_status status, const char *operation,
+                                                     const char *kind, uint64_t number, const char *file,
+                                                     uint64_t offset, const char *reason)
+{
+    shardio_p_fail_at(error, status, operation, NULL, offset, 0, reason);
+    shardio_p_set_part(error, kind, number, file);
+    return status;
+}
+#endif
+
+#if defined(SHARDIO_SMALL)
+#define shardio_p_fail_at(error, status, operation, subject, offset, code, reason)                                 \
+    shardio_p_fail_at(error, status, operation, subject, offset, code, SHARDIO_P_REASON(reason))
+#define shardio_p_fail(error, status, operation, subject, reason)                                                  \
+    shardio_p_fail(error, status, operation, subject, SHARDIO_P_REASON(reason))
+#define shardio_p_fail_part(error, status, operation, kind, number, file, offset, reason)                          \
+    shardio_p_fail_part(error, status, operation, kind, number, file, offset, SHARDIO_P_REASON(reason))
+#define shardio_p_slot_fail(slot, status, operation, offset, code, reason)                                         \
+    shardio_p_slot_fail(slot, status, operation, offset, code, SHARDIO_P_REASON(reason))
+#define shardio_p_slot_go_buffered(slot, code, reason)                                                             \
+    shardio_p_slot_go_buffered(slot, code, SHARDIO_P_REASON(reason))
 #endif
 
 static void shardio_p_no_error(shardio_error *error)
@@ -2470,6 +2525,16 @@ static inline shardio_status shardio_p_file_write(const shardio_file *file, uint
     return SHARDIO_OK;
 }
 
+/* What was written so far on stable storage; a file without sync has none. */
+static inline shardio_status shardio_p_file_sync(const shardio_file *file, shardio_error *error)
+{
+    int code = 0;
+    if (file->functions->sync == NULL) return SHARDIO_OK;
+    shardio_status status = file->functions->sync(file->context, &code);
+    return status == SHARDIO_OK ? SHARDIO_OK
+           : shardio_p_fail_at(error, status, "sync", file->name, SHARDIO_NO_OFFSET, code, NULL);
+}
+
 /* A part of another file, for reading. */
 typedef struct shardio_p_window_file {
     shardio_file file;
@@ -2618,11 +2683,13 @@ enum { SHARDIO_P_PATH = 4096 };   /* UTF-16 units of a path, on the stack */
 
 static void shardio_p_system_text(int code, shardio_text *text)
 {
-    char message[200];
+    wchar_t wide[200];
+    char message[3 * 200];
     if (shardio_p_own_text(code, text)) return;
-    DWORD n = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)code, 0, message,
-                             sizeof message, NULL);
-    while (n > 0 && (message[n - 1] <= ' ' || message[n - 1] == '.')) n--;
+    DWORD n = FormatMessageW(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)code, 0, wide, 200,
+                             NULL);
+    while (n > 0 && (wide[n - 1] <= L' ' || wide[n - 1] == L'.')) n--;
+    if (n > 0) n = (DWORD)WideCharToMultiByte(CP_UTF8, 0, wide, (int)n, message, sizeof message, NULL, NULL);
     shardio_text_add_bytes(text, message, n);
     shardio_text_add(text, n > 0 ? ", " : "");
     shardio_text_add_int64(text, code);
@@ -2632,10 +2699,13 @@ static shardio_status shardio_p_os_status(DWORD code)
 {
     switch (code) {
     case ERROR_SUCCESS: return SHARDIO_OK;
-    case ERROR_FILE_NOT_FOUND: case ERROR_PATH_NOT_FOUND: case ERROR_INVALID_NAME: return SHARDIO_ERR_NOT_FOUND;
+    case ERROR_FILE_NOT_FOUND: case ERROR_PATH_NOT_FOUND: case ERROR_INVALID_NAME: case ERROR_BAD_PATHNAME:
+    case ERROR_DIRECTORY: case ERROR_FILENAME_EXCED_RANGE: case ERROR_NO_UNICODE_TRANSLATION:
+        return SHARDIO_ERR_NOT_FOUND;
     case ERROR_FILE_EXISTS: case ERROR_ALREADY_EXISTS: return SHARDIO_ERR_EXISTS;
     case ERROR_ACCESS_DENIED: case ERROR_SHARING_VIOLATION: case ERROR_WRITE_PROTECT: return SHARDIO_ERR_PERMISSION;
-    case ERROR_DISK_FULL: case ERROR_HANDLE_DISK_FULL: return SHARDIO_ERR_NO_SPACE;
+    case ERROR_DISK_FULL: case ERROR_HANDLE_DISK_FULL: case 1295 /* quota exceeded */: case ERROR_FILE_TOO_LARGE:
+        return SHARDIO_ERR_NO_SPACE;
     case ERROR_NOT_ENOUGH_MEMORY: case ERROR_OUTOFMEMORY: return SHARDIO_ERR_MEMORY;
     default: return SHARDIO_ERR_IO;
     }
@@ -2649,18 +2719,26 @@ static shardio_status shardio_p_os_last(int *code)
 }
 
 /* UTF-8 to UTF-16; full paths that are long get the prefix that lifts the limit of 260. */
-static bool shardio_p_os_wide(const char *path, wchar_t *wide)
+static shardio_status shardio_p_os_wide(const char *path, wchar_t *wide, int *code)
 {
-    wchar_t raw[SHARDIO_P_PATH];
-    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, raw, SHARDIO_P_PATH) == 0) return false;
-    DWORD n = GetFullPathNameW(raw, SHARDIO_P_PATH - 8, wide + 4, NULL);
-    if (n == 0 || n >= SHARDIO_P_PATH - 8) return false;
-    if (n < 240 || (wide[4] == L'\\' && wide[5] == L'\\')) {
-        memmove(wide, wide + 4, (n + 1) * sizeof *wide);
-    } else {
-        memcpy(wide, L"\\\\?\\", 4 * sizeof *wide);
+    static const wchar_t drive[] = L"\\\\?\\", share[] = L"\\\\?\\UNC\\";
+    enum { DRIVE = 4, SHARE = 8, ROOM = SHARDIO_P_PATH - SHARE };
+    wchar_t raw[SHARDIO_P_PATH], *full = wide + SHARE;
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, raw, SHARDIO_P_PATH) == 0) {
+        *code = GetLastError() == ERROR_NO_UNICODE_TRANSLATION ? ERROR_NO_UNICODE_TRANSLATION : ERROR_FILENAME_EXCED_RANGE;
+        return SHARDIO_ERR_NOT_FOUND;
     }
-    return true;
+    DWORD n = GetFullPathNameW(raw, ROOM, full, NULL);
+    if (n == 0) return shardio_p_os_last(code);
+    if (n >= ROOM) *code = ERROR_FILENAME_EXCED_RANGE;
+    if (n >= ROOM) return SHARDIO_ERR_NOT_FOUND;
+    bool on_share = full[0] == L'\\' && full[1] == L'\\';
+    bool prefixed = on_share && (full[2] == L'?' || full[2] == L'.');
+    size_t cut = on_share ? 2 : 0, prefix = n < 240 || prefixed ? 0 : on_share ? SHARE : DRIVE;
+    if (prefix == 0) cut = 0;
+    memmove(wide + prefix, full + cut, (n - cut + 1) * sizeof *wide);
+    memcpy(wide, on_share ? share : drive, prefix * sizeof *wide);
+    return SHARDIO_OK;
 }
 
 /* Whether a name stands for another place: a symbolic link or a mount point, not a file that is only kept elsewhere. */
@@ -2682,18 +2760,23 @@ static bool shardio_p_os_is_link(const wchar_t *wide)
 }
 
 /* The path in UTF-16. Beneath a root no name on the way may be a link, nor with `itself` the last one, and none that of
-   a device. They are looked at one by one before the path is used: Windows has no call that does both. */
+   a device, or end in a dot or a space, which the system would leave out. They are looked at one by one before the path
+   is used: Windows has no call that does both. */
 static shardio_status shardio_p_os_name(const char *path, size_t root, bool itself, wchar_t *wide, int *code)
 {
     char part[SHARDIO_P_PATH];
     size_t n = shardio_p_length(path);
-    if (n >= sizeof part || !shardio_p_os_wide(path, wide)) return SHARDIO_ERR_NOT_FOUND;
-    if (!shardio_p_is_beneath(path, root)) return SHARDIO_OK;
+    if (n >= sizeof part) *code = ERROR_FILENAME_EXCED_RANGE;
+    shardio_status status = n >= sizeof part ? SHARDIO_ERR_NOT_FOUND : shardio_p_os_wide(path, wide, code);
+    if (status != SHARDIO_OK || !shardio_p_is_beneath(path, root)) return status;
     memcpy(part, path, n + 1);
     for (size_t i = root + 1; i <= n; i++) {
         if (part[i] != '/' && part[i] != 0) continue;
         part[i] = 0;
-        if (!shardio_p_os_wide(part, wide)) return SHARDIO_ERR_NOT_FOUND;
+        bool cut = part[i - 1] == '.' || part[i - 1] == ' ';
+        if (cut) *code = ERROR_INVALID_NAME;
+        status = cut ? SHARDIO_ERR_NOT_FOUND : shardio_p_os_wide(part, wide, code);
+        if (status != SHARDIO_OK) return status;
         bool device = wide[0] == L'\\' && wide[1] == L'\\' && wide[2] == L'.';
         bool link = (i < n || itself) && !device && shardio_p_os_is_link(wide);
         if (device || link) *code = device ? SHARDIO_P_CODE_SPECIAL : SHARDIO_P_CODE_LINK;
@@ -2726,8 +2809,9 @@ static shardio_status shardio_p_os_transfer(shardio_p_handle handle, bool write,
     at.OffsetHigh = (DWORD)(offset >> 32);
     BOOL fine = write ? WriteFile(handle, data, ask, &n, &at) : ReadFile(handle, data, ask, &n, &at);
     *done = n;
-    if (fine || (!write && GetLastError() == ERROR_HANDLE_EOF)) return SHARDIO_OK;
-    return shardio_p_os_last(code);
+    if (fine) return SHARDIO_OK;
+    bool end = !write && (GetLastError() == ERROR_HANDLE_EOF || GetLastError() == ERROR_BROKEN_PIPE);
+    return end ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
 static bool shardio_p_os_refuses_direct(int code)
@@ -2807,14 +2891,37 @@ static void shardio_p_os_keep_rights(shardio_p_handle handle, const char *path, 
     (void)handle, (void)path, (void)root;
 }
 
-/* Locks a byte that no file has, so that nobody who reads is kept out. */
-static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
+/* The lock is two bytes that no file has, so that nobody who reads is kept out. Each is locked by itself, the first one
+   first: a handle that is opened again takes over the second while the old one has the first, and then the first. */
+static OVERLAPPED shardio_p_os_lock_byte(DWORD number)
 {
     OVERLAPPED at;
     memset(&at, 0, sizeof at);
-    at.Offset = at.OffsetHigh = 0x7FFFFFFE;
-    if (LockFileEx(handle, LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &at)) return SHARDIO_OK;
+    at.OffsetHigh = 0x7FFFFFFE;
+    at.Offset = number;
+    return at;
+}
+
+static shardio_status shardio_p_os_lock_one(shardio_p_handle handle, DWORD number, DWORD wait, int *code)
+{
+    OVERLAPPED at = shardio_p_os_lock_byte(number);
+    if (LockFileEx(handle, LOCKFILE_EXCLUSIVE_LOCK | wait, 0, 1, 0, &at)) return SHARDIO_OK;
     return GetLastError() == ERROR_LOCK_VIOLATION ? SHARDIO_ERR_LOCKED : shardio_p_os_last(code);
+}
+
+static bool shardio_p_os_unlock_one(shardio_p_handle handle, DWORD number)
+{
+    OVERLAPPED at = shardio_p_os_lock_byte(number);
+    return UnlockFileEx(handle, 0, 1, 0, &at) != 0;
+}
+
+static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
+{
+    shardio_status status = shardio_p_os_lock_one(handle, 0, LOCKFILE_FAIL_IMMEDIATELY, code);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_os_lock_one(handle, 1, LOCKFILE_FAIL_IMMEDIATELY, code);
+    if (status != SHARDIO_OK) (void)shardio_p_os_unlock_one(handle, 0);
+    return status;
 }
 
 static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_facts *facts, int *code)
@@ -2828,7 +2935,8 @@ static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_f
     }
     if (!GetFileInformationByHandle(handle, &info)) return shardio_p_os_last(code);
     facts->size = (uint64_t)info.nFileSizeHigh << 32 | info.nFileSizeLow;
-    facts->identity[0] = info.dwVolumeSerialNumber;
+    /* a file that was replaced or removed while open has no name left: then it is another one */
+    facts->identity[0] = info.nNumberOfLinks > 0 ? (uint64_t)info.dwVolumeSerialNumber + 1 : 0;
     facts->identity[1] = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
     facts->identity[2] = (uint64_t)info.ftLastWriteTime.dwHighDateTime << 32 | info.ftLastWriteTime.dwLowDateTime;
     return SHARDIO_OK;
@@ -2845,19 +2953,38 @@ static void shardio_p_os_alignment(shardio_p_handle handle, shardio_file_facts *
     }
 }
 
-/* Whether a file is buffered is decided when it is opened: open it again. */
+/* Whether a file may be written through a handle: writing nothing changes nothing, but it is checked. */
+static bool shardio_p_os_may_write(shardio_p_handle handle)
+{
+    OVERLAPPED at;
+    DWORD n = 0;
+    memset(&at, 0, sizeof at);
+    return WriteFile(handle, "", 0, &n, &at) != 0;
+}
+
+/* Whether a file is buffered is decided when it is opened: open it again. The lock goes over to the new handle: nobody
+   else can have it in between, because somebody always holds the second byte or, while that changes hands, the first.
+   Whoever takes the first byte meanwhile finds the second one locked, and lets go at once. */
 static shardio_status shardio_p_os_set_direct(shardio_p_handle *handle, bool direct, int *code)
 {
-    HANDLE other = ReOpenFile(*handle, GENERIC_READ | GENERIC_WRITE,
-                              FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+    DWORD rights = shardio_p_os_may_write(*handle) ? GENERIC_READ | GENERIC_WRITE : GENERIC_READ;
+    HANDLE other = ReOpenFile(*handle, rights, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
                               direct ? FILE_FLAG_NO_BUFFERING : 0);
     if (other == INVALID_HANDLE_VALUE) {
         shardio_p_os_last(code);
         return SHARDIO_ERR_DIRECT;
     }
+    bool locked = shardio_p_os_unlock_one(*handle, 1);
+    shardio_status status = locked ? shardio_p_os_lock_one(other, 1, LOCKFILE_FAIL_IMMEDIATELY, code) : SHARDIO_OK;
+    if (status != SHARDIO_OK) {
+        int ignored;
+        (void)shardio_p_os_lock_one(*handle, 1, LOCKFILE_FAIL_IMMEDIATELY, &ignored);
+        CloseHandle(other);
+        return status;
+    }
     CloseHandle(*handle);
     *handle = other;
-    return SHARDIO_OK;
+    return locked ? shardio_p_os_lock_one(other, 0, 0, code) : SHARDIO_OK;
 }
 
 static void shardio_p_os_hint(shardio_p_handle handle, shardio_hint hint, uint64_t offset, uint64_t size)
@@ -2878,18 +3005,44 @@ static shardio_status shardio_p_os_look(const char *path, size_t root, shardio_p
     *kind = SHARDIO_P_NOTHING;
     *size = 0;
     shardio_status status = shardio_p_os_name(path, root, true, wide, code);
-    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
-    if (status != SHARDIO_OK || !GetFileAttributesExW(wide, GetFileExInfoStandard, &data)) return status;
+    if (status == SHARDIO_OK && !GetFileAttributesExW(wide, GetFileExInfoStandard, &data)) status = shardio_p_os_last(code);
+    if (status == SHARDIO_ERR_NOT_FOUND) *code = 0;
+    if (status != SHARDIO_OK) return status == SHARDIO_ERR_NOT_FOUND ? SHARDIO_OK : status;
     *size = (uint64_t)data.nFileSizeHigh << 32 | data.nFileSizeLow;
     *kind = data.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? SHARDIO_P_DIRECTORY :
             data.dwFileAttributes & FILE_ATTRIBUTE_DEVICE ? SHARDIO_P_SPECIAL : SHARDIO_P_REGULAR;
     return SHARDIO_OK;
 }
 
-static size_t shardio_p_os_read_link(const char *path, char *target, size_t size)
+static shardio_status shardio_p_os_read_link(const char *path, char *target, size_t size, size_t *length, int *code)
 {
-    (void)path, (void)target, (void)size;
-    return 0;
+    (void)path, (void)target, (void)size, (void)code;
+    *length = 0;
+    return SHARDIO_OK;
+}
+
+/* Takes the place of a file that somebody has open, who shares its removal; false: the file system has no such renaming
+   (NTFS has, from Windows 10 on). */
+static bool shardio_p_os_replace_open(const wchar_t *from, const wchar_t *to)
+{
+    struct {
+        FILE_RENAME_INFO info;
+        wchar_t more[SHARDIO_P_PATH];
+    } request;
+    const DWORD flags = 3;   /* FILE_RENAME_FLAG_REPLACE_IF_EXISTS and _POSIX_SEMANTICS */
+    size_t n = 0;
+    while (to[n] != 0) n++;
+    memset(&request, 0, sizeof request.info);
+    memcpy(&request, &flags, sizeof flags);   /* a member that older headers do not have */
+    request.info.FileNameLength = (DWORD)(n * sizeof *to);
+    memcpy((char *)&request + offsetof(FILE_RENAME_INFO, FileName), to, (n + 1) * sizeof *to);
+    HANDLE handle = CreateFileW(from, DELETE | SYNCHRONIZE, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                                OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (handle == INVALID_HANDLE_VALUE) return false;
+    BOOL done = SetFileInformationByHandle(handle, (FILE_INFO_BY_HANDLE_CLASS)22 /* FileRenameInfoEx */, &request,
+                                           (DWORD)sizeof request);
+    CloseHandle(handle);
+    return done != 0;
 }
 
 static shardio_status shardio_p_os_rename(const char *from, const char *to, size_t root, bool replace, int *code)
@@ -2898,8 +3051,10 @@ static shardio_status shardio_p_os_rename(const char *from, const char *to, size
     shardio_status status = shardio_p_os_name(from, root, true, wide_from, code);
     if (status == SHARDIO_OK) status = shardio_p_os_name(to, root, true, wide_to, code);
     if (status != SHARDIO_OK) return status;
-    return MoveFileExW(wide_from, wide_to, replace ? MOVEFILE_REPLACE_EXISTING : 0) ? SHARDIO_OK
-           : shardio_p_os_last(code);
+    if (MoveFileExW(wide_from, wide_to, replace ? MOVEFILE_REPLACE_EXISTING : 0)) return SHARDIO_OK;
+    status = shardio_p_os_last(code);
+    bool busy = replace && *code == ERROR_ACCESS_DENIED;
+    return busy && shardio_p_os_replace_open(wide_from, wide_to) ? SHARDIO_OK : status;
 }
 
 /* Gives a directory another name, maybe in another directory. */
@@ -2908,12 +3063,25 @@ static inline shardio_status shardio_p_os_move(const char *from, const char *to,
     return shardio_p_os_rename(from, to, root, false, code);
 }
 
+/* Whether a file that was removed keeps its name until somebody closes it: so it is where the file system cannot take away
+   the name of an open file (NTFS can, from Windows 10 on). To call that removed would have callers look for more for ever. */
+static bool shardio_p_os_is_going(const wchar_t *wide, int *code)
+{
+    HANDLE handle = CreateFileW(wide, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+                                FILE_ATTRIBUTE_NORMAL, NULL);
+    if (handle != INVALID_HANDLE_VALUE) CloseHandle(handle);   /* another one, of somebody else's */
+    if (handle != INVALID_HANDLE_VALUE || GetLastError() != ERROR_ACCESS_DENIED) return false;
+    *code = ERROR_SHARING_VIOLATION;
+    return true;
+}
+
 static shardio_status shardio_p_os_remove(const char *path, size_t root, bool directory, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
     shardio_status status = shardio_p_os_name(path, root, directory, wide, code);
     if (status != SHARDIO_OK) return status;
-    return (directory ? RemoveDirectoryW(wide) : DeleteFileW(wide)) ? SHARDIO_OK : shardio_p_os_last(code);
+    if (!(directory ? RemoveDirectoryW(wide) : DeleteFileW(wide))) return shardio_p_os_last(code);
+    return directory || !shardio_p_os_is_going(wide, code) ? SHARDIO_OK : SHARDIO_ERR_PERMISSION;
 }
 
 static shardio_status shardio_p_os_make_directory(const char *path, size_t root, int *code)
@@ -2972,8 +3140,9 @@ static inline shardio_status shardio_p_os_list(const char *path, size_t root, sh
         if (!dots && WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, sizeof name, NULL, NULL) > 0)
             more = each(context, name, kind, (uint64_t)found.nFileSizeHigh << 32 | found.nFileSizeLow);
     } while (more && FindNextFileW(search, &found));
+    if (more && GetLastError() != ERROR_NO_MORE_FILES) status = shardio_p_os_last(code);
     FindClose(search);
-    return SHARDIO_OK;
+    return status;
 }
 
 static bool shardio_p_is_separator(char c)
@@ -3012,9 +3181,15 @@ enum { SHARDIO_P_PATH = 4096 };
 #define SHARDIO_P_O_DIRECT 0
 #endif
 
+/* strerror may have one buffer for all threads. */
 static void shardio_p_system_text(int code, shardio_text *text)
 {
-    const char *said = strerror(code);
+    char buffer[128];
+#if defined(__GLIBC__) && defined(__USE_GNU)   /* returns the text, everywhere else a number */
+    const char *said = strerror_r(code, buffer, sizeof buffer);
+#else
+    const char *said = strerror_r(code, buffer, sizeof buffer) == 0 ? buffer : "Unknown error";
+#endif
     if (shardio_p_own_text(code, text)) return;
     bool known = strncmp(said, "Unknown error", 13) != 0;   /* or it is a number of a caller's own */
     shardio_text_add(text, known ? said : "code");
@@ -3160,14 +3335,14 @@ static shardio_status shardio_p_os_look(const char *path, size_t root, shardio_p
     struct stat s;
     shardio_p_place at;
     shardio_p_handle handle;
-    int ignored = 0, result;
+    int result;
     *kind = SHARDIO_P_NOTHING;
     *size = 0;
     shardio_status status = shardio_p_os_enter(path, root, &at, code);
     if (status == SHARDIO_OK) {
         result = fstatat(at.directory, at.name, &s, at.directory == AT_FDCWD ? 0 : AT_SYMLINK_NOFOLLOW);
-        if (shardio_p_os_leave(&at, result, &ignored) != SHARDIO_OK) return SHARDIO_OK;
-        if (S_ISLNK(s.st_mode)) {
+        status = shardio_p_os_leave(&at, result, code);
+        if (status == SHARDIO_OK && S_ISLNK(s.st_mode)) {
             size_t n = shardio_p_length(path);
             status = shardio_p_os_open_beneath(path, n, root, O_RDONLY | SHARDIO_P_O_SOON, &handle, code);
             if (status == SHARDIO_OK && fstat(handle, &s) != 0) status = shardio_p_os_last(code);
@@ -3252,11 +3427,12 @@ static shardio_status shardio_p_os_sync(shardio_p_handle handle, int *code)
     return shardio_p_os_last(code);
 }
 
-/* Bytes that the file system of a file has left for us; UINT64_MAX: not known. */
+/* Bytes that the file system of a file has left for us; UINT64_MAX: not known: ramfs and some file systems
+   of the network have no blocks at all. */
 static uint64_t shardio_p_os_room(shardio_p_handle handle)
 {
     struct statvfs s;
-    return fstatvfs(handle, &s) == 0 ? (uint64_t)s.f_bavail * s.f_frsize : UINT64_MAX;
+    return fstatvfs(handle, &s) == 0 && s.f_blocks > 0 ? (uint64_t)s.f_bavail * s.f_frsize : UINT64_MAX;
 }
 
 #if !SHARDIO_NO_MIRROR
@@ -3307,11 +3483,16 @@ static void shardio_p_os_keep_rights(shardio_p_handle handle, const char *path, 
 /* For this open file alone: a lock of fcntl would vanish when any other descriptor of the process on it is closed. */
 static shardio_status shardio_p_os_lock(shardio_p_handle handle, int *code)
 {
+#if defined(__wasi__)
+    (void)handle, (void)code;
+    return SHARDIO_OK;   /* it has no locks */
+#else
     int result;
     do result = flock(handle, LOCK_EX | LOCK_NB);
     while (result < 0 && errno == EINTR);
     if (result == 0 || errno == ENOSYS || errno == ENOTSUP || errno == ENOLCK) return SHARDIO_OK;   /* it has no locks */
     return errno == EWOULDBLOCK ? SHARDIO_ERR_LOCKED : shardio_p_os_last(code);
+#endif
 }
 
 #if defined(__linux__) && defined(SYS_statx)
@@ -3369,7 +3550,7 @@ static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_f
     struct stat s;
     if (fstat(handle, &s) != 0) return shardio_p_os_last(code);
     facts->special = !S_ISREG(s.st_mode);
-    facts->stream = facts->special && lseek(handle, 0, SEEK_CUR) < 0;
+    facts->stream = facts->special && (lseek)(handle, 0, SEEK_CUR) < 0;   /* not the macro that WASI has */
     if (facts->special) return SHARDIO_OK;
     facts->size = (uint64_t)s.st_size;
     /* a file that was replaced or removed while open has no name left: then it is another one */
@@ -3419,12 +3600,13 @@ static shardio_status shardio_p_os_close(shardio_p_handle handle, int *code)
     return close(handle) == 0 || errno == EINTR ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
-/* Length of what a symbolic link says, cut at `size`; 0: it is none. */
-static size_t shardio_p_os_read_link(const char *path, char *target, size_t size)
+/* What a symbolic link says, cut at `size`, and its *length; 0: it is none. */
+static shardio_status shardio_p_os_read_link(const char *path, char *target, size_t size, size_t *length, int *code)
 {
     ssize_t n = readlink(path, target, size - 1);
-    target[n > 0 ? n : 0] = 0;
-    return n > 0 ? (size_t)n : 0;
+    *length = n > 0 ? (size_t)n : 0;
+    target[*length] = 0;
+    return n >= 0 || errno == EINVAL || errno == ENOENT || errno == ENOTDIR ? SHARDIO_OK : shardio_p_os_last(code);
 }
 
 /* Both names are in one directory. */
@@ -3513,8 +3695,14 @@ static inline uint64_t shardio_p_os_now(uint64_t *second)
 static uint64_t shardio_p_os_noise(void)
 {
     struct timespec now;
+#if defined(__wasi__)
+    uint64_t process = 0;   /* they have no numbers */
+    (void)getentropy(&process, sizeof process);
+#else
+    const uint64_t process = (uint64_t)getpid();
+#endif
     clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + ((uint64_t)getpid() << 40);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + (process << 40);
 }
 
 /* Calls `each` for the names in a directory, until it returns false. */
@@ -3530,6 +3718,7 @@ static inline shardio_status shardio_p_os_list(const char *path, size_t root, sh
     if (status != SHARDIO_OK) return status;
     DIR *directory = fdopendir(handle);
     if (directory == NULL) {
+        if (fstat(handle, &s) == 0 && !S_ISDIR(s.st_mode)) errno = ENOTDIR;    /* WASI says ENOTCAPABLE */
         status = shardio_p_os_last(code);
         (void)shardio_p_os_close(handle, &ignored);
         return status;
@@ -3538,8 +3727,9 @@ static inline shardio_status shardio_p_os_list(const char *path, size_t root, sh
     while (more && (entry = readdir(directory)) != NULL) {
         const char *name = entry->d_name;
         if (name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0))) continue;
-        if (fstatat(handle, name, &s, AT_SYMLINK_NOFOLLOW) == 0)   /* or it was removed meanwhile */
+        if (fstatat(handle, name, &s, AT_SYMLINK_NOFOLLOW) == 0)
             more = each(context, name, shardio_p_os_kind(&s), (uint64_t)s.st_size);
+        else if (errno != ENOENT) break;                           /* or it was removed meanwhile */
         errno = 0;
     }
     int failed = more ? errno : 0;
@@ -3570,6 +3760,7 @@ typedef struct shardio_p_os_file {
     int access;
     bool stream, overwrite, direct;
     bool unpublished;         /* it has a temporary name, or was created in place and nobody was told */
+    bool undurable;           /* it has its final name, which may not be on stable storage yet */
     bool lost;                /* the name belongs to somebody else's file now */
     bool aligned;             /* what unbuffered I/O wants was asked for; it stays the same: */
     uint32_t memory_alignment, offset_alignment, length_alignment;
@@ -3606,15 +3797,6 @@ static shardio_status shardio_p_sync_parent(const char *path, size_t root, int *
     return shardio_p_os_sync_directory(parent, root, code);
 }
 
-/* Whether there is nothing of this name; or no way to it, which shows when it is made. */
-static bool shardio_p_is_nothing(const char *path, size_t root)
-{
-    shardio_p_kind kind;
-    uint64_t size;
-    int ignored = 0;
-    return shardio_p_os_look(path, root, &kind, &size, &ignored) != SHARDIO_OK || kind == SHARDIO_P_NOTHING;
-}
-
 /* Makes the directories that `path` needs. *existing is the length of the part that was there before. */
 static shardio_status shardio_p_make_parents(const char *path, size_t root, size_t *existing, int *code)
 {
@@ -3624,9 +3806,15 @@ static shardio_status shardio_p_make_parents(const char *path, size_t root, size
     if (whole == 0) return SHARDIO_OK;
     if (whole >= sizeof parent) return SHARDIO_ERR_NOT_FOUND;
     memcpy(parent, path, whole);
-    parent[whole] = 0;
     /* back to the longest part that exists, then forward again */
-    for (n = whole; n > 0 && shardio_p_is_nothing(parent, root); parent[n] = 0) n = shardio_p_parent_length(parent);
+    for (n = whole; n > 0; n = shardio_p_parent_length(parent)) {
+        shardio_p_kind kind;
+        uint64_t size;
+        parent[n] = 0;
+        shardio_status status = shardio_p_os_look(parent, root, &kind, &size, code);
+        if (status != SHARDIO_OK) return status;
+        if (kind != SHARDIO_P_NOTHING || shardio_p_parent_length(parent) == n) break;
+    }
     *existing = n;
     while (n < whole) {
         parent[n] = path[n];
@@ -3634,7 +3822,8 @@ static shardio_status shardio_p_make_parents(const char *path, size_t root, size
         parent[n] = 0;
         if (shardio_p_is_separator(parent[n - 1])) continue;
         shardio_status status = shardio_p_os_make_directory(parent, root, code);
-        if (status != SHARDIO_OK && status != SHARDIO_ERR_EXISTS) return status;
+        if (status == SHARDIO_ERR_EXISTS) *existing = n;   /* somebody else has made it: it stays */
+        else if (status != SHARDIO_OK) return status;
     }
     return SHARDIO_OK;
 }
@@ -3683,10 +3872,17 @@ static inline bool shardio_p_is_temporary(const char *name)
     return n > suffix && memcmp(name + n - suffix, SHARDIO_P_TEMPORARY, suffix) == 0;
 }
 
+/* Some file systems take the flag, and refuse the first transfer. */
+static shardio_status shardio_p_osf_judge(const shardio_p_os_file *f, shardio_status status, int code)
+{
+    return status != SHARDIO_OK && f->direct && shardio_p_os_refuses_direct(code) ? SHARDIO_ERR_DIRECT : status;
+}
+
 static shardio_status shardio_p_osf_read(void *file, uint64_t offset, void *data, size_t size, size_t *done, int *code)
 {
     shardio_p_os_file *f = (shardio_p_os_file *)file;
-    return shardio_p_os_read(f->handle, f->stream, offset, data, size, done, code);
+    shardio_status status = shardio_p_os_read(f->handle, f->stream, offset, data, size, done, code);
+    return shardio_p_osf_judge(f, status, *code);
 }
 
 static shardio_status shardio_p_osf_write(void *file, uint64_t offset, const void *data, size_t size, size_t *done,
@@ -3696,7 +3892,7 @@ static shardio_status shardio_p_osf_write(void *file, uint64_t offset, const voi
     if (f->stream && offset != f->position) return SHARDIO_ERR_UNSUPPORTED;   /* a stream cannot go back */
     shardio_status status = shardio_p_os_write(f->handle, f->stream, offset, data, size, done, code);
     f->position = offset + *done;
-    return status != SHARDIO_OK && f->direct && shardio_p_os_refuses_direct(*code) ? SHARDIO_ERR_DIRECT : status;
+    return shardio_p_osf_judge(f, status, *code);
 }
 
 static shardio_status shardio_p_osf_resize(void *file, uint64_t size, int *code)
@@ -3743,14 +3939,17 @@ static void shardio_p_osf_hint(void *file, shardio_hint hint, uint64_t offset, u
 static shardio_status shardio_p_osf_publish(void *file, bool durable, int *code)
 {
     shardio_p_os_file *f = (shardio_p_os_file *)file;
-    if (!f->unpublished) return SHARDIO_OK;
     shardio_status status = SHARDIO_OK;
-    if (f->temporary[0] != 0) status = shardio_p_os_rename(f->temporary, f->path, f->root, f->overwrite, code);
+    if (f->unpublished && f->temporary[0] != 0)
+        status = shardio_p_os_rename(f->temporary, f->path, f->root, f->overwrite, code);
     if (status != SHARDIO_OK) return status;
+    f->undurable = f->undurable || f->unpublished;   /* until a sync of the directory has succeeded */
     f->unpublished = false;
-    if (durable) status = shardio_p_sync_parent(f->path, f->root, code);
-    if (durable && status == SHARDIO_OK)
+    if (!durable || !f->undurable) return SHARDIO_OK;
+    status = shardio_p_sync_parent(f->path, f->root, code);
+    if (status == SHARDIO_OK)
         status = shardio_p_each_new_parent(f->path, f->root, f->existing, code, shardio_p_sync_parent);
+    f->undurable = status != SHARDIO_OK;
     return status;
 }
 
@@ -3840,14 +4039,6 @@ static uint64_t shardio_p_osf_allocated(const shardio_file *file)
     return shardio_p_os_allocated(((const shardio_p_os_file *)file->context)->handle);
 }
 
-/* What was written so far on stable storage. */
-static shardio_status shardio_p_file_sync(const shardio_file *file, shardio_error *error)
-{
-    int code = 0;
-    shardio_status status = file->functions->sync(file->context, &code);
-    return status == SHARDIO_OK ? SHARDIO_OK
-           : shardio_p_fail_at(error, status, "sync", file->name, SHARDIO_NO_OFFSET, code, NULL);
-}
 #endif
 
 /* Locks a file of the system's against others who lock it, until it is closed. */
@@ -3861,26 +4052,27 @@ SHARDIO_API size_t shardio_file_memory(size_t length)
     return sizeof(shardio_p_os_file) + 2 * (length + 1) + SHARDIO_P_SUFFIX;
 }
 
-/* Follows the symbolic links that `path` itself is (the system follows those on the way). False: too many. */
-static bool shardio_p_resolve(const char *path, char *resolved, size_t size)
+/* Follows the symbolic links that `path` itself is (the system follows those on the way). SHARDIO_ERR_LIMIT: too many. */
+static shardio_status shardio_p_resolve(const char *path, char *resolved, size_t size, int *code)
 {
     char target[SHARDIO_P_PATH];
-    if (shardio_p_length(path) >= size) return false;
+    if (shardio_p_length(path) >= size) return SHARDIO_ERR_LIMIT;
     memcpy(resolved, path, shardio_p_length(path) + 1);
     for (int i = 0; i < SHARDIO_P_LONGEST_CHAIN; i++) {
         shardio_p_kind kind;
         uint64_t ignored;
-        int code = 0;
-        size_t n = shardio_p_os_read_link(resolved, target, sizeof target);
-        (void)shardio_p_os_look(resolved, 0, &kind, &ignored, &code);
-        if (n == 0 || kind == SHARDIO_P_SPECIAL) return true;   /* the name of a pipe behind /dev/stdout is none */
-        if (n >= sizeof target - 1) return false;
+        size_t n;
+        shardio_status status = shardio_p_os_read_link(resolved, target, sizeof target, &n, code);
+        if (status != SHARDIO_OK || n == 0) return status;
+        status = shardio_p_os_look(resolved, 0, &kind, &ignored, code);
+        if (status != SHARDIO_OK || kind == SHARDIO_P_SPECIAL) return status;   /* the name of a pipe behind /dev/stdout is none */
+        if (n >= sizeof target - 1) return SHARDIO_ERR_LIMIT;
         size_t keep = shardio_p_is_separator(target[0]) ? 0 : shardio_p_parent_length(resolved);
         if (keep > 0 && !shardio_p_is_separator(resolved[keep - 1])) keep++;   /* the separator behind the directory */
-        if (keep + n >= size) return false;
+        if (keep + n >= size) return SHARDIO_ERR_LIMIT;
         memcpy(resolved + keep, target, n + 1);
     }
-    return false;
+    return SHARDIO_ERR_LIMIT;
 }
 
 /* Opens what is no new file: to read, to update, or a device to write. */
@@ -4002,9 +4194,10 @@ SHARDIO_API shardio_status shardio_file_open(shardio_file *file, const char *pat
         return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", path, "a file and a path are needed");
     memset(file, 0, sizeof *file);
     if (mode == SHARDIO_OPEN_CREATE) {   /* a new file replaces what a link leads to, not the link */
-        if (!shardio_p_resolve(path, resolved, sizeof resolved))
-            return shardio_p_fail(error, SHARDIO_ERR_LIMIT, operations[mode], path,
-                                  "the path or a symbolic link is too long");
+        shardio_status followed = shardio_p_resolve(path, resolved, sizeof resolved, &code);
+        if (followed == SHARDIO_ERR_LIMIT) reason = "the path or a symbolic link is too long";
+        if (followed != SHARDIO_OK)
+            return shardio_p_fail_at(error, followed, operations[mode], path, SHARDIO_NO_OFFSET, code, reason);
         name = resolved;
     }
     if (options == NULL) options = &defaults;
@@ -4073,17 +4266,20 @@ static inline void shardio_p_store32_little(uint8_t *to, uint32_t x)
 #define SHARDIO_P_CRC_64(i, a, b, c, d, e, f, g, h)                                                                \
     SHARDIO_P_CRC_16(i, a, b, c, d, e, f, g, h), SHARDIO_P_CRC_16((i) + 16, a, b, c, d, e, f, g, h),               \
     SHARDIO_P_CRC_16((i) + 32, a, b, c, d, e, f, g, h), SHARDIO_P_CRC_16((i) + 48, a, b, c, d, e, f, g, h)
+#if defined(SHARDIO_SMALL)
+/* One table for steps of four bits. */
+#define SHARDIO_P_CRC_TABLES 1
+#define SHARDIO_P_CRC_ENTRIES 16
+#define SHARDIO_P_CRC_TABLE(a, b, c, d, e, f, g, h) {SHARDIO_P_CRC_16(0, e, f, g, h, 0, 0, 0, 0)}
+#else
+#define SHARDIO_P_CRC_TABLES 8
+#define SHARDIO_P_CRC_ENTRIES 256
 #define SHARDIO_P_CRC_TABLE(a, b, c, d, e, f, g, h)                                                                \
     {SHARDIO_P_CRC_64(0, a, b, c, d, e, f, g, h), SHARDIO_P_CRC_64(64, a, b, c, d, e, f, g, h),                    \
      SHARDIO_P_CRC_64(128, a, b, c, d, e, f, g, h), SHARDIO_P_CRC_64(192, a, b, c, d, e, f, g, h)}
-
-#if defined(SHARDIO_SMALL)
-#define SHARDIO_P_CRC_TABLES 1
-#else
-#define SHARDIO_P_CRC_TABLES 8
 #endif
 
-static const uint32_t shardio_p_crc_tables[SHARDIO_P_CRC_TABLES][256] = {
+static const uint32_t shardio_p_crc_tables[SHARDIO_P_CRC_TABLES][SHARDIO_P_CRC_ENTRIES] = {
     SHARDIO_P_CRC_TABLE(0xF26B8303u, 0xE13B70F7u, 0xC79A971Fu, 0x8AD958CFu, 0x105EC76Fu, 0x20BD8EDEu, 0x417B1DBCu,
                         0x82F63B78u),
 #if SHARDIO_P_CRC_TABLES == 8
@@ -4105,7 +4301,19 @@ static const uint32_t shardio_p_crc_tables[SHARDIO_P_CRC_TABLES][256] = {
 };
 
 /* All of these work on the inner state, the complement of the CRC. */
-static uint32_t shardio_p_crc_by_tables(const uint32_t (*tables)[256], uint32_t state, const uint8_t *data, size_t size)
+static inline uint32_t shardio_p_crc_step(const uint32_t *table, uint32_t state, uint8_t byte)
+{
+#if SHARDIO_P_CRC_ENTRIES == 16
+    state ^= byte;
+    state = table[state & 15] ^ state >> 4;
+    return table[state & 15] ^ state >> 4;
+#else
+    return table[(state ^ byte) & 255] ^ state >> 8;
+#endif
+}
+
+static uint32_t shardio_p_crc_by_tables(const uint32_t (*tables)[SHARDIO_P_CRC_ENTRIES], uint32_t state,
+                                        const uint8_t *data, size_t size)
 {
 #if SHARDIO_P_CRC_TABLES == 8
     for (; size >= 8; data += 8, size -= 8) {
@@ -4114,7 +4322,7 @@ static uint32_t shardio_p_crc_by_tables(const uint32_t (*tables)[256], uint32_t 
                 tables[3][data[4]] ^ tables[2][data[5]] ^ tables[1][data[6]] ^ tables[0][data[7]];
     }
 #endif
-    for (; size > 0; data++, size--) state = tables[0][(state ^ *data) & 255] ^ state >> 8;
+    for (; size > 0; data++, size--) state = shardio_p_crc_step(tables[0], state, *data);
     return state;
 }
 
@@ -4161,7 +4369,7 @@ static inline size_t shardio_p_crc_move_tables(const shardio_p_crc_window *windo
     const uint8_t *in = data + window->length;
     uint32_t d = *difference;
     for (size_t i = 0; i < steps; i++) {
-        d = shardio_p_crc_tables[0][(d ^ in[i]) & 255] ^ d >> 8 ^ window->share[data[i]];
+        d = shardio_p_crc_step(shardio_p_crc_tables[0], d, in[i]) ^ window->share[data[i]];
         if (d == 0) steps = i + 1;   /* and out */
     }
     *difference = d;
@@ -4177,9 +4385,9 @@ static inline void shardio_p_crc_move_three_tables(const shardio_p_crc_window *w
     uint32_t a = difference[0], b = difference[1], c = difference[2];
     for (size_t i = 0; i < steps; i++) {
         size_t j = i + steps, k = j + steps;
-        a = shardio_p_crc_tables[0][(a ^ in[i]) & 255] ^ a >> 8 ^ window->share[data[i]];
-        b = shardio_p_crc_tables[0][(b ^ in[j]) & 255] ^ b >> 8 ^ window->share[data[j]];
-        c = shardio_p_crc_tables[0][(c ^ in[k]) & 255] ^ c >> 8 ^ window->share[data[k]];
+        a = shardio_p_crc_step(shardio_p_crc_tables[0], a, in[i]) ^ window->share[data[i]];
+        b = shardio_p_crc_step(shardio_p_crc_tables[0], b, in[j]) ^ window->share[data[j]];
+        c = shardio_p_crc_step(shardio_p_crc_tables[0], c, in[k]) ^ window->share[data[k]];
         if (a == 0 && found[0] == 0) found[0] = i + 1;
         if (b == 0 && found[1] == 0) found[1] = i + 1;
         if (c == 0 && found[2] == 0) found[2] = i + 1;
@@ -4207,6 +4415,8 @@ typedef struct shardio_p_crc_stream {
 #include <wmmintrin.h>
 #if defined(_M_X64) && !defined(__GNUC__)
 #define SHARDIO_P_CRC_TARGET
+#elif defined(__clang__) && __clang_major__ >= 14   /* a feature of its own, which a compiler's defaults may switch off */
+#define SHARDIO_P_CRC_TARGET __attribute__((target("sse4.2,crc32,pclmul")))
 #else
 #define SHARDIO_P_CRC_TARGET __attribute__((target("sse4.2,pclmul")))
 #endif
@@ -4430,8 +4640,9 @@ static inline void shardio_p_crc_window_begin(shardio_p_crc_window *window, size
     window->share[0] = 0;
     for (size_t byte = 1; byte < 256; byte++) {
         size_t rest = byte & (byte - 1);   /* linear as well: a product for each bit is enough */
+        uint32_t state = shardio_p_crc_step(shardio_p_crc_tables[0], 0, (uint8_t)byte);
         window->share[byte] = rest != 0 ? window->share[rest] ^ window->share[byte ^ rest]
-                                        : shardio_p_crc_multiply(p, shardio_p_crc_tables[0][byte], power);
+                                        : shardio_p_crc_multiply(p, state, power);
     }
     for (size_t byte = 0; byte < 256; byte++) window->share[byte] ^= drift;
 }
@@ -4490,7 +4701,7 @@ static inline shardio_status shardio_p_crc_window_search(const shardio_p_crc_win
 /* -- CRC-32 */
 
 #if !SHARDIO_NO_STORE && !SHARDIO_NO_ZARR
-static const uint32_t shardio_p_crc32_table[SHARDIO_P_CRC_TABLES][256] = {
+static const uint32_t shardio_p_crc32_table[SHARDIO_P_CRC_TABLES][SHARDIO_P_CRC_ENTRIES] = {
     SHARDIO_P_CRC_TABLE(0x77073096u, 0xEE0E612Cu, 0x076DC419u, 0x0EDB8832u, 0x1DB71064u, 0x3B6E20C8u, 0x76DC4190u,
                         0xEDB88320u),
 #if SHARDIO_P_CRC_TABLES == 8
@@ -4857,23 +5068,34 @@ SHARDIO_API void shardio_sha256_end(shardio_sha256 *hash, uint8_t *digest)
 
 /* >>slot ------------------------------------------------------------------------------------------------------ */
 
-static shardio_status shardio_p_slot_fail(shardio_slot *slot, shardio_status status, const char *operation,
-                                          uint64_t offset, int code, const char *reason)
+SHARDIO_P_FAILURE shardio_status (shardio_p_slot_fail)(shardio_slot *slot, shardio_status status, const char *operation,
+                                                       uint64_t offset, int code, const char *reason)
 {
     if (slot->error.status != SHARDIO_OK) return slot->error.status;
     return shardio_p_fail_at(&slot->error, status, operation, slot->file.name, offset, code, reason);
 }
 
-/* From here on any offset, address and length will do. */
-static shardio_status shardio_p_slot_go_buffered(shardio_slot *slot, int code, const char *reason)
+/* A mistake that belongs to no place of the file. */
+SHARDIO_P_FAILURE shardio_status (shardio_p_slot_wrong)(shardio_slot *slot, shardio_status status,
+                                                        const char *operation, const char *reason)
 {
-    int ignored = 0;
+    return shardio_p_slot_fail(slot, status, operation, SHARDIO_NO_OFFSET, 0, reason);
+}
+#if defined(SHARDIO_SMALL)
+#define shardio_p_slot_wrong(slot, status, operation, reason)                                                      \
+    shardio_p_slot_wrong(slot, status, operation, SHARDIO_P_REASON(reason))
+#endif
+
+/* From here on any offset, address and length will do. */
+static SHARDIO_P_COLD shardio_status (shardio_p_slot_go_buffered)(shardio_slot *slot, int code, const char *reason)
+{
+    shardio_status status = SHARDIO_OK;
     slot->accounting.direct = false;
     slot->accounting.direct_code = code;
     slot->accounting.direct_reason = reason;
-    if (slot->wish == SHARDIO_DIRECT_ON)
-        return shardio_p_slot_fail(slot, SHARDIO_ERR_DIRECT, "write", slot->base, code, reason);
-    if (slot->direct) (void)slot->file.functions->set_direct(slot->file.context, false, &ignored);
+    if (slot->wish == SHARDIO_DIRECT_ON) status = SHARDIO_ERR_DIRECT;
+    else if (slot->direct) status = slot->file.functions->set_direct(slot->file.context, false, &code);
+    if (status != SHARDIO_OK) return shardio_p_slot_fail(slot, status, "write", slot->base, code, reason);
     slot->direct = slot->padded = false;
     slot->block = slot->memory_alignment = 1;
     return SHARDIO_OK;
@@ -4886,7 +5108,7 @@ static shardio_status shardio_p_slot_enter(shardio_slot *slot, const char *opera
     if (slot == NULL) return SHARDIO_ERR_ARGUMENT;
     if (slot->error.status != SHARDIO_OK) return slot->error.status;
     if (!slot->open)
-        return shardio_p_slot_fail(slot, SHARDIO_ERR_STATE, operation, SHARDIO_NO_OFFSET, 0, "it has ended");
+        return shardio_p_slot_wrong(slot, SHARDIO_ERR_STATE, operation, "it has ended");
     if (!slot->suspended) return SHARDIO_OK;
     shardio_status status = slot->file.functions->resume(slot->file.context, &code);
     slot->suspended = status != SHARDIO_OK && status != SHARDIO_ERR_DIRECT;
@@ -5040,12 +5262,12 @@ static shardio_status shardio_p_slot_ask_direct(shardio_slot *slot, const shardi
         slot->memory_alignment = (uint32_t)shardio_p_max(1, facts->memory_alignment);
     }
     if (slot->wish == SHARDIO_DIRECT_OFF || set_direct == NULL || facts->special || facts->length_alignment == 0) {
-        const char *reason = slot->wish == SHARDIO_DIRECT_OFF ? "not asked for"
-                             : facts->special                 ? "not a regular file"
-                                                              : "the file system has no unbuffered I/O";
+        const char *reason = SHARDIO_P_REASON(slot->wish == SHARDIO_DIRECT_OFF ? "not asked for"
+                                              : facts->special                 ? "not a regular file"
+                                                                 : "the file system has no unbuffered I/O");
         slot->accounting.direct_reason = reason;
         if (slot->wish != SHARDIO_DIRECT_ON || slot->padded) return SHARDIO_OK;
-        return shardio_p_slot_fail(slot, SHARDIO_ERR_DIRECT, "begin", SHARDIO_NO_OFFSET, 0, reason);
+        return shardio_p_slot_wrong(slot, SHARDIO_ERR_DIRECT, "begin", reason);
     }
     if (set_direct(slot->file.context, true, &code) != SHARDIO_OK)
         return shardio_p_slot_go_buffered(slot, code, "the system refused unbuffered I/O");
@@ -5069,7 +5291,7 @@ static shardio_status shardio_p_slot_judge_buffer(shardio_slot *slot, const void
     const char *reason = shardio_p_slot_misfit(slot, buffer, size);
     if (reason == NULL) return SHARDIO_OK;
     if (slot->direct) return shardio_p_slot_go_buffered(slot, 0, reason);
-    return shardio_p_slot_fail(slot, SHARDIO_ERR_ARGUMENT, "begin", SHARDIO_NO_OFFSET, 0, reason);
+    return shardio_p_slot_wrong(slot, SHARDIO_ERR_ARGUMENT, "begin", reason);
 }
 
 static void shardio_p_slot_take_buffer(shardio_slot *slot, void *buffer, size_t size)
@@ -5093,6 +5315,11 @@ static shardio_status shardio_p_slot_read_back(shardio_slot *slot, uint64_t star
         status = slot->file.functions->read(slot->file.context, slot->base, slot->buffer, slot->block, &done, &code);
         if (status == SHARDIO_OK && done >= slot->fill) return SHARDIO_OK;
     }
+    if (status == SHARDIO_ERR_DIRECT && slot->direct) {   /* buffered, there is no block to complete */
+        slot->base = start;
+        slot->fill = slot->written = 0;
+        return shardio_p_slot_go_buffered(slot, code, "the system refused an unbuffered read");
+    }
     return shardio_p_slot_fail(slot, status != SHARDIO_OK ? status : SHARDIO_ERR_TRUNCATED, "read back", slot->base,
                                code, NULL);
 }
@@ -5103,50 +5330,53 @@ static void shardio_p_slot_take_options(shardio_slot *slot, const shardio_slot_o
     slot->durability = options->durability;
     slot->sync_every = options->sync_every;
     slot->drop_behind = options->drop_behind;
-    slot->direct_min = options->direct_min != 0 ? options->direct_min : (size_t)SHARDIO_P_DEFAULT_DIRECT_MIN;
+    slot->direct_min = options->direct_min;
 }
 
-static shardio_status shardio_p_slot_start(shardio_slot *slot, void *buffer, size_t size,
-                                           const shardio_slot_options *options)
+static shardio_status shardio_p_slot_start(shardio_slot *slot, void *buffer, size_t size, uint64_t start)
 {
     shardio_file_facts facts;
     shardio_status status = shardio_p_file_facts(&slot->file, &facts, &slot->error);
     if (status != SHARDIO_OK) return status;
     slot->special = facts.special;
     slot->device_end = facts.size;
-    slot->continued = options->start > 0;
+    slot->continued = start > 0;
     slot->restore = slot->continued ? facts.size : 0;
-    slot->dropped = options->start;
+    slot->dropped = start;
     slot->unsynced = slot->continued ? 0 : 1;   /* that it is empty is to be synced, too */
-    if (options->start > facts.size)
-        return shardio_p_slot_fail(slot, SHARDIO_ERR_TRUNCATED, "continue", options->start, 0, "the file ends before");
+    if (start > facts.size)
+        return shardio_p_slot_fail(slot, SHARDIO_ERR_TRUNCATED, "continue", start, 0, "the file ends before");
     status = shardio_p_slot_ask_direct(slot, &facts);
     if (status == SHARDIO_OK) status = shardio_p_slot_judge_buffer(slot, buffer, size);
     if (status != SHARDIO_OK) return status;
     shardio_p_slot_take_buffer(slot, buffer, size);
-    return shardio_p_slot_read_back(slot, options->start);
+    return shardio_p_slot_read_back(slot, start);
+}
+
+/* With the start beside the options, which may be null. */
+static shardio_status shardio_p_slot_begin_at(shardio_slot *slot, const shardio_file *file, void *buffer, size_t size,
+                                              const shardio_slot_options *options, uint64_t start)
+{
+    memset(slot, 0, sizeof *slot);
+    shardio_p_no_error(&slot->error);
+    slot->file = *file;
+    slot->open = true;
+    slot->accounting.files = 1;
+    slot->block = slot->memory_alignment = 1;
+    if (file->functions == NULL || buffer == NULL || size == 0) {
+        slot->open = file->functions != NULL;
+        return shardio_p_slot_wrong(slot, SHARDIO_ERR_ARGUMENT, "begin", "a file and a buffer are needed");
+    }
+    if (options != NULL) shardio_p_slot_take_options(slot, options);
+    if (slot->direct_min == 0) slot->direct_min = SHARDIO_P_DEFAULT_DIRECT_MIN;
+    return shardio_p_slot_start(slot, buffer, size, start);
 }
 
 SHARDIO_API shardio_status shardio_slot_begin(shardio_slot *slot, shardio_file file, void *buffer, size_t size,
                                               const shardio_slot_options *options)
 {
-    static const shardio_slot_options defaults = {0, 0, SHARDIO_DIRECT_AUTO, SHARDIO_DURABLE_FINISH, 0, 0, 0,
-                                                  false, false, false, NULL};
     if (slot == NULL) return SHARDIO_ERR_ARGUMENT;
-    memset(slot, 0, sizeof *slot);
-    shardio_p_no_error(&slot->error);
-    slot->file = file;
-    slot->open = true;
-    slot->accounting.files = 1;
-    slot->block = slot->memory_alignment = 1;
-    if (file.functions == NULL || buffer == NULL || size == 0) {
-        slot->open = file.functions != NULL;
-        return shardio_p_slot_fail(slot, SHARDIO_ERR_ARGUMENT, "begin", SHARDIO_NO_OFFSET, 0,
-                                   "a file and a buffer are needed");
-    }
-    if (options == NULL) options = &defaults;
-    shardio_p_slot_take_options(slot, options);
-    return shardio_p_slot_start(slot, buffer, size, options);
+    return shardio_p_slot_begin_at(slot, &file, buffer, size, options, options != NULL ? options->start : 0);
 }
 
 #if !SHARDIO_NO_OS
@@ -5173,8 +5403,12 @@ SHARDIO_API shardio_status shardio_slot_create(shardio_slot *slot, const char *p
         slot->error = error;
         return status;
     }
-    shardio_file_facts facts;   /* if it cannot be asked now, begin will say so */
-    (void)shardio_p_file_facts(&file, &facts, NULL);
+    shardio_file_facts facts;
+    status = shardio_p_file_facts(&file, &facts, &slot->error);
+    if (status != SHARDIO_OK) {
+        (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
+        return status;
+    }
     size_t size = (size_t)shardio_p_max(o.buffer_size, facts.length_alignment);   /* one block at least */
     size_t alignment = (size_t)shardio_p_max(SHARDIO_P_DEFAULT_BLOCK, facts.memory_alignment);
     void *buffer = shardio_p_allocate(o.allocator, size, alignment);
@@ -5261,7 +5495,8 @@ SHARDIO_API shardio_status shardio_slot_overwrite(shardio_slot *slot, uint64_t o
         return shardio_p_slot_fail(slot, SHARDIO_ERR_ARGUMENT, "overwrite", offset, 0, "more than was appended");
     if (offset < slot->base) {   /* what is on the device already */
         size_t ahead = (size_t)shardio_p_min(size, slot->base - offset);
-        if (offset % slot->block != 0 || ahead % slot->block != 0 || (uintptr_t)from % slot->memory_alignment != 0)
+        if (shardio_p_floor(offset, slot->block) != offset || ahead % slot->block != 0 ||
+            (uintptr_t)from % slot->memory_alignment != 0)
             return shardio_p_slot_fail(slot, SHARDIO_ERR_ARGUMENT, "overwrite", offset, 0, "not aligned to blocks");
         status = shardio_p_slot_write(slot, offset, from, ahead, 0);
         if (status != SHARDIO_OK) return status;
@@ -5418,12 +5653,14 @@ SHARDIO_API void shardio_index_clear(const shardio_index_layout *layout, uint8_t
 static size_t shardio_p_entry_place(const shardio_index_layout *layout, uint64_t chunk, size_t *length_at)
 {
     const shardio_index_order *order = layout->order;
-    uint64_t at = 0;
+    size_t at = 0;
     *length_at = (size_t)chunk * SHARDIO_P_ENTRY + 8;
     if (order == NULL) return (size_t)chunk * SHARDIO_P_ENTRY;
-    for (uint32_t i = order->ndim; i-- > 0; chunk /= order->chunks[i]) at += chunk % order->chunks[i] * order->step[i];
-    *length_at = (size_t)(at + order->step[order->ndim]) * 8;
-    return (size_t)at * 8;
+    size_t rest = (size_t)chunk;   /* numbers of chunks whose index fits in memory fit as well */
+    for (uint32_t i = order->ndim; i-- > 0; rest /= (size_t)order->chunks[i])
+        at += rest % (size_t)order->chunks[i] * (size_t)order->step[i];
+    *length_at = (at + (size_t)order->step[order->ndim]) * 8;
+    return at * 8;
 }
 
 SHARDIO_API void shardio_index_set(const shardio_index_layout *layout, uint8_t *index, uint64_t chunk, uint64_t offset,
@@ -5466,12 +5703,14 @@ SHARDIO_API shardio_status shardio_index_entry(const shardio_index_layout *layou
     shardio_index_get(layout, index, chunk, offset, length);
     *reason = NULL;
     if (*offset == SHARDIO_MISSING && *length == SHARDIO_MISSING) return SHARDIO_OK;
-    if (*offset == SHARDIO_MISSING || *length == SHARDIO_MISSING) *reason = "its index entry is half missing";
+    if (*offset == SHARDIO_MISSING || *length == SHARDIO_MISSING)
+        *reason = SHARDIO_P_REASON("its index entry is half missing");
     else if (!shardio_p_add(*offset, *length, &end) || end > file_size)
-        *reason = "its index entry points outside the file";
+        *reason = SHARDIO_P_REASON("its index entry points outside the file");
     else if (*length > 0 && *offset < index_offset + index_size && end > index_offset)
-        *reason = "its index entry points into the index";
-    return *reason == NULL ? SHARDIO_OK : SHARDIO_ERR_CORRUPT;
+        *reason = SHARDIO_P_REASON("its index entry points into the index");
+    else return SHARDIO_OK;
+    return SHARDIO_ERR_CORRUPT;
 }
 
 /* -- packed integers: a group of values is their distances from the smallest, `width` bits each, then width and smallest */
@@ -5572,29 +5811,18 @@ SHARDIO_API size_t shardio_shard_memory(const shardio_index_layout *layout, size
     return layout->at_start ? (size + block - 1) / block * block : size;
 }
 
-/* The options that are the slot's: syncing every so many bytes means a checkpoint first, which is done here. */
-static shardio_slot_options shardio_p_shard_slot_options(const shardio_slot_options *options)
-{
-    shardio_slot_options o;
-    memset(&o, 0, sizeof o);
-    if (options != NULL) o = *options;
-    return o;
-}
-
 static shardio_status shardio_p_shard_start(shardio_shard_writer *writer, shardio_file file,
                                             const shardio_index_layout *layout, void *memory, size_t memory_size,
                                             void *buffer, size_t buffer_size, const shardio_slot_options *options,
                                             uint64_t start)
 {
-    shardio_slot_options o = shardio_p_shard_slot_options(options);
-    writer->sync_every = o.sync_every;
-    o.sync_every = 0;
-    o.start = start;
-    shardio_status status = shardio_slot_begin(&writer->slot, file, buffer, buffer_size, &o);
+    shardio_status status = shardio_p_slot_begin_at(&writer->slot, &file, buffer, buffer_size, options, start);
+    writer->sync_every = writer->slot.sync_every;   /* that means a checkpoint first, which is done here */
+    writer->slot.sync_every = 0;
     if (status != SHARDIO_OK) return status;
     if (!shardio_p_layout_fits(layout) || memory == NULL)
-        return shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_ARGUMENT, "begin", SHARDIO_NO_OFFSET, 0,
-                                   "a shard needs a number of chunks and memory for its index");
+        return shardio_p_slot_wrong(&writer->slot, SHARDIO_ERR_ARGUMENT, "begin",
+                                    "a shard needs a number of chunks and memory for its index");
     writer->layout = *layout;
     writer->index = (uint8_t *)memory;
     writer->index_size = shardio_index_size(layout);
@@ -5606,9 +5834,8 @@ static shardio_status shardio_p_shard_start(shardio_shard_writer *writer, shardi
         writer->head_size = writer->index_size;
     }
     if (memory_size < writer->index_size || memory_size < writer->head_size)
-        return shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_MEMORY, "begin", SHARDIO_NO_OFFSET, 0,
-                                   "the memory handed over is smaller than the index");
-    if (start == 0) shardio_index_clear(layout, writer->index);
+        return shardio_p_slot_wrong(&writer->slot, SHARDIO_ERR_MEMORY, "begin",
+                                    "the memory handed over is smaller than the index");
     return SHARDIO_OK;
 }
 
@@ -5616,17 +5843,16 @@ SHARDIO_API shardio_status shardio_shard_begin(shardio_shard_writer *writer, sha
                                                const shardio_index_layout *layout, void *memory, size_t memory_size,
                                                void *buffer, size_t buffer_size, const shardio_slot_options *options)
 {
-    static const uint8_t zeros[64] = {0};
     if (writer == NULL) return SHARDIO_ERR_ARGUMENT;
     memset(writer, 0, sizeof *writer);
     shardio_status status = shardio_p_shard_start(writer, file, layout, memory, memory_size, buffer, buffer_size,
                                                   options, 0);
-    /* room for the index; zeros are no valid one */
-    for (size_t left = layout != NULL && layout->at_start ? writer->index_size : 0; status == SHARDIO_OK && left > 0;) {
-        size_t n = left < sizeof zeros ? left : sizeof zeros;
-        status = shardio_slot_append(&writer->slot, zeros, n);
-        left -= n;
+    if (status != SHARDIO_OK) return status;
+    if (layout->at_start) {   /* room for the index; zeros are no valid one */
+        memset(writer->index, 0, writer->index_size);
+        status = shardio_slot_append(&writer->slot, writer->index, writer->index_size);
     }
+    shardio_index_clear(layout, writer->index);
     return status;
 }
 
@@ -5701,6 +5927,8 @@ static shardio_status shardio_p_shard_extend(shardio_shard_writer *writer, shard
     return SHARDIO_OK;
 }
 
+static shardio_status shardio_p_shard_copy_old(shardio_shard_writer *writer);
+
 SHARDIO_API shardio_status shardio_shard_begin_update(shardio_shard_writer *writer, shardio_file file,
                                                       shardio_shard_reader *old, const shardio_index_layout *layout,
                                                       void *memory, size_t memory_size, void *buffer, size_t buffer_size,
@@ -5713,13 +5941,22 @@ SHARDIO_API shardio_status shardio_shard_begin_update(shardio_shard_writer *writ
     shardio_status status = shardio_shard_begin(writer, file, layout, memory, memory_size, buffer, buffer_size,
                                                 options);
     if (status == SHARDIO_OK && old->layout.chunks != layout->chunks)
-        status = shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_ARGUMENT, "begin", SHARDIO_NO_OFFSET, 0,
-                                     "the shard that is replaced has another number of chunks");
+        status = shardio_p_slot_wrong(&writer->slot, SHARDIO_ERR_ARGUMENT, "begin",
+                                      "the shard that is replaced has another number of chunks");
     writer->old = old;
+    writer->copy_old = shardio_p_shard_copy_old;
     return status;
 }
 
 #if !SHARDIO_NO_OS
+static shardio_slot_options shardio_p_shard_slot_options(const shardio_slot_options *options)
+{
+    shardio_slot_options o;
+    memset(&o, 0, sizeof o);
+    if (options != NULL) o = *options;
+    return o;
+}
+
 /* Handle, index and buffer of a shard file in memory of its own. */
 static shardio_status shardio_p_shard_own(shardio_shard_writer *writer, shardio_file file, shardio_shard_reader *old,
                                           const shardio_index_layout *layout, bool update,
@@ -5855,15 +6092,16 @@ static shardio_status shardio_p_shard_enter(shardio_shard_writer *writer, const 
     if (writer == NULL) return SHARDIO_ERR_ARGUMENT;
     shardio_status status = shardio_p_slot_enter(&writer->slot, operation);
     if (status != SHARDIO_OK || chunk < writer->layout.chunks) return status;
-    return shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_ARGUMENT, operation, SHARDIO_NO_OFFSET, 0,
-                               "the shard has fewer chunks than this number");
+    return shardio_p_slot_wrong(&writer->slot, SHARDIO_ERR_ARGUMENT, operation,
+                                "the shard has fewer chunks than this number");
 }
 
 static shardio_status shardio_p_shard_sync_when_due(shardio_shard_writer *writer)
 {
     if (writer->sync_every == 0 || shardio_slot_size(&writer->slot) - writer->synced < writer->sync_every)
         return SHARDIO_OK;
-    shardio_status status = shardio_shard_checkpoint(writer);
+    /* one that is rewritten appears when it is finished */
+    shardio_status status = writer->old != NULL ? SHARDIO_OK : shardio_shard_checkpoint(writer);
     if (status == SHARDIO_OK) status = shardio_slot_sync(&writer->slot);
     writer->synced = shardio_slot_size(&writer->slot);
     return status;
@@ -5882,8 +6120,8 @@ SHARDIO_API shardio_status shardio_shard_put_many(shardio_shard_writer *writer, 
     if (count > 0 && (chunks == NULL || size > SIZE_MAX / count)) {
         status = shardio_p_shard_enter(writer, "put", 0);
         return status != SHARDIO_OK ? status
-                                    : shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_ARGUMENT, "put", SHARDIO_NO_OFFSET,
-                                                          0, "no chunk numbers, or more bytes than memory has");
+                                    : shardio_p_slot_wrong(&writer->slot, SHARDIO_ERR_ARGUMENT, "put",
+                                                           "no chunk numbers, or more bytes than memory has");
     }
     for (size_t i = 0; i < count && status == SHARDIO_OK; i++) status = shardio_p_shard_enter(writer, "put", chunks[i]);
     if (status != SHARDIO_OK || count == 0) return status;
@@ -5939,8 +6177,8 @@ SHARDIO_API shardio_status shardio_shard_checkpoint(shardio_shard_writer *writer
     shardio_status status = shardio_p_shard_enter(writer, "checkpoint", 0);
     if (status != SHARDIO_OK) return status;
     if (writer->old != NULL)
-        return shardio_p_slot_fail(&writer->slot, SHARDIO_ERR_STATE, "checkpoint", SHARDIO_NO_OFFSET, 0,
-                                   "a shard that is rewritten appears when it is finished");
+        return shardio_p_slot_wrong(&writer->slot, SHARDIO_ERR_STATE, "checkpoint",
+                                    "a shard that is rewritten appears when it is finished");
     /* recoverable ever after: with the copy */
     if (writer->layout.at_start && !writer->indexed) writer->exposed = true;
     status = shardio_p_shard_write_index(writer);
@@ -5954,8 +6192,8 @@ static shardio_status shardio_p_shard_copy_old(shardio_shard_writer *writer)
 {
     shardio_shard_reader *old = writer->old;
     shardio_status status = SHARDIO_OK;
-    for (uint64_t chunk = 0; old != NULL && chunk < writer->layout.chunks && status == SHARDIO_OK; chunk++) {
-        uint64_t offset, length, at = shardio_slot_size(&writer->slot);
+    for (uint64_t chunk = 0; chunk < writer->layout.chunks && status == SHARDIO_OK; chunk++) {
+        uint64_t offset = 0, length = SHARDIO_MISSING, at = shardio_slot_size(&writer->slot);
         status = shardio_shard_locate(old, chunk, &offset, &length, &writer->slot.error);
         if (status != SHARDIO_OK || length == SHARDIO_MISSING) continue;
         status = shardio_p_slot_append_from(&writer->slot, &old->file, offset, length);
@@ -5967,13 +6205,27 @@ static shardio_status shardio_p_shard_copy_old(shardio_shard_writer *writer)
     return status;
 }
 
-static void shardio_p_shard_end(shardio_shard_writer *writer)
+static void shardio_p_shard_leave_old(shardio_shard_writer *writer)
 {
 #if !SHARDIO_NO_OS
     if (writer->own_old) shardio_p_close_old(writer->old, writer->allocator);
 #endif
     writer->old = NULL;
     writer->own_old = false;
+}
+
+/* The part of finish that reads the old shard, which can be closed then: not every system replaces a file that is open. */
+static shardio_status shardio_p_shard_take_over(shardio_shard_writer *writer)
+{
+    shardio_status status = shardio_p_shard_enter(writer, "finish", 0);
+    if (status == SHARDIO_OK && writer->old != NULL) status = writer->copy_old(writer);
+    shardio_p_shard_leave_old(writer);
+    return status;
+}
+
+static void shardio_p_shard_end(shardio_shard_writer *writer)
+{
+    shardio_p_shard_leave_old(writer);
     shardio_p_release(writer->allocator, writer->own_memory, writer->own_size, writer->own_alignment);
     writer->own_memory = NULL;
 }
@@ -5981,8 +6233,7 @@ static void shardio_p_shard_end(shardio_shard_writer *writer)
 SHARDIO_API shardio_status shardio_shard_finish(shardio_shard_writer *writer, shardio_error *error)
 {
     if (writer == NULL) return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "finish", NULL, "no shard");
-    shardio_status status = shardio_p_shard_enter(writer, "finish", 0);
-    if (status == SHARDIO_OK) status = shardio_p_shard_copy_old(writer);
+    shardio_status status = shardio_p_shard_take_over(writer);
     if (status == SHARDIO_OK) (void)shardio_p_shard_write_index(writer);
     status = shardio_slot_finish(&writer->slot);   /* an error so far: the file is discarded */
     shardio_p_shard_end(writer);
@@ -6008,6 +6259,16 @@ SHARDIO_API shardio_accounting shardio_shard_accounting(const shardio_shard_writ
 }
 
 /* -- reading */
+
+/* A head that was just rewritten points to chunks behind the size that was asked before it was read. The identity stays the
+   one from before: the file has changed since. */
+static shardio_status shardio_p_reader_grows(shardio_shard_reader *reader, shardio_error *error)
+{
+    shardio_file_facts later;
+    shardio_status status = shardio_p_file_facts(&reader->file, &later, error);
+    if (status == SHARDIO_OK && later.size > reader->facts.size) reader->facts.size = later.size;
+    return status;
+}
 
 SHARDIO_API shardio_status shardio_shard_open_file(shardio_shard_reader *reader, shardio_file file,
                                                    const shardio_index_layout *layout,
@@ -6035,6 +6296,7 @@ SHARDIO_API shardio_status shardio_shard_open_file(shardio_shard_reader *reader,
     }
     if (status == SHARDIO_OK) status = shardio_p_read_index(&file, layout, reader->facts.size, reader->index, error);
     reader->reads = 1;
+    if (status == SHARDIO_OK && layout->at_start) status = shardio_p_reader_grows(reader, error);
     if (status != SHARDIO_OK) shardio_shard_close(reader);
     return status;
 }
@@ -6066,9 +6328,7 @@ SHARDIO_API shardio_status shardio_shard_locate(const shardio_shard_reader *read
         status = shardio_index_entry(&reader->layout, reader->index, chunk, reader->facts.size, reader->index_offset,
                                      offset, length, &reason);
     if (status == SHARDIO_OK) return SHARDIO_OK;
-    shardio_p_part_name name;
-    return shardio_p_fail(error, status, "look up", shardio_p_name_part(&name, "chunk", chunk, reader->file.name),
-                          reason);
+    return shardio_p_fail_part(error, status, "look up", "chunk", chunk, reader->file.name, SHARDIO_NO_OFFSET, reason);
 }
 
 SHARDIO_API shardio_status shardio_shard_read(shardio_shard_reader *reader, uint64_t chunk, void *memory,
@@ -6077,12 +6337,9 @@ SHARDIO_API shardio_status shardio_shard_read(shardio_shard_reader *reader, uint
     uint64_t offset;
     shardio_status status = shardio_shard_locate(reader, chunk, &offset, size, error);
     if (status != SHARDIO_OK || *size == SHARDIO_MISSING || *size == 0) return status;
-    if (*size > capacity) {
-        shardio_p_part_name name;
-        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read",
-                              shardio_p_name_part(&name, "chunk", chunk, reader->file.name),
-                              "it is larger than the memory for it");
-    }
+    if (*size > capacity)
+        return shardio_p_fail_part(error, SHARDIO_ERR_LIMIT, "read", "chunk", chunk, reader->file.name,
+                                   SHARDIO_NO_OFFSET, "it is larger than the memory for it");
     reader->reads++;
     return shardio_file_read(&reader->file, offset, memory, (size_t)*size, error);
 }
@@ -6178,7 +6435,8 @@ static shardio_status shardio_p_read_blocks(shardio_shard_reader *reader, uint64
     if (block > 0 && status == SHARDIO_OK) return SHARDIO_OK;
     if (block > 0) {
         int code = 0;
-        (void)reader->file.functions->set_direct(reader->file.context, false, &code);
+        status = reader->file.functions->set_direct(reader->file.context, false, &code);
+        if (status != SHARDIO_OK) return shardio_p_fail_at(error, status, "read", reader->file.name, offset, code, NULL);
         reader->block = 0;
     }
     *data = memory;
@@ -6202,12 +6460,9 @@ static shardio_status shardio_p_read_extents(shardio_shard_reader *reader, const
         size_t bytes;
         const uint8_t *data = memory;
         n = shardio_p_neighbours(extents + at, count - at, room, &bytes);
-        if (extents[at].length > room) {
-            shardio_p_part_name name;
-            return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read",
-                                  shardio_p_name_part(&name, "chunk", extents[at].chunk, reader->file.name),
-                                  "it is larger than the memory for it");
-        }
+        if (extents[at].length > room)
+            return shardio_p_fail_part(error, SHARDIO_ERR_LIMIT, "read", "chunk", extents[at].chunk, reader->file.name,
+                                       SHARDIO_NO_OFFSET, "it is larger than the memory for it");
         if (told < at + n) told = at + n;
         if (n < count) shardio_p_tell_ahead(reader, extents, count, room, &told, &ahead);
         ahead -= shardio_p_min(ahead, bytes);
@@ -6296,11 +6551,18 @@ SHARDIO_API shardio_status shardio_shard_unchanged(const shardio_shard_reader *r
 
 /* -- verifying */
 
-static void shardio_p_found(shardio_shard_summary *summary, shardio_finding finding, void *context,
-                            const shardio_error *fault)
+/* What each fault is told to; `fault` is memory for it, for an error record is large for a small stack. */
+typedef struct shardio_p_verifying {
+    shardio_shard_summary *summary;
+    shardio_finding finding;
+    void *context;
+    shardio_error *fault;
+} shardio_p_verifying;
+
+static void shardio_p_found(const shardio_p_verifying *v)
 {
-    summary->faults++;
-    if (finding != NULL) finding(context, fault);
+    v->summary->faults++;
+    if (v->finding != NULL) v->finding(v->context, v->fault);
 }
 
 static void shardio_p_count_chunk(shardio_shard_summary *summary, uint64_t length)
@@ -6312,21 +6574,18 @@ static void shardio_p_count_chunk(shardio_shard_summary *summary, uint64_t lengt
 
 /* Sorted extents: reports each that begins before the one before it ends; live bytes are counted once. */
 static void shardio_p_find_overlaps(const shardio_shard_reader *reader, const shardio_p_extent *extents, size_t count,
-                                    shardio_shard_summary *summary, shardio_finding finding, void *context)
+                                    const shardio_p_verifying *v)
 {
     uint64_t end = 0;
     for (size_t i = 0; i < count; i++) {
         uint64_t stop = extents[i].offset + extents[i].length;
         if (extents[i].length > 0 && extents[i].offset < end) {
-            shardio_p_part_name name;
-            shardio_error fault;
-            shardio_p_fail_at(&fault, SHARDIO_ERR_CORRUPT, "verify",
-                              shardio_p_name_part(&name, "chunk", extents[i].chunk, reader->file.name),
-                              extents[i].offset, 0, "it overlaps another chunk");
-            shardio_p_found(summary, finding, context, &fault);
+            shardio_p_fail_part(v->fault, SHARDIO_ERR_CORRUPT, "verify", "chunk", extents[i].chunk, reader->file.name,
+                                extents[i].offset, "it overlaps another chunk");
+            shardio_p_found(v);
         }
         if (stop > end) {
-            summary->live_bytes += stop - shardio_p_max(end, extents[i].offset);
+            v->summary->live_bytes += stop - shardio_p_max(end, extents[i].offset);
             end = stop;
         }
     }
@@ -6336,22 +6595,23 @@ SHARDIO_API shardio_status shardio_shard_verify(shardio_shard_reader *reader, sh
                                                 shardio_finding finding, void *context, shardio_error *error)
 {
     shardio_shard_summary own;
-    shardio_error fault;
+    shardio_p_verifying v = {summary, finding, context, NULL};
     size_t held = 0;
-    if (summary == NULL) summary = &own;
+    if (summary == NULL) v.summary = summary = &own;
     shardio_p_no_error(error);
     memset(summary, 0, sizeof *summary);
     if (reader == NULL || reader->index == NULL)
         return shardio_p_fail(error, SHARDIO_ERR_STATE, "verify", NULL, "the shard is not open");
-    size_t bytes = (size_t)reader->layout.chunks * sizeof(shardio_p_extent);
-    if (reader->layout.chunks > SIZE_MAX / sizeof(shardio_p_extent)) bytes = 0;
-    shardio_p_extent *extents = bytes > 0 ? (shardio_p_extent *)shardio_p_allocate(reader->allocator, bytes, 16) : NULL;
-    if (extents == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "verify", reader->file.name, NULL);
+    size_t most = SIZE_MAX / sizeof(shardio_p_extent) / 2, chunks = (size_t)shardio_p_min(reader->layout.chunks, most);
+    size_t bytes = sizeof *v.fault + chunks * sizeof(shardio_p_extent);
+    if (chunks < most) v.fault = (shardio_error *)shardio_p_allocate(reader->allocator, bytes, 16);
+    if (v.fault == NULL) return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "verify", reader->file.name, NULL);
+    shardio_p_extent *extents = (shardio_p_extent *)(void *)(v.fault + 1);
     for (uint64_t chunk = 0; chunk < reader->layout.chunks; chunk++) {
         shardio_p_extent *e = &extents[held];
         e->chunk = chunk;
-        if (shardio_shard_locate(reader, chunk, &e->offset, &e->length, &fault) != SHARDIO_OK) {
-            shardio_p_found(summary, finding, context, &fault);
+        if (shardio_shard_locate(reader, chunk, &e->offset, &e->length, v.fault) != SHARDIO_OK) {
+            shardio_p_found(&v);
         } else if (e->length == SHARDIO_MISSING) {
             summary->missing++;
         } else {
@@ -6360,8 +6620,8 @@ SHARDIO_API shardio_status shardio_shard_verify(shardio_shard_reader *reader, sh
         }
     }
     shardio_p_sort(extents, held);
-    shardio_p_find_overlaps(reader, extents, held, summary, finding, context);
-    shardio_p_release(reader->allocator, extents, bytes, 16);
+    shardio_p_find_overlaps(reader, extents, held, &v);
+    shardio_p_release(reader->allocator, v.fault, bytes, 16);
     summary->file_bytes = reader->facts.size;
     summary->index_bytes = reader->index_size;
     uint64_t used = summary->live_bytes + summary->index_bytes;
@@ -6841,15 +7101,6 @@ static shardio_status shardio_p_conclude(shardio_p_recovery *r)
     return SHARDIO_OK;
 }
 
-static shardio_status shardio_p_recovery_sync(shardio_p_recovery *r)
-{
-    int code = 0;
-    if (r->file->functions->sync == NULL) return SHARDIO_OK;
-    shardio_status status = r->file->functions->sync(r->file->context, &code);
-    if (status == SHARDIO_OK) return SHARDIO_OK;
-    return shardio_p_fail_at(r->error, status, "sync", r->file->name, SHARDIO_NO_OFFSET, code, NULL);
-}
-
 static shardio_status shardio_p_cut_behind_index(shardio_p_recovery *r)
 {
     int code = 0;
@@ -6859,7 +7110,7 @@ static shardio_status shardio_p_cut_behind_index(shardio_p_recovery *r)
     shardio_status status = r->file->functions->resize(r->file->context, end, &code);
     if (status != SHARDIO_OK) return shardio_p_fail_at(r->error, status, "truncate", r->file->name, end, code, NULL);
     r->found->changed = true;
-    return shardio_p_recovery_sync(r);
+    return shardio_p_file_sync(r->file, r->error);
 }
 
 /* Writes the head in place; in whole blocks, with what else is in them, where the device knows nothing else. */
@@ -6876,7 +7127,7 @@ static shardio_status shardio_p_restore_head(shardio_p_recovery *r)
     memcpy(r->buffer, r->index, r->window.length);
     status = shardio_p_file_write(r->file, 0, r->buffer, size, &failed);
     if (status == SHARDIO_OK || failed.offset > 0) r->found->changed = true;
-    if (status == SHARDIO_OK) return shardio_p_recovery_sync(r);
+    if (status == SHARDIO_OK) return shardio_p_file_sync(r->file, r->error);
     if (r->error != NULL) *r->error = failed;
     return status;
 }
@@ -8813,10 +9064,8 @@ static shardio_status shardio_p_pack_record_fail(const shardio_pack_reader *read
                                                  shardio_status status, const char *operation, const char *reason,
                                                  shardio_error *error)
 {
-    shardio_p_part_name name;
-    return shardio_p_fail_at(error, status, operation,
-                             shardio_p_name_part(&name, "record", place->record, reader->file.name),
-                             place->offset, 0, reason);
+    return shardio_p_fail_part(error, status, operation, "record", place->record, reader->file.name, place->offset,
+                               reason);
 }
 
 /* Room for decoding, which grows with what the decoder really gives, up to what it may. */
@@ -8928,7 +9177,7 @@ static uint8_t *shardio_p_pack_seen_place(shardio_pack_scratch *scratch, uint64_
     const shardio_pack_facts *f = &reader->facts;
     if (scratch->sizes == NULL && !scratch->uncached) {
         uint64_t items = shardio_p_min(f->items_per_record, f->items);
-        uint64_t slot = shardio_p_ceil(8 + 2 * items + SHARDIO_P_FOR_END + 3, 8);
+        uint64_t slot = shardio_p_ceil(8 + 2 * items + SHARDIO_P_FOR_END + 6, 8);   /* the last one is read with 8 bytes */
         /* a length takes a bit or more */
         uint64_t most = shardio_p_min(reader->options.size_cache, 32 * f->file_bytes);
         uint64_t slots = shardio_p_min(f->records, most / slot);
@@ -8973,11 +9222,9 @@ static shardio_status shardio_p_pack_check_wanted(const shardio_pack_reader *rea
                                                   shardio_error *error)
 {
     if (first > reader->facts.items || count > reader->facts.items - first) {
-        shardio_p_part_name name;
         uint64_t missing = shardio_p_max(first, reader->facts.items);
-        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read",
-                              shardio_p_name_part(&name, "item", missing, reader->file.name),
-                              "there are fewer items");
+        return shardio_p_fail_part(error, SHARDIO_ERR_ARGUMENT, "read", "item", missing, reader->file.name,
+                                   SHARDIO_NO_OFFSET, "there are fewer items");
     }
     if (!reader->options.opaque) return SHARDIO_OK;
     return shardio_p_fail(error, SHARDIO_ERR_STATE, "read", reader->file.name,
@@ -9016,7 +9263,7 @@ static shardio_status shardio_p_pack_look_up(shardio_pack_scratch *scratch, uint
     if (plain && f->items_per_record == 1) return SHARDIO_OK;
     bool seen = plain && shardio_p_pack_seen(scratch, record, &r);
     if (!seen) {
-        const uint8_t *stored;
+        const uint8_t *stored = NULL;
         shardio_status status = shardio_p_pack_fetch(scratch, place.offset, place.size, &stored, error);
         if (status == SHARDIO_OK) status = shardio_p_pack_open_record(scratch, &place, stored, &r, error);
         if (status != SHARDIO_OK) return status;
@@ -9047,16 +9294,14 @@ SHARDIO_API shardio_status shardio_pack_item_into(shardio_pack_reader *reader, s
 {
     uint64_t offset, bytes;
     const uint8_t *data;
-    shardio_p_part_name name;
     shardio_status status = shardio_p_pack_enter(reader, &scratch, error);
     if (status == SHARDIO_OK) status = shardio_p_pack_check_wanted(reader, item, 1, error);
     if (status == SHARDIO_OK) status = shardio_p_pack_look_up(scratch, item, &data, &offset, &bytes, error);
     if (status != SHARDIO_OK) return status;
     *size = (size_t)bytes;
     if (bytes > capacity)
-        return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read",
-                              shardio_p_name_part(&name, "item", item, reader->file.name),
-                              "it is larger than the memory for it");
+        return shardio_p_fail_part(error, SHARDIO_ERR_LIMIT, "read", "item", item, reader->file.name,
+                                   SHARDIO_NO_OFFSET, "it is larger than the memory for it");
     if (data == NULL) return shardio_p_pack_fetch_to(scratch, offset, bytes, (uint8_t *)memory, error);
     if (bytes > 0) memcpy(memory, data, (size_t)bytes);
     return SHARDIO_OK;
@@ -9149,7 +9394,7 @@ static shardio_status shardio_p_pack_each_record(shardio_pack_scratch *scratch, 
     shardio_p_pack_place ahead, place;
     shardio_p_pack_teller teller;
     shardio_p_pack_piece piece;
-    const uint8_t *stored;
+    const uint8_t *stored = NULL;
     shardio_status status = SHARDIO_OK;
     ahead.found = place.found = teller.place.found = false;
     teller.told = teller.ahead = teller.end = 0;
@@ -9220,14 +9465,12 @@ SHARDIO_API shardio_status shardio_pack_list(shardio_pack_reader *reader, shardi
                                              shardio_error *error)
 {
     const shardio_p_pack_wanted wanted = {items, 0, count};
-    shardio_p_part_name name;
     shardio_status status = shardio_p_pack_enter(reader, &scratch, error);
     for (size_t i = 0; i < count && status == SHARDIO_OK; i++) {
         status = shardio_p_pack_check_wanted(reader, items[i], 1, error);
         if (status == SHARDIO_OK && i > 0 && items[i] <= items[i - 1])
-            status = shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "read",
-                                    shardio_p_name_part(&name, "item", items[i],
-                                                        reader->file.name), "the list does not ascend");
+            status = shardio_p_fail_part(error, SHARDIO_ERR_ARGUMENT, "read", "item", items[i], reader->file.name,
+                                         SHARDIO_NO_OFFSET, "the list does not ascend");
     }
     return status == SHARDIO_OK && count > 0 ? shardio_p_pack_take(scratch, &wanted, take, context, error) : status;
 }
@@ -11071,7 +11314,7 @@ typedef struct shardio_p_flight {
     shardio_arena arena;             /* hands out names, to the store */
     shardio_allocator allocator;
     uint32_t phase;      /* where its file ends within a block, when the rows that are being gathered were begun */
-    bool begun;
+    bool begun, there;   /* there: an earlier writer left it, whether it could be opened or not */
 } shardio_p_flight;
 
 /* How an array is written; follows from its metadata and the options alone.
@@ -11200,18 +11443,28 @@ static shardio_array *shardio_p_no_array(void)
     return (shardio_array *)(uintptr_t)&none;
 }
 
-/* An error about a key of a store. */
-static shardio_status shardio_p_key_fail(shardio_error *error, const shardio_store *store, shardio_status status,
-                                         const char *operation, const char *key, int code, const char *reason)
+/* "movie.zip/c/0/0" */
+typedef struct shardio_p_key_name {
+    char text[600];
+} shardio_p_key_name;
+
+static const char *shardio_p_name_key(shardio_p_key_name *full, const shardio_store *store, const char *key)
 {
-    char subject[600];
-    shardio_text text = {subject, sizeof subject, 0};
+    shardio_text text = {full->text, sizeof full->text, 0};
     const char *name = store->name != NULL ? store->name : "";
-    subject[0] = 0;
+    full->text[0] = 0;
     shardio_text_add(&text, name);
     shardio_text_add(&text, name[0] != 0 && key[0] != 0 ? "/" : "");
     shardio_text_add(&text, key);
-    return shardio_p_fail_at(error, status, operation, subject, SHARDIO_NO_OFFSET, code, reason);
+    return full->text;
+}
+
+static shardio_status shardio_p_key_fail(shardio_error *error, const shardio_store *store, shardio_status status,
+                                         const char *operation, const char *key, int code, const char *reason)
+{
+    shardio_p_key_name name;
+    return shardio_p_fail_at(error, status, operation, shardio_p_name_key(&name, store, key), SHARDIO_NO_OFFSET, code,
+                             reason);
 }
 
 /* The first error of a writer, about a key. */
@@ -11335,7 +11588,7 @@ static shardio_status shardio_p_check_codecs(const shardio_array_options *o, sha
 /* The levels that chunk, shard, transpose, index_... and codecs say. */
 static const char *shardio_p_levels_from_options(shardio_p_meta *m, const shardio_array_options *o, bool sharded)
 {
-    uint8_t order[SHARDIO_MAX_DIMS];
+    uint8_t order[SHARDIO_MAX_DIMS] = {0};
     uint32_t seen = 0;
     for (uint8_t i = 0; i < m->ndim; i++) {
         order[i] = o->transpose != NULL ? o->transpose[i] : i;
@@ -12532,6 +12785,7 @@ static shardio_status shardio_p_enter_flight(shardio_array *array, shardio_p_fli
     flight->begun = true;
     shardio_p_statistics_begin(array, position);
     if (array->resuming) status = shardio_p_continue_flight(array, flight, key, &o);
+    flight->there = status != SHARDIO_ERR_NOT_FOUND;
     if (status == SHARDIO_ERR_NOT_FOUND) status = shardio_p_create_flight(array, flight, key, &o);
     return status;
 }
@@ -12977,8 +13231,8 @@ static shardio_status shardio_p_put_chunk_file(shardio_array *array, const uint6
                                             size, shardio_p_small_memory(array), &file, &code);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
     status = shardio_slot_begin(&slot, file, array->staging, array->plan.buffer, &o);
-    if (status == SHARDIO_OK) status = shardio_slot_append(&slot, data, size);
-    status = shardio_slot_finish(&slot);
+    if (status == SHARDIO_OK) (void)shardio_slot_append(&slot, data, size);
+    status = shardio_slot_finish(&slot);   /* repeats the first error */
     if (status == SHARDIO_OK) {
         shardio_p_statistics_end(array, position);
         shardio_p_add_accounting(&array->accounting, &slot.accounting);
@@ -13251,7 +13505,7 @@ SHARDIO_API shardio_status shardio_array_finish(shardio_array *array, shardio_er
 
 static shardio_status shardio_p_abort_flight(shardio_array *array, shardio_p_flight *flight, const uint64_t *position)
 {
-    bool visible = flight->shard.slot.continued;   /* by an earlier writer or a checkpoint */
+    bool visible = flight->there || flight->shard.slot.continued;   /* by an earlier writer or a checkpoint */
     int ignored = 0;
     shardio_shard_abort(&flight->shard);
     flight->begun = false;
@@ -13344,7 +13598,11 @@ static shardio_status shardio_p_remove_old(shardio_array *array)
     const shardio_store *s = &array->store;
     shardio_p_leftover leftover = {array, true};
     int code = 0;
-    shardio_status status = s->functions->remove(s->context, shardio_p_named_key(array, "zarr.json"), &code);
+    const char *metadata = shardio_p_named_key(array, "zarr.json");
+    shardio_status status = s->functions->remove(s->context, metadata, &code);
+    /* it must not come back after a loss of power and tell of chunks that are gone, or are those of the new array */
+    if (status == SHARDIO_OK && array->durability != SHARDIO_DURABLE_NONE && s->functions->sync != NULL)
+        status = s->functions->sync(s->context, metadata, &code);
     while (leftover.found && (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)) {
         leftover.found = false;
         status = s->functions->list(s->context, array->prefix, shardio_p_find_leftover, &leftover, &code);
@@ -13414,8 +13672,9 @@ static shardio_status shardio_p_claim(shardio_array *array, bool overwrite)
         return shardio_p_array_fail(array, SHARDIO_ERR_EXISTS, "create", array->prefix, code,
                                     "what is there is no directory");
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
-    (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
-    return SHARDIO_OK;
+    status = file.functions->close != NULL ? file.functions->close(file.context, SHARDIO_CLOSE_DISCARD, false, &code)
+                                           : SHARDIO_OK;
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_fail(array, status, "create", key, code, NULL);
 }
 
 static void shardio_p_begin_writing(shardio_array *array)
@@ -13496,7 +13755,7 @@ SHARDIO_API shardio_array *shardio_array_create_in(const shardio_store *store, c
 {
     shardio_array draft, *array = NULL;
     shardio_error error;
-    size_t size;
+    size_t size = 0;
     if (shardio_p_begin_creating(&draft, store, options, true, &size, &error) == SHARDIO_OK)
         array = shardio_p_plan_and_place(&draft, store, options, size, &error);
     if (array == NULL) return shardio_p_broken_array(&error, options != NULL ? options->allocator : NULL);
@@ -14610,10 +14869,6 @@ static shardio_status shardio_p_resume(shardio_array *array)
 {
     shardio_p_meta *m = &array->meta;
     uint64_t frames = m->shape[0];
-    for (uint32_t i = 1; i < m->ndim; i++)
-        if (m->shape[i] == 0)
-            return shardio_p_array_fail(array, SHARDIO_ERR_UNSUPPORTED, "append to", array->prefix, 0,
-                                        "its frames hold no elements");
     m->grid[0] = m->shard_grid[0] = UINT64_MAX;   /* it grows */
     array->at[0] = frames / m->chunk[0];
     array->resuming = true;
@@ -14624,6 +14879,14 @@ static shardio_status shardio_p_resume(shardio_array *array)
     return array->filled > 0 ? shardio_p_load_begun(array) : SHARDIO_OK;
 }
 
+/* Why nothing can be appended to an array like this; null: it can. */
+static const char *shardio_p_never_grows(const shardio_p_meta *m)
+{
+    for (uint32_t i = 1; i < m->ndim; i++)
+        if (m->shape[i] == 0) return "its frames hold no elements";
+    return m->ndim == 0 ? "it has no dimension to grow along" : NULL;
+}
+
 SHARDIO_API shardio_array *shardio_array_continue_in(const shardio_store *store, const shardio_array_options *options)
 {
     shardio_array_options o = shardio_p_options_or_defaults(options);
@@ -14632,9 +14895,8 @@ SHARDIO_API shardio_array *shardio_array_continue_in(const shardio_store *store,
     char *text;
     size_t size;
     if (shardio_p_begin_draft(&draft, store, &o, &text, &size, &error) == SHARDIO_OK) {
-        if (draft.meta.ndim == 0)
-            shardio_p_fail(&error, SHARDIO_ERR_UNSUPPORTED, "append to", store->name,
-                           "it has no dimension to grow along");
+        const char *reason = shardio_p_never_grows(&draft.meta);
+        if (reason != NULL) shardio_p_fail(&error, SHARDIO_ERR_UNSUPPORTED, "append to", store->name, reason);
         draft.meta.grid[0] = draft.meta.shard_grid[0] = UINT64_MAX;
         if (error.status == SHARDIO_OK) array = shardio_p_plan_and_place(&draft, store, &o, size - 1, &error);
         if (array != NULL) shardio_p_adopt_text(array, text, size - 1);
@@ -15064,8 +15326,12 @@ static shardio_status shardio_p_end_shard_change(shardio_p_change *c, const uint
     shardio_p_kept *kept = shardio_p_find_kept(array, shardio_p_shard_number(&array->meta, position));
     if (!c->begun) return status;
     c->begun = false;
-    if (status == SHARDIO_OK && (array->skip_fill || c->trim) && shardio_p_is_empty(&c->writer)) {
-        shardio_shard_abort(&c->writer);
+    bool empty = status == SHARDIO_OK && (array->skip_fill || c->trim) && shardio_p_is_empty(&c->writer);
+    if (status == SHARDIO_OK && !empty) (void)shardio_p_shard_take_over(&c->writer);   /* finish says how it went */
+    else shardio_shard_abort(&c->writer);
+    /* its index is no longer that of the file, and not every system replaces or removes one that is open */
+    if (kept != NULL) shardio_p_throw_out(array, kept);
+    if (empty) {
         status = shardio_p_remove_chunk_key(array, position);
     } else if (status == SHARDIO_OK) {
         shardio_error error;
@@ -15074,10 +15340,7 @@ static shardio_status shardio_p_end_shard_change(shardio_p_change *c, const uint
         shardio_p_add_accounting(&array->accounting, &accounting);
         if (status == SHARDIO_OK) shardio_p_statistics_end(array, position);
         else shardio_p_array_inherit(array, &error);
-    } else {
-        shardio_shard_abort(&c->writer);
     }
-    if (kept != NULL) shardio_p_throw_out(array, kept);   /* its index is no longer that of the file */
     return status;
 }
 
@@ -15366,11 +15629,12 @@ static bool shardio_p_chunk_decodes(void *context, const shardio_file *file, uin
     shardio_p_chunk_origin(&array->meta, 0, c->origin, number, chunk);
     shardio_p_reading r = shardio_p_reading_of(array, chunk, array->meta.chunk, NULL, NULL);
     if (shardio_p_check_stored(array, 1, chunk, length, &error) != SHARDIO_OK) return false;
-    if (!shardio_p_widen(array, &array->buffer, (size_t)length + 1)) return false;
-    bool good = shardio_file_read(file, offset, array->buffer.memory, (size_t)length, &error) == SHARDIO_OK &&
-                shardio_p_decode_chunk(&r, 1, chunk, array->buffer.memory, (size_t)length, NULL, &error) == SHARDIO_OK;
+    if (!shardio_p_widen(array, &array->buffer, (size_t)length + 1)) return true;   /* that nobody knows is no reason to give it up */
+    shardio_status status = shardio_file_read(file, offset, array->buffer.memory, (size_t)length, &error);
+    if (status == SHARDIO_OK)
+        status = shardio_p_decode_chunk(&r, 1, chunk, array->buffer.memory, (size_t)length, NULL, &error);
     shardio_p_free_pool(array);
-    return good;
+    return status == SHARDIO_OK || status == SHARDIO_ERR_MEMORY || status == SHARDIO_ERR_IO;
 }
 
 static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t *position, bool apply,
@@ -15460,7 +15724,7 @@ SHARDIO_API shardio_status shardio_array_define_in(const shardio_store *store, c
 {
     shardio_array draft, *array = NULL;
     shardio_error own;
-    size_t size;
+    size_t size = 0;
     if (error == NULL) error = &own;
     shardio_status status = shardio_p_begin_creating(&draft, store, options, false, &size, error);
     if (status != SHARDIO_OK) return status;
@@ -17979,6 +18243,7 @@ SHARDIO_API shardio_status shardio_node_remove(const shardio_store *store, const
     shardio_p_release(site.o.allocator, memory, SHARDIO_P_BATCH, 16);
     shardio_p_hierarchy_end(&h);
     shardio_p_site_end(&site);
+    if (status == SHARDIO_OK) shardio_p_no_error(error);   /* that somebody else was faster is none */
     return status;
 }
 
@@ -18213,11 +18478,14 @@ static bool shardio_p_list_name(void *context, const char *name, shardio_p_kind 
 /* Recursion is bounded by SHARDIO_P_LIST_DEPTH. */
 static void shardio_p_list_directory(shardio_p_listing *l)
 {
+    int code = 0;
     l->depth++;
-    shardio_status status = shardio_p_os_list(l->path, l->root, shardio_p_list_name, l, &l->code);
+    shardio_status status = shardio_p_os_list(l->path, l->root, shardio_p_list_name, l, &code);
     l->depth--;
     if (status == SHARDIO_ERR_NOT_FOUND && l->length > l->root) return;   /* never there, or removed meanwhile */
-    if (l->status == SHARDIO_OK) l->status = status;
+    if (l->status != SHARDIO_OK) return;
+    l->status = status;
+    l->code = code;
 }
 
 /* Begins with the directory that the prefix names: what lies beside it is not looked at. */
@@ -18700,6 +18968,7 @@ struct shardio_archive {
     bool writing, changed, direct, published;
     bool wrote;                               /* what lies behind the layer is ours */
     bool lost;                                /* what was written since the last layer may not be there: to be discarded */
+    bool uncut;                               /* a sync failed: the device may still hold what was cut off */
     bool blank;                               /* the layer could not be read again: nothing works but to discard once more */
     bool commented;                           /* the comment is the writer's wish, not that of the layer */
     uint64_t cut;                             /* what lies behind is cut off before the next write; SHARDIO_NO_OFFSET: nothing */
@@ -19564,11 +19833,23 @@ static shardio_status shardio_p_zip_cut_torn(shardio_archive *a, int *code)
     return SHARDIO_OK;
 }
 
+/* Unless it is not allowed to. */
 static void shardio_p_zip_go_buffered(shardio_archive *a, int code, const char *reason)
 {
-    a->options.direct = SHARDIO_DIRECT_OFF;
+    if (a->options.direct == SHARDIO_DIRECT_AUTO) a->options.direct = SHARDIO_DIRECT_OFF;
     a->accounting.direct_reason = reason;
     a->accounting.direct_code = code;
+}
+
+/* After a sync that failed nobody knows what is there, and the next one would not say. */
+static shardio_status shardio_p_zip_sync(shardio_archive *a, int *code)
+{
+    if (a->options.durability == SHARDIO_DURABLE_NONE || a->file.functions->sync == NULL) return SHARDIO_OK;
+    a->accounting.syncs++;
+    shardio_status status = a->file.functions->sync(a->file.context, code);
+    a->lost = a->lost || status != SHARDIO_OK;
+    a->uncut = status != SHARDIO_OK;
+    return status;
 }
 
 /* Writes whole blocks past the page cache if `direct` and the system takes it, anything else through it. */
@@ -19578,20 +19859,24 @@ static shardio_status shardio_p_zip_write(shardio_archive *a, uint64_t offset, c
     const uint8_t *from = (const uint8_t *)data;
     int stuck = 0;
     shardio_status status = shardio_p_zip_cut_torn(a, code);
+    /* or a loss of power may bring a directory back whose values were written over */
+    if (status == SHARDIO_OK && a->uncut) status = shardio_p_zip_sync(a, code);
     if (status != SHARDIO_OK) return status;
     a->wrote = true;
     direct = direct && a->options.direct != SHARDIO_DIRECT_OFF && offset % a->block == 0 && size % a->block == 0 &&
              (uintptr_t)data % a->memory_alignment == 0;
     a->ahead[0].size = a->ahead[1].size = 0;
     status = shardio_p_zip_set_direct(a, direct, code);
-    if (status != SHARDIO_OK && a->options.direct == SHARDIO_DIRECT_ON) return SHARDIO_ERR_DIRECT;
     if (status != SHARDIO_OK && direct) shardio_p_zip_go_buffered(a, *code, "the system refused unbuffered I/O");
+    if (status != SHARDIO_OK && a->options.direct == SHARDIO_DIRECT_ON) return SHARDIO_ERR_DIRECT;
+    if (status != SHARDIO_OK && !direct && a->direct) return status;   /* still unbuffered, and what follows is not aligned */
     while (size > 0) {
         size_t done = 0, ask = (size_t)shardio_p_min(size, SHARDIO_P_LARGEST_TRANSFER);
         status = a->file.functions->write(a->file.context, offset, from, ask, &done, code);
         a->accounting.device_calls++;
-        if (status == SHARDIO_ERR_DIRECT && a->direct && a->options.direct == SHARDIO_DIRECT_AUTO) {
+        if (status == SHARDIO_ERR_DIRECT && a->direct) {
             shardio_p_zip_go_buffered(a, *code, "the system refused an unbuffered write");
+            if (a->options.direct == SHARDIO_DIRECT_ON) return status;
             status = shardio_p_zip_set_direct(a, false, code);
             if (status == SHARDIO_OK) continue;
         }
@@ -20176,16 +20461,6 @@ static shardio_status shardio_p_zip_make_directory(const shardio_archive *a, sha
     return SHARDIO_OK;
 }
 
-/* After a sync that failed nobody knows what is there, and the next one would not say. */
-static shardio_status shardio_p_zip_sync(shardio_archive *a, int *code)
-{
-    if (a->options.durability == SHARDIO_DURABLE_NONE || a->file.functions->sync == NULL) return SHARDIO_OK;
-    a->accounting.syncs++;
-    shardio_status status = a->file.functions->sync(a->file.context, code);
-    a->lost = a->lost || status != SHARDIO_OK;
-    return status;
-}
-
 /* Writes the directory behind everything that is durable already, and makes it durable. If that fails it is cut off, so
    that nobody finds it, now or after values that it lists were written over. */
 static shardio_status shardio_p_zip_write_directory(shardio_archive *a, const shardio_p_zip_listing *l, uint64_t offset,
@@ -20586,10 +20861,11 @@ static shardio_status shardio_p_zip_begin_writing(shardio_archive *a, shardio_er
     a->block = facts.length_alignment > facts.offset_alignment ? facts.length_alignment : facts.offset_alignment;
     if (a->block == 0) a->block = a->file.functions->sync != NULL ? SHARDIO_P_DEFAULT_BLOCK : 1;
     if (a->block > SHARDIO_P_ZIP_BLOCK) facts.length_alignment = 0;   /* no header can pad its value to such a block */
-    if (facts.length_alignment == 0) {
-        a->options.direct = SHARDIO_DIRECT_OFF;
-        if (a->block > SHARDIO_P_ZIP_BLOCK) a->block = SHARDIO_P_DEFAULT_BLOCK;
-    }
+    if (a->options.direct == SHARDIO_DIRECT_OFF) a->accounting.direct_reason = "not asked for";
+    else if (facts.length_alignment == 0) shardio_p_zip_go_buffered(a, 0, "the file system has no unbuffered I/O");
+    if (a->options.direct == SHARDIO_DIRECT_ON && a->accounting.direct_reason != NULL)
+        return shardio_p_zip_fail(a, error, SHARDIO_ERR_DIRECT, "open", a->accounting.direct_reason);
+    if (a->block > SHARDIO_P_ZIP_BLOCK) a->block = SHARDIO_P_DEFAULT_BLOCK;
     a->memory_alignment = facts.memory_alignment > 16 ? facts.memory_alignment : 16;
     size_t buffer = a->options.buffer_size != 0 ? a->options.buffer_size : (size_t)SHARDIO_P_DEFAULT_BUFFER;
     if (buffer > (size_t)1 << 30) buffer = (size_t)1 << 30;   /* values in it have headers of 32 bits */
@@ -20926,8 +21202,10 @@ SHARDIO_API shardio_archive_facts shardio_archive_about(const shardio_archive *a
         if (entry->gone) continue;
         facts.entries++;
         if (!entry->committed || entry->damaged) continue;
-        facts.live_bytes += entry->data > entry->header ? entry->data - entry->header + entry->stored
-                                                        : SHARDIO_P_ZIP_LOCAL + entry->name_size + entry->stored;
+        uint64_t bytes = entry->data > entry->header ? entry->data - entry->header
+                                                       : (uint64_t)SHARDIO_P_ZIP_LOCAL + entry->name_size;
+        facts.live_bytes += shardio_p_min(bytes, a->length - facts.live_bytes);   /* entries may lie, and overlap */
+        facts.live_bytes += shardio_p_min(entry->stored, a->length - facts.live_bytes);
     }
     facts.torn_bytes = !a->writing || a->cut == a->length ? a->file_size - a->length : 0;
     facts.changed = a->changed;
@@ -20937,20 +21215,22 @@ SHARDIO_API shardio_archive_facts shardio_archive_about(const shardio_archive *a
     facts.accounting = a->accounting;
     facts.accounting.logical_bytes = a->length;
     facts.accounting.dead_bytes = a->length > facts.live_bytes ? a->length - facts.live_bytes : 0;
-    facts.accounting.direct = a->writing && a->options.direct != SHARDIO_DIRECT_OFF &&
-                              a->file.functions->set_direct != NULL;
+    facts.accounting.direct = a->writing && a->accounting.direct_reason == NULL && a->file.functions->set_direct != NULL;
     return facts;
 }
 
-/* Whether sizes and CRC-32 in the local header are those of the directory, unless they stand behind the value. */
-static bool shardio_p_zip_headers_agree(shardio_archive *a, const shardio_p_zip_entry *entry)
+/* Whether sizes and CRC-32 in the local header are those of the directory, unless they stand behind the value:
+   SHARDIO_ERR_CORRUPT if not. */
+static shardio_status shardio_p_zip_compare_headers(shardio_archive *a, const shardio_p_zip_entry *entry,
+                                                    shardio_error *error)
 {
     uint8_t header[SHARDIO_P_ZIP_LOCAL + SHARDIO_P_ZIP_NAME];
-    if (shardio_p_zip_read_local(a, entry->header, entry->name, entry->name_size, header, NULL) != SHARDIO_OK) return false;
-    if ((shardio_p_load16_little(header + 6) & SHARDIO_P_ZIP_DESCRIPTOR) != 0) return true;
+    shardio_status status = shardio_p_zip_read_local(a, entry->header, entry->name, entry->name_size, header, error);
+    if (status != SHARDIO_OK || (shardio_p_load16_little(header + 6) & SHARDIO_P_ZIP_DESCRIPTOR) != 0) return status;
     uint32_t stored = shardio_p_load32_little(header + 18);
-    return shardio_p_load32_little(header + 14) == entry->crc &&
-           (stored == SHARDIO_P_ZIP_ALL_ONES || stored == entry->stored);
+    bool agree = shardio_p_load32_little(header + 14) == entry->crc &&
+                 (stored == SHARDIO_P_ZIP_ALL_ONES || stored == entry->stored);
+    return agree ? SHARDIO_OK : SHARDIO_ERR_CORRUPT;
 }
 
 /* Reads a value whole; its CRC-32 is checked at the end. */
@@ -20967,7 +21247,7 @@ static shardio_status shardio_p_zip_verify_value(shardio_archive *a, shardio_p_z
     }
     shardio_error error;
     shardio_status status = shardio_p_zip_locate(a, entry, &error);
-    if (status == SHARDIO_OK && !shardio_p_zip_headers_agree(a, entry)) status = SHARDIO_ERR_CORRUPT;
+    if (status == SHARDIO_OK) status = shardio_p_zip_compare_headers(a, entry, &error);
     if (status == SHARDIO_ERR_CORRUPT) *reason = "its local header is another one's, or none";
     if (status == SHARDIO_OK && (entry->method != 0 || (entry->flags & SHARDIO_P_ZIP_ENCRYPTED) != 0)) {
         shardio_file file;
@@ -20980,6 +21260,7 @@ static shardio_status shardio_p_zip_verify_value(shardio_archive *a, shardio_p_z
         status = shardio_p_zip_read(a, entry->data + at, piece, (size_t)n, &error);
         if (status == SHARDIO_OK) crc = shardio_crc32(crc, piece, (size_t)n);
     }
+    if (status != SHARDIO_OK && status != SHARDIO_ERR_CORRUPT) *code = error.system_code;
     return status == SHARDIO_OK && crc != entry->crc ? SHARDIO_ERR_CHECKSUM : status;
 }
 
@@ -21059,10 +21340,12 @@ static shardio_status shardio_p_copy_bytes(shardio_p_transfer *t, const char *ke
     shardio_slot_options o;
     shardio_slot slot;
     shardio_file file;
+    shardio_p_key_name name;
     int code = 0;
     memset(&o, 0, sizeof o);
     shardio_status status = t->to->functions->create(t->to->context, key, true, size, t->allocator, &file, &code);
     if (status != SHARDIO_OK) return shardio_p_key_fail(t->error, t->to, status, "create", key, code, NULL);
+    file.name = shardio_p_name_key(&name, t->to, key);
     status = shardio_slot_begin(&slot, file, t->piece, SHARDIO_P_TRANSFER, &o);
     if (status == SHARDIO_OK) status = shardio_p_slot_append_from(&slot, source, 0, size);
     status = status == SHARDIO_OK ? shardio_slot_finish(&slot) : (shardio_slot_abort(&slot), status);
@@ -21075,6 +21358,7 @@ static bool shardio_p_copy_value(void *context, const char *key, uint64_t size, 
     shardio_p_transfer *t = (shardio_p_transfer *)context;
     shardio_file_facts facts;
     shardio_file source;
+    shardio_p_key_name name;
     int code = 0;
     (void)size;
     if (temporary) return true;
@@ -21086,6 +21370,7 @@ static bool shardio_p_copy_value(void *context, const char *key, uint64_t size, 
         shardio_p_key_fail(t->error, t->from, t->status, "open", key, code, NULL);
         return false;
     }
+    source.name = shardio_p_name_key(&name, t->from, key);
     if (source.functions->read == shardio_p_zip_value_read) ((shardio_p_zip_value *)source.context)->whole = true;
     t->status = shardio_p_file_facts(&source, &facts, t->error);
     if (t->status == SHARDIO_OK) t->status = shardio_p_copy_bytes(t, key, &source, facts.size);
@@ -21158,12 +21443,14 @@ static shardio_status shardio_p_zip_create_locked(const char *path, const shardi
     shardio_file_facts facts;
     int code = 0;
     shardio_status status = shardio_file_open(file, path, SHARDIO_OPEN_CREATE, how, error);
-    if (status == SHARDIO_OK) status = shardio_p_file_facts(file, &facts, error);
-    else return status;
-    if (status == SHARDIO_OK && !facts.special) status = shardio_p_osf_lock(file, &code);
-    if (status == SHARDIO_OK) return SHARDIO_OK;
-    (void)shardio_p_file_close(file, SHARDIO_CLOSE_DISCARD, false, NULL);
-    return shardio_p_fail_at(error, status, "create", path, SHARDIO_NO_OFFSET, code, NULL);
+    if (status != SHARDIO_OK) return status;
+    status = shardio_p_file_facts(file, &facts, error);
+    if (status == SHARDIO_OK && !facts.special) {
+        status = shardio_p_osf_lock(file, &code);
+        if (status != SHARDIO_OK) shardio_p_fail_at(error, status, "create", path, SHARDIO_NO_OFFSET, code, NULL);
+    }
+    if (status != SHARDIO_OK) (void)shardio_p_file_close(file, SHARDIO_CLOSE_DISCARD, false, NULL);
+    return status;
 }
 
 SHARDIO_API shardio_archive *shardio_archive_open(const char *path, const shardio_archive_options *options,
@@ -21646,15 +21933,20 @@ static shardio_status shardio_p_map_read_from(shardio_mirror *m, const shardio_f
     return status;
 }
 
+static shardio_status shardio_p_map_open(const shardio_mirror *m, shardio_file *file, shardio_error *error)
+{
+    shardio_open_options how = {m->o.allocator, false, false, false};
+    return shardio_file_open(file, m->map_path, SHARDIO_OPEN_READ, &how, error);
+}
+
 /* Takes length, tag, shift and coverage from the map file, if there is one that is sound. */
 static shardio_status shardio_p_map_read(shardio_mirror *m, shardio_p_map_state *state, shardio_error *error)
 {
-    shardio_open_options how = {m->o.allocator, false, false, false};
     shardio_error e;
     shardio_file file;
     *state = SHARDIO_P_MAP_NONE;
     shardio_p_map_end(m);
-    shardio_status status = shardio_file_open(&file, m->map_path, SHARDIO_OPEN_READ, &how, &e);
+    shardio_status status = shardio_p_map_open(m, &file, &e);
     if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
     if (status == SHARDIO_OK) {
         status = shardio_p_map_read_from(m, &file, state, &e);
@@ -21811,20 +22103,41 @@ static void shardio_p_note_absence(shardio_mirror *m)
     if (shardio_p_map_begin(m, NULL) == SHARDIO_OK) (void)shardio_p_map_write(m, NULL);
 }
 
+/* Whether there is something at the mirror's path; to a store, the directory of longer keys is nothing. */
+static bool shardio_p_has_local(const char *path, bool of_store)
+{
+    shardio_p_kind kind = SHARDIO_P_NOTHING;
+    uint64_t size;
+    int ignored = 0;
+    if (shardio_p_os_look(path, 0, &kind, &size, &ignored) != SHARDIO_OK) return false;
+    return kind != SHARDIO_P_NOTHING && !(of_store && kind == SHARDIO_P_DIRECTORY);
+}
+
+/* What the source is, before there is a local file; a store believes its note that there is no such object. */
+static shardio_status shardio_p_mirror_ask_first(shardio_mirror *m, bool of_store, shardio_source_facts *facts,
+                                                 shardio_error *error)
+{
+    shardio_p_map_state state = SHARDIO_P_MAP_NONE;
+    shardio_status status = SHARDIO_OK;
+    if (of_store && m->o.check_later) status = shardio_p_map_read(m, &state, error);
+    if (status != SHARDIO_OK) return status;
+    if (state == SHARDIO_P_MAP_SAYS_NO)
+        return shardio_p_fail(error, SHARDIO_ERR_NOT_FOUND, "open", m->source.name,
+                              "it was not there when it was asked for");
+    status = shardio_p_source_ask(m, facts, error);
+    if (status == SHARDIO_ERR_NOT_FOUND && of_store) shardio_p_note_absence(m);
+    return status;
+}
+
 static shardio_status shardio_p_mirror_begin_writing(shardio_mirror *m, const char *path, bool of_store,
                                                      shardio_error *error)
 {
     shardio_p_map_state state;
     shardio_source_facts facts;
-    bool keep, new_one = shardio_p_is_nothing(path, 0);
-    shardio_status status = shardio_p_map_read(m, &state, error);
-    if (status != SHARDIO_OK) return status;
-    if (state == SHARDIO_P_MAP_SAYS_NO && m->o.check_later && of_store)
-        return shardio_p_fail(error, SHARDIO_ERR_NOT_FOUND, "open", m->source.name,
-                              "it was not there when it was asked for");
+    bool keep;
+    shardio_status status = SHARDIO_OK;
     /* nothing is made for an object that there is not */
-    if (new_one) status = shardio_p_source_ask(m, &facts, error);
-    if (status == SHARDIO_ERR_NOT_FOUND && of_store) shardio_p_note_absence(m);
+    if (!shardio_p_has_local(path, of_store)) status = shardio_p_mirror_ask_first(m, of_store, &facts, error);
     if (status == SHARDIO_OK) status = shardio_p_mirror_open_local(m, path, error);
     if (status == SHARDIO_OK) status = shardio_p_map_read(m, &state, error);   /* now nobody else writes it */
     if (status == SHARDIO_OK) status = shardio_p_mirror_compare(m, state, &facts, &keep, error);
@@ -21891,11 +22204,11 @@ static void shardio_p_mirror_free(shardio_mirror *m)
     shardio_p_release(m->o.allocator, m, m->size, 16);
 }
 
-/* Chunks of a request; the buffer holds whole ones. */
+/* A request, and the buffer for it, is whole chunks, of which the object has some. */
 static void shardio_p_mirror_fit_request(shardio_mirror *m)
 {
-    m->o.request = shardio_p_max(shardio_p_floor(m->o.request, UINT64_C(1) << m->shift), UINT64_C(1) << m->shift);
-    if (m->o.request > SHARDIO_P_LARGEST_TRANSFER) m->o.request = SHARDIO_P_LARGEST_TRANSFER;
+    uint64_t most = shardio_p_min(m->chunks, (uint64_t)SHARDIO_P_LARGEST_TRANSFER >> m->shift);
+    m->o.request = shardio_p_max(shardio_p_min(m->o.request >> m->shift, most), 1) << m->shift;
 }
 
 static shardio_mirror *shardio_p_mirror_open(const shardio_source *source, const char *path,
@@ -22261,10 +22574,9 @@ static shardio_status shardio_p_mirror_read_own(shardio_mirror *m, uint64_t offs
 static shardio_status shardio_p_mirror_look_again(const shardio_mirror *m, bool *same_generation, bool *same,
                                                   shardio_error *error)
 {
-    shardio_open_options how = {m->o.allocator, false, false, false};
     uint8_t head[SHARDIO_P_MAP_HEAD];
     shardio_file file;
-    shardio_status status = shardio_file_open(&file, m->map_path, SHARDIO_OPEN_READ, &how, error);
+    shardio_status status = shardio_p_map_open(m, &file, error);
     if (status != SHARDIO_OK) return status;
     status = shardio_file_read(&file, 0, head, sizeof head, error);
     shardio_file_close(&file);
@@ -22294,12 +22606,11 @@ static shardio_status shardio_p_mirror_reopen_local(shardio_mirror *m, shardio_e
 /* Reads the map anew. It has to be one of the same thing, and so of the same size. */
 static shardio_status shardio_p_mirror_reload(shardio_mirror *m, shardio_error *error)
 {
-    shardio_open_options how = {m->o.allocator, false, false, false};
     uint8_t head[SHARDIO_P_MAP_HEAD];
     size_t tag = shardio_p_length(m->is.tag);
     shardio_file_facts facts;
     shardio_file file;
-    shardio_status status = shardio_file_open(&file, m->map_path, SHARDIO_OPEN_READ, &how, error);
+    shardio_status status = shardio_p_map_open(m, &file, error);
     if (status != SHARDIO_OK) return status;
     memcpy(head, m->map, sizeof head);
     status = shardio_p_file_facts(&file, &facts, error);

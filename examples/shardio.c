@@ -40,6 +40,10 @@
 #include <time.h>
 #ifdef _WIN32
 #include <io.h>
+#include <shellapi.h>
+#ifdef _MSC_VER
+#pragma comment(lib, "shell32")
+#endif
 #else
 #include <poll.h>
 #include <unistd.h>
@@ -48,6 +52,14 @@
 #define KIB ((uint64_t)1024)
 #define MIB (1024 * KIB)
 #define UNKNOWN UINT64_MAX              /* a size or a number of frames that is not known */
+
+#if defined(__MINGW_PRINTF_FORMAT)      /* msvcrt's or, in C99, its own */
+#define LIKE_PRINTF(format_at, first) __attribute__((format(__MINGW_PRINTF_FORMAT, format_at, first)))
+#elif defined(__GNUC__)
+#define LIKE_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))
+#else
+#define LIKE_PRINTF(format_at, first)
+#endif
 
 enum { EXIT_GOOD = 0, EXIT_TROUBLE = 1, EXIT_USAGE = 2 };
 
@@ -98,11 +110,47 @@ static void make_binary(FILE *file)
 #endif
 }
 
+#ifdef _WIN32
+enum { PATH_UNITS = 4096 };
+
+/* What is UTF-8 everywhere here, in UTF-16 for calls of Windows. What is none becomes empty, which is no file's name. */
+static const wchar_t *wide(const char *path, wchar_t *room)
+{
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, room, PATH_UNITS) <= 0) room[0] = 0;
+    return room;
+}
+
+static char *narrow(const wchar_t *text)
+{
+    const int size = WideCharToMultiByte(CP_UTF8, 0, text, -1, NULL, 0, NULL, NULL);
+    char *made = size > 0 ? (char *)malloc((size_t)size) : NULL;
+    if (made != NULL) WideCharToMultiByte(CP_UTF8, 0, text, -1, made, size, NULL, NULL);
+    return made;
+}
+#endif
+
+/* The arguments of the program in UTF-8, kept until it ends; main's own are in the code page of the machine on Windows,
+   which has few of all letters. Null: no memory. */
+static char **utf8_arguments(int *count, char **arguments)
+{
+#ifdef _WIN32
+    wchar_t **all = CommandLineToArgvW(GetCommandLineW(), count);
+    arguments = all != NULL ? (char **)calloc((size_t)*count + 1, sizeof *arguments) : NULL;
+    for (int i = 0; arguments != NULL && i < *count; i++)
+        if ((arguments[i] = narrow(all[i])) == NULL) return NULL;
+    LocalFree(all);
+#else
+    (void)count;
+#endif
+    return arguments;
+}
+
 /* Input files by descriptor, because a pipe is to hand over what it has, not wait until a block is full. */
 static int open_file(const char *path)
 {
 #ifdef _WIN32
-    return _open(path, _O_RDONLY | _O_BINARY);
+    wchar_t room[PATH_UNITS];
+    return _wopen(wide(path, room), _O_RDONLY | _O_BINARY);
 #else
     return open(path, O_RDONLY | O_CLOEXEC);
 #endif
@@ -141,7 +189,8 @@ static int64_t read_file(int file, void *memory, size_t size)
 static bool rename_new(const char *from, const char *to)
 {
 #ifdef _WIN32
-    return rename(from, to) == 0;              /* does not replace there */
+    wchar_t room[PATH_UNITS], other[PATH_UNITS];
+    return _wrename(wide(from, room), wide(to, other)) == 0;     /* does not replace there */
 #else
     return link(from, to) == 0 && unlink(from) == 0;
 #endif
@@ -190,8 +239,9 @@ static uint64_t size_of_file(int file)
 static bool is_regular_file(const char *path)
 {
 #ifdef _WIN32
+    wchar_t room[PATH_UNITS];
     struct _stat64 facts;
-    return _stat64(path, &facts) == 0 && (facts.st_mode & _S_IFREG) != 0;
+    return _wstat64(wide(path, room), &facts) == 0 && (facts.st_mode & _S_IFREG) != 0;
 #else
     struct stat facts;
     return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
@@ -630,9 +680,7 @@ static void clean_json(char *text)
 }
 
 /* One line on standard output. */
-#if defined(__GNUC__)
-__attribute__((format(printf, 1, 2)))
-#endif
+LIKE_PRINTF(1, 2)
 static void say(const char *format, ...)
 {
     va_list arguments;
@@ -650,9 +698,7 @@ static void say(const char *format, ...)
 }
 
 /* One line on standard error. Returns `status`. */
-#if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
-#endif
+LIKE_PRINTF(3, 4)
 static int complain(const settings *s, int status, const char *format, ...)
 {
     char line[1024];
@@ -1829,19 +1875,23 @@ static bool take_raw(const char *text, source *in)
 /* "[10us]" behind a type of time, or nothing: a generic one. */
 static bool take_unit(const char *text, source *in)
 {
+    static const char units[][8] = {"Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as", "generic"};
     uint64_t scale = 1;
     size_t n = strlen(text);
     in->time_scale = 1;
     strcpy(in->time_unit, "generic");
     if (n == 0) return true;
-    if (*text++ != '[' || text[n - 2] != ']') return false;
+    if (n < 3 || text[0] != '[' || text[n - 1] != ']') return false;
+    text++;
     if (*text >= '0' && *text <= '9' && !parse_uint64(&text, &scale)) return false;
     n = strlen(text) - 1;
     if (scale == 0 || scale > INT32_MAX || n == 0 || n >= sizeof in->time_unit) return false;
     in->time_scale = (uint32_t)scale;
     memcpy(in->time_unit, text, n);
     in->time_unit[n] = 0;
-    return true;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (strcmp(in->time_unit, units[i]) == 0) return true;
+    return false;
 }
 
 /* '<i2', '|u1', '>c16', '|V3', '<M8[ns]' */
@@ -3875,16 +3925,23 @@ static int conclude_cat(const cat_job *job, shardio_status status, const shardio
     return complain_error(s, error);
 }
 
+/* What --range asks for of `length` items or bytes of `subject`; without it, all of them. */
+static int parse_range(const settings *s, const char *unit, uint64_t length, const char *subject, uint64_t *first,
+                       uint64_t *count)
+{
+    const char *text = s->range != NULL ? s->range : ":";
+    if (parse_part(&text, length, first, count) && *text == 0) return EXIT_GOOD;
+    return complain(s, EXIT_USAGE, "--range %s: is not begin:end within the %" PRIu64 " %s%s of %s", s->range, length,
+                    unit, plural(length), subject);
+}
+
 static int cat_range(cat_job *job)
 {
     const settings *s = job->s;
-    const char *text = s->range != NULL ? s->range : ":";
-    const uint64_t items = job->reader.facts.items;
     uint64_t first, count;
     shardio_error error;
-    if (!parse_part(&text, items, &first, &count) || *text != 0)
-        return complain(s, EXIT_USAGE, "--range %s: is not begin:end within the %" PRIu64 " item%s of %s", s->range,
-                        items, plural(items), s->input);
+    int wrong = parse_range(s, "item", job->reader.facts.items, s->input, &first, &count);
+    if (wrong != EXIT_GOOD) return wrong;
     shardio_status status = shardio_pack_range(&job->reader, NULL, first, count, write_item, job, &error);
     return conclude_cat(job, status, &error);
 }
@@ -5796,9 +5853,7 @@ static void print_picture(const picture *p)
 
 /* ---- layout: as SVG ---- */
 
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
+LIKE_PRINTF(2, 3)
 static void svg(picture *p, const char *format, ...)
 {
     char text[512];
@@ -6065,7 +6120,7 @@ static void paint_coverage(shardio_mirror *mirror, uint64_t length, uint8_t *kin
         const uint64_t part = length / count, rest = length % count;
         const uint64_t from = part * i + rest * i / count, next = part * (i + 1) + rest * (i + 1) / count;
         const uint64_t to = next > from ? next : from + 1;
-        uint64_t offset, size;
+        uint64_t offset = 0, size = 0;
         const bool all = shardio_mirror_has(mirror, from, to - from);
         const bool some = shardio_mirror_next_extent(mirror, from, &offset, &size) && offset < to;
         kinds[i] = all ? CELL_EVEN : some ? CELL_MIXED : CELL_DEAD;
@@ -6242,15 +6297,12 @@ static int copy_from_mirror(mirror_job *job, uint64_t offset, uint64_t count, ui
 static int read_mirror(mirror_job *job)
 {
     const settings *s = job->s;
-    const char *text = s->range != NULL ? s->range : ":";
-    const uint64_t length = shardio_mirror_about(job->mirror).length;
     uint64_t offset, count;
     sink out;
-    if (!parse_part(&text, length, &offset, &count) || *text != 0)
-        return complain(s, EXIT_USAGE, "--range %s: is not begin:end within the %" PRIu64 " byte%s of %s", s->range,
-                        length, plural(length), job->local);
+    int status = parse_range(s, "byte", shardio_mirror_about(job->mirror).length, job->local, &offset, &count);
+    if (status != EXIT_GOOD) return status;
     uint8_t *memory = (uint8_t *)malloc(count < READ_AT_ONCE ? (size_t)count + 1 : (size_t)READ_AT_ONCE);
-    int status = memory != NULL ? open_sink(s, &out, "-") : out_of_memory(s);
+    status = memory != NULL ? open_sink(s, &out, "-") : out_of_memory(s);
     if (status == EXIT_GOOD) status = close_sink(s, &out, copy_from_mirror(job, offset, count, memory, &out));
     bar_end(&job->progress);
     free(memory);
@@ -6343,19 +6395,13 @@ static int run_mirror_info(const settings *s)
 static int evict(mirror_job *job)
 {
     const settings *s = job->s;
-    const char *text = s->range;
     const shardio_mirror_facts before = shardio_mirror_about(job->mirror);
     uint64_t offset, count;
     shardio_error error;
-    shardio_status status;
-    if (text == NULL) {
-        status = shardio_mirror_evict_to(job->mirror, s->budget, &error);
-    } else {
-        if (!parse_part(&text, before.length, &offset, &count) || *text != 0)
-            return complain(s, EXIT_USAGE, "--range %s: is not begin:end within the %" PRIu64 " byte%s of %s", s->range,
-                            before.length, plural(before.length), job->local);
-        status = shardio_mirror_evict(job->mirror, offset, count, &error);
-    }
+    int wrong = parse_range(s, "byte", before.length, job->local, &offset, &count);
+    if (wrong != EXIT_GOOD) return wrong;
+    shardio_status status = s->range != NULL ? shardio_mirror_evict(job->mirror, offset, count, &error)
+                            : shardio_mirror_evict_to(job->mirror, s->budget, &error);
     job->evicted = before.covered - shardio_mirror_about(job->mirror).covered;
     return status == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
 }
@@ -6469,21 +6515,41 @@ static void report_shard(void *context, const char *key, const shardio_recovery 
     print_verdict(job, &v);
 }
 
-/* ---- recover: temporary files ---- */
+/* ---- recover: what lost writers left ---- */
 
-/* Temporary files below a prefix: "c/0/0/1.0123456789abcdef.shardio-tmp". */
-typedef struct temporaries {
+typedef enum shard_place { NO_SHARD, SHARD_INSIDE, SHARD_OUTSIDE } shard_place;
+
+/* Whether `key` is that of a shard, and whether that lies inside the shape. */
+static shard_place place_of_shard(const shardio_array_facts *f, const char *key)
+{
+    const char *at = key + strlen(f->key_prefix);
+    shard_place place = SHARD_INSIDE;
+    if (!f->key_v2 && *at++ != 'c') return NO_SHARD;
+    for (uint32_t i = 0; i < f->ndim; i++) {
+        uint64_t position;
+        if ((i > 0 || !f->key_v2) && *at++ != f->key_separator) return NO_SHARD;
+        if (!parse_uint64(&at, &position)) return NO_SHARD;
+        if (position >= f->shape[i] / f->shard[i] + (f->shape[i] % f->shard[i] != 0)) place = SHARD_OUTSIDE;
+    }
+    return *at == 0 ? place : NO_SHARD;
+}
+
+/* Files below a prefix: temporary ones, "c/0/0/1.0123456789abcdef.shardio-tmp", and shards that were published before the
+   zarr.json that would have made the array so large. */
+typedef struct leftovers {
     char **of;
     uint64_t *sizes;
     size_t count, capacity;
-    const hierarchy *arrays;       /* leave out what is part of them; or null */
-    bool full;                 /* no memory for one more */
-} temporaries;
+    const hierarchy *arrays;           /* leave out what is part of them; or null */
+    const shardio_array_facts *array;  /* of which these are; null: of a group */
+    bool full;                         /* no memory for one more */
+} leftovers;
 
-static bool keep_temporary(void *context, const char *key, uint64_t size, bool temporary)
+static bool keep_leftover(void *context, const char *key, uint64_t size, bool temporary)
 {
-    temporaries *all = (temporaries *)context;
-    if (!temporary || (all->arrays != NULL && array_above(all->arrays, key) != NULL)) return true;
+    leftovers *all = (leftovers *)context;
+    if (!temporary && (all->array == NULL || place_of_shard(all->array, key) != SHARD_OUTSIDE)) return true;
+    if (all->arrays != NULL && array_above(all->arrays, key) != NULL) return true;
     if (all->count == all->capacity) {
         size_t capacity = 2 * all->capacity + 64;
         char **of = (char **)realloc(all->of, capacity * sizeof *of);
@@ -6500,7 +6566,7 @@ static bool keep_temporary(void *context, const char *key, uint64_t size, bool t
     return !all->full;
 }
 
-static void free_temporaries(temporaries *all)
+static void free_leftovers(leftovers *all)
 {
     for (size_t i = 0; i < all->count; i++) free(all->of[i]);
     free(all->of);
@@ -6515,20 +6581,6 @@ static bool cut_suffix(char *key)
     if (strspn(key + length - suffix + 1, "0123456789abcdef") != 16 || !ends_with(key, ".shardio-tmp")) return false;
     key[length - suffix] = 0;
     return true;
-}
-
-/* Whether `key` is that of a shard inside the shape. */
-static bool is_shard_inside(const shardio_array_facts *f, const char *key)
-{
-    const char *at = key + strlen(f->key_prefix);
-    if (!f->key_v2 && *at++ != 'c') return false;
-    for (uint32_t i = 0; i < f->ndim; i++) {
-        uint64_t position;
-        if ((i > 0 || !f->key_v2) && *at++ != f->key_separator) return false;
-        if (!parse_uint64(&at, &position)) return false;
-        if (position >= f->shape[i] / f->shard[i] + (f->shape[i] % f->shard[i] != 0)) return false;
-    }
-    return *at == 0;
 }
 
 /* Gives a temporary file that is a complete shard its name, if it is missing: cut, renamed, durable. */
@@ -6546,15 +6598,15 @@ static int publish(recovery *job, const shardio_store *store, const shardio_arra
     return EXIT_GOOD;
 }
 
-static int remove_temporary(recovery *job, const shardio_store *store, const char *key)
+static int remove_leftover(recovery *job, const shardio_store *store, const char *key)
 {
     int code = 0;
     if (store->functions->remove(store->context, key, &code) == SHARDIO_OK) return EXIT_GOOD;
     return complain(job->s, EXIT_TROUBLE, "%s/%s: cannot be removed: %s", job->s->input, key, strerror(code));
 }
 
-/* One temporary file. `f`: what the array is, or null for what lies in a group. */
-static int judge_temporary(recovery *job, const shardio_store *store, const shardio_array_facts *f, const char *key,
+/* One file. `f`: what the array is, or null for what lies in a group. */
+static int judge_leftover(recovery *job, const shardio_store *store, const shardio_array_facts *f, const char *key,
                            uint64_t size)
 {
     const settings *s = job->s;
@@ -6564,7 +6616,8 @@ static int judge_temporary(recovery *job, const shardio_store *store, const shar
     char *final = copy_text(key, strlen(key));
     if (final == NULL) return out_of_memory(s);
     int status = EXIT_GOOD;
-    const bool shard = cut_suffix(final) && f != NULL && has_shard_files(f) && is_shard_inside(f, final);
+    const bool shard = cut_suffix(final) && f != NULL && has_shard_files(f) &&
+                       place_of_shard(f, final) == SHARD_INSIDE;
     snprintf(from, sizeof from, "%s/%s", s->input, key);
     snprintf(to, sizeof to, "%s/%s", s->input, final);
     if (shard && !is_regular_file(to) &&
@@ -6575,7 +6628,7 @@ static int judge_temporary(recovery *job, const shardio_store *store, const shar
         v.done = s->apply;
     } else if (s->remove_temporary) {
         v.what = FATE_REMOVE;
-        status = remove_temporary(job, store, key);
+        status = remove_leftover(job, store, key);
         v.done = true;
     }
     if (status == EXIT_GOOD) print_verdict(job, &v);
@@ -6583,18 +6636,19 @@ static int judge_temporary(recovery *job, const shardio_store *store, const shar
     return status;
 }
 
-static int judge_temporaries(recovery *job, const shardio_store *store, const char *prefix,
+static int judge_leftovers(recovery *job, const shardio_store *store, const char *prefix,
                              const shardio_array_facts *f, const hierarchy *arrays)
 {
-    temporaries all;
+    leftovers all;
     int code = 0, status = EXIT_GOOD;
     memset(&all, 0, sizeof all);
     all.arrays = arrays;
-    store->functions->list(store->context, prefix, keep_temporary, &all, &code);
+    all.array = f;
+    store->functions->list(store->context, prefix, keep_leftover, &all, &code);
     if (all.full) status = out_of_memory(job->s);
     for (size_t i = 0; i < all.count && status == EXIT_GOOD; i++)
-        status = judge_temporary(job, store, f, all.of[i], all.sizes[i]);
-    free_temporaries(&all);
+        status = judge_leftover(job, store, f, all.of[i], all.sizes[i]);
+    free_leftovers(&all);
     return status;
 }
 
@@ -6624,7 +6678,7 @@ static int recover_array(recovery *job, const shardio_store *store, const char *
         shardio_array_recover(array, job->s->apply, report_shard, job, &error);
         if (ends_work(error.status)) status = complain_error(job->s, &error);
         else if (error.status != SHARDIO_OK && job->count[FATE_LOST] == lost) report_fault(job, path, &error);
-        if (status == EXIT_GOOD) status = judge_temporaries(job, store, facts.key_prefix, &facts, NULL);
+        if (status == EXIT_GOOD) status = judge_leftovers(job, store, facts.key_prefix, &facts, NULL);
     }
     shardio_array_close(array);
     return interrupted && status == EXIT_GOOD ? complain(job->s, EXIT_TROUBLE, "interrupted") : status;
@@ -6644,7 +6698,7 @@ static int recover_nodes(recovery *job)
         if (n->kind == SHARDIO_NODE_UNKNOWN) report_fault(job, n->path, &n->fault);
         else if (n->kind == SHARDIO_NODE_ARRAY) status = recover_array(job, &h.store, n->path);
     }
-    if (status == EXIT_GOOD) status = judge_temporaries(job, &h.store, prefix_of(s, prefix, sizeof prefix), NULL, &all);
+    if (status == EXIT_GOOD) status = judge_leftovers(job, &h.store, prefix_of(s, prefix, sizeof prefix), NULL, &all);
     free_nodes(&all);
     return close_home(&h, status);
 }
@@ -6678,7 +6732,7 @@ static int conclude_recovery(recovery *job)
     char rest[160] = "";
     if (s->json) end_listing(&job->files, build_recovery_json, job);
     if (n[FATE_LEFT] + n[FATE_REMOVE] > 0)
-        snprintf(rest, sizeof rest, ", %" PRIu64 " temporary file%s %s", n[FATE_LEFT] + n[FATE_REMOVE],
+        snprintf(rest, sizeof rest, ", %" PRIu64 " file%s of lost writers %s", n[FATE_LEFT] + n[FATE_REMOVE],
                  plural(n[FATE_LEFT] + n[FATE_REMOVE]), s->remove_temporary ? "removed" : "left");
     if (lost > 0 || (mended > 0 && !s->apply))
         return complain(s, EXIT_TROUBLE, "%s: %" PRIu64 " complete, %" PRIu64 " %s, %" PRIu64 " lost%s", s->input,
@@ -7652,7 +7706,10 @@ static int help_on(int count, char **words)
 int main(int count, char **arguments)
 {
     const settings none = {0};
-    const char *name = count > 1 ? arguments[1] : "";
+    const char *name;
+    arguments = utf8_arguments(&count, arguments);
+    if (arguments == NULL) return out_of_memory(&none);
+    name = count > 1 ? arguments[1] : "";
     watch_signals();
     for (const command *c = commands; count > 1 && c < commands + COMMANDS; c++) {
         const int used = match_command(c, count - 1, arguments + 1);
