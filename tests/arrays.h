@@ -27,11 +27,11 @@ static inline void *counter_allocate(void *context, size_t size, size_t alignmen
     counter *c = (counter *)context;
     size_t pad = alignment > 64 ? alignment : 64;
     counter_head head;
-    void *block = NULL;
     c->calls++;
     if (c->calls == c->fail_at || (c->limit != 0 && (size > c->limit || c->live + size > c->limit))) return NULL;
     CHECK(alignment != 0 && (alignment & (alignment - 1)) == 0);
-    if (posix_memalign(&block, pad, pad + size) != 0) return NULL;
+    void *block = test_aligned(pad, pad + size);
+    if (block == NULL) return NULL;
     head.size = size;
     head.alignment = alignment;
     head.pad = pad;
@@ -52,7 +52,7 @@ static inline void counter_release(void *context, void *memory, size_t size, siz
     CHECK_U64(head.size, size);
     CHECK_U64(head.alignment, alignment);
     c->live -= head.size;
-    free((uint8_t *)memory - head.pad);
+    test_aligned_free((uint8_t *)memory - head.pad);
 }
 
 static inline const shardio_allocator *counter_begin(counter *c)
@@ -86,6 +86,20 @@ static inline shardio_status file_close(shardio_file *file, shardio_close how)
     int code = 0;
     if (file->functions->close == NULL) return SHARDIO_OK;
     return file->functions->close(file->context, how, false, &code);
+}
+
+static inline shardio_status store_begin(const shardio_store *store, const char *key, bool overwrite, shardio_file *file)
+{
+    int code = 0;
+    memset(file, 0, sizeof *file);
+    return store->functions->create(store->context, key, overwrite, SHARDIO_NO_OFFSET, NULL, file, &code);
+}
+
+static inline shardio_status store_look(const shardio_store *store, const char *key, bool update, shardio_file *file)
+{
+    int code = 0;
+    memset(file, 0, sizeof *file);
+    return store->functions->open(store->context, key, update, NULL, file, &code);
 }
 
 /* Gives `key` these bytes. */
@@ -127,6 +141,17 @@ static inline uint8_t *store_get(const shardio_store *store, const char *key, si
     file_close(&file, SHARDIO_CLOSE_KEEP);
     return data;
 }
+
+static inline void store_check_text(const shardio_store *store, const char *key, const char *want, int line)
+{
+    size_t size;
+    uint8_t *data = store_get(store, key, &size);
+    if (want == NULL && data == NULL) return;
+    if (data == NULL || want == NULL || size != strlen(want) || memcmp(data, want, size) != 0)
+        test_equal_text(__FILE__, line, key, (const char *)data, want);
+    free(data);
+}
+#define CHECK_KEY(key, want) store_check_text(store, key, want, __LINE__)
 
 static inline shardio_status store_remove(const shardio_store *store, const char *key)
 {

@@ -315,7 +315,7 @@ static inline shardio_status disk_close(void *file, shardio_close how, bool dura
     d->open_shards -= h->shard;
     d->handles--;
     h->node->handles--;
-    shardio_p_release(h->allocator, h, sizeof *h, 16);
+    test_release(h->allocator, h, sizeof *h);
     return s != SHARDIO_OK ? s : shown;
 }
 
@@ -333,7 +333,7 @@ static inline shardio_status disk_handle_for(disk *d, const char *key, disk_node
     static const shardio_file_functions functions = {
         disk_read, disk_write, disk_resize, disk_facts, disk_set_direct, disk_sync_file, disk_publish, NULL, NULL, disk_hint, disk_close, NULL, NULL,
     };
-    disk_handle *h = (disk_handle *)shardio_p_allocate(allocator, sizeof *h, 16);
+    disk_handle *h = (disk_handle *)test_allocate(allocator, sizeof *h);
     if (h == NULL) return SHARDIO_ERR_MEMORY;
     memset(h, 0, sizeof *h);
     h->d = d;
@@ -352,6 +352,16 @@ static inline shardio_status disk_handle_for(disk *d, const char *key, disk_node
     return SHARDIO_OK;
 }
 
+static inline bool disk_takes_key(const char *key)
+{
+    for (;; key++) {
+        size_t n = strcspn(key, "/\\:");
+        if (n == 0 || (n <= 2 && strncmp(key, "..", n) == 0)) return false;
+        key += n;
+        if (*key != '/') return *key == 0;
+    }
+}
+
 static inline shardio_status disk_open(void *store, const char *key, bool update, const shardio_allocator *allocator, shardio_file *file, int *code)
 {
     disk *d = (disk *)store;
@@ -359,7 +369,7 @@ static inline shardio_status disk_open(void *store, const char *key, bool update
     shardio_status s = disk_step(d, DISK_OPEN, key, 0, update);
     (void)code;
     if (s != SHARDIO_OK) return s;
-    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
+    if (!disk_takes_key(key)) return SHARDIO_ERR_ARGUMENT;
     disk_node *n = disk_find(d, key);
     return n == NULL ? SHARDIO_ERR_NOT_FOUND : disk_handle_for(d, key, n, allocator, file, &h);
 }
@@ -372,7 +382,7 @@ static inline shardio_status disk_create(void *store, const char *key, bool over
     shardio_status s = disk_step(d, DISK_CREATE, key, 0, overwrite);
     (void)code, (void)most;
     if (s != SHARDIO_OK) return s;
-    if (!shardio_p_key_is_plain(key)) return SHARDIO_ERR_ARGUMENT;
+    if (!disk_takes_key(key)) return SHARDIO_ERR_ARGUMENT;
     if (!overwrite && disk_find(d, key) != NULL) return SHARDIO_ERR_EXISTS;
     s = disk_handle_for(d, key, disk_new_node(d), allocator, file, &h);
     if (s != SHARDIO_OK) return s;

@@ -490,14 +490,38 @@ static inline int rig_count_names(const char *directory, const char *part)
     return count;
 }
 
-/* How many seeds a test of random sequences tries: TEST_ROUNDS=100 makes it a hundred times as many. */
-static inline uint64_t test_rounds(uint64_t usual)
+/* The directory of the test that runs, new and empty, and paths in it; they hold for four calls. */
+static char rig_home[300];
+
+static inline void rig_new_directory(void)
 {
-    const char *more = getenv("TEST_ROUNDS");
-#if defined(__s390x__)
-    usual = usual / 8 + 1;   /* is emulated */
-#endif
-    return more != NULL ? usual * strtoull(more, NULL, 10) : usual;
+    test_directory(rig_home, sizeof rig_home);
+}
+
+static inline const char *rig_path(const char *name)
+{
+    static char paths[4][700];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%.350s", rig_home, name);
+    return path;
+}
+
+static inline int rig_entries(void)
+{
+    return rig_count_names(rig_home, "");
+}
+
+/* The file is there, with these bytes and no others. */
+static inline void rig_check_file(const char *path, const void *expected, size_t size)
+{
+    size_t now = 0;
+    uint8_t *data = rig_slurp(path, &now);
+    if (CHECK(data != NULL)) {
+        CHECK_U64(now, size);
+        CHECK_BYTES(data, expected, now < size ? now : size);
+    }
+    free(data);
 }
 
 /* `size` seeded bytes. */
@@ -518,9 +542,9 @@ typedef struct counting {
 static inline void *counting_allocate(void *context, size_t size, size_t alignment)
 {
     counting *c = (counting *)context;
-    void *memory = NULL;
     if (++c->calls == c->fail_at || size > SIZE_MAX / 2 || (c->limit && c->held + size > c->limit)) return NULL;
-    if (posix_memalign(&memory, alignment < sizeof(void *) ? sizeof(void *) : alignment, size ? size : 1) != 0) return NULL;
+    void *memory = test_aligned(alignment, size);
+    if (memory == NULL) return NULL;
     memset(memory, 0xA5, size);
     c->held += size;
     if (c->held > c->peak) c->peak = c->held;
@@ -533,7 +557,7 @@ static inline void counting_release(void *context, void *memory, size_t size, si
     (void)alignment;
     if (memory == NULL) return;
     c->held -= size;
-    free(memory);
+    test_aligned_free(memory);
 }
 
 static inline shardio_allocator counting_allocator(counting *c)

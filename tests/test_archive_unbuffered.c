@@ -10,16 +10,18 @@ static uint8_t byte_at(size_t value, size_t at, uint8_t layer)
     return (uint8_t)(at * 2654435761u >> 13 ^ value * 31 ^ layer);
 }
 
-static void put_values(const shardio_store *store, uint8_t layer)
+static shardio_status put_values(const shardio_store *store, uint8_t layer)
 {
+    shardio_status status = SHARDIO_OK;
     uint8_t *data = (uint8_t *)malloc(sizes[SIZES - 1]);
-    for (size_t v = 0; v < SIZES; v++) {
+    for (size_t v = 0; v < SIZES && status == SHARDIO_OK; v++) {
         char key[8];
         snprintf(key, sizeof key, "v%d", (int)v);
         for (size_t i = 0; i < sizes[v]; i++) data[i] = byte_at(v, i, layer);
-        store_put(store, key, data, sizes[v]);
+        status = store_put(store, key, data, sizes[v]);
     }
     free(data);
+    return status;
 }
 
 /* Reads `size` bytes of a value from `offset` on, or as many as there are. */
@@ -46,9 +48,9 @@ static void check_values(const shardio_store *store, uint8_t layer)
     for (size_t v = 0; v < SIZES; v++) check_part(store, v, 0, sizes[v], layer);
     for (size_t v = SIZES; v-- > 0;) check_part(store, v, 0, sizes[v], layer);
     for (int i = 0; i < 200; i++) {
-        state = shardio_p_mix(state + 1);
-        size_t v = (size_t)(state % SIZES), offset = (size_t)(state >> 8) % sizes[v];
-        check_part(store, v, offset, 1 + (size_t)(state >> 40) % 200000, layer);
+        uint64_t number = test_random(&state);
+        size_t v = (size_t)(number % SIZES), offset = (size_t)(number >> 8) % sizes[v];
+        check_part(store, v, offset, 1 + (size_t)(number >> 40) % 200000, layer);
     }
 }
 
@@ -61,12 +63,13 @@ static shardio_archive *open_direct(const char *path, bool write, counter *c)
     o.allocator = counter_begin(c);
     o.direct = SHARDIO_DIRECT_ON;
     shardio_archive *archive = shardio_archive_open(path, &o, &error);
-    CHECK(archive != NULL);
+    if (archive == NULL) CHECK_STATUS(error.status, SHARDIO_ERR_DIRECT);
     return archive;
 }
 
 TEST(all_parts_of_all_values)
 {
+    WINE_CANNOT("replace a file that is open");
     char parent[300], path[320];
     shardio_archive_options o;
     counter c;
@@ -76,7 +79,7 @@ TEST(all_parts_of_all_values)
     o.write = true;
     shardio_archive *archive = shardio_archive_open(path, &o, NULL);
     shardio_store store = shardio_archive_store(archive);
-    put_values(&store, 0);
+    CHECK_OK(put_values(&store, 0));
     CHECK_OK(shardio_archive_finish(archive, NULL));
     archive = open_direct(path, false, &c);
     store = shardio_archive_store(archive);
@@ -93,21 +96,23 @@ TEST(all_parts_of_all_values)
 /* What was discarded lay where the next values go: none of it may come out of memory. */
 TEST(writer_sees_what_it_wrote_last)
 {
+    WINE_CANNOT("open a file again that was renamed");
     char parent[300], path[320];
     counter c;
     test_directory(parent, sizeof parent);
     snprintf(path, sizeof path, "%s/store.zip", parent);
     shardio_archive *archive = open_direct(path, true, &c);
-    if (archive == NULL) return;
+    if (archive == NULL) LEAVE_OUT("no unbuffered writes here");
     shardio_store store = shardio_archive_store(archive);
-    put_values(&store, 1);
-    if (shardio_archive_commit(archive, NULL) == SHARDIO_ERR_DIRECT) {
-        test_left_out = "no unbuffered writes here";
+    shardio_status status = put_values(&store, 1);
+    if (status == SHARDIO_OK) status = shardio_archive_commit(archive, NULL);
+    if (status == SHARDIO_ERR_DIRECT) {
         shardio_archive_close(archive);
-        return;
+        LEAVE_OUT("no unbuffered writes here");
     }
+    CHECK_OK(status);
     for (uint8_t layer = 2; layer < 5; layer++) {
-        put_values(&store, layer);
+        CHECK_OK(put_values(&store, layer));
         check_values(&store, layer);
         if (layer == 3) CHECK_OK(shardio_archive_commit(archive, NULL));
         else CHECK_OK(shardio_archive_discard(archive, NULL));

@@ -125,7 +125,7 @@ static void count_reads(const shardio_store *store, bool sharded)
     shardio_array *a = open_with(store, &o, &cache);
     for (uint64_t n = 0; n < GRID * GRID; n++) check_chunk(a, 1, n);
     CHECK_COUNTS(&cache, decoded, 0, 64, 64);
-    CHECK_U64(cache.decoded.counts.bytes, 64 * (HEAD + CHUNK_BYTES) + cache.decoded.slot_count * sizeof(void *));
+    CHECK_U64(cache.decoded.counts.bytes, 64 * ((size_t)HEAD + CHUNK_BYTES) + cache.decoded.slot_count * sizeof(void *));
     shardio_accounting before = shardio_array_accounting(a);
     for (uint64_t n = GRID * GRID; n-- > 0;) check_chunk(a, 1, n);
     CHECK_COUNTS(&cache, decoded, 64, 64, 64);
@@ -202,7 +202,7 @@ TEST(the_oldest_goes_first)
     shardio_store store = shardio_store_memory(&memory, NULL);
     shardio_array_options o = square(true, NULL);
     shardio_cache cache;
-    cache_of(&cache, FIRST_TABLE + 4 * (HEAD + CHUNK_BYTES), SHARDIO_CACHE_OFF, 0, NULL);
+    cache_of(&cache, FIRST_TABLE + 4 * ((size_t)HEAD + CHUNK_BYTES), SHARDIO_CACHE_OFF, 0, NULL);
     fill_square(&store, &o, 2);
     shardio_array *a = open_with(&store, &o, &cache);
     for (uint64_t n = 0; n < 4; n++) check_chunk(a, 2, n);
@@ -298,6 +298,7 @@ TEST(handles_share)
 /* The same path in a directory, named by strings of their own. */
 TEST(handles_of_a_directory_share)
 {
+    WINE_CANNOT("take away the name of a file that is open");
     char directory[300], copy[300];
     shardio_cache cache;
     test_directory(directory, sizeof directory);
@@ -418,7 +419,7 @@ TEST(renamed_to_the_same_address)
 
 TEST(memory_stays_within_the_budgets)
 {
-    for (uint64_t seed = 0; seed < 60; seed++) {
+    for (uint64_t seed = 0; seed < test_rounds(60); seed++) {
         shardio_memory_store memory;
         shardio_store store = shardio_store_memory(&memory, NULL);
         shardio_array *a[3];
@@ -1044,9 +1045,10 @@ static void one_life(uint64_t seed)
 
 TEST(nothing_stale)
 {
-    const char *many = getenv("TEST_COUNT");
-    uint64_t count = many != NULL ? strtoull(many, NULL, 10) : 120;
+    uint64_t count = test_rounds(120);
+    if (test_on_wine()) puts("left out: nothing_stale in directories: wine 8 cannot replace a file that is open");
     for (uint64_t seed = 0; seed < count; seed++) {
+        if (seed % 3 == 1 && test_on_wine()) continue;
         one_life(seed);
         if (test_failures) { fprintf(stderr, "    seed %d\n", (int)seed); return; }
     }

@@ -139,7 +139,23 @@ TEST(system_errors_reach_the_record)
     CHECK_STATUS(shardio_file_open(&file, "/no/such/place/for-a-file", SHARDIO_OPEN_READ, NULL, NULL), SHARDIO_ERR_NOT_FOUND);
 }
 
-TEST_MAIN(TEST_CASE(every_status_has_text_and_name)
+TEST(no_error_record)
+{
+    char text[40];
+    CHECK_TEXT(shardio_error_text(NULL, text, sizeof text), "no error record");
+    CHECK(shardio_error_text(NULL, text, 5) == text && strcmp(text, "no e") == 0);
+}
+
+TEST(the_version_of_the_implementation)
+{
+    char text[40];
+    int version = shardio_version();
+    CHECK_U64(version, SHARDIO_VERSION_NUMBER);
+    snprintf(text, sizeof text, "%d.%d.%d", version / 10000, version / 100 % 100, version % 100);
+    CHECK_TEXT(text, SHARDIO_VERSION_STRING);
+}
+
+TEST_MAIN(TEST_CASE(every_status_has_text_and_name) TEST_CASE(no_error_record) TEST_CASE(the_version_of_the_implementation)
           TEST_CASE(a_number_that_is_no_status_has_some_text)
           TEST_CASE(the_sentence_holds_what_is_known)
           TEST_CASE(a_sentence_is_cut_at_every_size)

@@ -12,29 +12,19 @@
 
 enum { CHUNK = 512 };
 
-static char where[300];
 static remote far;
-
-static const char *in(const char *name)
-{
-    static char paths[4][700];
-    static unsigned next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%.350s", where, name);
-    return path;
-}
 
 static const char *map_of(const char *name)
 {
     static char path[800];
-    snprintf(path, sizeof path, "%s.shardio-map", in(name));
+    snprintf(path, sizeof path, "%s.shardio-map", rig_path(name));
     return path;
 }
 
 /* A new directory, and a new object. */
 static void begin(uint64_t length)
 {
-    test_directory(where, sizeof where);
+    rig_new_directory();
     remote_make(&far, 1, length);
 }
 
@@ -42,7 +32,7 @@ static shardio_mirror *open_with(remote *r, const char *name, const shardio_mirr
 {
     shardio_source source = remote_source(r, false);
     memset(error, 0, sizeof *error);
-    shardio_mirror *m = shardio_mirror_open(&source, in(name), o, error);
+    shardio_mirror *m = shardio_mirror_open(&source, rig_path(name), o, error);
     CHECK((m == NULL) == (error->status != SHARDIO_OK));
     if (m == NULL) {
         CHECK_U64(r->closes, 1);
@@ -82,14 +72,14 @@ static both both_read(const char *name)
 {
     both b;
     memset(&b, 0, sizeof b);
-    b.data = rig_slurp(in(name), &b.data_size);
+    b.data = rig_slurp(rig_path(name), &b.data_size);
     b.map = rig_slurp(map_of(name), &b.map_size);
     return b;
 }
 
 static void both_write(const both *b, const char *name)
 {
-    rig_put(in(name), b->data, b->data_size);
+    rig_put(rig_path(name), b->data, b->data_size);
     rig_put(map_of(name), b->map, b->map_size);
 }
 
@@ -161,7 +151,7 @@ TEST(lengths)
             end(m);
         }
         CHECK_U64(far.got, lengths[i]);
-        CHECK(stat(in("object"), &facts) == 0 && (uint64_t)facts.st_size == lengths[i]);
+        CHECK(stat(rig_path("object"), &facts) == 0 && (uint64_t)facts.st_size == lengths[i]);
     }
 }
 
@@ -320,7 +310,7 @@ TEST(several_ranges_in_one_request)
     shardio_source source;
     begin(64 * CHUNK - 100);
     source = remote_source(&far, true);
-    shardio_mirror *m = shardio_mirror_open(&source, in("object"), &o, &error);
+    shardio_mirror *m = shardio_mirror_open(&source, rig_path("object"), &o, &error);
     if (!CHECK(m != NULL)) return;
     for (uint64_t i = 0; i < 64; i += 2) CHECK_READ(m, &far, i * CHUNK, 10);
     CHECK_U64(far.requests, 32);
@@ -338,7 +328,7 @@ TEST(several_ranges_in_one_request)
     begin(64 * CHUNK);                                     /* the limit holds for all ranges of a request together */
     o.request = 4 * CHUNK;
     source = remote_source(&far, true);
-    m = shardio_mirror_open(&source, in("object"), &o, &error);
+    m = shardio_mirror_open(&source, rig_path("object"), &o, &error);
     if (!CHECK(m != NULL)) return;
     for (uint64_t i = 0; i < 64; i += 2) CHECK_READ(m, &far, i * CHUNK, 10);
     remote_forget(&far);
@@ -519,7 +509,7 @@ TEST(another_object_starts_over)
         CHECK_READ(m, &now, 2 * CHUNK + 1, 3 * CHUNK);
         CHECK_READ(m, &now, 11 * CHUNK, 3 * CHUNK);
         CHECK_OK(shardio_mirror_close(m, &error));
-        CHECK(stat(in("object"), &facts) == 0 && (uint64_t)facts.st_size == now.length);
+        CHECK(stat(rig_path("object"), &facts) == 0 && (uint64_t)facts.st_size == now.length);
         m = open_with(&now, "object", &o, &error);         /* and goes on from there, start_over or not */
         if (!CHECK(m != NULL)) return;
         CHECK(shardio_mirror_about(m).covered > 0);
@@ -756,7 +746,7 @@ TEST(the_local_file)
     CHECK_U64(now.data_size, LENGTH);
     if (now.data_size == LENGTH) CHECK_BYTES(now.data, served, LENGTH);
     both_free(&now);
-    CHECK_U64(entries_below(where), 2);                    /* "object" and "object.shardio-map" */
+    CHECK_U64(entries_below(rig_home), 2);                    /* "object" and "object.shardio-map" */
 }
 
 /* The map as the head of shardio.h describes it: at most a bit for each chunk, and the head. */
@@ -765,7 +755,7 @@ TEST(the_map)
     enum { CHUNKS = 1000 };
     shardio_error error;
     struct stat facts;
-    begin(CHUNKS * CHUNK - 1);
+    begin((uint64_t)CHUNKS * CHUNK - 1);
     shardio_mirror *m = open_plain(&far);
     if (m == NULL) return;
     for (uint64_t i = 0; i < CHUNKS; i += 3) CHECK_OK(shardio_mirror_prefetch(m, i * CHUNK, 1, &error));
@@ -1040,33 +1030,33 @@ TEST(room_is_given_back)
     shardio_error error;
     struct stat facts;
     begin(LENGTH);
-    if (!holes_can_be_punched(where)) LEAVE_OUT("the file system makes no holes");
+    if (!holes_can_be_punched(rig_home)) LEAVE_OUT("the file system makes no holes");
     o.chunk = BIG;
     shardio_mirror *m = open_with(&far, "object", &o, &error);
     if (m == NULL) return;
     CHECK_READ(m, &far, 0, 1);
     CHECK_READ(m, &far, LENGTH - 1, 1);
     CHECK_OK(shardio_mirror_save(m, &error));
-    CHECK(stat(in("object"), &facts) == 0 && facts.st_size == LENGTH);
-    CHECK(allocated(in("object")) <= 4 * BIG);
-    CHECK_U64(shardio_mirror_about(m).allocated, allocated(in("object")));
+    CHECK(stat(rig_path("object"), &facts) == 0 && facts.st_size == LENGTH);
+    CHECK(allocated(rig_path("object")) <= 4 * BIG);
+    CHECK_U64(shardio_mirror_about(m).allocated, allocated(rig_path("object")));
     CHECK_OK(shardio_mirror_fill(m, NULL, NULL, &error));
     CHECK_OK(shardio_mirror_save(m, &error));
-    CHECK(allocated(in("object")) >= LENGTH);
+    CHECK(allocated(rig_path("object")) >= LENGTH);
     CHECK_OK(shardio_mirror_evict(m, 5, LENGTH / 2, &error));
     CHECK_COVERAGE(m, "0+1 32+32");
-    CHECK(allocated(in("object")) <= LENGTH / 2 + 2 * BIG);
-    CHECK_U64(shardio_mirror_about(m).allocated, allocated(in("object")));
-    CHECK(stat(in("object"), &facts) == 0 && facts.st_size == LENGTH);
+    CHECK(allocated(rig_path("object")) <= LENGTH / 2 + 2 * BIG);
+    CHECK_U64(shardio_mirror_about(m).allocated, allocated(rig_path("object")));
+    CHECK(stat(rig_path("object"), &facts) == 0 && facts.st_size == LENGTH);
     remote_forget(&far);
     CHECK_READ(m, &far, 0, BIG);
     CHECK_READ(m, &far, LENGTH / 2, LENGTH);
     CHECK_U64(far.requests, 0);
     CHECK_OK(shardio_mirror_evict_to(m, BIG, &error));
-    CHECK(allocated(in("object")) <= 3 * BIG);
+    CHECK(allocated(rig_path("object")) <= 3 * BIG);
     CHECK_READ(m, &far, 0, LENGTH);
     CHECK_OK(shardio_mirror_evict(m, 0, UINT64_MAX, &error));
-    CHECK(allocated(in("object")) <= BIG);
+    CHECK(allocated(rig_path("object")) <= BIG);
     end(m);
 }
 
@@ -1076,14 +1066,14 @@ TEST(room_of_small_chunks)
 {
     shardio_error error;
     begin(256 * CHUNK);
-    if (!holes_can_be_punched(where)) LEAVE_OUT("the file system makes no holes");
+    if (!holes_can_be_punched(rig_home)) LEAVE_OUT("the file system makes no holes");
     shardio_mirror *m = open_plain(&far);
     if (m == NULL) return;
     CHECK_OK(shardio_mirror_fill(m, NULL, NULL, &error));
     CHECK_OK(shardio_mirror_save(m, &error));
-    uint64_t full = allocated(in("object"));
+    uint64_t full = allocated(rig_path("object"));
     CHECK_OK(shardio_mirror_evict(m, 5 * CHUNK, 200 * CHUNK, &error));
-    CHECK(allocated(in("object")) + 180 * CHUNK <= full);
+    CHECK(allocated(rig_path("object")) + 180 * CHUNK <= full);
     remote_forget(&far);
     CHECK_READ(m, &far, 0, 5 * CHUNK);
     CHECK_READ(m, &far, 205 * CHUNK, 51 * CHUNK);
@@ -1153,7 +1143,7 @@ TEST(damaged_maps)
     }
     memcpy(bad.map, good.map, good.map_size);
     memset(bad.map + good.map_size, 0, 9);
-    for (size_t cut = 0; cut < good.map_size + 9; cut++) {
+    for (size_t cut = 0; cut < good.map_size + 9; cut = (size_t)test_next(cut)) {
         bad.map_size = cut;
         if (cut != good.map_size) check_damaged(&bad, cut % 7 == 0);
         if (test_failures > 0) break;
@@ -1251,7 +1241,7 @@ TEST(foreign_files)
         shardio_mirror_options o = plain_options();
         shardio_error error;
         begin(sizeof text);                                /* of just the length of the object, too */
-        rig_put(in("object"), text, how % 2 ? sizeof text : 100);
+        rig_put(rig_path("object"), text, how % 2 ? sizeof text : 100);
         o.start_over = how / 2 % 2 != 0;
         o.check_later = how / 4 != 0;
         both before = both_read("object");
@@ -1261,14 +1251,14 @@ TEST(foreign_files)
         (void)shardio_mirror_close(m, NULL);
         both_check(&before, "object");
         both_free(&before);
-        CHECK_U64(entries_below(where), 1);
+        CHECK_U64(entries_below(rig_home), 1);
     }
     shardio_mirror_options o = plain_options();
     shardio_error error;
     begin(5 * CHUNK);
-    CHECK(mkdir(in("object"), 0777) == 0);
+    CHECK(mkdir(rig_path("object"), 0777) == 0);
     CHECK(open_with(&far, "object", &o, &error) == NULL);
-    CHECK_U64(entries_below(where), 1);
+    CHECK_U64(entries_below(rig_home), 1);
 }
 
 /* sparseio: a source or a parent directory that is missing shows at once, and nothing is left behind. */
@@ -1288,7 +1278,7 @@ TEST(missing_things)
             CHECK_U64(error.system_code, 77);
             CHECK_TEXT(error.reason, "the line is dead");
         }
-        CHECK_U64(entries_below(where), 0);
+        CHECK_U64(entries_below(rig_home), 0);
     }
     for (int later = 0; later < 2; later++) {
         shardio_mirror_options o = plain_options();
@@ -1297,13 +1287,13 @@ TEST(missing_things)
         o.check_later = later != 0;
         CHECK(open_with(&far, "a/b/object", &o, &error) == NULL);
         CHECK_STATUS(error.status, SHARDIO_ERR_NOT_FOUND);
-        CHECK_U64(entries_below(where), 0);
+        CHECK_U64(entries_below(rig_home), 0);
         o.make_parents = true;
         shardio_mirror *m = open_with(&far, "a/b/object", &o, &error);
         if (!CHECK(m != NULL)) return;
         CHECK_READ(m, &far, 0, 5 * CHUNK);
         end(m);
-        CHECK_U64(entries_below(where), 4);
+        CHECK_U64(entries_below(rig_home), 4);
     }
 }
 
@@ -1333,13 +1323,13 @@ TEST(wrong_arguments)
     CHECK(shardio_mirror_open(&source, NULL, &o, &error) == NULL);
     CHECK_STATUS(error.status, SHARDIO_ERR_ARGUMENT);
     CHECK_U64(far.closes, 1);
-    CHECK(shardio_mirror_open(NULL, in("new"), &o, &error) == NULL);
+    CHECK(shardio_mirror_open(NULL, rig_path("new"), &o, &error) == NULL);
     CHECK_STATUS(error.status, SHARDIO_ERR_NOT_FOUND);
     source = remote_source(&far, false);
     CHECK(shardio_mirror_open(&source, "", &o, NULL) == NULL);
     CHECK_U64(far.closes, 1);
     CHECK_OK(shardio_mirror_close(NULL, &error));
-    CHECK(rig_count_names(where, "") == 2);
+    CHECK(rig_count_names(rig_home, "") == 2);
 }
 
 /* The map in memory has a limit. */
@@ -1351,7 +1341,7 @@ TEST(map_limit)
     o.map_limit = 999;
     CHECK(open_with(&far, "object", &o, &error) == NULL);
     CHECK_STATUS(error.status, SHARDIO_ERR_LIMIT);
-    CHECK_U64(entries_below(where), 0);
+    CHECK_U64(entries_below(rig_home), 0);
     o.map_limit = 1000 + MAP_HEAD + 300;
     shardio_mirror *m = open_with(&far, "object", &o, &error);
     if (!CHECK(m != NULL)) return;
@@ -1360,7 +1350,7 @@ TEST(map_limit)
     far.length = UINT64_MAX;                               /* a source that exaggerates */
     o = plain_options();
     CHECK(open_with(&far, "another", &o, &error) == NULL);
-    CHECK_U64(entries_below(where), 2);
+    CHECK_U64(entries_below(rig_home), 2);
 }
 
 /* ---- reading only -------------------------------------------------------------------------------------------- */
@@ -1373,15 +1363,15 @@ TEST(read_only)
     size_t done = 0;
     begin(12 * CHUNK);
     o.read_only = true;
-    CHECK(shardio_mirror_open(NULL, in("object"), &o, &error) == NULL);
+    CHECK(shardio_mirror_open(NULL, rig_path("object"), &o, &error) == NULL);
     CHECK_STATUS(error.status, SHARDIO_ERR_NOT_FOUND);
-    CHECK_U64(entries_below(where), 0);
+    CHECK_U64(entries_below(rig_home), 0);
     shardio_mirror *m = open_with(&far, "object", &o, &error);
     if (m != NULL) {                                       /* nothing there: all comes from the source */
         CHECK_READ(m, &far, 0, 4 * CHUNK);
         end(m);
     }
-    CHECK_U64(entries_below(where), 0);
+    CHECK_U64(entries_below(rig_home), 0);
     m = open_plain(&far);
     if (m == NULL) return;
     CHECK_READ(m, &far, 2 * CHUNK, 3 * CHUNK);
@@ -1402,7 +1392,7 @@ TEST(read_only)
     CHECK_STATUS(shardio_mirror_evict_to(m, 0, &error), SHARDIO_ERR_STATE);
     end(m);
     both_check(&before, "object");
-    m = shardio_mirror_open(NULL, in("object"), &o, &error);
+    m = shardio_mirror_open(NULL, rig_path("object"), &o, &error);
     if (!CHECK(m != NULL)) return;
     CHECK_U64(shardio_mirror_about(m).length, far.length);
     CHECK_READ(m, &far, 2 * CHUNK + 7, 2 * CHUNK);
@@ -1413,7 +1403,7 @@ TEST(read_only)
     CHECK_OK(shardio_mirror_close(m, &error));
     both_check(&before, "object");
     both_free(&before);
-    CHECK_U64(entries_below(where), 2);
+    CHECK_U64(entries_below(rig_home), 2);
 }
 
 /* Without a source what is there has to do; it can be evicted. */
@@ -1428,7 +1418,7 @@ TEST(without_a_source)
     if (m == NULL) return;
     CHECK_READ(m, &far, 2 * CHUNK, 3 * CHUNK);
     end(m);
-    m = shardio_mirror_open(NULL, in("object"), &o, &error);
+    m = shardio_mirror_open(NULL, rig_path("object"), &o, &error);
     if (!CHECK(m != NULL)) return;
     CHECK_READ(m, &far, 2 * CHUNK, 3 * CHUNK);
     CHECK_STATUS(shardio_mirror_read(m, 0, data, CHUNK, &done, &error), SHARDIO_ERR_NOT_FOUND);
@@ -1444,7 +1434,7 @@ TEST(without_a_source)
     far.fail_status = SHARDIO_ERR_CHANGED;
     CHECK_STATUS(shardio_mirror_read(m, 0, data, CHUNK, &done, &error), SHARDIO_ERR_CHANGED);
     end(m);
-    m = shardio_mirror_open(NULL, in("object"), &o, &error);
+    m = shardio_mirror_open(NULL, rig_path("object"), &o, &error);
     if (!CHECK(m != NULL)) return;
     CHECK_READ(m, &far, 2 * CHUNK, CHUNK);
     CHECK_OK(shardio_mirror_evict_to(m, 0, &error));
@@ -1484,7 +1474,7 @@ TEST(flaky_sources)
             begin(40 * CHUNK - 5);
             o.request = 4 * CHUNK;
             shardio_source source = remote_source(&far, ranges != 0);
-            shardio_mirror *m = shardio_mirror_open(&source, in("object"), &o, &error);
+            shardio_mirror *m = shardio_mirror_open(&source, rig_path("object"), &o, &error);
             if (!CHECK(m != NULL)) return;
             far.fail_at = n;
             far.fail_code = 4321;
@@ -1552,7 +1542,7 @@ TEST(no_memory)
                 CHECK(fired);
                 CHECK_STATUS(error.status, SHARDIO_ERR_MEMORY);
                 CHECK_U64(c.live, 0);
-                CHECK_U64(entries_below(where), 0);
+                CHECK_U64(entries_below(rig_home), 0);
                 continue;
             }
             shardio_status status = use(m);
@@ -1583,10 +1573,10 @@ TEST(a_terabyte)
     o.request = 1 << 20;
     o.read_ahead = SHARDIO_NO_OFFSET;
     begin(terabyte - 1);
-    int fd = open(in("try"), O_RDWR | O_CREAT, 0666);
+    int fd = open(rig_path("try"), O_RDWR | O_CREAT, 0666);
     bool can = fd >= 0 && ftruncate(fd, (off_t)(terabyte - 1)) == 0;
     if (fd >= 0) close(fd);
-    unlink(in("try"));
+    unlink(rig_path("try"));
     if (!can) LEAVE_OUT("the file system has no room for a sparse file of 1 TiB");
     for (int again = 0; again < 2; again++) {
         shardio_mirror *m = open_with(&far, "object", &o, &error);
@@ -1597,7 +1587,7 @@ TEST(a_terabyte)
         CHECK_U64(far.requests, again ? 0 : 201);
         CHECK_U64(shardio_mirror_about(m).extents, 201);
         end(m);
-        CHECK(stat(in("object"), &facts) == 0 && (uint64_t)facts.st_size == terabyte - 1);
+        CHECK(stat(rig_path("object"), &facts) == 0 && (uint64_t)facts.st_size == terabyte - 1);
         CHECK((uint64_t)facts.st_blocks * 512 <= 300 * 65536);
         CHECK(stat(map_of("object"), &facts) == 0);
         CHECK((uint64_t)facts.st_size <= (2 << 20) + MAP_HEAD + strlen(far.tag) + 4);
@@ -1677,12 +1667,12 @@ TEST(a_file_as_source)
     begin(LENGTH);
     remote_bytes(&far, 0, data, LENGTH);
     memset(&source, 0, sizeof source);
-    CHECK_STATUS(shardio_source_open(&source, in("none"), NULL, &error), SHARDIO_ERR_NOT_FOUND);
+    CHECK_STATUS(shardio_source_open(&source, rig_path("none"), NULL, &error), SHARDIO_ERR_NOT_FOUND);
     CHECK(strstr(error.subject, "none") != NULL);
-    CHECK(shardio_source_open(&source, where, NULL, &error) != SHARDIO_OK);   /* a directory */
-    rig_put(in("source"), data, LENGTH);
+    CHECK(shardio_source_open(&source, rig_home, NULL, &error) != SHARDIO_OK);   /* a directory */
+    rig_put(rig_path("source"), data, LENGTH);
     const shardio_allocator *allocator = counter_begin(&c);
-    if (!CHECK(shardio_source_open(&source, in("source"), allocator, &error) == SHARDIO_OK)) return;
+    if (!CHECK(shardio_source_open(&source, rig_path("source"), allocator, &error) == SHARDIO_OK)) return;
     CHECK(source.name != NULL && strstr(source.name, "source") != NULL);
     CHECK_OK(source.functions->about(source.context, &facts, &error));
     CHECK_U64(facts.length, LENGTH);
@@ -1704,7 +1694,7 @@ TEST(a_file_as_source)
     for (uint64_t n = 1; n < 20; n++) {
         allocator = counter_begin(&c);
         c.fail_at = n;
-        shardio_status status = shardio_source_open(&source, in("source"), allocator, &error);
+        shardio_status status = shardio_source_open(&source, rig_path("source"), allocator, &error);
         if (status == SHARDIO_OK) source.functions->close(source.context);
         else CHECK_STATUS(status, SHARDIO_ERR_MEMORY);
         CHECK_U64(c.live, 0);
@@ -1723,11 +1713,11 @@ TEST(a_file_that_changes)
     shardio_error error;
     begin(LENGTH);
     remote_bytes(&far, 0, data, LENGTH);
-    rig_put(in("source"), data, LENGTH);
+    rig_put(rig_path("source"), data, LENGTH);
     for (int turn = 0; turn < 4; turn++) {
-        CHECK_OK(shardio_source_open(&source, in("source"), NULL, &error));
+        CHECK_OK(shardio_source_open(&source, rig_path("source"), NULL, &error));
         o.start_over = turn == 3;
-        shardio_mirror *m = shardio_mirror_open(&source, in("object"), &o, &error);
+        shardio_mirror *m = shardio_mirror_open(&source, rig_path("object"), &o, &error);
         if (turn == 2) {
             CHECK(m == NULL);
             CHECK_STATUS(error.status, SHARDIO_ERR_CHANGED);
@@ -1742,8 +1732,8 @@ TEST(a_file_that_changes)
         if (turn == 1) {                                   /* a new file of that name, as long as the old one */
             far.version = 2;
             remote_bytes(&far, 0, data, LENGTH);
-            rig_put(in("next"), data, LENGTH);
-            CHECK(rename(in("next"), in("source")) == 0);
+            rig_put(rig_path("next"), data, LENGTH);
+            CHECK(rename(rig_path("next"), rig_path("source")) == 0);
         }
     }
 }
@@ -1818,13 +1808,13 @@ TEST(a_pack_far_away)
     begin(0);
     memset(&o, 0, sizeof o);
     memset(&s, 0, sizeof s);
-    CHECK_OK(shardio_pack_create(&w, in("pack"), &o, &s));
+    CHECK_OK(shardio_pack_create(&w, rig_path("pack"), &o, &s));
     for (size_t i = 0; i < ITEMS; i++) {
         memset(item, (int)(i % 256), sizeof item);
         CHECK_OK(shardio_pack_append(&w, item, i % 251));
     }
     CHECK_OK(shardio_pack_finish(&w, "app", 3, &error));
-    uint8_t *served = serve(&far, in("pack"));
+    uint8_t *served = serve(&far, rig_path("pack"));
     for (int again = 0; again < 2; again++) {
         shardio_pack_reader r;
         shardio_pack_scratch scratch;
@@ -1863,10 +1853,10 @@ TEST(a_shard_far_away)
     memset(&layout, 0, sizeof layout);
     layout.chunks = COUNT;
     test_fill(data, sizeof data, 9);
-    CHECK_OK(shardio_shard_create(&w, in("shard"), &layout, &s));
+    CHECK_OK(shardio_shard_create(&w, rig_path("shard"), &layout, &s));
     for (size_t i = 0; i < COUNT; i += 2) CHECK_OK(shardio_shard_put(&w, i, data + i * SIZE, SIZE));
     CHECK_OK(shardio_shard_finish(&w, &error));
-    uint8_t *served = serve(&far, in("shard"));
+    uint8_t *served = serve(&far, rig_path("shard"));
     for (int again = 0; again < 2; again++) {
         shardio_shard_reader r;
         uint64_t size = 0;
@@ -1899,19 +1889,19 @@ TEST(an_archive_far_away)
     memset(&mo, 0, sizeof mo);
     o.write = o.create = true;
     small_model(&m, 24, 4, 8);
-    shardio_archive *a = shardio_archive_open(in("zip"), &o, &error);
+    shardio_archive *a = shardio_archive_open(rig_path("zip"), &o, &error);
     if (!CHECK(a != NULL)) return;
     shardio_store store = shardio_archive_store(a);
     shardio_array *array = shardio_array_create_in(&store, &m.o);
     CHECK_OK(append_plain(&m, array, 0, 24 * m.frame));
     CHECK_OK(shardio_array_finish(array, &error));
     CHECK_OK(shardio_archive_finish(a, &error));
-    uint8_t *served = serve(&far, in("zip"));
+    uint8_t *served = serve(&far, rig_path("zip"));
     for (int again = 0; again < 2; again++) {
         remote_forget(&far);
         shardio_source source = remote_source(&far, false);
         mo.check_later = again != 0;
-        shardio_mirror *mirror = shardio_mirror_open(&source, in("object"), &mo, &error);
+        shardio_mirror *mirror = shardio_mirror_open(&source, rig_path("object"), &mo, &error);
         if (!CHECK(mirror != NULL)) return;
         a = shardio_archive_open_file(shardio_mirror_file(mirror, true), NULL, &error);
         if (!CHECK(a != NULL)) return;
@@ -2033,7 +2023,7 @@ static void make_array(model *m, bool sharded)
     model_end(m);
     model_begin(m, 24, 78, true);
     static char path[700];
-    snprintf(path, sizeof path, "%s", in("array"));
+    snprintf(path, sizeof path, "%s", rig_path("array"));
     shardio_store store = shardio_store_directory(path);
     shardio_array *a = shardio_array_create_in(&store, &m->o);
     CHECK_OK(append_plain(m, a, 0, 24 * m->frame));
@@ -2049,8 +2039,8 @@ TEST(an_array_far_away)
         model m;
         begin(0);
         make_array(&m, sharded != 0);
-        snprintf(from, sizeof from, "%s", in("array"));
-        snprintf(near, sizeof near, "%s", in("near/deep"));
+        snprintf(from, sizeof from, "%s", rig_path("array"));
+        snprintf(near, sizeof near, "%s", rig_path("near/deep"));
         for (int again = 0; again < 3; again++) {
             shelf_begin(&s, &mirrors, from, near);
             shardio_store store = shardio_store_mirrored(&mirrors);
@@ -2090,8 +2080,8 @@ TEST(a_store_that_is_ill)
             model m;
             begin(0);
             make_array(&m, true);
-            snprintf(from, sizeof from, "%s", in("array"));
-            snprintf(near, sizeof near, "%s", in("near"));
+            snprintf(from, sizeof from, "%s", rig_path("array"));
+            snprintf(near, sizeof near, "%s", rig_path("near"));
             shelf_begin(&s, &mirrors, from, near);
             shardio_store store = shardio_store_mirrored(&mirrors);
             *(reading ? &s.fail_read : &s.fail_about) = n;
@@ -2128,8 +2118,8 @@ TEST(a_store_for_reading)
     size_t size = 0;
     begin(0);
     make_array(&m, true);
-    snprintf(from, sizeof from, "%s", in("array"));
-    snprintf(near, sizeof near, "%s", in("a/b/near"));
+    snprintf(from, sizeof from, "%s", rig_path("array"));
+    snprintf(near, sizeof near, "%s", rig_path("a/b/near"));
     shelf_begin(&s, &mirrors, from, near);
     shardio_store store = shardio_store_mirrored(&mirrors);
     CHECK(store.functions->open(store.context, "zarr.json", true, NULL, &file, &code) != SHARDIO_OK);
@@ -2147,7 +2137,7 @@ TEST(a_store_for_reading)
     CHECK_U64(s.abouts, abouts);
     CHECK_U64(s.held, 0);
     CHECK(store.functions->open(store.context, "../evil", false, NULL, &file, &code) != SHARDIO_OK);
-    CHECK_U64(rig_count_names(in("a/b"), ""), 1);
+    CHECK_U64(rig_count_names(rig_path("a/b"), ""), 1);
     model_end(&m);
 }
 
@@ -2160,8 +2150,8 @@ TEST(a_store_without_writing)
     model m;
     begin(0);
     make_array(&m, false);
-    snprintf(from, sizeof from, "%s", in("array"));
-    snprintf(near, sizeof near, "%s", in("near"));
+    snprintf(from, sizeof from, "%s", rig_path("array"));
+    snprintf(near, sizeof near, "%s", rig_path("near"));
     shelf_begin(&s, &mirrors, from, near);
     shardio_store store = shardio_store_mirrored(&mirrors);
     model_check(&m, &store, 24, 5, 30);
@@ -2172,6 +2162,10 @@ TEST(a_store_without_writing)
     model_check(&m, &store, 24, 5, 30);
     CHECK_U64(s.requests + s.abouts, 0);
     CHECK_U64(s.held, 0);
+    key_list keys;   /* what the server has is not to be known: not an empty list */
+    CHECK_STATUS(store_keys(&store, "", &keys), SHARDIO_ERR_UNSUPPORTED);
+    CHECK_STATUS(mirrors.last.status, SHARDIO_ERR_UNSUPPORTED);
+    CHECK_TEXT(mirrors.last.subject, "far://shelf");
     model_end(&m);
 }
 
@@ -2186,8 +2180,8 @@ TEST(a_store_whose_keys_change)
     shelf s;
     int code = 0;
     begin(0);
-    snprintf(from, sizeof from, "%s", where);
-    snprintf(near, sizeof near, "%s", in("near"));
+    snprintf(from, sizeof from, "%s", rig_home);
+    snprintf(near, sizeof near, "%s", rig_path("near"));
     for (int turn = 0; turn < 3; turn++) {
         shelf_begin(&s, &mirrors, from, near);
         mirrors.options.start_over = true;
@@ -2195,7 +2189,7 @@ TEST(a_store_whose_keys_change)
         shardio_store store = shardio_store_mirrored(&mirrors);
         if (turn < 2) {
             test_fill(bytes, sizeof bytes, (uint64_t)turn);
-            rig_put(in("key"), bytes, sizeof bytes);
+            rig_put(rig_path("key"), bytes, sizeof bytes);
         }
         if (!CHECK(store.functions->open(store.context, "key", false, NULL, &file, &code) == SHARDIO_OK)) return;
         shardio_status status = shardio_file_read(&file, 5 * CHUNK * (uint64_t)(turn > 0), back, turn ? 15 * CHUNK : CHUNK, &error);
@@ -2220,17 +2214,17 @@ TEST(a_store_whose_keys_vanish)
     shelf s;
     int code = 0;
     begin(0);
-    snprintf(from, sizeof from, "%s", where);
-    snprintf(near, sizeof near, "%s", in("near"));
+    snprintf(from, sizeof from, "%s", rig_home);
+    snprintf(near, sizeof near, "%s", rig_path("near"));
     test_fill(bytes, sizeof bytes, 3);
-    rig_put(in("key"), bytes, sizeof bytes);
+    rig_put(rig_path("key"), bytes, sizeof bytes);
     for (int turn = 0; turn < 3; turn++) {
         shelf_begin(&s, &mirrors, from, near);
         mirrors.options.read_ahead = SHARDIO_NO_OFFSET;
         shardio_store store = shardio_store_mirrored(&mirrors);
         shardio_status status = store.functions->open(store.context, "key", false, NULL, &file, &code);
         CHECK(turn == 2 ? status != SHARDIO_ERR_NOT_FOUND : status == SHARDIO_OK);
-        if (turn == 0) CHECK(unlink(in("key")) == 0);
+        if (turn == 0) CHECK(unlink(rig_path("key")) == 0);
         if (status != SHARDIO_OK) continue;
         if (turn == 0) CHECK_OK(shardio_file_read(&file, 0, back, 3 * CHUNK, &error));
         if (turn < 2) CHECK_OK(shardio_file_read(&file, CHUNK, back, 2 * CHUNK, &error));
@@ -2258,8 +2252,8 @@ TEST(two_readers_of_a_store)
     int code = 0;
     begin(0);
     make_array(&m, true);
-    snprintf(from, sizeof from, "%s", in("array"));
-    snprintf(near, sizeof near, "%s", in("near"));
+    snprintf(from, sizeof from, "%s", rig_path("array"));
+    snprintf(near, sizeof near, "%s", rig_path("near"));
     shelf_begin(&s, &mirrors, from, near);
     shardio_store store = shardio_store_mirrored(&mirrors);
     if (!CHECK(store.functions->open(store.context, "zarr.json", false, NULL, &one, &code) == SHARDIO_OK)) return;
@@ -2303,7 +2297,7 @@ static bool model_reopen(mirror_model *k)
     k->o.check_later = pick(k, 2) == 0;
     k->o.request = pick(k, 3) == 0 ? 0 : k->chunk * (1 + pick(k, 8));
     k->o.save_every = pick(k, 3) == 0 ? k->chunk * (1 + pick(k, 30)) : 0;
-    k->m = shardio_mirror_open(&source, in("object"), &k->o, &error);
+    k->m = shardio_mirror_open(&source, rig_path("object"), &k->o, &error);
     return CHECK(k->m != NULL);
 }
 
@@ -2393,7 +2387,7 @@ static void model_die(mirror_model *k)
     both_write(&now, "copy");
     o.chunk = 0;
     o.read_only = true;
-    shardio_mirror *m = shardio_mirror_open(NULL, in("copy"), &o, &error);
+    shardio_mirror *m = shardio_mirror_open(NULL, rig_path("copy"), &o, &error);
     if (CHECK(m != NULL)) {
         CHECK(!shardio_mirror_about(m).map_was_damaged);
         while (shardio_mirror_next_extent(m, from, &offset, &size)) {

@@ -16,8 +16,6 @@ static pthread_mutex_t mirror_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t source_lock = PTHREAD_MUTEX_INITIALIZER;
 static remote far;
 static uint8_t fetched[CHUNKS];
-static char where[300];
-
 static void lock(void *context)
 {
     if (pthread_mutex_lock((pthread_mutex_t *)context) != 0) abort();
@@ -120,7 +118,7 @@ static shardio_mirror *open_shared(uint64_t request, uint64_t read_ahead, uint64
     shardio_mirror_options o = plain_options();
     shardio_error error;
     char path[320];
-    snprintf(path, sizeof path, "%s/object", where);
+    snprintf(path, sizeof path, "%s/object", rig_home);
     remote_make(&far, 1, LENGTH);
     memset(fetched, 0, sizeof fetched);
     far.fetched = fetched;
@@ -143,7 +141,7 @@ TEST(each_chunk_once)
 {
     for (int round = 0; round < 6; round++) {
         shardio_error error;
-        test_directory(where, sizeof where);
+        rig_new_directory();
         shardio_mirror *m = open_shared(round % 2 ? 4 * CHUNK : 0, round < 3 ? SHARDIO_NO_OFFSET : 16 * CHUNK, 0);
         if (m == NULL) return;
         run_threads(m, read_everything, (uint64_t)round);
@@ -174,7 +172,7 @@ TEST(everything_at_once)
 {
     for (int round = 0; round < 4; round++) {
         shardio_error error;
-        test_directory(where, sizeof where);
+        rig_new_directory();
         shardio_mirror *m = open_shared(round % 2 ? 4 * CHUNK : 0, round < 2 ? SHARDIO_NO_OFFSET : 0, 100 * CHUNK);
         if (m == NULL) return;
         run_threads(m, do_anything, (uint64_t)round * 10);
@@ -189,7 +187,7 @@ TEST(everything_at_once)
 TEST(errors_are_not_shared)
 {
     shardio_error error;
-    test_directory(where, sizeof where);
+    rig_new_directory();
     shardio_mirror *m = open_shared(0, SHARDIO_NO_OFFSET, 0);
     if (m == NULL) return;
     far.fail_at = 30;

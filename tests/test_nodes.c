@@ -45,15 +45,6 @@ static void on_each_kind(node_check check)
     if (test_failures != before) fprintf(stderr, "    (archive)\n");
 }
 
-static void check_key(const shardio_store *store, const char *key, const char *want, int line)
-{
-    size_t size;
-    uint8_t *data = store_get(store, key, &size);
-    if (want != NULL || data != NULL) test_equal_text(__FILE__, line, key, (const char *)data, want);
-    free(data);
-}
-#define CHECK_KEY(key, want) check_key(store, key, want, __LINE__)
-
 static bool has_key(const shardio_store *store, const char *key)
 {
     size_t size;
@@ -727,7 +718,7 @@ static void check_order(const shardio_store *store)
     CHECK_OK(walk_with(store, "", false, &t, &e));
     CHECK(strncmp(t.text, ":group 10:group ", 16) == 0);
 }
-TEST(order) { on_each_kind(check_order); }
+TEST(order) { POSIX_ONLY("names that differ in case only"); on_each_kind(check_order); }
 
 static void check_faults(const shardio_store *store)
 {
@@ -1211,8 +1202,9 @@ static shardio_status act_walk(const shardio_store *store, const shardio_node_op
     int visits = 0;
     shardio_status s = shardio_hierarchy_walk(store, "", false, count_visits, &visits, o, e);
     if (s == SHARDIO_OK && visits >= 1000) {     /* it was a node that could not be read */
-        shardio_p_fail(e, SHARDIO_ERR_IO, "walk", NULL, NULL);
-        return SHARDIO_ERR_IO;
+        memset(e, 0, sizeof *e);
+        e->operation = "walk";
+        return e->status = SHARDIO_ERR_IO;
     }
     if (s == SHARDIO_OK) CHECK_U64(visits, 7);
     return s;
@@ -1329,7 +1321,7 @@ static void fail_everything(failure what, bool forever)
         bool failed = true;
         uint64_t n = 1;
         int before = test_failures;
-        for (; failed && test_failures == before && n < 1000; n++) failing(&actions[i], what, n, forever, &failed);
+        for (; failed && test_failures == before && n < 1000; n = test_next(n)) failing(&actions[i], what, n, forever, &failed);
         CHECK(n > 2 && n < 1000);
         if (test_failures != before) fprintf(stderr, "    %s, failure %d\n", actions[i].name, (int)n - 1);
     }

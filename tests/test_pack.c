@@ -658,8 +658,8 @@ TEST(files_of_the_system)
 TEST(blocks_only)
 {
     static const uint32_t blocks[] = {512, 4096};
-    void *buffer = NULL;
-    if (posix_memalign(&buffer, 4096, 8192) != 0) exit(2);
+    void *buffer = test_aligned(4096, 8192);
+    if (buffer == NULL) exit(2);
     for (int round = 0; round < 40; round++) {
         shardio_pack_options o = pack_options(round % 3 ? 128 : 1, true, NULL);
         shardio_slot_options s = no_slot_options();
@@ -683,7 +683,7 @@ TEST(blocks_only)
         bytes_free(&expected);
         items_free(&items);
     }
-    free(buffer);
+    test_aligned_free(buffer);
 }
 
 /* Everything in memory of the caller's: no allocation but from it, and nothing is left. */
@@ -816,6 +816,7 @@ TEST(no_space)
 /* A full device, of our own where the rights allow it: never removed, and the first error is the last. */
 TEST(full_device)
 {
+    POSIX_ONLY("a device that is full");
     for (int direct = 0; direct < 3; direct++) {
         shardio_slot_options s = no_slot_options();
         char path[400] = "/dev/full", own[400];
@@ -1706,7 +1707,7 @@ static void flip_each_byte(const damage *d, const shardio_pack_reading *how)
     CHECK_OK(pack_rig_open(&g, d->pack, how));
     index = (size_t)g.reader.facts.index_offset;
     shardio_pack_close(&g.reader);
-    for (size_t at = 0; at < d->pack->size; at++) {
+    for (size_t at = 0; at < d->pack->size; at = (size_t)test_next(at)) {
         for (size_t m = 0; m < sizeof masks; m++) {
             int before = test_failures;
             d->pack->data[at] ^= masks[m];
@@ -1753,7 +1754,7 @@ TEST(every_length)
         pack_items items;
         bytes pack = make_pack(&items, 30, SIZES_SMALL, &o, 9), part;
         how.tail = round == 5 ? 100 : 0;
-        for (size_t length = 0; length < pack.size; length++) {
+        for (size_t length = 0; length < pack.size; length = (size_t)test_next(length)) {
             for (int end = 0; end < 2; end++) {
                 memset(&part, 0, sizeof part);
                 part.data = (uint8_t *)malloc(length + 1);
@@ -1910,7 +1911,7 @@ TEST(hostile_contents)
         items_free(&items);
         if (test_failures > 5) break;
     }
-    CHECK(opened > 100);
+    CHECK(opened > test_rounds(100));
 }
 
 /* One record that claims to hold very many items, in a file of a few bytes. */

@@ -1,279 +1,65 @@
-/* Files of the system's and in memory, allocators, and system calls that fail: the header's calls go through the
-   functions here, which count them, log them and let the n-th fail. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-#define _FILE_OFFSET_BITS 64
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+/* Files of the system's and in memory, allocators, and system calls that fail. */
+#include "system.h"
+#include "faulty.h"
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
-#include <sys/types.h>
-#include <time.h>
-#include <unistd.h>
 
-typedef enum sys_call {
-    CALL_OPEN, CALL_READ, CALL_WRITE, CALL_PREAD, CALL_PWRITE, CALL_FSYNC, CALL_FTRUNCATE, CALL_FCNTL, CALL_CLOSE, CALL_FSTAT,
-    CALL_RENAME, CALL_LINK, CALL_UNLINK, CALL_MKDIR, CALLS
-} sys_call;
-
+/* What was seen of the calls. */
 static struct {
-    sys_call which;               /* the calls of this kind, */
-    int from, times;          /* from this one on (1: the first; 0: none), so many of them, */
-    int code;                 /* fail with this errno */
-    bool only_direct;         /* pwrite: only while O_DIRECT is set */
-    bool no_renameat2;        /* the system does not know it */
-    int appears_as;           /* fsync of directories and others: 0 all, 1 only files, 2 only directories */
-    uint64_t shorten;         /* seed of short transfers; 0: whole ones */
-    bool pretend;             /* pwrite writes nothing */
-    int calls[CALLS], fired;
     int wrong_closes, inheritable;
-    size_t largest;
-    uint64_t pretended;
-    long mallocs;
-    char log[4096];           /* W pwrite, T ftruncate, F fsync of a file, D of a directory, R rename, C close */
+    uint64_t largest, written;      /* bytes of one write, and of all */
+    char log[4096];                 /* W pwrite, T ftruncate, F fsync of a file, D of a directory, R rename, C close */
     size_t logged;
-} faults;
+} seen;
 
-static void faults_clear(void)
-{
-    memset(&faults, 0, sizeof faults);
-}
-
-static void faults_plan(sys_call which, int from, int times, int code)
-{
-    faults_clear();
-    faults.which = which;
-    faults.from = from;
-    faults.times = times;
-    faults.code = code;
-}
-
-static void faults_log(char c)
-{
-    if (faults.logged < sizeof faults.log - 1) faults.log[faults.logged++] = c;
-    faults.log[faults.logged] = 0;
-}
-
-static bool fails(sys_call which)
-{
-    int n = ++faults.calls[which];
-    if (faults.from == 0 || faults.which != which || n < faults.from || n >= faults.from + faults.times) return false;
-    faults.fired++;
-    errno = faults.code;
-    return true;
-}
-
-static size_t shorter(size_t size)
-{
-    faults.shorten = faults.shorten * 6364136223846793005u + 1442695040888963407u;
-    if (faults.shorten >> 62 == 0) return size;
-    if (size % 512 == 0) return 512 * (1 + (size_t)(faults.shorten >> 33) % (size / 512));
-    return 1 + (size_t)(faults.shorten >> 33) % size;
-}
-
-static int test_open(const char *path, int flags, ...)
-{
-    va_list list;
-    int mode, fd;
-    va_start(list, flags);
-    mode = flags & O_CREAT ? va_arg(list, int) : 0;
-    va_end(list);
-    if (fails(CALL_OPEN)) return -1;
-    fd = open(path, flags, mode);
-    if (fd >= 0 && (fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0) faults.inheritable++;
-    return fd;
-}
-
-static ssize_t test_read(int fd, void *data, size_t size)
-{
-    return fails(CALL_READ) ? -1 : read(fd, data, size);
-}
-
-static ssize_t test_write(int fd, const void *data, size_t size)
-{
-    return fails(CALL_WRITE) ? -1 : write(fd, data, faults.shorten && size > 1 ? shorter(size) : size);
-}
-
-static ssize_t test_pread(int fd, void *data, size_t size, off_t offset)
-{
-    ssize_t n;
-    if (fails(CALL_PREAD)) return -1;
-    n = pread(fd, data, size, offset);
-    return faults.shorten && n > 1 && (fcntl(fd, F_GETFL) & O_DIRECT) == 0 ? (ssize_t)shorter((size_t)n) : n;
-}
-
-static ssize_t test_pwrite(int fd, const void *data, size_t size, off_t offset)
-{
-    bool direct = (fcntl(fd, F_GETFL) & O_DIRECT) != 0;
-    faults_log('W');
-    if (size > faults.largest) faults.largest = size;
-    if (!(faults.only_direct && !direct) && fails(CALL_PWRITE)) return -1;
-    if (faults.pretend) {
-        faults.pretended += size;
-        return (ssize_t)size;
-    }
-    if (faults.shorten && size > 1 && !(direct && size <= 4096))
-        size = direct ? (shorter(size) + 4095) / 4096 * 4096 : shorter(size);
-    return pwrite(fd, data, size, offset);
-}
-
-static int test_fsync(int fd)
+static bool is_directory(const sys_event *e)
 {
     struct stat facts;
-    bool directory = fstat(fd, &facts) == 0 && S_ISDIR(facts.st_mode);
-    faults_log(directory ? 'D' : 'F');
-    if ((faults.appears_as == 0 || faults.appears_as == (directory ? 2 : 1)) && fails(CALL_FSYNC)) return -1;
-    return fsync(fd);
+    return fstat(e->fd, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
-static int test_ftruncate(int fd, off_t size)
+static bool is_unbuffered(const sys_event *e)
 {
-    faults_log('T');
-    return fails(CALL_FTRUNCATE) ? -1 : ftruncate(fd, size);
+    return e->call != CALL_PWRITE || (fcntl(e->fd, F_GETFL) & O_DIRECT) != 0;
 }
 
-static int test_fcntl(int fd, int command, ...)
+static char letter(const sys_event *e)
 {
-    va_list list;
-    int argument;
-    va_start(list, command);
-    argument = command == F_SETFL ? va_arg(list, int) : 0;
-    va_end(list);
-    return fails(CALL_FCNTL) ? -1 : fcntl(fd, command, argument);
+    if (e->call == CALL_FSYNC) return is_directory(e) ? 'D' : 'F';
+    return e->call == CALL_PWRITE ? 'W' : e->call == CALL_FTRUNCATE ? 'T' : e->call == CALL_RENAME ? 'R' : e->call == CALL_CLOSE ? 'C' : 0;
 }
 
-static int test_close(int fd)
+static void see(const sys_event *e)
 {
-    bool fail = fails(CALL_CLOSE);
-    faults_log('C');
-    if (close(fd) != 0) faults.wrong_closes++;
-    if (fail) errno = faults.code;
-    return fail ? -1 : 0;
+    char c = letter(e);
+    if (c != 0 && seen.logged < sizeof seen.log - 1) seen.log[seen.logged++] = c;
+    if (e->call == CALL_OPEN && e->result >= 0) seen.inheritable += (fcntl((int)e->result, F_GETFD) & FD_CLOEXEC) == 0;
+    if (e->call == CALL_CLOSE) seen.wrong_closes += e->result != 0;
+    if (e->call != CALL_PWRITE) return;
+    if (e->size > seen.largest) seen.largest = e->size;
+    seen.written += e->size;
 }
 
-static int test_fstat(int fd, struct stat *facts)
+static void faults_plan(sys_call which, int n, int times, int code)
 {
-    return fails(CALL_FSTAT) ? -1 : fstat(fd, facts);
+    memset(&seen, 0, sizeof seen);
+    sys_plan(SYS_ONLY(which), n, times, code);
+    sys.after = see;
 }
 
-static int test_renameat(int from_directory, const char *from, int to_directory, const char *to)
+static int no_renameat2(const sys_event *e)
 {
-    faults_log('R');
-    return fails(CALL_RENAME) ? -1 : renameat(from_directory, from, to_directory, to);
+    return e->call == CALL_RENAME && e->flags != 0 ? ENOSYS : 0;
 }
-
-static int test_linkat(int from_directory, const char *from, int to_directory, const char *to, int flags)
-{
-    return fails(CALL_LINK) ? -1 : linkat(from_directory, from, to_directory, to, flags);
-}
-
-static int test_unlinkat(int directory, const char *path, int flags)
-{
-    return fails(CALL_UNLINK) ? -1 : unlinkat(directory, path, flags);
-}
-
-static int test_mkdirat(int directory, const char *path, mode_t mode)
-{
-    return fails(CALL_MKDIR) ? -1 : mkdirat(directory, path, mode);
-}
-
-/* Of the system calls by number, the renaming one is of interest. */
-static long test_syscall(long number, ...)
-{
-    va_list list;
-    long result = -1;
-    va_start(list, number);
-    if (number == SYS_renameat2) {
-        int from_directory = va_arg(list, int);
-        const char *from = va_arg(list, const char *);
-        int to_directory = va_arg(list, int);
-        const char *to = va_arg(list, const char *);
-        unsigned flags = va_arg(list, unsigned);
-        faults_log('R');
-        if (faults.no_renameat2) errno = ENOSYS;
-        else if (!fails(CALL_RENAME)) result = syscall(number, from_directory, from, to_directory, to, flags);
-    } else if (number == SYS_statx) {
-        int fd = va_arg(list, int);
-        const char *path = va_arg(list, const char *);
-        int flags = va_arg(list, int);
-        unsigned mask = va_arg(list, unsigned);
-        uint32_t *facts = va_arg(list, uint32_t *);
-        result = syscall(number, fd, path, flags, mask, facts);
-        if (facts[38] == 0) result = -1;   /* stx_dio_mem_align: qemu-user leaves it out, then the older ways count */
-    } else {   /* sync_file_range: a hint */
-        result = 0;
-    }
-    va_end(list);
-    return result;
-}
-
-static void *test_malloc(size_t size)
-{
-    faults.mallocs++;
-    return size > SIZE_MAX / 2 ? NULL : malloc(size);   /* the sanitizers would stop here */
-}
-
-#define open test_open
-#define read test_read
-#define write test_write
-#define pread test_pread
-#define pwrite test_pwrite
-#define fsync test_fsync
-#define ftruncate test_ftruncate
-#define fcntl test_fcntl
-#define close test_close
-#define fstat test_fstat
-#define renameat test_renameat
-#define linkat test_linkat
-#define unlinkat test_unlinkat
-#define mkdirat test_mkdirat
-#define syscall test_syscall
-#define malloc test_malloc
-#include "test.h"
-#undef malloc
-#undef syscall
-#undef mkdirat
-#undef unlinkat
-#undef linkat
-#undef renameat
-#undef fstat
-#undef fcntl
-#undef ftruncate
-#undef fsync
-#undef pwrite
-#undef pread
-#undef open
-/* read, write and close stay as they are: members of the table of file functions are called so */
-#include "faulty.h"
 
 static uint8_t source[3 << 20] __attribute__((aligned(4096)));
 static uint8_t buffer[1 << 18] __attribute__((aligned(4096)));
-static char where[300];
-
-static const char *in(const char *name)
-{
-    static char paths[4][700];
-    static unsigned next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%.350s", where, name);
-    return path;
-}
 
 static void new_directory(void)
 {
-    faults_clear();
-    test_directory(where, sizeof where);
+    faults_plan(CALL_OPEN, 0, 0, 0);
+    rig_new_directory();
     if (source[0] == 0) test_fill(source, sizeof source, 3);
     source[0] |= 1;
 }
@@ -281,22 +67,6 @@ static void new_directory(void)
 static int open_descriptors(void)
 {
     return rig_count_names("/proc/self/fd", "");
-}
-
-static int entries(void)
-{
-    return rig_count_names(where, "");
-}
-
-static void check_file(const char *path, const uint8_t *expected, size_t size)
-{
-    size_t now = 0;
-    uint8_t *data = rig_slurp(path, &now);
-    if (CHECK(data != NULL)) {
-        CHECK_U64(now, size);
-        CHECK_BYTES(data, expected, now < size ? now : size);
-    }
-    free(data);
 }
 
 /* ---- memory -------------------------------------------------------------------------------------------------- */
@@ -506,28 +276,28 @@ TEST(opening)
     shardio_error error;
     shardio_file file;
     new_directory();
-    rig_put(in("file"), "hello", 5);
-    CHECK(mkdir(in("dir"), 0777) == 0);
+    rig_put(rig_path("file"), "hello", 5);
+    CHECK(mkdir(rig_path("dir"), 0777) == 0);
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        CHECK_STATUS(open_file(&file, in(table[i].name), table[i].mode, &error), table[i].status);
+        CHECK_STATUS(open_file(&file, rig_path(table[i].name), table[i].mode, &error), table[i].status);
         if (error.status != SHARDIO_OK) continue;
-        CHECK_TEXT(file.name, in(table[i].name));
+        CHECK_TEXT(file.name, rig_path(table[i].name));
         close_file(&file, SHARDIO_CLOSE_DISCARD);
-        CHECK_U64(entries(), 2);
+        CHECK_U64(rig_entries(), 2);
     }
-    CHECK(open_file(&file, in("dir"), SHARDIO_OPEN_READ, &error) != SHARDIO_OK);
-    CHECK(open_file(&file, in("dir"), SHARDIO_OPEN_UPDATE, &error) != SHARDIO_OK);
+    CHECK(open_file(&file, rig_path("dir"), SHARDIO_OPEN_READ, &error) != SHARDIO_OK);
+    CHECK(open_file(&file, rig_path("dir"), SHARDIO_OPEN_UPDATE, &error) != SHARDIO_OK);
     CHECK_STATUS(open_file(&file, "", SHARDIO_OPEN_READ, &error), SHARDIO_ERR_ARGUMENT);
     CHECK_STATUS(open_file(&file, NULL, SHARDIO_OPEN_CREATE, &error), SHARDIO_ERR_ARGUMENT);
     memset(longest, 'x', sizeof longest - 1);
     CHECK(open_file(&file, longest, SHARDIO_OPEN_CREATE, &error) != SHARDIO_OK);
     longest[300] = 0;
-    if (!CHECK(open_file(&file, in(longest), SHARDIO_OPEN_CREATE, &error) != SHARDIO_OK))   /* not as late as at finish */
+    if (!CHECK(open_file(&file, rig_path(longest), SHARDIO_OPEN_CREATE, &error) != SHARDIO_OK))   /* not as late as at finish */
         close_file(&file, SHARDIO_CLOSE_DISCARD);
-    check_file(in("file"), (const uint8_t *)"hello", 5);
+    rig_check_file(rig_path("file"), "hello", 5);
     CHECK_U64(open_descriptors(), before);
-    CHECK_U64(faults.inheritable, 0);
-    CHECK_U64(faults.wrong_closes, 0);
+    CHECK_U64(seen.inheritable, 0);
+    CHECK_U64(seen.wrong_closes, 0);
 }
 
 /* Names up to the longest, in UTF-8, too: the temporary name fits as well. */
@@ -542,8 +312,8 @@ TEST(rights_are_kept)
     char path[500];
     memset(&o, 0, sizeof o);
     o.overwrite = true;
-    test_directory(where, sizeof where);
-    snprintf(path, sizeof path, "%s", in("a"));
+    rig_new_directory();
+    snprintf(path, sizeof path, "%s", rig_path("a"));
     for (int i = 0; i < 4; i++) {
         if (!CHECK(i > 0 || close(open(path, O_CREAT | O_WRONLY, 0666)) == 0)) return;
         CHECK(chmod(path, modes[i]) == 0);
@@ -567,12 +337,12 @@ TEST(long_names)
             o.durability = SHARDIO_DURABLE_NONE;
             for (size_t i = 0; i < n; i++) name[i] = i + 1 < n && n % 2 ? (i % 2 ? '\xA4' : '\xC3') : 'n';
             name[n] = 0;
-            CHECK_OK(shardio_slot_create(&slot, in(name), &o));
+            CHECK_OK(shardio_slot_create(&slot, rig_path(name), &o));
             CHECK_OK(shardio_slot_append(&slot, source, 10));
-            CHECK_U64(rig_count_names(where, "shardio-tmp"), 1);
+            CHECK_U64(rig_count_names(rig_home, "shardio-tmp"), 1);
             CHECK_OK(shardio_slot_finish(&slot));
-            check_file(in(name), source, 10);
-            CHECK_U64(entries(), 1);
+            rig_check_file(rig_path(name), source, 10);
+            CHECK_U64(rig_entries(), 1);
         }
     }
 }
@@ -585,10 +355,10 @@ TEST(facts)
     struct stat s;
     int code = 0;
     new_directory();
-    rig_put(in("file"), source, 5000);
-    CHECK_OK(open_file(&file, in("file"), SHARDIO_OPEN_READ, &error));
+    rig_put(rig_path("file"), source, 5000);
+    CHECK_OK(open_file(&file, rig_path("file"), SHARDIO_OPEN_READ, &error));
     CHECK_OK(file.functions->facts(file.context, &facts, &code));
-    CHECK(stat(in("file"), &s) == 0);
+    CHECK(stat(rig_path("file"), &s) == 0);
     CHECK_U64(facts.size, 5000);
     CHECK(!facts.stream && !facts.special);
     CHECK(facts.identity[0] != 0 || facts.identity[1] != 0);
@@ -597,13 +367,13 @@ TEST(facts)
         CHECK(facts.length_alignment >= facts.offset_alignment);
         CHECK(facts.memory_alignment > 0 && (facts.memory_alignment & (facts.memory_alignment - 1)) == 0);
     }
-    CHECK_OK(open_file(&again, in("file"), SHARDIO_OPEN_READ, &error));
+    CHECK_OK(open_file(&again, rig_path("file"), SHARDIO_OPEN_READ, &error));
     CHECK_OK(again.functions->facts(again.context, &later, &code));
     CHECK(memcmp(facts.identity, later.identity, sizeof facts.identity) == 0);
     close_file(&again, SHARDIO_CLOSE_KEEP);
-    rig_put(in("other"), source, 5000);
-    CHECK(rename(in("other"), in("file")) == 0);     /* replaced: the file that is open is another one now */
-    CHECK_OK(open_file(&again, in("file"), SHARDIO_OPEN_READ, &error));
+    rig_put(rig_path("other"), source, 5000);
+    CHECK(rename(rig_path("other"), rig_path("file")) == 0);     /* replaced: the file that is open is another one now */
+    CHECK_OK(open_file(&again, rig_path("file"), SHARDIO_OPEN_READ, &error));
     CHECK_OK(again.functions->facts(again.context, &later, &code));
     CHECK(memcmp(facts.identity, later.identity, sizeof facts.identity) != 0);
     close_file(&again, SHARDIO_CLOSE_KEEP);
@@ -624,10 +394,10 @@ TEST(memory_of_a_handle)
     static char target[250];
     new_directory();
     memset(target, 't', 200);
-    rig_put(in(target), "x", 1);
-    CHECK(symlink(target, in("l")) == 0);
+    rig_put(rig_path(target), "x", 1);
+    CHECK(symlink(target, rig_path("l")) == 0);
     for (int i = 0; i < 3; i++) {
-        const char *name = i == 0 ? in("new") : i == 1 ? in(target) : in("l");
+        const char *name = i == 0 ? rig_path("new") : i == 1 ? rig_path(target) : rig_path("l");
         shardio_open_options options;
         shardio_allocator allocator;
         shardio_arena arena;
@@ -637,10 +407,10 @@ TEST(memory_of_a_handle)
         allocator = shardio_arena_begin(&arena, memory, shardio_file_memory(strlen(name)) + 64);   /* alignment, and what the arena notes */
         options.allocator = &allocator;
         options.overwrite = true;
-        faults.mallocs = 0;
+        sys.calls[CALL_MALLOC] = 0;
         CHECK_OK(shardio_file_open(&file, name, i == 2 ? SHARDIO_OPEN_READ : SHARDIO_OPEN_CREATE, &options, &error));
         if (file.functions != NULL) close_file(&file, SHARDIO_CLOSE_DISCARD);
-        CHECK_U64(faults.mallocs, 0);
+        CHECK_U64(sys.calls[CALL_MALLOC], 0);
         CHECK_U64(arena.used, 0);
         allocator = shardio_arena_begin(&arena, memory, 20);
         CHECK_STATUS(shardio_file_open(&file, name, SHARDIO_OPEN_CREATE, &options, &error), SHARDIO_ERR_MEMORY);
@@ -684,19 +454,19 @@ TEST(interrupted_calls_are_repeated)
                 bool published;
                 new_directory();
                 o.direct = (shardio_direct)direct;
-                rig_put(in("a"), source, 100);
+                rig_put(rig_path("a"), source, 100);
                 o.start = interrupted[i] == CALL_PREAD ? 100 : 0;
                 faults_plan(interrupted[i], n, interrupted[i] == CALL_CLOSE ? 1 : 3, EINTR);
                 if (o.start == 0) {
-                    CHECK_OK(life(in("a"), &o, true, &slot, &published));
-                    check_file(in("a"), source, LIFE);
+                    CHECK_OK(life(rig_path("a"), &o, true, &slot, &published));
+                    rig_check_file(rig_path("a"), source, LIFE);
                 } else {
-                    CHECK_OK(shardio_slot_create(&slot, in("a"), &o));
+                    CHECK_OK(shardio_slot_create(&slot, rig_path("a"), &o));
                     CHECK_OK(shardio_slot_append(&slot, source + 100, 900));
                     CHECK_OK(shardio_slot_finish(&slot));
-                    check_file(in("a"), source, 1000);
+                    rig_check_file(rig_path("a"), source, 1000);
                 }
-                CHECK_U64(faults.wrong_closes, 0);
+                CHECK_U64(seen.wrong_closes, 0);
                 CHECK_U64(open_descriptors(), before);
             }
         }
@@ -710,11 +480,11 @@ TEST(short_transfers_go_on)
         shardio_slot slot;
         bool published;
         new_directory();
-        faults.shorten = seed;
+        sys.shorten = seed;
         o.direct = (shardio_direct)(seed % 3);
         o.durability = seed % 4 ? SHARDIO_DURABLE_NONE : SHARDIO_DURABLE_FINISH;
-        CHECK_OK(life(in("a"), &o, seed % 2 == 0, &slot, &published));
-        check_file(in("a"), source, LIFE);
+        CHECK_OK(life(rig_path("a"), &o, seed % 2 == 0, &slot, &published));
+        rig_check_file(rig_path("a"), source, LIFE);
     }
 }
 
@@ -731,20 +501,20 @@ TEST(the_system_refuses_unbuffered)
                 bool published;
                 int before = open_descriptors();
                 new_directory();
-                rig_put(in("a"), "old", 3);
+                rig_put(rig_path("a"), "old", 3);
                 o.direct = on ? SHARDIO_DIRECT_ON : SHARDIO_DIRECT_AUTO;
                 o.durability = SHARDIO_DURABLE_NONE;
                 faults_plan(way < 2 ? CALL_FCNTL : CALL_PWRITE, way % 2 ? (way < 2 ? 2 : 3) : 1, way < 2 ? 1 : 1000, codes[c]);
-                faults.only_direct = true;
-                status = life(in("a"), &o, false, &slot, &published);
+                sys.among = is_unbuffered;
+                status = life(rig_path("a"), &o, false, &slot, &published);
                 CHECK_STATUS(status, on ? SHARDIO_ERR_DIRECT : SHARDIO_OK);
                 CHECK(!slot.accounting.direct);
                 CHECK(slot.accounting.direct_reason != NULL);
                 CHECK_U64(slot.accounting.direct_code, codes[c]);
                 if (on) CHECK_U64(slot.error.system_code, codes[c]);
-                if (on) check_file(in("a"), (const uint8_t *)"old", 3);
-                else check_file(in("a"), source, LIFE);
-                CHECK_U64(entries(), 1);
+                if (on) rig_check_file(rig_path("a"), "old", 3);
+                else rig_check_file(rig_path("a"), source, LIFE);
+                CHECK_U64(rig_entries(), 1);
                 CHECK_U64(open_descriptors(), before);
             }
         }
@@ -764,12 +534,12 @@ TEST(buffered_writes_that_fail)
         new_directory();
         o.direct = SHARDIO_DIRECT_OFF;
         faults_plan(CALL_PWRITE, 2, 1, table[i].code);
-        CHECK_STATUS(life(in("a"), &o, false, &slot, &published), table[i].status);
+        CHECK_STATUS(life(rig_path("a"), &o, false, &slot, &published), table[i].status);
         CHECK_U64(slot.error.system_code, table[i].code);
         CHECK_TEXT(slot.error.operation, "write");
         CHECK_U64(slot.error.offset, 16384);
         CHECK(strstr(slot.error.subject, "a") != NULL);
-        CHECK_U64(entries(), 0);
+        CHECK_U64(rig_entries(), 0);
     }
 }
 
@@ -792,17 +562,17 @@ TEST(every_system_call_fails_in_turn)
                 new_directory();
                 o.direct = bits & 1 ? SHARDIO_DIRECT_OFF : SHARDIO_DIRECT_AUTO;
                 faults_plan(kinds[k].which, n, 1, EIO);
-                status = life(in("a"), &o, checkpoint, &slot, &published);
-                fired = faults.fired;
+                status = life(rig_path("a"), &o, checkpoint, &slot, &published);
+                fired = sys.fired;
                 if (fired == 0 || kinds[k].harmless) {
                     CHECK_OK(status);
-                    check_file(in("a"), source, LIFE);
+                    rig_check_file(rig_path("a"), source, LIFE);
                 } else if (status == SHARDIO_OK) {   /* only where nothing was lost: a directory's handle, a question asked again */
                     CHECK(kinds[k].which == CALL_CLOSE || kinds[k].which == CALL_FSTAT);
-                    check_file(in("a"), source, LIFE);
+                    rig_check_file(rig_path("a"), source, LIFE);
                 } else {
                     size_t size = 0;
-                    uint8_t *now = rig_slurp(in("a"), &size);
+                    uint8_t *now = rig_slurp(rig_path("a"), &size);
                     CHECK_STATUS(status, SHARDIO_ERR_IO);
                     CHECK_U64(slot.error.system_code, EIO);
                     CHECK(slot.error.operation != NULL);
@@ -812,13 +582,13 @@ TEST(every_system_call_fails_in_turn)
                     if (!checkpoint && now != NULL) CHECK(kinds[k].which == CALL_FSYNC || kinds[k].which == CALL_OPEN);  /* of the directory */
                     free(now);
                 }
-                CHECK(entries() <= 1);
-                CHECK_U64(rig_count_names(where, "tmp"), 0);
+                CHECK(rig_entries() <= 1);
+                CHECK_U64(rig_count_names(rig_home, "tmp"), 0);
                 CHECK_U64(open_descriptors(), before);
-                CHECK_U64(faults.wrong_closes, 0);
+                CHECK_U64(seen.wrong_closes, 0);
                 if (test_failures > failures)
                     fprintf(stderr, "  call %d number %d, direct %d checkpoint %d: %s %s\n", (int)kinds[k].which, n, (int)o.direct, checkpoint,
-                            faults.log, shardio_status_name(status));
+                            seen.log, shardio_status_name(status));
                 if (fired == 0) break;
             }
         }
@@ -834,13 +604,13 @@ TEST(failed_fsync_is_not_repeated)
         shardio_slot slot;
         new_directory();
         faults_plan(CALL_FSYNC, 1, 1, codes[c]);
-        CHECK_OK(shardio_slot_create(&slot, in("a"), &o));
+        CHECK_OK(shardio_slot_create(&slot, rig_path("a"), &o));
         CHECK_OK(shardio_slot_append(&slot, source, 50000));
         CHECK(shardio_slot_finish(&slot) != SHARDIO_OK);
         CHECK_U64(slot.error.system_code, codes[c]);
         CHECK_TEXT(slot.error.operation, "sync");
-        CHECK_U64(faults.calls[CALL_FSYNC], 1);
-        CHECK_U64(entries(), 0);
+        CHECK_U64(sys.calls[CALL_FSYNC], 1);
+        CHECK_U64(rig_entries(), 0);
     }
 }
 
@@ -867,11 +637,11 @@ TEST(order_of_durable_calls)
             o.durability = table[i].durability;
             o.make_parents = table[i].parents;
             o.in_place = table[i].in_place;
-            CHECK_OK(shardio_slot_create(&slot, in(table[i].parents ? "x/y/a" : "a"), &o));
+            CHECK_OK(shardio_slot_create(&slot, rig_path(table[i].parents ? "x/y/a" : "a"), &o));
             CHECK_OK(shardio_slot_append(&slot, source, 50000));
             CHECK_OK(shardio_slot_finish(&slot));
-            for (size_t k = 0; k < faults.logged && n < 90; k++) {
-                char c = faults.log[k];
+            for (size_t k = 0; k < seen.logged && n < 90; k++) {
+                char c = seen.log[k];
                 if (c == 'C' || (c == 'W' && n > 0 && log[n - 1] == 'W') || (c == 'T' && !slot.accounting.direct)) continue;
                 log[n++] = c;
             }
@@ -897,22 +667,22 @@ TEST(renaming_without_renameat2)
     o.overwrite = false;
     for (int late = 0; late < 2; late++) {
         new_directory();
-        faults.no_renameat2 = true;
-        CHECK_OK(shardio_slot_create(&slot, in("a"), &o));
+        sys.refuses = no_renameat2;
+        CHECK_OK(shardio_slot_create(&slot, rig_path("a"), &o));
         CHECK_OK(shardio_slot_append(&slot, source, 50000));
-        if (late) rig_put(in("a"), "theirs", 6);
+        if (late) rig_put(rig_path("a"), "theirs", 6);
         CHECK_STATUS(shardio_slot_finish(&slot), late ? SHARDIO_ERR_EXISTS : SHARDIO_OK);
-        if (late) check_file(in("a"), (const uint8_t *)"theirs", 6);
-        else check_file(in("a"), source, 50000);
-        CHECK_U64(entries(), 1);
+        if (late) rig_check_file(rig_path("a"), "theirs", 6);
+        else rig_check_file(rig_path("a"), source, 50000);
+        CHECK_U64(rig_entries(), 1);
     }
     new_directory();
     faults_plan(CALL_LINK, 1, 1, EPERM);    /* and no hard links either: refused, nothing lost, nothing left */
-    faults.no_renameat2 = true;
-    CHECK_OK(shardio_slot_create(&slot, in("a"), &o));
+    sys.refuses = no_renameat2;
+    CHECK_OK(shardio_slot_create(&slot, rig_path("a"), &o));
     CHECK_OK(shardio_slot_append(&slot, source, 50000));
     CHECK(shardio_slot_finish(&slot) != SHARDIO_OK);
-    CHECK_U64(entries(), 0);
+    CHECK_U64(rig_entries(), 0);
 }
 
 /* No call asks for more than systems take at once. */
@@ -925,13 +695,13 @@ TEST(huge_appends)
     shardio_slot slot;
     if (zeros == MAP_FAILED) LEAVE_OUT("no address space");
     new_directory();
-    faults.pretend = true;
-    CHECK_OK(shardio_slot_create(&slot, in("a"), &o));
+    sys.pretend = true;
+    CHECK_OK(shardio_slot_create(&slot, rig_path("a"), &o));
     CHECK_OK(shardio_slot_append(&slot, zeros, size));
     CHECK_U64(shardio_slot_size(&slot), size);
-    CHECK(faults.largest <= 0x7FFFF000 && faults.largest >= 1 << 20);
+    CHECK(seen.largest <= 0x7FFFF000 && seen.largest >= 1 << 20);
     shardio_slot_abort(&slot);
-    CHECK(faults.pretended >= size - 16384 && faults.pretended <= size);
+    CHECK(seen.written >= size - 16384 && seen.written <= size);
     munmap(zeros, size);
 #else
     LEAVE_OUT("32 bits");
@@ -963,7 +733,7 @@ TEST(suspended_files_hold_no_descriptor)
                 char name[20];
                 snprintf(name, sizeof name, "f%d", i);
                 o.durability = SHARDIO_DURABLE_NONE;
-                CHECK_OK(shardio_file_open(&file, in(name), SHARDIO_OPEN_CREATE, NULL, &error));
+                CHECK_OK(shardio_file_open(&file, rig_path(name), SHARDIO_OPEN_CREATE, NULL, &error));
                 CHECK_OK(shardio_slot_begin(&slots[i], file, blocks[i], 4096, &o));
             }
             CHECK_OK(shardio_slot_append(&slots[i], source + round * 3000, 3000));
@@ -978,12 +748,12 @@ TEST(suspended_files_hold_no_descriptor)
         snprintf(name, sizeof name, "f%d", i);
         if (i == 50) shardio_slot_abort(&slots[i]);
         else CHECK_OK(shardio_slot_finish(&slots[i]));
-        if (i == 50) CHECK(access(in(name), F_OK) != 0);
-        else check_file(in(name), source, 9000);
+        if (i == 50) CHECK(access(rig_path(name), F_OK) != 0);
+        else rig_check_file(rig_path(name), source, 9000);
     }
     CHECK(setrlimit(RLIMIT_NOFILE, &old) == 0);
     CHECK_U64(open_descriptors(), before);
-    CHECK_U64(entries(), SLOTS - 1);
+    CHECK_U64(rig_entries(), SLOTS - 1);
 }
 
 TEST(no_descriptor_left)
@@ -996,11 +766,11 @@ TEST(no_descriptor_left)
     limit = old;
     limit.rlim_cur = 3;
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-    CHECK_STATUS(shardio_slot_create(&slot, in("a"), &o), SHARDIO_ERR_IO);
+    CHECK_STATUS(shardio_slot_create(&slot, rig_path("a"), &o), SHARDIO_ERR_IO);
     CHECK_U64(slot.error.system_code, EMFILE);
     CHECK(setrlimit(RLIMIT_NOFILE, &old) == 0);
     CHECK_STATUS(shardio_slot_finish(&slot), SHARDIO_ERR_IO);
-    CHECK(access(in("a"), F_OK) != 0);
+    CHECK(access(rig_path("a"), F_OK) != 0);
 }
 
 /* What bears the name when a suspended file is opened again need not be that file: nobody else's is written to. */
@@ -1010,20 +780,20 @@ TEST(replaced_while_suspended)
         shardio_slot_options o = plain_options();
         shardio_slot slot;
         new_directory();
-        CHECK_OK(shardio_slot_create(&slot, in("a"), &o));
+        CHECK_OK(shardio_slot_create(&slot, rig_path("a"), &o));
         CHECK_OK(shardio_slot_append(&slot, source, 50000));
         if (how & 1) CHECK_OK(shardio_slot_checkpoint(&slot));
         CHECK_OK(shardio_slot_suspend(&slot));
         {
             char command[400];
-            snprintf(command, sizeof command, "for f in %s/*; do echo theirs >$f.2; mv $f.2 $f; [ %d != 0 ] || rm $f; done", where, how & 2);
+            snprintf(command, sizeof command, "for f in %s/*; do echo theirs >$f.2; mv $f.2 $f; [ %d != 0 ] || rm $f; done", rig_home, how & 2);
             CHECK(system(command) == 0);
         }
         CHECK(shardio_slot_append(&slot, source, 50000) != SHARDIO_OK);
         if (how & 2) CHECK_STATUS(slot.error.status, SHARDIO_ERR_CHANGED);
         CHECK(shardio_slot_finish(&slot) != SHARDIO_OK);
-        if (how == 3) check_file(in("a"), (const uint8_t *)"theirs\n", 7);
-        if (how == 1) CHECK(access(in("a"), F_OK) != 0);
+        if (how == 3) rig_check_file(rig_path("a"), "theirs\n", 7);
+        if (how == 1) CHECK(access(rig_path("a"), F_OK) != 0);
     }
 }
 
@@ -1055,7 +825,7 @@ TEST(everything_in_memory_of_the_caller)
             m.data = fixed;
             m.capacity = sizeof fixed;
             m.fixed = true;
-            if (real[i]) CHECK_OK(shardio_file_open(&file, in("a"), SHARDIO_OPEN_CREATE, &options, &error));
+            if (real[i]) CHECK_OK(shardio_file_open(&file, rig_path("a"), SHARDIO_OPEN_CREATE, &options, &error));
             else file = shardio_memory_file(&m, "fixed");
             CHECK_OK(shardio_shard_begin(&w, file, &layout, index, sizeof index, buffer, 8192, &o));
             for (uint64_t c = 0; c < 40; c++) {
@@ -1063,13 +833,13 @@ TEST(everything_in_memory_of_the_caller)
                 if (c % 10 == 5) CHECK_OK(shardio_shard_checkpoint(&w));
             }
             CHECK_OK(shardio_shard_finish(&w, &error));
-            if (real[i]) CHECK_OK(shardio_file_open(&file, in("a"), SHARDIO_OPEN_READ, &options, &error));
+            if (real[i]) CHECK_OK(shardio_file_open(&file, rig_path("a"), SHARDIO_OPEN_READ, &options, &error));
             CHECK_OK(shardio_shard_open_file(&r, file, &layout, &allocator, &error));
             CHECK_OK(shardio_shard_read(&r, 7, back, sizeof back, &size, &error));
             CHECK_BYTES(back, source + 7, 3000);
             CHECK_OK(shardio_shard_verify(&r, NULL, NULL, NULL, &error));
             shardio_shard_close(&r);
-            CHECK_U64(faults.mallocs, 0);
+            CHECK_U64(sys.calls[CALL_MALLOC], 0);
             CHECK_U64(arena.used, 0);
         }
     }
@@ -1089,19 +859,19 @@ TEST(one_allocator_for_all)
         new_directory();
         o.allocator = &allocator;
         count.fail_at = limit;    /* 0: none */
-        status = shardio_slot_create(&slot, in("a"), &o);
+        status = shardio_slot_create(&slot, rig_path("a"), &o);
         CHECK_STATUS(status, limit && limit <= count.calls ? SHARDIO_ERR_MEMORY : SHARDIO_OK);
         CHECK_STATUS(shardio_slot_finish(&slot), status);
         CHECK_U64(count.held, 0);
-        CHECK((access(in("a"), F_OK) == 0) == (status == SHARDIO_OK));
+        CHECK((access(rig_path("a"), F_OK) == 0) == (status == SHARDIO_OK));
         count.calls = 0;
-        status = shardio_shard_create(&w, in("b"), &layout, &o);
+        status = shardio_shard_create(&w, rig_path("b"), &layout, &o);
         CHECK_STATUS(status, limit && limit <= count.calls ? SHARDIO_ERR_MEMORY : SHARDIO_OK);
         CHECK_STATUS(shardio_shard_finish(&w, NULL), status);
         CHECK_U64(count.held, 0);
-        CHECK((access(in("b"), F_OK) == 0) == (status == SHARDIO_OK));
-        CHECK_U64(faults.mallocs, 0);
-        CHECK_U64(rig_count_names(where, "tmp"), 0);
+        CHECK((access(rig_path("b"), F_OK) == 0) == (status == SHARDIO_OK));
+        CHECK_U64(sys.calls[CALL_MALLOC], 0);
+        CHECK_U64(rig_count_names(rig_home, "tmp"), 0);
     }
 }
 

@@ -215,13 +215,14 @@ static bool holds_chunks(const life *l, const state *s, size_t size)
     return true;
 }
 
-/* The newest state that is complete in the file; null if none is. *half: of a newer one there is only the index. */
-static const state *newest_state(const life *l, const uint8_t *data, size_t size, bool *half)
+/* The newest state that is complete in the file; null if none is. The last bytes of an index may happen to be those that
+   lie behind the crash. *half: of a newer one there is only the index. */
+static const state *newest_state(const life *l, const uint8_t *data, size_t size, size_t tail, bool *half)
 {
     *half = false;
     for (size_t i = l->count; i > 0; i--) {
         const state *s = &l->states[i - 1];
-        if (!holds_index(l, s, data, size)) continue;
+        if (!holds_index(l, s, data, size + tail)) continue;
         if (holds_chunks(l, s, size)) return s;
         *half = true;
     }
@@ -244,7 +245,7 @@ static void check_crash(const life *l, const uint8_t *data, size_t size, size_t 
 {
     static outcome o;
     bool half;   /* what is at the start is not given up, but is not complete either */
-    const state *s = newest_state(l, data, size, &half);
+    const state *s = newest_state(l, data, size, tail, &half);
     bool start = l->layout.at_start, garbage = !blank(data + size, tail);
     bool in_head = start && s != NULL && memcmp(data, s->index, l->index_size) == 0;
     int failures = test_failures;
@@ -495,15 +496,22 @@ static bool is_whole_shard(void *context, const shardio_file *file, uint64_t chu
     return true;
 }
 
+/* The next prefix that is looked at; the whole is always one of them. */
+static size_t next_prefix(size_t n, size_t whole)
+{
+    size_t next = (size_t)test_next(n);
+    return n < whole && next > whole ? whole : next;
+}
+
 /* Prefixes of a shard that was only appended to, as a crash leaves it: nothing but the newest state, or nothing at all.
    `valid`: but for this one, which every reader takes for a shard. */
 static void check_prefixes(const life *l, const uint8_t *data, size_t from, size_t size, size_t valid,
                            shardio_chunk_check check, tally *t)
 {
     static outcome o;
-    for (size_t n = from; n <= size; n++) {
+    for (size_t n = from; n <= size; n = next_prefix(n, size)) {
         bool half, apply = n % 2 != 0;
-        const state *s = newest_state(l, data, n, &half);
+        const state *s = newest_state(l, data, n, 0, &half);
         int failures = test_failures;
         recover_with(&o, data, n, &l->layout, apply, check, (void *)(uintptr_t)&l->layout);
         if (o.status == SHARDIO_ERR_CORRUPT) {
@@ -574,7 +582,7 @@ TEST(shards_in_shards)
             if (!layout.at_start) check_prefixes(&l, data, from, size, 0, check, &t);
             CHECK(t.right > 0);
             /* but where the file ends with the first chunk, which any reader would take for all of it */
-            if (check != NULL && !nests[i].empty) CHECK_U64(t.ambiguous, layout.at_start ? 0 : 1);
+            if (check != NULL && !nests[i].empty && test_effort() >= 100) CHECK_U64(t.ambiguous, layout.at_start ? 0 : 1);
             life_end(&l);
         }
     }
@@ -662,8 +670,8 @@ TEST(imitations)
         memcpy(more, data, size);   /* and torn again behind a true index */
         test_fill(more + size, 200, 3);
         check_prefixes(&l, more, size, size + 200, 0, NULL, &after);
-        if (kind != ALL_OF_THE_FILE) CHECK_U64(after.right, 201);
-        else CHECK(layout.at_start ? after.right == 201 : after.ambiguous == 200);
+        if (kind != ALL_OF_THE_FILE || layout.at_start) CHECK_U64(after.none + after.ambiguous, 0);
+        else CHECK_U64(after.right + after.none, 1);     /* all but the first, which is not torn */
         life_end(&l);
     }
 }
@@ -1217,7 +1225,7 @@ TEST(checksums_that_match_everywhere)
         if (!CHECK(data != NULL)) return;
         test_fill(data, HOSTILE, 9);
         for (size_t at = 2; at + index <= HOSTILE; at += 4)
-            shardio_p_store32_little(data + at + index - 4, shardio_crc32c(0, data + at, index - 4));
+            test_store32(data + at + index - 4, shardio_crc32c(0, data + at, index - 4));
         CHECK_STATUS(recover_memory(data, HOSTILE, &layout, &found), SHARDIO_ERR_NOT_FOUND);
         /* one of them where the layout wants the index */
         CHECK_STATUS(recover_memory(data + 2, HOSTILE - 2, &layout, &found), first);
@@ -1240,10 +1248,10 @@ TEST(indexes_that_overlap_everywhere)
     for (size_t at = FREE - window; at + window + 32 <= HOSTILE; at += 32, made++) {
         uint32_t before = shardio_crc32c(0, data + at, window - 16), crc;
         do {
-            shardio_p_store64(data + at + window - 16, pick(&seed, FREE - window), false);
+            test_store32(data + at + window - 16, (uint32_t)pick(&seed, FREE - window));   /* of a zeroed u64 */
             crc = shardio_crc32c(before, data + at + window - 16, 16);
         } while (crc > FREE - window);
-        shardio_p_store32_little(data + at + window, crc);
+        test_store32(data + at + window, crc);
     }
     CHECK(made > 2000);
     memset(&found, 0, sizeof found);

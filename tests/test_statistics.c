@@ -469,16 +469,10 @@ static void life_run(life *l)
     life_make(l);
 }
 
-static uint64_t seeds(uint64_t usual)
-{
-    const char *count = getenv("TEST_COUNT");
-    return count != NULL ? strtoull(count, NULL, 10) : usual;
-}
-
 TEST(random_lives)
 {
     const char *only = getenv("TEST_SEED");
-    for (uint64_t seed = 0; seed < seeds(400) && test_failures == 0; seed++) {
+    for (uint64_t seed = 0; seed < test_rounds(400) && test_failures == 0; seed++) {
         shardio_memory_store memory;
         shardio_store store = shardio_store_memory(&memory, NULL);
         counter c;
@@ -496,7 +490,7 @@ TEST(random_lives)
 
 TEST(random_lives_in_a_directory)
 {
-    for (uint64_t seed = 5000; seed < 5000 + seeds(400) / 20 && test_failures == 0; seed++) {
+    for (uint64_t seed = 5000; seed < 5000 + test_rounds(20) && test_failures == 0; seed++) {
         char path[300];
         life l;
         test_directory(path, sizeof path);
@@ -511,7 +505,7 @@ TEST(random_lives_in_a_directory)
 
 TEST(random_lives_in_an_archive)
 {
-    for (uint64_t seed = 7000; seed < 7000 + seeds(400) / 10 && test_failures == 0; seed++) {
+    for (uint64_t seed = 7000; seed < 7000 + test_rounds(40) && test_failures == 0; seed++) {
         char path[300], file[340];
         shardio_archive_options o;
         shardio_memory_store memory;
@@ -1003,9 +997,9 @@ static bool failing_life(uint64_t seed, phase which, uint64_t fail_at, bool memo
 
 static void fail_everywhere(bool memory_fails, bool forever, bool late)
 {
-    for (uint64_t seed = 100; seed < 100 + seeds(400) / 50; seed++)
+    for (uint64_t seed = 100; seed < 100 + test_rounds(8); seed++)
         for (int which = CREATE; which < PHASES; which++)
-            for (uint64_t n = 1; test_failures == 0; n++) {
+            for (uint64_t n = 1; test_failures == 0; n = test_next(n)) {
                 bool failed = failing_life(seed, (phase)which, n, memory_fails, forever, late);
                 if (test_failures) fprintf(stderr, "    seed %llu, phase %d, call %llu\n", (unsigned long long)seed, which, (unsigned long long)n);
                 if (!failed) break;
@@ -1078,7 +1072,7 @@ TEST(damaged)
         memcpy(bad, good, size);
         bad[size] = 0;
         ask_damaged(&store, bad, size + 1, false);
-        for (size_t at = 0; at < size && test_failures == 0; at++) {
+        for (size_t at = 0; at < size && test_failures == 0; at = (size_t)test_next(at)) {
             for (int how = 0; how < 2; how++) {
                 static const uint8_t flips[] = {0x01, 0x80, 0xFF, 0x02, 0x08, 0x40};
                 memcpy(bad, good, size);
@@ -1088,7 +1082,7 @@ TEST(damaged)
                 ask_damaged(&store, bad, size, true);
             }
         }
-        for (uint64_t n = 0; n < 1000 && test_failures == 0; n++) {
+        for (uint64_t n = 0; n < test_rounds(1000) && test_failures == 0; n++) {
             memcpy(bad, good, size);
             for (uint64_t m = 1 + test_random(&r) % 4; m > 0; m--) {
                 size_t at = (size_t)(test_random(&r) % size) & ~(size_t)3;

@@ -6,7 +6,7 @@ TEST(random_arrays)
 {
     char directory[300], path[340];
     test_directory(directory, sizeof directory);
-    for (uint64_t seed = 0; seed < 400; seed++) {
+    for (uint64_t seed = 0; seed < test_rounds(400); seed++) {
         shardio_memory_store memory;
         shardio_store store = shardio_store_memory(&memory, NULL);
         uint64_t r = seed + 1000;
@@ -185,7 +185,7 @@ TEST(sizes_of_the_issue)
             if (test_failures != before) fprintf(stderr, "    %s, %d\n", size_cases[i].name, k);
             char command[500];
             snprintf(command, sizeof command, "rm -rf '%s'", path);
-            CHECK(system(command) == 0);
+            if (!TEST_ON_WINDOWS) CHECK(system(command) == 0);
         }
     }
 }
@@ -739,8 +739,72 @@ TEST(times)
     shardio_store_memory_free(&memory);
 }
 
+/* What shardio_array_suggest promises of options whose ndim, dtype and shape are given: sizes near what was asked for,
+   whole chunks in a shard, and that an array can be made of it. `steps`: along the first dimension there is as much as
+   one wants. */
+static void check_suggestion(shardio_array_options *o, uint64_t memory, uint64_t file_size, bool steps)
+{
+    shardio_memory_plan plan;
+    shardio_error e;
+    uint64_t chunk, shard;
+    if (!CHECK(shardio_array_suggest(o, memory, file_size, &e) == SHARDIO_OK)) return;
+    chunk = shard = o->dtype == SHARDIO_RAW ? o->raw_bytes : shardio_dtype_size(o->dtype);
+    for (uint32_t i = 0; i < SHARDIO_MAX_DIMS; i++) {
+        CHECK(i < o->ndim ? o->chunk[i] > 0 && o->shard[i] % o->chunk[i] == 0 : o->chunk[i] == 0 && o->shard[i] == 0);
+        if (i >= o->ndim) continue;
+        CHECK(o->shape[i] == SHARDIO_UNLIMITED || o->chunk[i] <= o->shape[i] || o->chunk[i] == 1);
+        chunk *= o->chunk[i];
+        shard *= o->shard[i];
+    }
+    if (memory == 0) memory = (uint64_t)256 << 20;
+    if (file_size == 0) file_size = (uint64_t)1 << 30;
+    CHECK(chunk <= (uint64_t)2 << 20);
+    CHECK(shard <= file_size || shard == chunk);
+    if (steps) CHECK(chunk > (uint64_t)1 << 18 && shard > file_size / 4);
+    o->memory = 1;
+    CHECK_OK(shardio_array_memory(o, 0, &plan, &e));
+    CHECK(plan.rows <= memory || o->chunk[0] == 1);
+    o->memory = 0;
+}
+
+TEST(suggested_extents)
+{
+    static const struct {
+        shardio_dtype dtype;
+        uint32_t ndim;
+        uint64_t shape[4], memory, file_size;
+        bool steps;
+    } cases[] = {
+        {SHARDIO_UINT16, 3, {SHARDIO_UNLIMITED, 2048, 2048, 0}, 0, 0, true},               /* a camera */
+        {SHARDIO_UINT16, 3, {SHARDIO_UNLIMITED, 2048, 2048, 0}, 16 << 20, 64 << 20, true},
+        {SHARDIO_FLOAT32, 2, {SHARDIO_UNLIMITED, 4, 0, 0}, 0, 1 << 26, true},              /* four sensors */
+        {SHARDIO_FLOAT64, 1, {SHARDIO_UNLIMITED, 0, 0, 0}, 0, 0, true},
+        {SHARDIO_FLOAT64, 1, {SHARDIO_UNLIMITED, 0, 0, 0}, 64 << 10, 1 << 20, false},      /* small memory, small chunks */
+        {SHARDIO_INT8, 1, {1000, 0, 0, 0}, 0, 0, false},                                   /* all of it in a chunk */
+        {SHARDIO_UINT8, 4, {2, 3, 5, 7}, 0, 0, false},
+        {SHARDIO_COMPLEX128, 4, {100, 300, 30000, 30000}, 0, 1 << 28, false},              /* shards of a part of a frame */
+        {SHARDIO_UINT16, 2, {SHARDIO_UNLIMITED, (uint64_t)1 << 40, 0, 0}, 0, 0, false},    /* no row fits the memory */
+        {SHARDIO_RAW, 3, {10, 4000, 4000, 0}, 1 << 20, 1 << 30, false},
+    };
+    shardio_array_options o;
+    shardio_error e;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        memset(&o, 0, sizeof o);
+        o.dtype = cases[i].dtype;
+        o.ndim = cases[i].ndim;
+        o.raw_bytes = 7;
+        memcpy(o.shape, cases[i].shape, sizeof cases[i].shape);
+        check_suggestion(&o, cases[i].memory, cases[i].file_size, cases[i].steps);
+        if (test_failures > 0) fprintf(stderr, "case %u\n", (unsigned)i);
+    }
+    o.dtype = SHARDIO_DTYPE_UNSET;
+    shardio_array_options before = o;
+    CHECK_STATUS(shardio_array_suggest(&o, 0, 0, &e), SHARDIO_ERR_ARGUMENT);
+    CHECK(memcmp(&o, &before, sizeof o) == 0);
+}
+
 TEST_MAIN(TEST_CASE(random_arrays) TEST_CASE(every_number_of_dimensions) TEST_CASE(every_type) TEST_CASE(sizes_of_the_issue)
           TEST_CASE(large_rows_ragged) TEST_CASE(begun_frame_is_filled) TEST_CASE(beyond_the_shape) TEST_CASE(null_data)
           TEST_CASE(skip_fill_compares_bits) TEST_CASE(fill_values) TEST_CASE(attributes_and_names) TEST_CASE(groups_on_the_way)
           TEST_CASE(wrong_options) TEST_CASE(called_in_the_wrong_order)
-          TEST_CASE(times))
+          TEST_CASE(times) TEST_CASE(suggested_extents))

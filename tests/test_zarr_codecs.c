@@ -52,7 +52,7 @@ static shardio_status mix_begin(void *context, shardio_json configuration, size_
         *reason = "the pad is too long";
         return SHARDIO_ERR_CORRUPT;
     }
-    mix *x = (mix *)shardio_p_allocate(allocator, sizeof *x, 16);
+    mix *x = (mix *)test_allocate(allocator, sizeof *x);
     if (x == NULL) return SHARDIO_ERR_MEMORY;
     x->m = m;
     x->key = (uint8_t)key;
@@ -67,7 +67,7 @@ static void mix_end(void *instance)
 {
     mix *x = (mix *)instance;
     x->m->ended++;
-    shardio_p_release(x->allocator, x, sizeof *x, 16);
+    test_release(x->allocator, x, sizeof *x);
 }
 
 /* Asked with the table's own context as well, before there is another: then it cannot know the pad. */

@@ -120,6 +120,7 @@ TEST(reads_are_counted)
 /* A shard that is replaced, rewritten or removed while an array is open: the reader sees the new one. */
 TEST(changed_while_open)
 {
+    WINE_CANNOT("replace a file that is open");
     char directory[300], path[340];
     test_directory(directory, sizeof directory);
     for (int k = 0; k < 8; k++) {

@@ -16,7 +16,7 @@ TEST(memory_is_as_stated)
 {
     char directory[300], path[400];
     test_directory(directory, sizeof directory);
-    for (uint64_t seed = 0; seed < 120; seed++) {
+    for (uint64_t seed = 0; seed < test_rounds(120); seed++) {
         shardio_memory_store memory;
         shardio_store store = shardio_store_memory(&memory, NULL);
         shardio_memory_plan plan;
@@ -142,6 +142,7 @@ TEST(no_memory)
 
 TEST(many_shards_in_flight)
 {
+    POSIX_ONLY("the limit of descriptors");
     struct rlimit before, less;
     char directory[300], path[400];
     shardio_array_options o;
@@ -396,7 +397,7 @@ TEST(continue_everywhere)
 
 TEST(continue_random)
 {
-    for (uint64_t seed = 0; seed < 150; seed++) {
+    for (uint64_t seed = 0; seed < test_rounds(150); seed++) {
         shardio_memory_store memory;
         shardio_store store = shardio_store_memory(&memory, NULL);
         uint64_t r = seed, at = 0;
@@ -488,6 +489,31 @@ TEST(abort_after_checkpoint)
             shardio_store_memory_free(&memory);
             if (test_failures) { fprintf(stderr, "    %d, %llu frames\n", k, (unsigned long long)kept); return; }
         }
+    }
+}
+
+/* What has no first dimension, or frames without elements, cannot grow: said before memory is counted in frames. */
+TEST(nothing_to_append_to)
+{
+    static const uint64_t shapes[3][3] = {{3, 0, 4}, {3, 4, 0}, {0, 0, 0}};
+    for (uint32_t k = 0; k < 4; k++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_array_options o;
+        shardio_error e;
+        memset(&o, 0, sizeof o);
+        o.dtype = SHARDIO_UINT16;
+        o.ndim = k < 3 ? 3 : 0;
+        for (uint32_t i = 0; i < o.ndim; i++) {
+            o.shape[i] = shapes[k][i];
+            o.chunk[i] = 2;
+            o.shard[i] = 4;
+        }
+        CHECK_OK(shardio_array_define_in(&store, &o, &e));
+        shardio_array *a = shardio_array_continue_in(&store, NULL);
+        CHECK_STATUS(shardio_array_finish(a, &e), SHARDIO_ERR_UNSUPPORTED);
+        CHECK_TEXT(e.reason, k < 3 ? "its frames hold no elements" : "it has no dimension to grow along");
+        shardio_store_memory_free(&memory);
     }
 }
 
@@ -670,6 +696,7 @@ TEST(two_creators)
 
 TEST(no_permission)
 {
+    POSIX_ONLY("the rights of directories");
     char directory[300], path[400];
     shardio_error e;
     model m;
@@ -833,7 +860,7 @@ TEST(no_space)
 
 TEST_MAIN(TEST_CASE(memory_is_as_stated) TEST_CASE(memory_follows_the_design) TEST_CASE(no_memory) TEST_CASE(many_shards_in_flight)
           TEST_CASE(max_open_files) TEST_CASE(every_checkpoint) TEST_CASE(checkpoint_then_finish) TEST_CASE(checkpoint_every)
-          TEST_CASE(continue_everywhere) TEST_CASE(continue_random) TEST_CASE(abort_leaves_nothing) TEST_CASE(abort_after_checkpoint)
+          TEST_CASE(continue_everywhere) TEST_CASE(nothing_to_append_to) TEST_CASE(continue_random) TEST_CASE(abort_leaves_nothing) TEST_CASE(abort_after_checkpoint)
           TEST_CASE(abort_continued) TEST_CASE(existing_is_not_touched) TEST_CASE(overwrite) TEST_CASE(overwrite_is_for_arrays_only)
           TEST_CASE(two_creators) TEST_CASE(no_permission)
           TEST_CASE(every_operation_fails) TEST_CASE(no_space))

@@ -400,8 +400,8 @@ TEST(random_lives)
 {
     char directory[300];
     test_directory(directory, sizeof directory);
-    const char *only = getenv("TEST_SEED"), *many = getenv("TEST_COUNT");
-    uint64_t count = many != NULL ? strtoull(many, NULL, 10) : 400;
+    const char *only = getenv("TEST_SEED");
+    uint64_t count = test_rounds(400);
     for (uint64_t seed = 0; seed < count && test_failures == 0; seed++)
         if (only == NULL || strtoull(only, NULL, 10) == seed) one_life(directory, seed);
 }

@@ -1,6 +1,11 @@
 #!/usr/bin/env python3
 """Compiles shardio.h in every way that users do; each way is one test. A word as argument runs only the tests whose
-names contain it. Compilers: CC, GCC, CLANG, CXX, CLANGXX, flags for 32 bits in M32; all files go below BUILD."""
+names contain it. Compilers: CC, GCC, CLANG, CXX, CLANGXX, MINGW, MINGWXX, flags for 32 bits in
+M32; all files go below BUILD.
+
+The header is long, so nothing is optimized that need not be: clang says all it has to say without making code, gcc says
+more when it makes code (functions that are not used) and more again when it optimizes, which it does once for each
+language and machine, with all adapters, where there are any."""
 import concurrent.futures
 import os
 import re
@@ -8,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -22,6 +28,8 @@ OPTION_SETS = [[o] for o in OPTIONS] + [["SHARDIO_NO_OS", "SHARDIO_NO_SHARD"], [
                                         OPTIONS]
 ADAPTERS = {"SHARDIO_WITH_ZSTD": "zstd.h", "SHARDIO_WITH_ZLIB": "zlib.h", "SHARDIO_WITH_BLOSC": "blosc.h",
             "SHARDIO_WITH_LZ4": "lz4.h"}
+PLAIN = ["-fno-pic"]        # constants with addresses are not variables then
+OPTIMIZED = PLAIN + ["-O2"]
 INCLUDE = '#include "shardio.h"\n'
 IMPLEMENT = "#define SHARDIO_IMPLEMENTATION\n" + INCLUDE
 FREESTANDING = {"memcpy", "memmove", "memset", "memcmp", "bcmp", "memchr", "strlen", "strcmp", "strncmp", "strchr", "strstr"}
@@ -40,6 +48,7 @@ class Compiler:
     def __init__(self, word, command, plus):
         self.word, self.command, self.plus = word, shlex.split(command), plus
         self.clang = "clang" in self.ask("--version").lower()
+        self.made, self.locks = {}, {}
 
     def ask(self, *flags):
         try:
@@ -75,6 +84,14 @@ class Compiler:
             execute(self.command + ["-std=" + standard, "-I."] + warnings + list(flags) + how + [source])
         return objects
 
+    def implementation(self, directory, standard, *flags):
+        """The object of the implementation, made in the `directory` of the first test that wants it."""
+        wanted = (standard, flags)
+        with self.locks.setdefault(wanted, threading.Lock()):
+            if wanted not in self.made:
+                self.made[wanted] = self.compile(directory, standard, {"implementation": IMPLEMENT}, *flags)[0]
+            return self.made[wanted]
+
     def link(self, program, objects, *flags):
         execute(self.command + list(flags) + ["-o", program] + objects)
         return execute([os.path.abspath(program)])
@@ -97,75 +114,103 @@ def test(name, function):
     TESTS.append((name, function))
 
 
+def adapters_of(compiler, flags):
+    return ["-D" + name for name, header in ADAPTERS.items() if compiler.works(*flags, header=header)]
+
+
 def silent_tests(compiler, standards, machine, flags):
     """Nothing to say about the header, however it is included."""
     def add(name, standard, text, *more, syntax=False):
         test("%s%s -std=%s%s" % (compiler.word, machine, standard, name), lambda directory:
              compiler.compile(directory, standard, {"one": text}, *(flags + list(more)), syntax=syntax))
+
+    def made(name, *more):
+        test("%s%s -std=%s%s" % (compiler.word, machine, first, name), lambda directory:
+             compiler.implementation(directory, first, *(flags + list(more))))
     first = standards[0]
     static = "#define SHARDIO_STATIC\n"
+    syntax_says_all = compiler.clang or compiler.plus       # what g++ says when it makes code, gcc says as well
     add(": declarations", first, INCLUDE + "int other(void);\n", "-O2", syntax=True)
-    add(": implementation", first, IMPLEMENT, "-O2")
-    add(": static", first, static + IMPLEMENT, "-O1")
+    if syntax_says_all:
+        add(": implementation", first, IMPLEMENT, syntax=True)
+    else:
+        made(": implementation", *PLAIN)
+    add(": static", first, static + IMPLEMENT, syntax=syntax_says_all)
     for standard in standards[1:]:
         add(": declarations", standard, INCLUDE + "int other(void);\n", syntax=True)
         add(": implementation", standard, IMPLEMENT, syntax=True)
-    adapters = ["-D" + name for name, header in ADAPTERS.items() if compiler.works(*flags, header=header)]
+    adapters = adapters_of(compiler, flags)
     for define in adapters:
-        add(": " + define[2:], first, IMPLEMENT, define, "-O2")
+        add(": " + define[2:], first, IMPLEMENT, define, syntax=syntax_says_all)
     add(": all adapters: declarations", first, INCLUDE + "int other(void);\n", *adapters, syntax=True)
-    add(": all adapters: implementation", first, IMPLEMENT, *adapters, "-O2")
-    add(": all adapters: static", first, static + IMPLEMENT, *adapters, "-O1")
+    if compiler.clang:
+        add(": all adapters: implementation", first, IMPLEMENT, *adapters, syntax=True)
+    elif machine:
+        made(": all adapters: implementation", "-O2", *adapters)
+    else:
+        made(": all adapters: implementation", *OPTIMIZED, *adapters)
+        if not compiler.plus:
+            made(" -O3: all adapters: implementation", "-O3", *adapters)
+    add(": all adapters: static", first, static + IMPLEMENT, *adapters, syntax=syntax_says_all)
     if compiler.works(*flags, header="curl/curl.h"):
         add(": the source on HTTP", first, INCLUDE + '#include "examples/http_source.h"\nint other(void);\n', "-O2", syntax=True)
     if machine:
-        add(": SHARDIO_NO_OS", first, IMPLEMENT, "-DSHARDIO_NO_OS", "-O0")
+        add(": SHARDIO_NO_OS", first, IMPLEMENT, "-DSHARDIO_NO_OS", syntax=syntax_says_all)
         return
-    options = [define[2:] for define in adapters]
-    test(compiler.word + ": all adapters: only shardio_ names are visible", symbols(compiler, first, options, public_names))
-    if not compiler.plus:
-        test(compiler.word + ": all adapters: no variables", symbols(compiler, first, options, no_globals))
     for name, header in ADAPTERS.items():
         if "-D" + name not in adapters:
             print("left out: %s: %s: no %s" % (compiler.word, name, header))
     add(": twice", first, IMPLEMENT + INCLUDE + INCLUDE, syntax=True)
-    add(" -O3: implementation", first, IMPLEMENT, "-O3")    # more warnings come with the optimizer
     for options in OPTION_SETS:
         defines = ["-D" + o for o in options]
-        add(": " + " ".join(options), first, IMPLEMENT, *(["-O0"] + defines))
+        add(": " + " ".join(options), first, IMPLEMENT, *defines, syntax=syntax_says_all)
         add(": static " + " ".join(options), first, static + IMPLEMENT, *defines, syntax=True)
+
+
+def windows_tests(compiler, standard):
+    """The same for Windows, as far as the system makes a difference."""
+    if "mingw" not in compiler.ask("-dumpmachine"):
+        print("missing: %s: make deps" % compiler.word)
+        return
+    for name, text, flags, syntax in (("declarations", INCLUDE + "int other(void);\n", [], True),
+                                      ("implementation", IMPLEMENT, ["-O2"], compiler.plus),
+                                      ("static", "#define SHARDIO_STATIC\n" + IMPLEMENT, [], compiler.plus)):
+        test("%s -std=%s: %s" % (compiler.word, standard, name), lambda directory, text=text, flags=flags, syntax=syntax:
+             compiler.compile(directory, standard, {"one": text}, *flags, syntax=syntax))
 
 
 def two_files(compiler, standard, static):
     """Two files that both use the header, linked together."""
     define = "#define SHARDIO_STATIC\n" if static else ""
-    one = define + IMPLEMENT + "int other(void);\nint main(void) { return other() != shardio_version(); }\n"
+    one = define + (IMPLEMENT if static else INCLUDE) + \
+        "int other(void);\nint main(void) { return other() != shardio_version(); }\n"
     two = define + (IMPLEMENT if static else INCLUDE) + \
         "int other(void);\nint other(void) { return shardio_version() == SHARDIO_VERSION_NUMBER ? shardio_version() : 1; }\n"
 
     def run(directory):
         objects = compiler.compile(directory, standard, {"one": one, "two": two})
-        compiler.link(os.path.join(directory, "program"), objects)
+        if not static:
+            objects.append(compiler.implementation(directory, standard, *PLAIN))
+        compiler.link(os.path.join(directory, "program"), objects, "-no-pie")
     return run
 
 
 def c_and_cxx(c, cxx):
     """The implementation compiled as C, used from C++."""
     def run(directory):
-        objects = c.compile(directory, "c99", {"one": IMPLEMENT})
+        objects = [c.implementation(directory, "c99", *PLAIN)]
         objects += cxx.compile(directory, "c++11", {"two": INCLUDE + "int main() {\n"
                                "    shardio_array_options o = {};\n    shardio_memory_plan plan;\n"
                                "    return shardio_version() != SHARDIO_VERSION_NUMBER ||\n"
                                "           shardio_array_memory(&o, 0, &plan, nullptr) != SHARDIO_ERR_ARGUMENT;\n}\n"})
-        cxx.link(os.path.join(directory, "program"), objects)
+        cxx.link(os.path.join(directory, "program"), objects, "-no-pie")
     return run
 
 
-def symbols(compiler, standard, options, check):
+def symbols(compiler, standard, flags, check):
     def run(directory):
-        objects = compiler.compile(directory, standard, {"one": IMPLEMENT}, "-O2", "-fno-pic", "-DNDEBUG",
-                                   *["-D" + o for o in options])
-        rows = [line.split() for line in execute(["nm", objects[0]]).splitlines()]
+        made = compiler.implementation(directory, standard, *flags)
+        rows = [line.split() for line in execute(["nm", made]).splitlines()]
         check([(row[-2], row[-1]) for row in rows])
     return run
 
@@ -309,17 +354,24 @@ def collect():
         standard = "c++11" if compiler.plus else "c99"
         test(compiler.word + ": two files", two_files(compiler, standard, False))
         test(compiler.word + ": two files, static", two_files(compiler, standard, True))
-        test(compiler.word + ": only shardio_ names are visible", symbols(compiler, standard, [], public_names))
+        test(compiler.word + ": only shardio_ names are visible", symbols(compiler, standard, PLAIN, public_names))
+        everything = (PLAIN if compiler.clang else OPTIMIZED) + adapters_of(compiler, [])
+        test(compiler.word + ": all adapters: only shardio_ names are visible",
+             symbols(compiler, standard, everything, public_names))
+        if not compiler.plus:
+            test(compiler.word + ": all adapters: no variables", symbols(compiler, standard, everything, no_globals))
         test(compiler.word + ": the example in the header", example(compiler, standard))
+    windows_tests(Compiler("mingw-w64 gcc", environment.get("MINGW") or "x86_64-w64-mingw32-gcc", False), "c99")
+    windows_tests(Compiler("mingw-w64 g++", environment.get("MINGWXX") or "x86_64-w64-mingw32-g++", True), "c++11")
     for compiler in there:
         if compiler.plus:
             continue
-        test(compiler.word + ": no variables", symbols(compiler, "c99", [], no_globals))
-        test(compiler.word + ": prints nothing, ends nothing", symbols(compiler, "c99", [], calls(unwanted=UNWANTED)))
-        test(compiler.word + ": without a system", symbols(compiler, "c99", ["SHARDIO_NO_OS", "SHARDIO_NO_ZARR"],
-                                                           calls(allowed=FREESTANDING)))
-        test(compiler.word + ": arrays without a system", symbols(compiler, "c99", ["SHARDIO_NO_OS"],
-                                                                  calls(allowed=FREESTANDING | NUMBERS)))
+        test(compiler.word + ": no variables", symbols(compiler, "c99", PLAIN, no_globals))
+        test(compiler.word + ": prints nothing, ends nothing", symbols(compiler, "c99", PLAIN, calls(unwanted=UNWANTED)))
+        test(compiler.word + ": without a system", symbols(
+            compiler, "c99", OPTIMIZED + ["-DSHARDIO_NO_OS", "-DSHARDIO_NO_ZARR"], calls(allowed=FREESTANDING)))
+        test(compiler.word + ": arrays without a system", symbols(
+            compiler, "c99", OPTIMIZED + ["-DSHARDIO_NO_OS"], calls(allowed=FREESTANDING | NUMBERS)))
         test(compiler.word + ": macros", macros(compiler, "c99"))
         test(compiler.word + ": macros in gnu mode", macros(compiler, "gnu17"))
         test(compiler.word + ": sizes of structs", struct_sizes(compiler))
@@ -351,7 +403,7 @@ def main():
     collect()
     chosen = [t for t in TESTS if word in t[0]]
     with tempfile.TemporaryDirectory(prefix="compile-", dir=BUILD) as work, \
-            concurrent.futures.ThreadPoolExecutor(2) as pool:
+            concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         results = list(pool.map(lambda item: one(work, item[0], *item[1]), enumerate(chosen)))
     failures = [result for result in results if result]
     for result in failures:

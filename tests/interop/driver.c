@@ -124,6 +124,12 @@ static bool set_how(job *j, const char *key, const char *value, uint64_t number)
 }
 
 /* Takes a line apart, which has to live as long as the job. */
+static bool set(void *into, const char *key, const char *value, uint64_t number)
+{
+    job *j = (job *)into;
+    return set_what(j, key, value, number) || set_how(j, key, value, number);
+}
+
 static bool parse(job *j, char *line)
 {
     char *fields[FIELDS];
@@ -133,12 +139,7 @@ static bool parse(job *j, char *line)
     j->command = fields[0];
     j->path = fields[1];
     j->pieces = UINT64_MAX;
-    for (size_t i = 2; i < count; i++) {
-        const char *value = take_value(fields[i]);
-        if (value == NULL) return false;
-        uint64_t number = strtoull(value, NULL, 10);
-        if (!set_what(j, fields[i], value, number) && !set_how(j, fields[i], value, number)) return false;
-    }
+    if (!set_fields(j, fields + 2, count - 2, set)) return false;
     if (j->options.fill_value != NULL && (j->options.dtype == SHARDIO_STRING || j->options.dtype == SHARDIO_BYTES))
         j->options.fill_value = &j->fill_bytes;
     return true;

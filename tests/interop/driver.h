@@ -1,5 +1,9 @@
 /* What the drivers in this folder share: jobs from a file, one a line. A driver includes it first. */
+#ifndef TEST_LINKED
 #define SHARDIO_IMPLEMENTATION
+#else
+#define _GNU_SOURCE
+#endif
 #include "../../shardio.h"
 
 #include <inttypes.h>
@@ -69,6 +73,17 @@ static const char *take_value(char *field)
     char *value = strchr(field, '=');
     if (value != NULL) *value++ = 0;
     return value;
+}
+
+/* Hands the fields KEY=VALUE to `set`, each value as a number too. False: one was not understood. */
+static inline bool set_fields(void *job, char **fields, size_t count,
+                              bool (*set)(void *job, const char *key, const char *value, uint64_t number))
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *value = take_value(fields[i]);
+        if (value == NULL || !set(job, fields[i], value, strtoull(value, NULL, 10))) return false;
+    }
+    return true;
 }
 
 /* Hands each line of a file to `job`, which may write to it. The exit code: 2 when one was not understood. */

@@ -121,6 +121,12 @@ static bool set_what(job *j, const char *key, const char *value, uint64_t number
 }
 
 /* Takes a line apart, which has to live as long as the job. */
+static bool set(void *into, const char *key, const char *value, uint64_t number)
+{
+    job *j = (job *)into;
+    return set_http(j, key, value, number) || set_mirror(j, key, value, number) || set_what(j, key, value, number);
+}
+
 static bool parse(job *j, char *line)
 {
     char *fields[FIELDS];
@@ -131,14 +137,7 @@ static bool parse(job *j, char *line)
     j->url = fields[1];
     j->http.headers = j->headers;
     j->http.counters = &j->counters;
-    for (size_t i = 2; i < count; i++) {
-        const char *value = take_value(fields[i]);
-        if (value == NULL) return false;
-        uint64_t number = strtoull(value, NULL, 10);
-        if (!set_http(j, fields[i], value, number) && !set_mirror(j, fields[i], value, number) &&
-            !set_what(j, fields[i], value, number)) return false;
-    }
-    return true;
+    return set_fields(j, fields + 2, count - 2, set);
 }
 
 static void write_out(const job *j, const void *data, size_t size)

@@ -9,7 +9,11 @@
        nodes_driver remove STORE PATH
 
    PATH may be empty: the store. Exit: 0, or 1 with a line on standard error, 2 for usage. */
+#ifndef TEST_LINKED
 #define SHARDIO_IMPLEMENTATION
+#else
+#define _GNU_SOURCE
+#endif
 #include "../../shardio.h"
 
 #include <stdio.h>

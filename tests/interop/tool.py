@@ -721,6 +721,9 @@ def temporary_files():
     shutil.copy(os.path.join(movie, "c/0/0/0"), os.path.join(movie, "c/0/0/9" + suffix))   # outside the shape
     useless = ["raw/movie/c/0/0/0", "raw/movie/c/0/0/9", "raw/movie/c/2/0/0", "raw/movie/zarr.json", "zarr.json", "raw/zarr.json",
                "mask/c/0/0/0"]
+    outside = "raw/movie/c/7/0/0"              # published, but zarr.json was not written any more
+    os.makedirs(os.path.dirname(os.path.join(path, outside)))
+    shutil.copy(os.path.join(movie, "c/0/0/0"), os.path.join(path, outside))
     for name in useless[2:]:
         with open(os.path.join(path, name + suffix), "wb") as file:
             file.write(b"torn")
@@ -729,9 +732,12 @@ def temporary_files():
     check(result.code == 1 and tree(path) == left, "dry run: %s", result.describe())
     for name in useless + ["raw/movie/c/1/0/0"]:
         check(name + suffix in result.out.decode(), "%s is not named: %s", name, result.out)
+    check(outside in result.out.decode(), "%s is not named: %s", outside, result.out)
     good(tool("recover", "--apply", path))
-    check(export(movie) == wanted and tree(path) == {**before, **{n + suffix: left[n + suffix] for n in useless}}, "renamed: %s",
+    useless = [name + suffix for name in useless] + [outside]
+    check(export(movie) == wanted and tree(path) == {**before, **{name: left[name] for name in useless}}, "renamed: %s",
           files(path))
+    check(tool("verify", path).code == 1, "what is left is not found")
     object_ = json.loads(good(tool("recover", "--remove-temporary", "--json", path)).out.decode())
     check(object_["remove"] == len(useless) and tree(path) == before, "removed: %s %s", object_, files(path))
     good(tool("verify", path))
