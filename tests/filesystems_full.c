@@ -42,6 +42,19 @@ static const char *path_of(const char *name)
     return path;
 }
 
+/* Something that is done while the disk becomes full, once more when it is not, and looked at. */
+typedef struct work work;
+struct work {
+    const char *name;                         /* also of its file or directory */
+    void (*prepare)(const work *w);           /* null: nothing is there before */
+    shardio_status (*run)(const work *w, shardio_error *error);
+    void (*check)(const work *w, bool done);
+    bool grows;                               /* what fails may leave files that were published on the way */
+    bool at_start;                            /* of shards, from here on: where the index is */
+    uint64_t checkpoints;                     /* one behind every so many chunks; 0: none */
+    shardio_update how;                       /* 0: behind everything */
+};
+
 static shardio_slot_options slot_options(void)
 {
     shardio_slot_options o;
@@ -86,36 +99,36 @@ static shardio_status put_chunks(shardio_shard_writer *writer, uint64_t first, u
     return status;
 }
 
-static shardio_status make_shard(const char *name, bool at_start, uint64_t checkpoints, shardio_error *error)
+static shardio_status make_shard(const work *w, uint64_t checkpoints, shardio_error *error)
 {
     const shardio_slot_options o = slot_options();
-    const shardio_index_layout layout = layout_of(at_start);
+    const shardio_index_layout layout = layout_of(w->at_start);
     shardio_shard_writer writer;
-    (void)shardio_shard_create(&writer, path_of(name), &layout, &o);
+    (void)shardio_shard_create(&writer, path_of(w->name), &layout, &o);
     (void)put_chunks(&writer, 0, CHUNKS, false, checkpoints);
     return shardio_shard_finish(&writer, error);
 }
 
 /* Changes the even chunks. */
-static shardio_status change_shard(const char *name, bool at_start, shardio_update how, shardio_error *error)
+static shardio_status change_shard(const work *w, shardio_error *error)
 {
     const shardio_slot_options o = slot_options();
-    const shardio_index_layout layout = layout_of(at_start);
+    const shardio_index_layout layout = layout_of(w->at_start);
     shardio_shard_writer writer;
-    (void)shardio_shard_update(&writer, path_of(name), &layout, how, &o);
+    (void)shardio_shard_update(&writer, path_of(w->name), &layout, w->how, &o);
     for (uint64_t i = 0; i < CHUNKS; i += 2) (void)put_chunks(&writer, i, i + 1, true, 0);
     return shardio_shard_finish(&writer, error);
 }
 
 /* Reads the shard: the first `least` chunks or more are there, whole, the even ones as changed. */
-static void check_shard(const char *name, bool at_start, uint64_t least, bool changed)
+static void check_shard(const work *w, uint64_t least, bool changed)
 {
-    const shardio_index_layout layout = layout_of(at_start);
+    const shardio_index_layout layout = layout_of(w->at_start);
     static uint8_t data[CHUNK];
     shardio_shard_reader reader;
     shardio_shard_summary summary;
     shardio_error error;
-    CHECK_OK(shardio_shard_open(&reader, path_of(name), &layout, NULL, &error));
+    CHECK_OK(shardio_shard_open(&reader, path_of(w->name), &layout, NULL, &error));
     if (error.status != SHARDIO_OK) return;
     CHECK_OK(shardio_shard_verify(&reader, &summary, NULL, NULL, NULL));
     CHECK(summary.present >= least);
@@ -133,120 +146,59 @@ static bool is_there(const char *name)
     return access(path_of(name), F_OK) == 0;
 }
 
-static shardio_status run_shard(shardio_error *error)
+static shardio_status run_shard(const work *w, shardio_error *error)
 {
-    return make_shard("shard", false, 0, error);
+    return make_shard(w, w->checkpoints, error);
 }
 
-static void check_new_shard(bool done)
+static void check_new_shard(const work *w, bool done)
 {
-    if (done) check_shard("shard", false, CHUNKS, false);
-    else CHECK(!is_there("shard"));
-}
-
-static shardio_status run_head(shardio_error *error)
-{
-    return make_shard("head", true, 0, error);
-}
-
-static void check_head(bool done)
-{
-    if (done) check_shard("head", true, CHUNKS, false);
-    else CHECK(!is_there("head"));
-}
-
-static shardio_status run_stream(shardio_error *error)
-{
-    return make_shard("stream", false, 4, error);
-}
-
-static shardio_status run_head_stream(shardio_error *error)
-{
-    return make_shard("head-stream", true, 4, error);
+    if (done) check_shard(w, CHUNKS, false);
+    else CHECK(!is_there(w->name));
 }
 
 /* What a checkpoint has published stays. */
-static void check_checkpointed(const char *name, bool at_start, bool done)
+static void check_stream(const work *w, bool done)
 {
-    if (done || now.promised > 0 || is_there(name))
-        check_shard(name, at_start, done ? (uint64_t)CHUNKS : now.promised, false);
+    if (done || now.promised > 0 || is_there(w->name))
+        check_shard(w, done ? (uint64_t)CHUNKS : now.promised, false);
 }
 
-static void check_stream(bool done)
+static void prepare_update(const work *w)
 {
-    check_checkpointed("stream", false, done);
+    CHECK_OK(make_shard(w, 0, NULL));
 }
 
-static void check_head_stream(bool done)
+static shardio_status run_update(const work *w, shardio_error *error)
 {
-    check_checkpointed("head-stream", true, done);
+    return change_shard(w, error);
 }
 
-static void prepare_update(void)
+static void check_update(const work *w, bool done)
 {
-    CHECK_OK(make_shard("update", false, 0, NULL));
+    check_shard(w, CHUNKS, done);
 }
 
-static shardio_status run_update(shardio_error *error)
+static void prepare_compact(const work *w)
 {
-    return change_shard("update", false, SHARDIO_UPDATE_APPEND, error);
+    CHECK_OK(make_shard(w, 0, NULL));
+    CHECK_OK(change_shard(w, NULL));
 }
 
-static void check_update(bool done)
-{
-    check_shard("update", false, CHUNKS, done);
-}
-
-static void prepare_head_update(void)
-{
-    CHECK_OK(make_shard("head-update", true, 0, NULL));
-}
-
-static shardio_status run_head_update(shardio_error *error)
-{
-    return change_shard("head-update", true, SHARDIO_UPDATE_APPEND, error);
-}
-
-static void check_head_update(bool done)
-{
-    check_shard("head-update", true, CHUNKS, done);
-}
-
-static void prepare_rewrite(void)
-{
-    CHECK_OK(make_shard("rewrite", false, 0, NULL));
-}
-
-static shardio_status run_rewrite(shardio_error *error)
-{
-    return change_shard("rewrite", false, SHARDIO_UPDATE_REWRITE, error);
-}
-
-static void check_rewrite(bool done)
-{
-    check_shard("rewrite", false, CHUNKS, done);
-}
-
-static void prepare_compact(void)
-{
-    CHECK_OK(make_shard("compact", false, 0, NULL));
-    CHECK_OK(change_shard("compact", false, SHARDIO_UPDATE_APPEND, NULL));
-}
-
-static shardio_status run_compact(shardio_error *error)
+static shardio_status run_compact(const work *w, shardio_error *error)
 {
     const shardio_slot_options o = slot_options();
-    const shardio_index_layout layout = layout_of(false);
-    return shardio_shard_compact(path_of("compact"), &layout, &o, NULL, error);
+    const shardio_index_layout layout = layout_of(w->at_start);
+    return shardio_shard_compact(path_of(w->name), &layout, &o, NULL, error);
 }
 
-static void check_compact(bool done)
+static void check_compact(const work *w, bool done)
 {
-    const shardio_index_layout layout = layout_of(false);
+    const shardio_index_layout layout = layout_of(w->at_start);
     struct stat s;
-    check_shard("compact", false, CHUNKS, true);
+    check_shard(w, CHUNKS, true);
     memset(&s, 0, sizeof s);
-    CHECK(stat(path_of("compact"), &s) == 0);
+    CHECK(stat(path_of(w->name), &s) == 0);
     if (done) CHECK_U64(s.st_size, CHUNKS * CHUNK + shardio_index_size(&layout));
 }
 
@@ -310,22 +262,22 @@ static void check_frames(shardio_array *array, const shardio_error *opened, uint
     shardio_array_close(array);
 }
 
-static void prepare_array(void)
+static void prepare_array(const work *w)
 {
     const shardio_array_options o = array_options(NULL);
-    CHECK_OK(append_frames(shardio_array_create(path_of("array"), &o), OLD_FRAMES, NULL));
+    CHECK_OK(append_frames(shardio_array_create(path_of(w->name), &o), OLD_FRAMES, NULL));
 }
 
-static shardio_status run_array(shardio_error *error)
+static shardio_status run_array(const work *w, shardio_error *error)
 {
     const shardio_array_options o = array_options(NULL);
-    return append_frames(shardio_array_continue(path_of("array"), &o), FRAMES, error);
+    return append_frames(shardio_array_continue(path_of(w->name), &o), FRAMES, error);
 }
 
-static void check_array(bool done)
+static void check_array(const work *w, bool done)
 {
     shardio_error error;
-    shardio_array *array = shardio_array_open(path_of("array"), NULL, &error);
+    shardio_array *array = shardio_array_open(path_of(w->name), NULL, &error);
     check_frames(array, &error, done ? (uint64_t)FRAMES : shardio_p_max(OLD_FRAMES, now.promised));
 }
 
@@ -379,76 +331,76 @@ static void check_archive_file(const char *name, uint64_t layers, bool second)
     shardio_archive_close(archive);
 }
 
-static void prepare_archive(void)
+static void prepare_archive(const work *w)
 {
     shardio_error error;
-    CHECK_OK(add_layer("archive.zip", "first", OLD_FRAMES, &error));
+    CHECK_OK(add_layer(w->name, "first", OLD_FRAMES, &error));
 }
 
-static shardio_status run_archive(shardio_error *error)
+static shardio_status run_archive(const work *w, shardio_error *error)
 {
-    return add_layer("archive.zip", "second", 3 * OLD_FRAMES, error);
+    return add_layer(w->name, "second", 3 * OLD_FRAMES, error);
 }
 
-static void check_archive(bool done)
+static void check_archive(const work *w, bool done)
 {
-    check_archive_file("archive.zip", done ? 2 : 1, done);
+    check_archive_file(w->name, done ? 2 : 1, done);
 }
 
-static shardio_status run_new_archive(shardio_error *error)
+static shardio_status run_new_archive(const work *w, shardio_error *error)
 {
-    return add_layer("new.zip", "first", OLD_FRAMES, error);
+    return add_layer(w->name, "first", OLD_FRAMES, error);
 }
 
-static void check_new_archive(bool done)
+static void check_new_archive(const work *w, bool done)
 {
-    if (done) check_archive_file("new.zip", 1, false);
-    else CHECK(!is_there("new.zip"));
+    if (done) check_archive_file(w->name, 1, false);
+    else CHECK(!is_there(w->name));
 }
 
-static void prepare_archive_compact(void)
+static void prepare_archive_compact(const work *w)
 {
     shardio_error error;
-    CHECK_OK(add_layer("compact.zip", "first", OLD_FRAMES, &error));
-    CHECK_OK(add_layer("compact.zip", "second", 2 * OLD_FRAMES, &error));
+    CHECK_OK(add_layer(w->name, "first", OLD_FRAMES, &error));
+    CHECK_OK(add_layer(w->name, "second", 2 * OLD_FRAMES, &error));
 }
 
-static shardio_status run_archive_compact(shardio_error *error)
+static shardio_status run_archive_compact(const work *w, shardio_error *error)
 {
     const shardio_archive_options o = archive_options(false);
-    return shardio_archive_compact(path_of("compact.zip"), &o, NULL, NULL, error);
+    return shardio_archive_compact(path_of(w->name), &o, NULL, NULL, error);
 }
 
-static void check_archive_compact(bool done)
+static void check_archive_compact(const work *w, bool done)
 {
-    check_archive_file("compact.zip", done ? 1 : 2, true);
+    check_archive_file(w->name, done ? 1 : 2, true);
 }
 
 /* ---- packs and mirrors ------------------------------------------------------------------------------------------- */
 
-static shardio_status run_pack(shardio_error *error)
+static shardio_status run_pack(const work *w, shardio_error *error)
 {
     const shardio_slot_options o = slot_options();
     shardio_pack_options options;
     shardio_pack_writer writer;
     memset(&options, 0, sizeof options);
     options.content_hash = true;
-    (void)shardio_pack_create(&writer, path_of("pack"), &options, &o);
+    (void)shardio_pack_create(&writer, path_of(w->name), &options, &o);
     for (size_t i = 0; i < ITEMS; i++) (void)shardio_pack_append(&writer, now.data + i * 100, 200 + i % 200);
     return shardio_pack_finish(&writer, "app", 3, error);
 }
 
-static void check_pack(bool done)
+static void check_pack(const work *w, bool done)
 {
     shardio_pack_reader reader;
     shardio_pack_summary summary;
     const uint8_t *item;
     size_t size = 0;
     if (!done) {
-        CHECK(!is_there("pack"));
+        CHECK(!is_there(w->name));
         return;
     }
-    CHECK_OK(shardio_pack_open(&reader, path_of("pack"), NULL, NULL));
+    CHECK_OK(shardio_pack_open(&reader, path_of(w->name), NULL, NULL));
     CHECK_OK(shardio_pack_verify(&reader, NULL, &summary, NULL, NULL, NULL, NULL, NULL));
     CHECK(summary.hash_checked && summary.items == ITEMS);
     CHECK_OK(shardio_pack_item(&reader, NULL, ITEMS - 1, &item, &size, NULL));
@@ -457,7 +409,7 @@ static void check_pack(bool done)
     shardio_pack_close(&reader);
 }
 
-static shardio_mirror *open_mirror(bool read_only, shardio_error *error)
+static shardio_mirror *open_mirror(const char *name, bool read_only, shardio_error *error)
 {
     shardio_mirror_options o;
     shardio_source source;
@@ -468,14 +420,14 @@ static shardio_mirror *open_mirror(bool read_only, shardio_error *error)
     o.read_only = read_only;
     o.allocator = &now.memory.allocator;
     if (shardio_source_open(&source, now.source, o.allocator, error) != SHARDIO_OK) return NULL;
-    return shardio_mirror_open(&source, path_of("mirror"), &o, error);
+    return shardio_mirror_open(&source, path_of(name), &o, error);
 }
 
 /* Fetches everything, then gives back the room of what is before 64 KiB. */
-static shardio_status run_mirror(shardio_error *error)
+static shardio_status run_mirror(const work *w, shardio_error *error)
 {
     shardio_error closing;
-    shardio_mirror *mirror = open_mirror(false, error);
+    shardio_mirror *mirror = open_mirror(w->name, false, error);
     if (mirror == NULL) return error->status;
     shardio_status status = shardio_mirror_fill(mirror, NULL, NULL, error);
     if (status == SHARDIO_OK) status = shardio_mirror_evict(mirror, 0, 64 * KiB, error);
@@ -484,12 +436,12 @@ static shardio_status run_mirror(shardio_error *error)
     return error->status;
 }
 
-static void check_mirror(bool done)
+static void check_mirror(const work *w, bool done)
 {
     static uint8_t data[MIRRORED];
     shardio_error error;
     size_t size = 0;
-    shardio_mirror *mirror = open_mirror(true, &error);
+    shardio_mirror *mirror = open_mirror(w->name, true, &error);
     if (mirror == NULL && !done) {
         CHECK_STATUS(error.status, SHARDIO_ERR_NOT_FOUND);
         return;
@@ -504,29 +456,21 @@ static void check_mirror(bool done)
 
 /* ---- all works --------------------------------------------------------------------------------------------------- */
 
-typedef struct work {
-    const char *name;                         /* also of its file or directory */
-    void (*prepare)(void);                    /* null: nothing is there before */
-    shardio_status (*run)(shardio_error *error);
-    void (*check)(bool done);
-    bool grows;                               /* what fails may leave files that were published on the way */
-} work;
-
 static const work works[] = {
-    {"shard", NULL, run_shard, check_new_shard, false},
-    {"head", NULL, run_head, check_head, false},
-    {"stream", NULL, run_stream, check_stream, true},
-    {"head-stream", NULL, run_head_stream, check_head_stream, true},
-    {"update", prepare_update, run_update, check_update, false},
-    {"head-update", prepare_head_update, run_head_update, check_head_update, false},
-    {"rewrite", prepare_rewrite, run_rewrite, check_rewrite, false},
-    {"compact", prepare_compact, run_compact, check_compact, false},
-    {"array", prepare_array, run_array, check_array, true},
-    {"new.zip", NULL, run_new_archive, check_new_archive, false},
-    {"archive.zip", prepare_archive, run_archive, check_archive, false},
-    {"compact.zip", prepare_archive_compact, run_archive_compact, check_archive_compact, false},
-    {"pack", NULL, run_pack, check_pack, false},
-    {"mirror", NULL, run_mirror, check_mirror, true},
+    {.name = "shard", .run = run_shard, .check = check_new_shard},
+    {.name = "head", .run = run_shard, .check = check_new_shard, .at_start = true},
+    {.name = "stream", .run = run_shard, .check = check_stream, .grows = true, .checkpoints = 4},
+    {.name = "head-stream", .run = run_shard, .check = check_stream, .grows = true, .checkpoints = 4, .at_start = true},
+    {.name = "update", .prepare = prepare_update, .run = run_update, .check = check_update},
+    {.name = "head-update", .prepare = prepare_update, .run = run_update, .check = check_update, .at_start = true},
+    {.name = "rewrite", .prepare = prepare_update, .run = run_update, .check = check_update, .how = SHARDIO_UPDATE_REWRITE},
+    {.name = "compact", .prepare = prepare_compact, .run = run_compact, .check = check_compact},
+    {.name = "array", .prepare = prepare_array, .run = run_array, .check = check_array, .grows = true},
+    {.name = "new.zip", .run = run_new_archive, .check = check_new_archive},
+    {.name = "archive.zip", .prepare = prepare_archive, .run = run_archive, .check = check_archive},
+    {.name = "compact.zip", .prepare = prepare_archive_compact, .run = run_archive_compact, .check = check_archive_compact},
+    {.name = "pack", .run = run_pack, .check = check_pack},
+    {.name = "mirror", .run = run_mirror, .check = check_mirror, .grows = true},
 };
 
 enum { WORKS = sizeof works / sizeof works[0] };
@@ -542,7 +486,7 @@ static shardio_status run_work(const work *w, shardio_error *error)
     const int before = open_descriptors();
     memset(error, 0, sizeof *error);
     counter_begin(&now.memory);
-    const shardio_status status = w->run(error);
+    const shardio_status status = w->run(w, error);
     CHECK_STATUS(error->status, status);
     CHECK_U64(now.memory.live, 0);
     CHECK_U64(open_descriptors(), before);
@@ -562,7 +506,7 @@ static void prepare(const work *w)
 {
     now.promised = 0;
     counter_begin(&now.memory);
-    if (w->prepare != NULL) w->prepare();
+    if (w->prepare != NULL) w->prepare(w);
     now.promised = 0;
 }
 
@@ -572,7 +516,7 @@ static void make_works(void)
         shardio_error error;
         prepare(&works[i]);
         CHECK_OK(run_work(&works[i], &error));
-        works[i].check(true);
+        works[i].check(&works[i], true);
     }
 }
 
@@ -582,10 +526,10 @@ static void look_at_works(void)
         shardio_error error;
         now.promised = 0;
         counter_begin(&now.memory);
-        works[i].check(true);
+        works[i].check(&works[i], true);
         if (run_work(&works[i], &error) == SHARDIO_OK) CHECK_TEXT(works[i].name, "compact");   /* nothing left to do */
         else check_error(&error, SHARDIO_ERR_PERMISSION, EROFS);
-        works[i].check(true);
+        works[i].check(&works[i], true);
     }
 }
 
@@ -669,12 +613,12 @@ static bool try_work(const work *w, int ballast, uint64_t blocks, tally *t)
     if (!fits) {
         check_error(&error, SHARDIO_ERR_NO_SPACE, ENOSPC);
         tally_operation(t, error.operation != NULL ? error.operation : "");
-        w->check(false);
+        w->check(w, false);
         if (!w->grows) CHECK_U64(entries_below(path_of("")), names);
         empty_disk(ballast);
         CHECK_OK(run_work(w, &error));
     }
-    w->check(true);
+    w->check(w, true);
     empty_disk(ballast);
     if (test_failures != failures)
         fprintf(stderr, "    that was: %s, %s, %llu blocks free: %s\n", w->name, wish_name(),

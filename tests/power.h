@@ -420,6 +420,13 @@ static inline void power_test(const power_flow *flow)
     power_print();
 }
 
+/* Those whose names begin so. */
+static inline void power_tests(const power_flow *flows, size_t count, const char *begin)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(flows[i].name, begin, strlen(begin)) == 0) power_test(&flows[i]);
+}
+
 /* The last test of a program: that the workflows had as many states as they were to have. */
 static inline void power_end(void)
 {

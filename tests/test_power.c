@@ -646,8 +646,7 @@ static const power_flow flows[] = {
 
 static void run_flows(const char *begin)
 {
-    for (size_t i = 0; i < sizeof flows / sizeof flows[0]; i++)
-        if (strncmp(flows[i].name, begin, strlen(begin)) == 0) power_test(&flows[i]);
+    power_tests(flows, sizeof flows / sizeof flows[0], begin);
 }
 
 TEST(slot) { run_flows("slot"); }

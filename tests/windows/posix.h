@@ -170,23 +170,26 @@ static inline int fsync(int fd)
     return _commit(fd);
 }
 
-static inline int64_t pwrite(int fd, const void *data, size_t size, int64_t offset)
+static inline OVERLAPPED posix_at(int64_t offset)
 {
     OVERLAPPED at;
-    DWORD n = 0;
     memset(&at, 0, sizeof at);
     at.Offset = (DWORD)offset;
     at.OffsetHigh = (DWORD)(offset >> 32);
+    return at;
+}
+
+static inline int64_t pwrite(int fd, const void *data, size_t size, int64_t offset)
+{
+    OVERLAPPED at = posix_at(offset);
+    DWORD n = 0;
     return WriteFile((HANDLE)_get_osfhandle(fd), data, (DWORD)size, &n, &at) ? (int64_t)n : posix_failed();
 }
 
 static inline int64_t pread(int fd, void *data, size_t size, int64_t offset)
 {
-    OVERLAPPED at;
+    OVERLAPPED at = posix_at(offset);
     DWORD n = 0;
-    memset(&at, 0, sizeof at);
-    at.Offset = (DWORD)offset;
-    at.OffsetHigh = (DWORD)(offset >> 32);
     return ReadFile((HANDLE)_get_osfhandle(fd), data, (DWORD)size, &n, &at) ? (int64_t)n : posix_failed();
 }
 
