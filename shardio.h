@@ -13518,7 +13518,7 @@ static shardio_status shardio_p_abort_flight(shardio_array *array, shardio_p_fli
    checkpoint published. */
 typedef struct shardio_p_leftover {
     shardio_array *array;
-    bool found;
+    bool found, again;   /* a key in array->key; the one that was there before */
 } shardio_p_leftover;
 
 /* Whether a key below an array's prefix is that of some chunk: digits and separators, perhaps behind a "c", or that
@@ -13546,21 +13546,38 @@ static bool shardio_p_find_leftover(void *context, const char *key, uint64_t siz
     if (ours && array->published)
         ours = shardio_p_parse_key(array, key, position) &&
                position[0] * array->meta.shard[0] >= array->published_total / array->frame;
+    leftover->again = ours && shardio_p_same(array->key, key);
     if (ours) memcpy(array->key, key, shardio_p_length(key) + 1);
     leftover->found = ours;
     return !ours;
 }
 
+/* Removes them one by one: what a store lists while it is changed is its own affair. One that goes on listing what it says
+   it has removed gets an error, not a loop without end. */
+static shardio_status shardio_p_remove_found(shardio_array *array, const char *operation)
+{
+    const shardio_store *s = &array->store;
+    shardio_p_leftover leftover = {array, false, false};
+    int code = 0;
+    array->key[0] = 0;
+    for (;;) {
+        leftover.found = false;
+        shardio_status status = s->functions->list(s->context, array->prefix, shardio_p_find_leftover, &leftover, &code);
+        if (leftover.found && leftover.again)
+            return shardio_p_array_fail(array, SHARDIO_ERR_IO, operation, array->key, 0,
+                                        "the store said that it was removed, and lists it");
+        if (leftover.found) status = s->functions->remove(s->context, array->key, &code);
+        if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND)
+            return shardio_p_array_fail(array, status, operation, array->prefix, code, NULL);
+        if (!leftover.found) return SHARDIO_OK;
+    }
+}
+
 static void shardio_p_remove_leftovers(shardio_array *array)
 {
     const shardio_store *s = &array->store;
-    shardio_p_leftover leftover = {array, true};
     int code = 0;
-    while (leftover.found) {
-        leftover.found = false;
-        (void)s->functions->list(s->context, array->prefix, shardio_p_find_leftover, &leftover, &code);
-        if (leftover.found && s->functions->remove(s->context, array->key, &code) != SHARDIO_OK) return;
-    }
+    (void)shardio_p_remove_found(array, "abort");
     if (array->published) return;
     /* prunes its directories */
     (void)s->functions->remove(s->context, shardio_p_named_key(array, "zarr.json"), &code);
@@ -13596,20 +13613,15 @@ static bool shardio_p_any_key(void *context, const char *key, uint64_t size, boo
 static shardio_status shardio_p_remove_old(shardio_array *array)
 {
     const shardio_store *s = &array->store;
-    shardio_p_leftover leftover = {array, true};
     int code = 0;
     const char *metadata = shardio_p_named_key(array, "zarr.json");
     shardio_status status = s->functions->remove(s->context, metadata, &code);
     /* it must not come back after a loss of power and tell of chunks that are gone, or are those of the new array */
     if (status == SHARDIO_OK && array->durability != SHARDIO_DURABLE_NONE && s->functions->sync != NULL)
         status = s->functions->sync(s->context, metadata, &code);
-    while (leftover.found && (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)) {
-        leftover.found = false;
-        status = s->functions->list(s->context, array->prefix, shardio_p_find_leftover, &leftover, &code);
-        if (leftover.found) status = s->functions->remove(s->context, array->key, &code);
-    }
-    if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
-    return shardio_p_array_fail(array, status, "overwrite", array->prefix, code, NULL);
+    if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND)
+        return shardio_p_array_fail(array, status, "overwrite", array->prefix, code, NULL);
+    return shardio_p_remove_found(array, "overwrite");
 }
 
 static bool shardio_p_find_foreign(void *context, const char *key, uint64_t size, bool temporary)
@@ -13624,7 +13636,7 @@ static bool shardio_p_find_foreign(void *context, const char *key, uint64_t size
 static shardio_status shardio_p_check_overwrite(shardio_array *array)
 {
     const shardio_store *s = &array->store;
-    shardio_p_leftover foreign = {array, false};
+    shardio_p_leftover foreign = {array, false, false};
     shardio_json root;
     char *text;
     size_t size;

@@ -30,6 +30,7 @@ typedef struct state {
     uint8_t index[16 * MOST_CHUNKS + 4];
     bool anchored;             /* such a one has to be found; others may be reported as ambiguous */
     bool touched;              /* a chunk ends where the index begins */
+    size_t before;             /* operations on the tape before its index was written */
 } state;
 
 /* A shard that is written, and all that was put into it. */
@@ -41,6 +42,7 @@ typedef struct life {
     shardio_shard_writer w;
     state now, states[MOST_STATES];
     size_t count;
+    size_t begun;              /* of them, up to the operation that is looked at */
     uint64_t end;              /* where the newest anchored index ends */
     bool exposed;
 } life;
@@ -89,8 +91,8 @@ static void drop(life *l, uint64_t chunk)
     l->now.chunk[chunk].data = NULL;
 }
 
-/* Notes what the index says that was just completed. `at`: where the file ended before. */
-static void note_state(life *l, uint64_t at)
+/* Notes what the index says that was just completed. `at`, `operations`: where file and tape ended before. */
+static void note_state(life *l, uint64_t at, size_t operations)
 {
     const state *before = l->count > 0 ? &l->states[l->count - 1] : NULL;
     state *s = &l->states[l->count];
@@ -98,8 +100,9 @@ static void note_state(life *l, uint64_t at)
     bool witness = false, base = at == (l->layout.at_start ? l->index_size : 0);
     const uint8_t *data = rig_contents(&l->g, &size);
     if (!CHECK(l->count < MOST_STATES) || (before != NULL && size == at)) return;
-    l->count++;
+    l->begun = ++l->count;
     *s = l->now;
+    s->before = operations;
     s->start = l->layout.at_start && !l->exposed ? 0 : at;
     memcpy(s->index, data + (l->layout.at_start ? 0 : at), l->index_size);
     s->touched = false;
@@ -117,16 +120,18 @@ static void note_state(life *l, uint64_t at)
 static void checkpoint(life *l)
 {
     uint64_t at = shardio_slot_size(&l->w.slot);
+    size_t operations = l->tape->ops;
     l->exposed = true;
     CHECK_OK(shardio_shard_checkpoint(&l->w));
-    note_state(l, at);
+    note_state(l, at, operations);
 }
 
 static void finish(life *l)
 {
     uint64_t at = shardio_slot_size(&l->w.slot);
+    size_t operations = l->tape->ops;
     CHECK_OK(shardio_shard_finish(&l->w, NULL));
-    note_state(l, at);
+    note_state(l, at, operations);
 }
 
 static void life_end(life *l)
@@ -215,12 +220,13 @@ static bool holds_chunks(const life *l, const state *s, size_t size)
     return true;
 }
 
-/* The newest state that is complete in the file; null if none is. The last bytes of an index may happen to be those that
-   lie behind the crash. *half: of a newer one there is only the index. */
+/* The newest state that is complete in the file; null if none is. Later ones, whose index may be the same bytes, had not
+   begun. The last bytes of an index may happen to be those that lie behind the crash. *half: of a newer one there is only
+   the index. */
 static const state *newest_state(const life *l, const uint8_t *data, size_t size, size_t tail, bool *half)
 {
     *half = false;
-    for (size_t i = l->count; i > 0; i--) {
+    for (size_t i = l->begun; i > 0; i--) {
         const state *s = &l->states[i - 1];
         if (!holds_index(l, s, data, size + tail)) continue;
         if (holds_chunks(l, s, size)) return s;
@@ -299,7 +305,7 @@ static void check_crash_in_all_ways(const life *l, uint8_t *data, size_t size, u
 }
 
 /* Plays the tape again, one byte at a time. */
-static void replay(const life *l, tally *t)
+static void replay(life *l, tally *t)
 {
     static uint8_t file[2 * ROOM], copy[2 * ROOM];
     size_t size = 0;
@@ -309,6 +315,7 @@ static void replay(const life *l, tally *t)
         size_t n = (size_t)l->tape->op[op].size, at = (size_t)l->tape->op[op].offset;
         if (l->tape->op[op].call == FAULTY_RESIZE) size = n;
         if (l->tape->op[op].call != FAULTY_WRITE) continue;
+        for (l->begun = l->count; l->begun > 0 && l->states[l->begun - 1].before > op;) l->begun--;
         if (!CHECK(at + n <= ROOM - 5000)) return;
         for (size_t i = 0; i < n; i++) {
             bool changes = at + i >= size || file[at + i] != l->tape->data[l->tape->op[op].at + i];

@@ -18,6 +18,7 @@ typedef struct own_store {
     const shardio_file_functions *file_functions;
     int files;                   /* open */
     uint64_t calls, fail_at;     /* creating, writing and closing: call number fail_at fails */
+    bool keeps;                  /* what is removed is still there */
 } own_store;
 
 typedef struct own_file {
@@ -170,7 +171,7 @@ static shardio_status own_remove(void *store, const char *key, int *code)
     (void)code;
     if (key[0] == 0) return SHARDIO_OK;      /* the table stays */
     if (v == NULL) return SHARDIO_ERR_NOT_FOUND;
-    own_drop(v);
+    if (!((own_store *)store)->keeps) own_drop(v);
     return SHARDIO_OK;
 }
 
@@ -321,6 +322,27 @@ TEST(every_call_fails_in_turn)
     }
 }
 
+/* What was to be removed is listed again: said, and not tried for ever. */
+TEST(removing_that_removes_nothing)
+{
+    own_store own;
+    model m;
+    shardio_error e;
+    shardio_store store = own_store_begin(&own, &own_mandatory);
+    small_model(&m, 8, 2, 4);
+    write_model(&m, &store, shardio_array_create_in(&store, &m.o), 0, 8, 1, 0);
+    own.keeps = true;
+    m.o.overwrite = true;
+    CHECK_STATUS(shardio_array_finish(shardio_array_create_in(&store, &m.o), &e), SHARDIO_ERR_IO);
+    CHECK_TEXT(e.operation, "overwrite");
+    CHECK_TEXT(e.subject, "own/c/0/0/0");
+    CHECK(e.reason != NULL);
+    own.keeps = false;
+    check_all(&m, &store, 8, 2, false);
+    model_end(&m);
+    own_store_end(&own);
+}
+
 /* Damage is found as in any other store. */
 TEST(damage_is_found)
 {
@@ -344,4 +366,4 @@ TEST(damage_is_found)
 }
 
 TEST_MAIN(TEST_CASE(create_continue_read_verify) TEST_CASE(checkpoints_with_publish) TEST_CASE(abort_leaves_nothing)
-          TEST_CASE(every_call_fails_in_turn) TEST_CASE(damage_is_found))
+          TEST_CASE(every_call_fails_in_turn) TEST_CASE(removing_that_removes_nothing) TEST_CASE(damage_is_found))
