@@ -266,10 +266,12 @@ interop: $(NEED_INTEROP) ## of `make test`: arrays to and from zarr-python, tens
 
 # ---- fuzzing: docs/fuzzing.md ----------------------------------------------------------------------------------
 
+# The first seconds of a longer run are those of a short one: the seed is the same.
 SECONDS ?= 60
+SEED    ?= 1
 NEED_FUZZERS = $(if $(call have,libfuzzer),$(FUZZERS:%=$(BUILD)/fuzz/%))
 fuzz: $(NEED_FUZZERS) ## hostile input and sequences of calls, each target for SECONDS=60; ONLY=zip: one
-	@$(PYTHON) tests/fuzz/run.py --build $(BUILD)/fuzz --seconds $(SECONDS) $(if $(ONLY),$(filter %/fuzz_$(ONLY),$(NEED_FUZZERS)),$(NEED_FUZZERS))
+	@$(PYTHON) tests/fuzz/run.py --build $(BUILD)/fuzz --seconds $(SECONDS) --seed $(SEED) $(if $(ONLY),$(filter %/fuzz_$(ONLY),$(NEED_FUZZERS)),$(NEED_FUZZERS))
 
 fuzz-long: ## the same for an hour each
 	@$(MAKE) --no-print-directory fuzz SECONDS=3600
@@ -325,7 +327,6 @@ test-filesystems: $(FILESYSTEMS) $(if $(call have,fuse3),$(BUILD)/filesystems_fu
 
 .PHONY: soak
 MINUTES ?= 20
-SEED    ?= 1
 $(eval $(call compile,$(BUILD)/soak,c))$(eval $(call from,$(BUILD)/soak,tests/soak,c))
 soak: $(BUILD)/soak/soak ## everything at random in several programs, killed at times, on a disk that is nearly full (root); MINUTES=20 SEED=1
 	@nice -n 5 $(PYTHON) tests/soak/run.py --program $< --directory $(BUILD)/soak/run --minutes $(MINUTES) --seed $(SEED)

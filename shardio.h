@@ -170,7 +170,7 @@
    SHARDIO_NO_MIRROR        all files    without mirror, which needs the system's files
    SHARDIO_NO_HARDWARE      one file     checksums in plain C, whatever the CPU has
    SHARDIO_SMALL            one file     for firmware: the tables of CRC32C and CRC-32 take 64 bytes each in place of
-                                         8 KiB, errors come without a reason
+                                         8 KiB; whatever is called a reason below is null
    SHARDIO_WITH_ZSTD        all files    codec zstd, on libzstd 1.4 or later (link -lzstd)
    SHARDIO_WITH_ZLIB        all files    codec gzip, on zlib (link -lz)
    SHARDIO_WITH_BLOSC       all files    codec blosc, on c-blosc 1.16 or later, which is not c-blosc2 (link -lblosc)
@@ -499,7 +499,7 @@ typedef struct shardio_accounting {
     uint64_t syncs;              /* calls to sync contents */
     uint64_t files;              /* files begun */
     bool direct;                 /* unbuffered I/O is on and was not refused */
-    const char *direct_reason;   /* why not: static text; null when direct */
+    const char *direct_reason;   /* why not: static text; null when direct, and with SHARDIO_SMALL */
     int direct_code;             /* and the system's number for it; 0: none */
 } shardio_accounting;
 
@@ -509,7 +509,8 @@ typedef struct shardio_slot_options {
                                     where it is aligned; 0: 1 MiB; SIZE_MAX: never */
     shardio_direct direct;
     shardio_durability durability;
-    uint64_t sync_every;         /* bytes between two syncs of the contents; 0: none */
+    uint64_t sync_every;         /* bytes between two syncs of the contents; 0: none. A shard makes a checkpoint then,
+                                    but not while it is rewritten */
     uint64_t drop_behind;        /* where it is buffered: write back and drop from the page cache every so many
                                     bytes; 0: leave it to the system */
     uint64_t start;              /* continue an existing file at this byte; what lies beyond is cut off at finish */
@@ -620,7 +621,7 @@ SHARDIO_API void shardio_index_seal(const shardio_index_layout *layout, uint8_t 
 SHARDIO_API shardio_status shardio_index_check(const shardio_index_layout *layout, const uint8_t *index);
 
 /* Whether entry `chunk` is missing (SHARDIO_OK, *length SHARDIO_MISSING) or lies inside a file of `file_size` bytes
-   and outside the index at `index_offset`: SHARDIO_ERR_CORRUPT and a reason if not. */
+   and outside the index at `index_offset`: SHARDIO_ERR_CORRUPT and a reason (SHARDIO_SMALL: null) if not. */
 SHARDIO_API shardio_status shardio_index_entry(const shardio_index_layout *layout, const uint8_t *index,
                                                uint64_t chunk, uint64_t file_size, uint64_t index_offset,
                                                uint64_t *offset, uint64_t *length, const char **reason);
@@ -658,10 +659,11 @@ typedef struct shardio_shard_writer {
 typedef struct shardio_shard_reader {
     shardio_file file;
     shardio_index_layout layout;
-    shardio_file_facts facts;    /* of the file when its index was read */
+    shardio_file_facts facts;    /* of the file before its index was read */
     uint8_t *index;
     size_t index_size;
     uint64_t index_offset;
+    uint64_t reach;              /* chunks end before this byte: the file may grow while its index is read */
     uint64_t reads;              /* calls to read */
     uint32_t block;              /* unbuffered: what offsets, lengths and addresses of reads are multiples of; or 0 */
     const shardio_allocator *allocator;
@@ -786,11 +788,12 @@ typedef struct shardio_recovery {
     bool changed;            /* the file was cut, or its head restored */
 } shardio_recovery;
 
-/* Whether a chunk at this place of the file can be a chunk of this shard. Reads it through `file`; what cannot be read
-   ends the recovery with that error. One that cannot tell, for want of memory, says true: an index with a chunk that is
-   refused is passed over, for an older one. */
-typedef bool (*shardio_chunk_check)(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset,
-                                    uint64_t length);
+/* Whether the bytes at this place of the file, read through `file`, can be a chunk of this shard: SHARDIO_OK if so;
+   SHARDIO_ERR_CORRUPT if not, and an index with such a chunk is passed over, for an older one. Any other status, for want
+   of memory say, ends the recovery, which then changes nothing; so does what cannot be read. `error` has the status when
+   it returns. */
+typedef shardio_status (*shardio_chunk_check)(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset,
+                                              uint64_t length, shardio_error *error);
 
 /* Looks for the newest complete index of a shard that is torn, zero-padded or followed by anything else, in one pass
    over the file, by a rolling CRC32C, and fills `found` (may be null). With `apply` the file is then cut behind that
@@ -2248,8 +2251,8 @@ SHARDIO_P_FAILURE shardio_status shardio_p_fail_part(shardio_error *error, shard
     shardio_p_fail_part(error, status, operation, kind, number, file, offset, SHARDIO_P_REASON(reason))
 #define shardio_p_slot_fail(slot, status, operation, offset, code, reason)                                         \
     shardio_p_slot_fail(slot, status, operation, offset, code, SHARDIO_P_REASON(reason))
-#define shardio_p_slot_go_buffered(slot, code, reason)                                                             \
-    shardio_p_slot_go_buffered(slot, code, SHARDIO_P_REASON(reason))
+#define shardio_p_slot_go_buffered(slot, operation, code, reason)                                                  \
+    shardio_p_slot_go_buffered(slot, operation, code, SHARDIO_P_REASON(reason))
 #endif
 
 static void shardio_p_no_error(shardio_error *error)
@@ -2730,8 +2733,10 @@ static shardio_status shardio_p_os_wide(const char *path, wchar_t *wide, int *co
     }
     DWORD n = GetFullPathNameW(raw, ROOM, full, NULL);
     if (n == 0) return shardio_p_os_last(code);
-    if (n >= ROOM) *code = ERROR_FILENAME_EXCED_RANGE;
-    if (n >= ROOM) return SHARDIO_ERR_NOT_FOUND;
+    if (n >= ROOM) {
+        *code = ERROR_FILENAME_EXCED_RANGE;
+        return SHARDIO_ERR_NOT_FOUND;
+    }
     bool on_share = full[0] == L'\\' && full[1] == L'\\';
     bool prefixed = on_share && (full[2] == L'?' || full[2] == L'.');
     size_t cut = on_share ? 2 : 0, prefix = n < 240 || prefixed ? 0 : on_share ? SHARE : DRIVE;
@@ -2786,6 +2791,11 @@ static shardio_status shardio_p_os_name(const char *path, size_t root, bool itse
     return SHARDIO_OK;
 }
 
+static DWORD shardio_p_os_rights(int access)
+{
+    return access == SHARDIO_P_ACCESS_READ ? GENERIC_READ : GENERIC_READ | GENERIC_WRITE;
+}
+
 static shardio_status shardio_p_os_open(const char *path, size_t root, int access, shardio_p_handle *handle, int *code)
 {
     wchar_t wide[SHARDIO_P_PATH];
@@ -2793,7 +2803,7 @@ static shardio_status shardio_p_os_open(const char *path, size_t root, int acces
     if (status != SHARDIO_OK) return status;
     DWORD attributes = shardio_p_is_beneath(path, root) ? GetFileAttributesW(wide) : INVALID_FILE_ATTRIBUTES;
     if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return SHARDIO_ERR_ARGUMENT;
-    DWORD rights = access == SHARDIO_P_ACCESS_READ ? GENERIC_READ : GENERIC_READ | GENERIC_WRITE;
+    DWORD rights = shardio_p_os_rights(access);
     *handle = CreateFileW(wide, rights, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
                           access == SHARDIO_P_ACCESS_NEW ? CREATE_NEW : OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
     return *handle == INVALID_HANDLE_VALUE ? shardio_p_os_last(code) : SHARDIO_OK;
@@ -2953,21 +2963,12 @@ static void shardio_p_os_alignment(shardio_p_handle handle, shardio_file_facts *
     }
 }
 
-/* Whether a file may be written through a handle: writing nothing changes nothing, but it is checked. */
-static bool shardio_p_os_may_write(shardio_p_handle handle)
-{
-    OVERLAPPED at;
-    DWORD n = 0;
-    memset(&at, 0, sizeof at);
-    return WriteFile(handle, "", 0, &n, &at) != 0;
-}
-
 /* Whether a file is buffered is decided when it is opened: open it again. The lock goes over to the new handle: nobody
    else can have it in between, because somebody always holds the second byte or, while that changes hands, the first.
    Whoever takes the first byte meanwhile finds the second one locked, and lets go at once. */
-static shardio_status shardio_p_os_set_direct(shardio_p_handle *handle, bool direct, int *code)
+static shardio_status shardio_p_os_set_direct(shardio_p_handle *handle, int access, bool direct, int *code)
 {
-    DWORD rights = shardio_p_os_may_write(*handle) ? GENERIC_READ | GENERIC_WRITE : GENERIC_READ;
+    DWORD rights = shardio_p_os_rights(access);
     HANDLE other = ReOpenFile(*handle, rights, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
                               direct ? FILE_FLAG_NO_BUFFERING : 0);
     if (other == INVALID_HANDLE_VALUE) {
@@ -3185,7 +3186,8 @@ enum { SHARDIO_P_PATH = 4096 };
 static void shardio_p_system_text(int code, shardio_text *text)
 {
     char buffer[128];
-#if defined(__GLIBC__) && defined(__USE_GNU)   /* returns the text, everywhere else a number */
+#if (defined(__USE_GNU) && (defined(__GLIBC__) || defined(__BIONIC__))) || (defined(__NEWLIB__) && defined(_GNU_SOURCE))
+    /* returns the text, everywhere else a number */
     const char *said = strerror_r(code, buffer, sizeof buffer);
 #else
     const char *said = strerror_r(code, buffer, sizeof buffer) == 0 ? buffer : "Unknown error";
@@ -3200,7 +3202,8 @@ static void shardio_p_system_text(int code, shardio_text *text)
 static shardio_status shardio_p_os_status(int code)
 {
     switch (code) {
-    case ENOENT: case ENOTDIR: return SHARDIO_ERR_NOT_FOUND;
+    case ENOENT: case ENOTDIR: case ENAMETOOLONG: return SHARDIO_ERR_NOT_FOUND;   /* nothing can bear such a name */
+    case ELOOP: return SHARDIO_ERR_LIMIT;
     case EEXIST: return SHARDIO_ERR_EXISTS;
     case EACCES: case EPERM: case EROFS: return SHARDIO_ERR_PERMISSION;
     case ENOSPC: case EDQUOT: case EFBIG: return SHARDIO_ERR_NO_SPACE;
@@ -3561,8 +3564,9 @@ static shardio_status shardio_p_os_facts(shardio_p_handle handle, shardio_file_f
 }
 
 /* Set after the open, because some file systems fail an open with the flag. */
-static shardio_status shardio_p_os_set_direct(shardio_p_handle *handle, bool direct, int *code)
+static shardio_status shardio_p_os_set_direct(shardio_p_handle *handle, int access, bool direct, int *code)
 {
+    (void)access;
 #if defined(F_NOCACHE)
     if (fcntl(*handle, F_NOCACHE, direct ? 1 : 0) == 0) return SHARDIO_OK;
 #else
@@ -3606,7 +3610,8 @@ static shardio_status shardio_p_os_read_link(const char *path, char *target, siz
     ssize_t n = readlink(path, target, size - 1);
     *length = n > 0 ? (size_t)n : 0;
     target[*length] = 0;
-    return n >= 0 || errno == EINVAL || errno == ENOENT || errno == ENOTDIR ? SHARDIO_OK : shardio_p_os_last(code);
+    if (n >= 0 || errno == EINVAL || shardio_p_os_status(errno) == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    return shardio_p_os_last(code);
 }
 
 /* Both names are in one directory. */
@@ -3718,8 +3723,8 @@ static inline shardio_status shardio_p_os_list(const char *path, size_t root, sh
     if (status != SHARDIO_OK) return status;
     DIR *directory = fdopendir(handle);
     if (directory == NULL) {
-        if (fstat(handle, &s) == 0 && !S_ISDIR(s.st_mode)) errno = ENOTDIR;    /* WASI says ENOTCAPABLE */
         status = shardio_p_os_last(code);
+        if (fstat(handle, &s) == 0 && !S_ISDIR(s.st_mode)) status = SHARDIO_ERR_NOT_FOUND;    /* WASI says ENOTCAPABLE */
         (void)shardio_p_os_close(handle, &ignored);
         return status;
     }
@@ -3770,7 +3775,7 @@ typedef struct shardio_p_os_file {
     size_t size;              /* of this piece of memory */
     size_t root;              /* of the path and the temporary name */
     char *path, *temporary;   /* behind the struct; temporary is empty in place */
-    size_t existing;          /* length of the part of the path that was there before */
+    size_t existing, shared;  /* lengths of the path: what was there before, what is not ours alone */
 } shardio_p_os_file;
 
 static const char *shardio_p_os_current_name(const shardio_p_os_file *f)
@@ -3797,12 +3802,13 @@ static shardio_status shardio_p_sync_parent(const char *path, size_t root, int *
     return shardio_p_os_sync_directory(parent, root, code);
 }
 
-/* Makes the directories that `path` needs. *existing is the length of the part that was there before. */
-static shardio_status shardio_p_make_parents(const char *path, size_t root, size_t *existing, int *code)
+/* Makes the directories that `path` needs. *existing is the length of the part that was there before, *shared that of the
+   longest which somebody else has made since. */
+static shardio_status shardio_p_make_parents(const char *path, size_t root, size_t *existing, size_t *shared, int *code)
 {
     char parent[SHARDIO_P_PATH];
     size_t whole = shardio_p_parent_length(path), n;
-    *existing = whole;
+    *existing = *shared = whole;
     if (whole == 0) return SHARDIO_OK;
     if (whole >= sizeof parent) return SHARDIO_ERR_NOT_FOUND;
     memcpy(parent, path, whole);
@@ -3815,21 +3821,21 @@ static shardio_status shardio_p_make_parents(const char *path, size_t root, size
         if (status != SHARDIO_OK) return status;
         if (kind != SHARDIO_P_NOTHING || shardio_p_parent_length(parent) == n) break;
     }
-    *existing = n;
+    *existing = *shared = n;
     while (n < whole) {
         parent[n] = path[n];
         for (n++; n < whole && !shardio_p_is_separator(path[n]); n++) parent[n] = path[n];
         parent[n] = 0;
         if (shardio_p_is_separator(parent[n - 1])) continue;
         shardio_status status = shardio_p_os_make_directory(parent, root, code);
-        if (status == SHARDIO_ERR_EXISTS) *existing = n;   /* somebody else has made it: it stays */
+        if (status == SHARDIO_ERR_EXISTS) *shared = n;
         else if (status != SHARDIO_OK) return status;
     }
     return SHARDIO_OK;
 }
 
-/* Does something to the directories above `path` that are longer than `existing`, the innermost first. */
-static shardio_status shardio_p_each_new_parent(const char *path, size_t root, size_t existing, int *code,
+/* Does something to the directories above `path` that are longer than `least`, the innermost first. */
+static shardio_status shardio_p_each_new_parent(const char *path, size_t root, size_t least, int *code,
                                                 shardio_status (*act)(const char *directory, size_t root, int *code))
 {
     char directory[SHARDIO_P_PATH];
@@ -3837,7 +3843,7 @@ static shardio_status shardio_p_each_new_parent(const char *path, size_t root, s
     shardio_status status = SHARDIO_OK;
     if (n >= sizeof directory) return SHARDIO_ERR_NOT_FOUND;
     memcpy(directory, path, n);
-    for (; n > existing && status == SHARDIO_OK; n = shardio_p_parent_length(directory)) {
+    for (; n > least && status == SHARDIO_OK; n = shardio_p_parent_length(directory)) {
         directory[n] = 0;
         status = act(directory, root, code);
     }
@@ -3921,8 +3927,8 @@ static shardio_status shardio_p_osf_facts(void *file, shardio_file_facts *facts,
 static shardio_status shardio_p_osf_set_direct(void *file, bool direct, int *code)
 {
     shardio_p_os_file *f = (shardio_p_os_file *)file;
-    shardio_status status = shardio_p_os_set_direct(&f->handle, direct, code);
-    f->direct = direct && status == SHARDIO_OK;
+    shardio_status status = shardio_p_os_set_direct(&f->handle, f->access, direct, code);
+    if (status == SHARDIO_OK) f->direct = direct;
     return status;
 }
 
@@ -3990,7 +3996,7 @@ static shardio_status shardio_p_osf_close(void *file, shardio_close how, bool du
     if (status == SHARDIO_OK && how == SHARDIO_CLOSE_PUBLISH) status = shardio_p_osf_publish(file, durable, code);
     if (f->unpublished && !f->lost && (how == SHARDIO_CLOSE_DISCARD || status != SHARDIO_OK)) {
         (void)shardio_p_os_remove(shardio_p_os_current_name(f), f->root, false, &ignored);
-        (void)shardio_p_each_new_parent(f->path, f->root, f->existing, &ignored, shardio_p_remove_directory);
+        (void)shardio_p_each_new_parent(f->path, f->root, f->shared, &ignored, shardio_p_remove_directory);
     }
     shardio_p_release(f->allocator, f, f->size, sizeof(uint64_t));
     return status;
@@ -4101,7 +4107,7 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
         status = shardio_p_os_open(name, f->root, access, &f->handle, code);
         if (status == SHARDIO_ERR_NOT_FOUND && !parents_made) {
             parents_made = true;
-            status = shardio_p_make_parents(f->path, f->root, &f->existing, code);
+            status = shardio_p_make_parents(f->path, f->root, &f->existing, &f->shared, code);
             if (status == SHARDIO_OK) continue;
         }
         if (status == SHARDIO_ERR_EXISTS && !options->in_place) continue;
@@ -4155,7 +4161,7 @@ static shardio_status shardio_p_osf_open(shardio_file *file, const char *path, s
     if (f == NULL) return SHARDIO_ERR_MEMORY;
     memset(f, 0, sizeof *f);
     f->handle = SHARDIO_P_NO_HANDLE;
-    f->existing = SIZE_MAX;
+    f->existing = f->shared = SIZE_MAX;
     f->allocator = options->allocator;
     f->size = size;
     f->root = root;
@@ -5087,7 +5093,8 @@ SHARDIO_P_FAILURE shardio_status (shardio_p_slot_wrong)(shardio_slot *slot, shar
 #endif
 
 /* From here on any offset, address and length will do. */
-static SHARDIO_P_COLD shardio_status (shardio_p_slot_go_buffered)(shardio_slot *slot, int code, const char *reason)
+static SHARDIO_P_COLD shardio_status (shardio_p_slot_go_buffered)(shardio_slot *slot, const char *operation, int code,
+                                                                  const char *reason)
 {
     shardio_status status = SHARDIO_OK;
     slot->accounting.direct = false;
@@ -5095,7 +5102,7 @@ static SHARDIO_P_COLD shardio_status (shardio_p_slot_go_buffered)(shardio_slot *
     slot->accounting.direct_reason = reason;
     if (slot->wish == SHARDIO_DIRECT_ON) status = SHARDIO_ERR_DIRECT;
     else if (slot->direct) status = slot->file.functions->set_direct(slot->file.context, false, &code);
-    if (status != SHARDIO_OK) return shardio_p_slot_fail(slot, status, "write", slot->base, code, reason);
+    if (status != SHARDIO_OK) return shardio_p_slot_fail(slot, status, operation, slot->base, code, reason);
     slot->direct = slot->padded = false;
     slot->block = slot->memory_alignment = 1;
     return SHARDIO_OK;
@@ -5113,7 +5120,7 @@ static shardio_status shardio_p_slot_enter(shardio_slot *slot, const char *opera
     shardio_status status = slot->file.functions->resume(slot->file.context, &code);
     slot->suspended = status != SHARDIO_OK && status != SHARDIO_ERR_DIRECT;
     if (status == SHARDIO_ERR_DIRECT && slot->direct)
-        return shardio_p_slot_go_buffered(slot, code,
+        return shardio_p_slot_go_buffered(slot, "open again", code,
                                           "the system refused unbuffered I/O when the file was opened again");
     if (status != SHARDIO_OK) return shardio_p_slot_fail(slot, status, "open again", SHARDIO_NO_OFFSET, code, NULL);
     return SHARDIO_OK;
@@ -5156,7 +5163,7 @@ static shardio_status shardio_p_slot_write_once(shardio_slot *slot, uint64_t off
     shardio_status status = slot->file.functions->write(slot->file.context, offset, data, ask, done, &code);
     slot->accounting.device_calls++;
     if (status == SHARDIO_ERR_DIRECT && slot->direct)
-        return shardio_p_slot_go_buffered(slot, code, "the system refused an unbuffered write");
+        return shardio_p_slot_go_buffered(slot, "write", code, "the system refused an unbuffered write");
     if (status != SHARDIO_OK) return shardio_p_slot_fail(slot, status, "write", offset, code, NULL);
     if (*done > ask)
         return shardio_p_slot_fail(slot, SHARDIO_ERR_IO, "write", offset, 0, "wrote more than it was given");
@@ -5182,7 +5189,7 @@ static shardio_status shardio_p_slot_write(shardio_slot *slot, uint64_t offset, 
         shardio_status status = shardio_p_slot_write_once(slot, offset, data, size, &done);
         stuck = done > 0 ? 0 : stuck + 1;
         if (status == SHARDIO_OK && stuck > 2 && slot->direct && slot->wish == SHARDIO_DIRECT_AUTO)
-            status = shardio_p_slot_go_buffered(slot, 0, "the system wrote less than a block");
+            status = shardio_p_slot_go_buffered(slot, "write", 0, "the system wrote less than a block");
         if (status == SHARDIO_OK && stuck > SHARDIO_P_PATIENCE)
             status = shardio_p_slot_fail(slot, SHARDIO_ERR_NO_SPACE, "write", offset, 0,
                                          "the file takes no whole block");
@@ -5270,7 +5277,7 @@ static shardio_status shardio_p_slot_ask_direct(shardio_slot *slot, const shardi
         return shardio_p_slot_wrong(slot, SHARDIO_ERR_DIRECT, "begin", reason);
     }
     if (set_direct(slot->file.context, true, &code) != SHARDIO_OK)
-        return shardio_p_slot_go_buffered(slot, code, "the system refused unbuffered I/O");
+        return shardio_p_slot_go_buffered(slot, "begin", code, "the system refused unbuffered I/O");
     slot->direct = slot->padded = slot->accounting.direct = true;
     slot->block = facts->length_alignment > facts->offset_alignment ? facts->length_alignment : facts->offset_alignment;
     slot->memory_alignment = (uint32_t)shardio_p_max(1, facts->memory_alignment);
@@ -5290,7 +5297,7 @@ static shardio_status shardio_p_slot_judge_buffer(shardio_slot *slot, const void
 {
     const char *reason = shardio_p_slot_misfit(slot, buffer, size);
     if (reason == NULL) return SHARDIO_OK;
-    if (slot->direct) return shardio_p_slot_go_buffered(slot, 0, reason);
+    if (slot->direct) return shardio_p_slot_go_buffered(slot, "begin", 0, reason);
     return shardio_p_slot_wrong(slot, SHARDIO_ERR_ARGUMENT, "begin", reason);
 }
 
@@ -5318,7 +5325,7 @@ static shardio_status shardio_p_slot_read_back(shardio_slot *slot, uint64_t star
     if (status == SHARDIO_ERR_DIRECT && slot->direct) {   /* buffered, there is no block to complete */
         slot->base = start;
         slot->fill = slot->written = 0;
-        return shardio_p_slot_go_buffered(slot, code, "the system refused an unbuffered read");
+        return shardio_p_slot_go_buffered(slot, "read back", code, "the system refused an unbuffered read");
     }
     return shardio_p_slot_fail(slot, status != SHARDIO_OK ? status : SHARDIO_ERR_TRUNCATED, "read back", slot->base,
                                code, NULL);
@@ -5829,7 +5836,7 @@ static shardio_status shardio_p_shard_start(shardio_shard_writer *writer, shardi
     writer->head_size = layout->at_start ? shardio_shard_memory(layout, writer->slot.block) : 0;
     /* the file's blocks are larger than was planned for */
     if (memory_size < writer->head_size && writer->slot.direct) {
-        status = shardio_p_slot_go_buffered(&writer->slot, 0, "the memory for the index does not hold whole blocks");
+        status = shardio_p_slot_go_buffered(&writer->slot, "begin", 0, "the memory for the index does not hold whole blocks");
         if (status != SHARDIO_OK) return status;
         writer->head_size = writer->index_size;
     }
@@ -6260,13 +6267,13 @@ SHARDIO_API shardio_accounting shardio_shard_accounting(const shardio_shard_writ
 
 /* -- reading */
 
-/* A head that was just rewritten points to chunks behind the size that was asked before it was read. The identity stays the
-   one from before: the file has changed since. */
+/* A head that was just rewritten points to chunks behind the size that was asked before it was read. The facts stay those
+   from before: the file has changed since. */
 static shardio_status shardio_p_reader_grows(shardio_shard_reader *reader, shardio_error *error)
 {
     shardio_file_facts later;
     shardio_status status = shardio_p_file_facts(&reader->file, &later, error);
-    if (status == SHARDIO_OK && later.size > reader->facts.size) reader->facts.size = later.size;
+    if (status == SHARDIO_OK) reader->reach = shardio_p_max(reader->reach, later.size);
     return status;
 }
 
@@ -6296,6 +6303,7 @@ SHARDIO_API shardio_status shardio_shard_open_file(shardio_shard_reader *reader,
     }
     if (status == SHARDIO_OK) status = shardio_p_read_index(&file, layout, reader->facts.size, reader->index, error);
     reader->reads = 1;
+    reader->reach = reader->facts.size;
     if (status == SHARDIO_OK && layout->at_start) status = shardio_p_reader_grows(reader, error);
     if (status != SHARDIO_OK) shardio_shard_close(reader);
     return status;
@@ -6325,7 +6333,7 @@ SHARDIO_API shardio_status shardio_shard_locate(const shardio_shard_reader *read
     if (reader == NULL || reader->index == NULL)
         return shardio_p_fail(error, SHARDIO_ERR_STATE, "look up", NULL, "the shard is not open");
     if (chunk < reader->layout.chunks)
-        status = shardio_index_entry(&reader->layout, reader->index, chunk, reader->facts.size, reader->index_offset,
+        status = shardio_index_entry(&reader->layout, reader->index, chunk, reader->reach, reader->index_offset,
                                      offset, length, &reason);
     if (status == SHARDIO_OK) return SHARDIO_OK;
     return shardio_p_fail_part(error, status, "look up", "chunk", chunk, reader->file.name, SHARDIO_NO_OFFSET, reason);
@@ -6622,7 +6630,7 @@ SHARDIO_API shardio_status shardio_shard_verify(shardio_shard_reader *reader, sh
     shardio_p_sort(extents, held);
     shardio_p_find_overlaps(reader, extents, held, &v);
     shardio_p_release(reader->allocator, v.fault, bytes, 16);
-    summary->file_bytes = reader->facts.size;
+    summary->file_bytes = reader->reach;
     summary->index_bytes = reader->index_size;
     uint64_t used = summary->live_bytes + summary->index_bytes;
     summary->dead_bytes = summary->file_bytes > used ? summary->file_bytes - used : 0;
@@ -6675,8 +6683,6 @@ typedef struct shardio_p_recovery {
     shardio_recovery *found;
     shardio_error *error;
     shardio_file_facts facts;
-    shardio_file watched;           /* the file as `check` reads it, */
-    shardio_error watched_error;    /* and what went wrong */
     shardio_p_crc_window window;
     const shardio_allocator *allocator;
     void *memory;
@@ -6713,40 +6719,6 @@ static shardio_status shardio_p_spend(shardio_p_recovery *r, uint64_t effort)
     }
     r->found->ambiguous = true;
     return shardio_p_recovery_fail(r, SHARDIO_ERR_LIMIT, "too much of it looks like an index");
-}
-
-/* That a check of the caller's cannot read is no reason to pass over an index. */
-static shardio_status shardio_p_watch(shardio_p_recovery *r, shardio_status status, const char *operation,
-                                      uint64_t offset, int code)
-{
-    if (status != SHARDIO_OK && r->watched_error.status == SHARDIO_OK)
-        shardio_p_fail_at(&r->watched_error, status, operation, r->file->name, offset, code, NULL);
-    return status;
-}
-
-static shardio_status shardio_p_watched_read(void *file, uint64_t offset, void *data, size_t size, size_t *done,
-                                             int *code)
-{
-    shardio_p_recovery *r = (shardio_p_recovery *)file;
-    shardio_status status = r->file->functions->read(r->file->context, offset, data, size, done, code);
-    return shardio_p_watch(r, status, "read", offset, *code);
-}
-
-static shardio_status shardio_p_watched_facts(void *file, shardio_file_facts *facts, int *code)
-{
-    shardio_p_recovery *r = (shardio_p_recovery *)file;
-    shardio_status status = r->file->functions->facts(r->file->context, facts, code);
-    return shardio_p_watch(r, status, "look at", SHARDIO_NO_OFFSET, *code);
-}
-
-static shardio_file shardio_p_watched_file(shardio_p_recovery *r)
-{
-    static const shardio_file_functions functions = {
-        shardio_p_watched_read, NULL, NULL, shardio_p_watched_facts, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-        NULL
-    };
-    shardio_file file = {&functions, r, r->file->name};
-    return file;
 }
 
 /* Memory in one piece, and none that the file does not justify. */
@@ -6789,8 +6761,6 @@ static shardio_status shardio_p_recovery_begin(shardio_p_recovery *r)
         return shardio_p_recovery_fail(r, SHARDIO_ERR_NOT_FOUND, "the file is shorter than its index");
     r->base = r->layout->at_start ? index : 0;
     if (!shardio_p_multiply(r->facts.size, 8, &r->most_effort)) r->most_effort = UINT64_MAX;
-    shardio_p_no_error(&r->watched_error);
-    r->watched = shardio_p_watched_file(r);
     shardio_p_crc_window_begin(&r->window, index);
     return shardio_p_recovery_allocate(r);
 }
@@ -6896,15 +6866,19 @@ static bool shardio_p_is_anchored(const shardio_p_recovery *r, const shardio_p_c
 static shardio_status shardio_p_ask(shardio_p_recovery *r, const uint8_t *index, uint64_t chunk, bool *fine)
 {
     uint64_t offset, length;
+    shardio_error error;
     shardio_index_get(r->layout, index, chunk, &offset, &length);
     *fine = true;
     if (r->check == NULL || length == SHARDIO_MISSING) return SHARDIO_OK;
     shardio_status status = shardio_p_spend(r, length);
     if (status != SHARDIO_OK) return status;
-    *fine = r->check(r->context, &r->watched, chunk, offset, length);
-    if (r->watched_error.status == SHARDIO_OK) return SHARDIO_OK;
-    if (r->error != NULL) *r->error = r->watched_error;
-    return r->watched_error.status;
+    shardio_p_no_error(&error);
+    status = r->check(r->context, r->file, chunk, offset, length, &error);
+    *fine = status == SHARDIO_OK;
+    if (*fine || status == SHARDIO_ERR_CORRUPT) return SHARDIO_OK;
+    if (error.status != status) return shardio_p_recovery_fail(r, status, "a chunk could not be checked");
+    if (r->error != NULL) *r->error = error;
+    return status;
 }
 
 static shardio_status shardio_p_ask_about_last(shardio_p_recovery *r, const shardio_p_candidate *c, bool *fine)
@@ -13198,6 +13172,15 @@ static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_bo
     return status == SHARDIO_OK ? shardio_p_leave_flight(array, flight) : status;
 }
 
+/* Makes it durable that a key is gone. */
+static shardio_status shardio_p_sync_removal(const shardio_store *store, shardio_durability durability, const char *key,
+                                             int *code)
+{
+    if (store->functions->sync == NULL || durability == SHARDIO_DURABLE_NONE) return SHARDIO_OK;
+    shardio_status status = store->functions->sync(store->context, key, code);
+    return status == SHARDIO_ERR_NOT_FOUND ? SHARDIO_OK : status;   /* nor is there a directory that could bring it back */
+}
+
 /* Removes the key of a chunk or shard that holds nothing any more, if there is one. */
 static shardio_status shardio_p_remove_chunk_key(shardio_array *array, const uint64_t *position)
 {
@@ -13206,9 +13189,8 @@ static shardio_status shardio_p_remove_chunk_key(shardio_array *array, const uin
     shardio_p_statistics_gone(array, position);
     const char *key = shardio_p_chunk_key(array, position);
     shardio_status status = s->functions->remove(s->context, key, &code);
-    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
-    if (status == SHARDIO_OK && array->durability != SHARDIO_DURABLE_NONE && s->functions->sync != NULL)
-        status = s->functions->sync(s->context, key, &code);
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;   /* the usual case, which must cost nothing */
+    if (status == SHARDIO_OK) status = shardio_p_sync_removal(s, array->durability, key, &code);
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_fail(array, status, "remove", key, code, NULL);
 }
 
@@ -13617,9 +13599,9 @@ static shardio_status shardio_p_remove_old(shardio_array *array)
     const char *metadata = shardio_p_named_key(array, "zarr.json");
     shardio_status status = s->functions->remove(s->context, metadata, &code);
     /* it must not come back after a loss of power and tell of chunks that are gone, or are those of the new array */
-    if (status == SHARDIO_OK && array->durability != SHARDIO_DURABLE_NONE && s->functions->sync != NULL)
-        status = s->functions->sync(s->context, metadata, &code);
-    if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND)
+    if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)   /* gone at an earlier attempt, whose sync failed? */
+        status = shardio_p_sync_removal(s, array->durability, metadata, &code);
+    if (status != SHARDIO_OK)
         return shardio_p_array_fail(array, status, "overwrite", array->prefix, code, NULL);
     return shardio_p_remove_found(array, "overwrite");
 }
@@ -15631,22 +15613,22 @@ SHARDIO_API shardio_status shardio_array_compact(shardio_array *array, shardio_p
 }
 
 /* A chunk of a shard that is recovered is one that decodes. */
-static bool shardio_p_chunk_decodes(void *context, const shardio_file *file, uint64_t number, uint64_t offset,
-                                    uint64_t length)
+static shardio_status shardio_p_chunk_decodes(void *context, const shardio_file *file, uint64_t number, uint64_t offset,
+                                              uint64_t length, shardio_error *error)
 {
     const shardio_p_change *c = (const shardio_p_change *)context;
     shardio_array *array = c->array;
     uint64_t chunk[SHARDIO_MAX_DIMS] = {0};
-    shardio_error error;
     shardio_p_chunk_origin(&array->meta, 0, c->origin, number, chunk);
     shardio_p_reading r = shardio_p_reading_of(array, chunk, array->meta.chunk, NULL, NULL);
-    if (shardio_p_check_stored(array, 1, chunk, length, &error) != SHARDIO_OK) return false;
-    if (!shardio_p_widen(array, &array->buffer, (size_t)length + 1)) return true;   /* that nobody knows is no reason to give it up */
-    shardio_status status = shardio_file_read(file, offset, array->buffer.memory, (size_t)length, &error);
+    shardio_status status = shardio_p_check_stored(array, 1, chunk, length, error);
+    if (status == SHARDIO_OK && !shardio_p_widen(array, &array->buffer, (size_t)length + 1))
+        status = shardio_p_no_room(array, error);
+    if (status == SHARDIO_OK) status = shardio_file_read(file, offset, array->buffer.memory, (size_t)length, error);
     if (status == SHARDIO_OK)
-        status = shardio_p_decode_chunk(&r, 1, chunk, array->buffer.memory, (size_t)length, NULL, &error);
+        status = shardio_p_decode_chunk(&r, 1, chunk, array->buffer.memory, (size_t)length, NULL, error);
     shardio_p_free_pool(array);
-    return status == SHARDIO_OK || status == SHARDIO_ERR_MEMORY || status == SHARDIO_ERR_IO;
+    return status == SHARDIO_ERR_CHECKSUM || status == SHARDIO_ERR_TRUNCATED ? SHARDIO_ERR_CORRUPT : status;
 }
 
 static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t *position, bool apply,
@@ -18120,15 +18102,11 @@ static bool shardio_p_collect_key(void *context, const char *key, uint64_t size,
     return true;
 }
 
-/* Makes it durable that a key is gone. */
 static shardio_status shardio_p_sync_removed(const shardio_p_site *site, const char *key, shardio_error *error)
 {
-    const shardio_store *s = site->store;
     int code = 0;
-    if (s->functions->sync == NULL || site->o.durability == SHARDIO_DURABLE_NONE) return SHARDIO_OK;
-    shardio_status status = s->functions->sync(s->context, key, &code);
-    if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
-    return shardio_p_key_fail(error, s, status, "sync", key, code, NULL);
+    shardio_status status = shardio_p_sync_removal(site->store, site->o.durability, key, &code);
+    return status == SHARDIO_OK ? status : shardio_p_key_fail(error, site->store, status, "sync", key, code, NULL);
 }
 
 /* Removes the keys collected, then syncs each directory that held some. */
@@ -18416,15 +18394,15 @@ static bool shardio_p_prefix_path(const void *store, const char *prefix, char *p
 static shardio_status shardio_p_directory_rename(void *store, const char *from, const char *to, int *code)
 {
     char old_path[SHARDIO_P_PATH], path[SHARDIO_P_PATH];
-    size_t root = shardio_p_directory_root(store), existing;
+    size_t root = shardio_p_directory_root(store), existing, shared;
     int ignored = 0;
     if (!shardio_p_prefix_path(store, from, old_path) || !shardio_p_prefix_path(store, to, path))
         return SHARDIO_ERR_ARGUMENT;
-    shardio_status status = shardio_p_make_parents(path, root, &existing, code);
+    shardio_status status = shardio_p_make_parents(path, root, &existing, &shared, code);
     if (status != SHARDIO_OK) return status;
     status = shardio_p_os_move(old_path, path, root, code);
     if (status == SHARDIO_OK) shardio_p_prune(old_path, root);
-    else (void)shardio_p_each_new_parent(path, root, existing, &ignored, shardio_p_remove_directory);
+    else (void)shardio_p_each_new_parent(path, root, shared, &ignored, shardio_p_remove_directory);
     return status;
 }
 
@@ -19845,8 +19823,8 @@ static shardio_status shardio_p_zip_cut_torn(shardio_archive *a, int *code)
     return SHARDIO_OK;
 }
 
-/* Unless it is not allowed to. */
-static void shardio_p_zip_go_buffered(shardio_archive *a, int code, const char *reason)
+/* From here on it is buffered, unless that is not wanted: then the caller fails. */
+static void shardio_p_zip_direct_refused(shardio_archive *a, int code, const char *reason)
 {
     if (a->options.direct == SHARDIO_DIRECT_AUTO) a->options.direct = SHARDIO_DIRECT_OFF;
     a->accounting.direct_reason = reason;
@@ -19879,15 +19857,17 @@ static shardio_status shardio_p_zip_write(shardio_archive *a, uint64_t offset, c
              (uintptr_t)data % a->memory_alignment == 0;
     a->ahead[0].size = a->ahead[1].size = 0;
     status = shardio_p_zip_set_direct(a, direct, code);
-    if (status != SHARDIO_OK && direct) shardio_p_zip_go_buffered(a, *code, "the system refused unbuffered I/O");
-    if (status != SHARDIO_OK && a->options.direct == SHARDIO_DIRECT_ON) return SHARDIO_ERR_DIRECT;
-    if (status != SHARDIO_OK && !direct && a->direct) return status;   /* still unbuffered, and what follows is not aligned */
+    if (status != SHARDIO_OK) {
+        if (direct) shardio_p_zip_direct_refused(a, *code, "the system refused unbuffered I/O");
+        if (a->options.direct == SHARDIO_DIRECT_ON) return SHARDIO_ERR_DIRECT;
+        if (!direct) return status;   /* still unbuffered, and what follows is not aligned */
+    }
     while (size > 0) {
         size_t done = 0, ask = (size_t)shardio_p_min(size, SHARDIO_P_LARGEST_TRANSFER);
         status = a->file.functions->write(a->file.context, offset, from, ask, &done, code);
         a->accounting.device_calls++;
         if (status == SHARDIO_ERR_DIRECT && a->direct) {
-            shardio_p_zip_go_buffered(a, *code, "the system refused an unbuffered write");
+            shardio_p_zip_direct_refused(a, *code, "the system refused an unbuffered write");
             if (a->options.direct == SHARDIO_DIRECT_ON) return status;
             status = shardio_p_zip_set_direct(a, false, code);
             if (status == SHARDIO_OK) continue;
@@ -20874,7 +20854,7 @@ static shardio_status shardio_p_zip_begin_writing(shardio_archive *a, shardio_er
     if (a->block == 0) a->block = a->file.functions->sync != NULL ? SHARDIO_P_DEFAULT_BLOCK : 1;
     if (a->block > SHARDIO_P_ZIP_BLOCK) facts.length_alignment = 0;   /* no header can pad its value to such a block */
     if (a->options.direct == SHARDIO_DIRECT_OFF) a->accounting.direct_reason = "not asked for";
-    else if (facts.length_alignment == 0) shardio_p_zip_go_buffered(a, 0, "the file system has no unbuffered I/O");
+    else if (facts.length_alignment == 0) shardio_p_zip_direct_refused(a, 0, "the file system has no unbuffered I/O");
     if (a->options.direct == SHARDIO_DIRECT_ON && a->accounting.direct_reason != NULL)
         return shardio_p_zip_fail(a, error, SHARDIO_ERR_DIRECT, "open", a->accounting.direct_reason);
     if (a->block > SHARDIO_P_ZIP_BLOCK) a->block = SHARDIO_P_DEFAULT_BLOCK;

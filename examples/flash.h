@@ -122,6 +122,7 @@ static shardio_status flash_publish(void *context, bool durable, int *code)
     flash_file *file = (flash_file *)context;
     uint8_t *entry = file->device->entry;
     (void)durable;
+    if (file->device->programmed[0] == FLASH_BLOCK_PAGES) return SHARDIO_ERR_NO_SPACE;   /* the table is full */
     flash_set_name(entry, file->name);
     flash_store(entry + FLASH_NAME, file->first);
     flash_store(entry + FLASH_NAME + 4, file->size);

@@ -303,7 +303,7 @@ typedef struct settings {
              budget, read_ahead;
     int direct, index, index_endian, format;
     bool skip_fill, append, force, quiet, json, no_checksum, all, help, chunk_crc, consolidated, remove, yes, apply,
-         remove_temporary, keep_edge, content_hash, lines, search, statistics, make, fill_is_value,
+         remove_temporary, remove_outside, keep_edge, content_hash, lines, search, statistics, make, fill_is_value,
          start_over, check_later;
 } settings;
 
@@ -528,6 +528,8 @@ static const option recover_options[] = {
     OPTION_APPLY,
     {"--remove-temporary", NULL, "remove what lost writers left behind and is of no use", OPTION_FLAG,
      AT(remove_temporary)},
+    {"--remove-outside", NULL, "remove shards outside the shape, which a lost writer published (and one at work will miss)",
+     OPTION_FLAG, AT(remove_outside)},
     {"--all", NULL, "name the shards that are complete, too", OPTION_FLAG, AT(all)},
     OPTIONS_OF_A_SHARD_FILE, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
@@ -6398,10 +6400,14 @@ static int evict(mirror_job *job)
     const shardio_mirror_facts before = shardio_mirror_about(job->mirror);
     uint64_t offset, count;
     shardio_error error;
-    int wrong = parse_range(s, "byte", before.length, job->local, &offset, &count);
-    if (wrong != EXIT_GOOD) return wrong;
-    shardio_status status = s->range != NULL ? shardio_mirror_evict(job->mirror, offset, count, &error)
-                            : shardio_mirror_evict_to(job->mirror, s->budget, &error);
+    shardio_status status;
+    if (s->range != NULL) {
+        int wrong = parse_range(s, "byte", before.length, job->local, &offset, &count);
+        if (wrong != EXIT_GOOD) return wrong;
+        status = shardio_mirror_evict(job->mirror, offset, count, &error);
+    } else {
+        status = shardio_mirror_evict_to(job->mirror, s->budget, &error);
+    }
     job->evicted = before.covered - shardio_mirror_about(job->mirror).covered;
     return status == SHARDIO_OK ? EXIT_GOOD : complain_error(s, &error);
 }
@@ -6439,7 +6445,7 @@ static int run_mirror_evict(const settings *s)
 
 /* What became of a file, or would become of it. */
 typedef enum fate {
-    FATE_COMPLETE, FATE_CUT, FATE_RESTORE, FATE_LOST, FATE_RENAME, FATE_REMOVE, FATE_LEFT, FATES
+    FATE_COMPLETE, FATE_CUT, FATE_RESTORE, FATE_LOST, FATE_RENAME, FATE_REMOVE, FATE_LEFT, FATE_OUTSIDE, FATES
 } fate;
 
 static const struct {
@@ -6451,7 +6457,8 @@ static const struct {
     {"lost", "lost", "lost"},
     {"rename", "a complete shard without its name: to be renamed", "a complete shard without its name: was renamed"},
     {"remove", "left behind by a writer: to be removed", "left behind by a writer: was removed"},
-    {"left", "left behind by a writer that is at work or was lost (--remove-temporary removes it)", ""}
+    {"left", "left behind by a writer that is at work or was lost (--remove-temporary removes it)", ""},
+    {"outside", "a shard outside the shape, of a writer that is at work or was lost (--remove-outside removes it)", ""}
 };
 
 typedef struct recovery {
@@ -6528,7 +6535,7 @@ static shard_place place_of_shard(const shardio_array_facts *f, const char *key)
     for (uint32_t i = 0; i < f->ndim; i++) {
         uint64_t position;
         if ((i > 0 || !f->key_v2) && *at++ != f->key_separator) return NO_SHARD;
-        if (!parse_uint64(&at, &position)) return NO_SHARD;
+        if ((at[0] == '0' && at[1] >= '0' && at[1] <= '9') || !parse_uint64(&at, &position)) return NO_SHARD;
         if (position >= f->shape[i] / f->shard[i] + (f->shape[i] % f->shard[i] != 0)) place = SHARD_OUTSIDE;
     }
     return *at == 0 ? place : NO_SHARD;
@@ -6600,14 +6607,19 @@ static int publish(recovery *job, const shardio_store *store, const shardio_arra
 
 static int remove_leftover(recovery *job, const shardio_store *store, const char *key)
 {
-    int code = 0;
-    if (store->functions->remove(store->context, key, &code) == SHARDIO_OK) return EXIT_GOOD;
-    return complain(job->s, EXIT_TROUBLE, "%s/%s: cannot be removed: %s", job->s->input, key, strerror(code));
+    shardio_error error;
+    memset(&error, 0, sizeof error);
+    error.status = store->functions->remove(store->context, key, &error.system_code);
+    if (error.status == SHARDIO_OK) return EXIT_GOOD;
+    error.operation = "remove";
+    error.offset = SHARDIO_NO_OFFSET;
+    snprintf(error.subject, sizeof error.subject, "%s", key);
+    return complain_error(job->s, &error);
 }
 
 /* One file. `f`: what the array is, or null for what lies in a group. */
 static int judge_leftover(recovery *job, const shardio_store *store, const shardio_array_facts *f, const char *key,
-                           uint64_t size)
+                          uint64_t size)
 {
     const settings *s = job->s;
     verdict v = {key, NULL, FATE_LEFT, false, size, 0};
@@ -6616,8 +6628,8 @@ static int judge_leftover(recovery *job, const shardio_store *store, const shard
     char *final = copy_text(key, strlen(key));
     if (final == NULL) return out_of_memory(s);
     int status = EXIT_GOOD;
-    const bool shard = cut_suffix(final) && f != NULL && has_shard_files(f) &&
-                       place_of_shard(f, final) == SHARD_INSIDE;
+    const bool temporary = cut_suffix(final);
+    const bool shard = temporary && f != NULL && has_shard_files(f) && place_of_shard(f, final) == SHARD_INSIDE;
     snprintf(from, sizeof from, "%s/%s", s->input, key);
     snprintf(to, sizeof to, "%s/%s", s->input, final);
     if (shard && !is_regular_file(to) &&
@@ -6626,10 +6638,12 @@ static int judge_leftover(recovery *job, const shardio_store *store, const shard
         v.end = found.end;
         if (s->apply) status = publish(job, store, f, from, to, final);
         v.done = s->apply;
-    } else if (s->remove_temporary) {
+    } else if (temporary ? s->remove_temporary : s->remove_outside) {
         v.what = FATE_REMOVE;
         status = remove_leftover(job, store, key);
         v.done = true;
+    } else if (!temporary) {
+        v.what = FATE_OUTSIDE;
     }
     if (status == EXIT_GOOD) print_verdict(job, &v);
     free(final);
@@ -6637,7 +6651,7 @@ static int judge_leftover(recovery *job, const shardio_store *store, const shard
 }
 
 static int judge_leftovers(recovery *job, const shardio_store *store, const char *prefix,
-                             const shardio_array_facts *f, const hierarchy *arrays)
+                           const shardio_array_facts *f, const hierarchy *arrays)
 {
     leftovers all;
     int code = 0, status = EXIT_GOOD;
@@ -6729,11 +6743,12 @@ static int conclude_recovery(recovery *job)
 {
     const settings *s = job->s;
     const uint64_t *n = job->count, lost = n[FATE_LOST], mended = n[FATE_CUT] + n[FATE_RESTORE] + n[FATE_RENAME];
+    const uint64_t left = n[FATE_LEFT] + n[FATE_OUTSIDE];
     char rest[160] = "";
     if (s->json) end_listing(&job->files, build_recovery_json, job);
-    if (n[FATE_LEFT] + n[FATE_REMOVE] > 0)
-        snprintf(rest, sizeof rest, ", %" PRIu64 " file%s of lost writers %s", n[FATE_LEFT] + n[FATE_REMOVE],
-                 plural(n[FATE_LEFT] + n[FATE_REMOVE]), s->remove_temporary ? "removed" : "left");
+    if (left + n[FATE_REMOVE] > 0)
+        snprintf(rest, sizeof rest, ", files of lost writers: %" PRIu64 " removed, %" PRIu64 " left", n[FATE_REMOVE],
+                 left);
     if (lost > 0 || (mended > 0 && !s->apply))
         return complain(s, EXIT_TROUBLE, "%s: %" PRIu64 " complete, %" PRIu64 " %s, %" PRIu64 " lost%s", s->input,
                         n[FATE_COMPLETE], mended, s->apply ? "recovered" : "to be recovered (--apply does it)", lost,

@@ -659,6 +659,49 @@ TEST(order_of_durable_calls)
     }
 }
 
+static void others_make_it(sys_event *e)
+{
+    if (e->call == CALL_MKDIR && strcmp(e->path + strlen(e->path) - 2, "/y") == 0) CHECK(mkdirat(e->fd, e->path, 0777) == 0);
+}
+
+/* A directory that somebody else makes just when we do is made durable with the others, and stays when we give up. */
+TEST(parents_that_others_make)
+{
+    for (int finish = 0; finish < 2; finish++) {
+        shardio_slot_options o = plain_options();
+        shardio_slot slot;
+        new_directory();
+        o.make_parents = true;
+        sys.before = others_make_it;
+        CHECK_OK(shardio_slot_create(&slot, rig_path("x/y/z/a"), &o));
+        CHECK_OK(shardio_slot_append(&slot, source, 50000));
+        sys.calls[CALL_FSYNC] = 0;
+        if (finish) CHECK_OK(shardio_slot_finish(&slot));
+        else shardio_slot_abort(&slot);
+        CHECK_U64(sys.calls[CALL_FSYNC], finish ? 1 + 4 : 0);   /* the file; z, y, x and what they are in */
+        sys_clear();
+        CHECK(access(rig_path("x/y"), F_OK) == 0);
+        CHECK((access(rig_path("x/y/z"), F_OK) == 0) == (finish != 0));
+    }
+}
+
+/* Names that nothing can bear: not there, and a limit for who wants to make one. */
+TEST(names_that_are_too_long)
+{
+    char name[400];
+    shardio_file file;
+    shardio_error error;
+    new_directory();
+    memset(name, 'n', 300);
+    name[300] = 0;
+    CHECK_STATUS(shardio_file_open(&file, rig_path(name), SHARDIO_OPEN_READ, NULL, &error), SHARDIO_ERR_NOT_FOUND);
+    CHECK_STATUS(shardio_file_open(&file, rig_path(name), SHARDIO_OPEN_CREATE, NULL, &error), SHARDIO_ERR_LIMIT);
+    CHECK(symlink("loop", rig_path("loop")) == 0);
+    CHECK_STATUS(shardio_file_open(&file, rig_path("loop"), SHARDIO_OPEN_READ, NULL, &error), SHARDIO_ERR_LIMIT);
+    CHECK_STATUS(shardio_file_open(&file, rig_path("loop"), SHARDIO_OPEN_CREATE, NULL, &error), SHARDIO_ERR_LIMIT);
+    CHECK_U64(rig_entries(), 1);
+}
+
 /* Where RENAME_NOREPLACE is not known, a hard link refuses existing names in one step as well. */
 TEST(renaming_without_renameat2)
 {
@@ -876,7 +919,7 @@ TEST(one_allocator_for_all)
 }
 
 TEST_MAIN(TEST_CASE(default_allocator_aligns) TEST_CASE(large_buffers_in_large_pages)
-          TEST_CASE(arena)
+          TEST_CASE(arena) TEST_CASE(parents_that_others_make) TEST_CASE(names_that_are_too_long)
           TEST_CASE(memory_files)
           TEST_CASE(reading_exactly)
           TEST_CASE(opening)

@@ -308,12 +308,14 @@ static int shard_newest_whole(uint64_t most)
     return 0;
 }
 
-static bool chunk_is_ours(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset, uint64_t length)
+static shardio_status chunk_is_ours(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset,
+                                    uint64_t length, shardio_error *error)
 {
     uint8_t data[SHARD_LARGEST];
     (void)context;
-    if (length > sizeof data || shardio_file_read(file, offset, data, (size_t)length, NULL) != SHARDIO_OK) return false;
-    return shard_writing_of((int)chunk, data, (size_t)length) > 0;
+    if (length > sizeof data) return SHARDIO_ERR_CORRUPT;
+    if (shardio_file_read(file, offset, data, (size_t)length, error) != SHARDIO_OK) return error->status;
+    return shard_writing_of((int)chunk, data, (size_t)length) > 0 ? SHARDIO_OK : SHARDIO_ERR_CORRUPT;
 }
 
 static shardio_status shard_recover(bool with_check, bool apply, shardio_recovery *found)

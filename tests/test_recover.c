@@ -486,21 +486,23 @@ static void make_inner(bytes *b, const shardio_index_layout *layout, int kind, u
 }
 
 /* As an array checks whose chunks are shards: the range is a shard with this index. */
-static bool is_whole_shard(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset, uint64_t length)
+static shardio_status is_whole_shard(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset,
+                                     uint64_t length, shardio_error *error)
 {
     static uint8_t memory[ROOM];
     const shardio_index_layout *layout = (const shardio_index_layout *)context;
     size_t size = shardio_index_size(layout), at = layout->at_start ? 0 : (size_t)length - size;
     (void)chunk;
-    if (length < size || length > sizeof memory) return false;
-    if (shardio_file_read(file, offset, memory, (size_t)length, NULL) != SHARDIO_OK) return false;
-    if (shardio_index_check(layout, memory + at) != SHARDIO_OK) return false;
+    if (length < size || length > sizeof memory) return SHARDIO_ERR_CORRUPT;
+    if (shardio_file_read(file, offset, memory, (size_t)length, error) != SHARDIO_OK) return error->status;
+    if (shardio_index_check(layout, memory + at) != SHARDIO_OK) return SHARDIO_ERR_CORRUPT;
     for (uint64_t c = 0; c < layout->chunks; c++) {
         uint64_t o, l;
         const char *reason;
-        if (shardio_index_entry(layout, memory + at, c, length, at, &o, &l, &reason) != SHARDIO_OK) return false;
+        if (shardio_index_entry(layout, memory + at, c, length, at, &o, &l, &reason) != SHARDIO_OK)
+            return SHARDIO_ERR_CORRUPT;
     }
-    return true;
+    return SHARDIO_OK;
 }
 
 /* The next prefix that is looked at; the whole is always one of them. */
@@ -831,22 +833,26 @@ typedef struct asked {
     uint64_t calls, fail_at;   /* this call reads where nothing is, 1 is the first; 0: none */
 } asked;
 
-static bool is_as_put(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset, uint64_t length)
+static shardio_status is_as_put(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset,
+                                uint64_t length, shardio_error *error)
 {
     static uint8_t memory[ROOM];
     asked *a = (asked *)context;
     shardio_file_facts facts;
     int code = 0;
     a->calls++;
-    if (file->functions->facts(file->context, &facts, &code) != SHARDIO_OK) return false;
+    error->status = file->functions->facts(file->context, &facts, &code);
+    error->system_code = code;
+    error->operation = "look at";
+    if (error->status != SHARDIO_OK) return error->status;
     CHECK(offset + length <= facts.size && length <= sizeof memory);
-    if (shardio_file_read(file, offset, memory, (size_t)length, NULL) != SHARDIO_OK) return false;
+    if (shardio_file_read(file, offset, memory, (size_t)length, error) != SHARDIO_OK) return error->status;
     for (size_t i = 0; i < a->l->count; i++) {
         const uint8_t *data = a->l->states[i].chunk[chunk].data;
         if (data == NULL || a->l->states[i].chunk[chunk].size != length) continue;
-        if (length == 0 || memcmp(data, memory, (size_t)length) == 0) return true;
+        if (length == 0 || memcmp(data, memory, (size_t)length) == 0) return SHARDIO_OK;
     }
-    return false;
+    return SHARDIO_ERR_CORRUPT;
 }
 
 /* A stream of four states of four chunks of 100 bytes each; returns its bytes. */
@@ -967,6 +973,35 @@ TEST(calls_that_fail)
             rig_end(&g);
             life_end(&l);
         }
+    }
+}
+
+static shardio_status has_no_memory(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset,
+                                    uint64_t length, shardio_error *error)
+{
+    (void)context, (void)file, (void)chunk, (void)offset, (void)length, (void)error;
+    return SHARDIO_ERR_MEMORY;
+}
+
+/* One that cannot tell chooses nothing. */
+TEST(checks_that_cannot_tell)
+{
+    for (int start = 0; start < 2; start++) {
+        static life l;
+        static uint8_t before[ROOM];
+        size_t size = 0;
+        shardio_recovery found;
+        shardio_error error;
+        rig g;
+        begin_torn(&g, &l, start != 0, before, &size);
+        shardio_file file = rig_open(&g, true);
+        CHECK_STATUS(shardio_shard_recover_file(&file, &l.layout, true, has_no_memory, NULL, NULL, &found, &error),
+                     SHARDIO_ERR_MEMORY);
+        CHECK_STATUS(error.status, SHARDIO_ERR_MEMORY);
+        CHECK(error.operation != NULL && !found.changed);
+        rig_check(&g, before, size);
+        rig_end(&g);
+        life_end(&l);
     }
 }
 
@@ -1268,11 +1303,12 @@ TEST(indexes_that_overlap_everywhere)
     free(data);
 }
 
-static bool count_calls(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset, uint64_t length)
+static shardio_status count_calls(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset,
+                                  uint64_t length, shardio_error *error)
 {
-    (void)file, (void)chunk, (void)offset, (void)length;
+    (void)file, (void)chunk, (void)offset, (void)length, (void)error;
     ++*(uint64_t *)context;
-    return true;
+    return SHARDIO_OK;
 }
 
 /* All chunks are the same bytes, nearly the whole file. */
@@ -1496,6 +1532,7 @@ TEST_MAIN(TEST_CASE(streams_with_checkpoints)
           TEST_CASE(streams_that_begin_with_a_checkpoint)
           TEST_CASE(updates_that_replace_add_and_drop)
           TEST_CASE(random_lives)
+          TEST_CASE(checks_that_cannot_tell)
           TEST_CASE(shards_in_shards)
           TEST_CASE(imitations)
           TEST_CASE(rules_with_the_index_at_the_end)

@@ -1548,6 +1548,7 @@ TEST(opened_while_it_grows)
         functions.facts = facts_then_grow;
         shardio_file file = {&functions, growing.file.context, "growing"};
         CHECK_OK(shardio_shard_open_file(&reader, file, &layout, NULL, &error));
+        CHECK_STATUS(shardio_shard_unchanged(&reader, NULL), SHARDIO_ERR_CHANGED);   /* a file without an identity */
         CHECK_OK(shardio_shard_read(&reader, 1, back, sizeof back, &n, &error));
         CHECK_BYTES(back, source + 1000, 500);
         CHECK_OK(shardio_shard_read(&reader, 3, back, sizeof back, &n, &error));

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the fuzz targets, two at a time, and adds up.
 
-    run.py --build DIR --seconds N TARGET...
+    run.py --build DIR --seconds N [--seed N] TARGET...
 
 A target passes if it ran for so long without a crash, a leak, a hang (20 s) or too much memory. Below DIR: corpus/NAME
 (kept from run to run; seeds of the target itself and of the golden files are added), found/NAME (inputs that failed),
@@ -44,11 +44,11 @@ def places(build, name):
     return made
 
 
-def command_of(target, seconds, corpus, found, name):
+def command_of(target, seconds, seed, corpus, found, name):
     """How libFuzzer is called. The tool, which the target npy calls, complains on standard error: not into the log."""
     words = [os.path.abspath(target), "-max_total_time=%d" % seconds, "-rss_limit_mb=%d" % MEGABYTES, "-timeout=20",
              "-malloc_limit_mb=%d" % ONE_MEGABYTES, "-max_len=%d" % LONGEST, "-print_final_stats=1", "-verbosity=1",
-             "-artifact_prefix=" + found + os.sep]
+             "-seed=%d" % seed, "-artifact_prefix=" + found + os.sep]
     dictionary = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fuzz_%s.dict" % name)
     if os.path.exists(dictionary):
         words.append("-dict=" + dictionary)
@@ -63,7 +63,7 @@ def last(pattern, text):
     return int(numbers[-1]) if numbers else 0
 
 
-def fuzz(build, target, seconds):
+def fuzz(build, target, seconds, seed):
     """Runs one target: name, whether it passed, a line about it."""
     name = os.path.basename(target).replace("fuzz_", "", 1)
     corpus, found, temporary = places(build, name)
@@ -73,7 +73,7 @@ def fuzz(build, target, seconds):
     begin = time.time()
     log = os.path.join(build, name + ".log")
     with open(log, "w", encoding="utf-8", errors="replace") as output:
-        code = subprocess.run(in_memory(temporary) + command_of(target, seconds, corpus, found, name),
+        code = subprocess.run(in_memory(temporary) + command_of(target, seconds, seed, corpus, found, name),
                               stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment,
                               check=False).returncode
     with open(log, encoding="utf-8", errors="replace") as output:
@@ -91,11 +91,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0, help="0: another one each time")
     parser.add_argument("targets", nargs="*")
     options = parser.parse_args()
     failed = 0
     pool = concurrent.futures.ThreadPoolExecutor(2)
-    for one in [pool.submit(fuzz, options.build, target, options.seconds) for target in options.targets]:
+    for one in [pool.submit(fuzz, options.build, target, options.seconds, options.seed) for target in options.targets]:
         passed, line, end = one.result()
         failed += not passed
         print(line, flush=True)

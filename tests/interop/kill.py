@@ -51,7 +51,7 @@ def contents(store, *options):
 
 def mend(store, archive):
     """What a lost writer left is mended, and then nothing is wrong."""
-    good(tool("recover", "--apply", *([] if archive else ["--remove-temporary"]), "--quiet", store))
+    good(tool("recover", "--apply", *([] if archive else ["--remove-temporary", "--remove-outside"]), "--quiet", store))
 
 
 def verify(store):

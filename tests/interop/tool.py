@@ -739,7 +739,10 @@ def temporary_files():
           files(path))
     check(tool("verify", path).code == 1, "what is left is not found")
     object_ = json.loads(good(tool("recover", "--remove-temporary", "--json", path)).out.decode())
-    check(object_["remove"] == len(useless) and tree(path) == before, "removed: %s %s", object_, files(path))
+    check(object_["remove"] == len(useless) - 1 and object_["outside"] == 1 and tree(path) == {**before, outside: left[outside]},
+          "removed: %s %s", object_, files(path))
+    object_ = json.loads(good(tool("recover", "--remove-outside", "--json", path)).out.decode())
+    check(object_["remove"] == 1 and tree(path) == before, "removed: %s %s", object_, files(path))
     good(tool("verify", path))
 
 

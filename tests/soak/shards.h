@@ -67,11 +67,13 @@ static void shard_check(uint32_t number)
 }
 
 /* A chunk that recovery asks about is right if it is some version of its place. */
-static bool shard_chunk_is_right(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset,
-                                 uint64_t length)
+static shardio_status shard_chunk_is_right(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset,
+                                           uint64_t length, shardio_error *error)
 {
-    if (length > PIECE_MAX || shardio_file_read(file, offset, seen, (size_t)length, NULL) != SHARDIO_OK) return false;
-    return version_of_piece(*(const uint32_t *)context, (uint32_t)chunk, seen, length) != 0;
+    if (length > PIECE_MAX) return SHARDIO_ERR_CORRUPT;
+    if (shardio_file_read(file, offset, seen, (size_t)length, error) != SHARDIO_OK) return error->status;
+    const bool right = version_of_piece(*(const uint32_t *)context, (uint32_t)chunk, seen, length) != 0;
+    return right ? SHARDIO_OK : SHARDIO_ERR_CORRUPT;
 }
 
 /* After the process was killed: the newest complete state has to come back. */
