@@ -2703,8 +2703,8 @@ static shardio_status shardio_p_os_status(DWORD code)
     switch (code) {
     case ERROR_SUCCESS: return SHARDIO_OK;
     case ERROR_FILE_NOT_FOUND: case ERROR_PATH_NOT_FOUND: case ERROR_INVALID_NAME: case ERROR_BAD_PATHNAME:
-    case ERROR_DIRECTORY: case ERROR_FILENAME_EXCED_RANGE: case ERROR_NO_UNICODE_TRANSLATION:
-        return SHARDIO_ERR_NOT_FOUND;
+    case ERROR_DIRECTORY: case ERROR_NO_UNICODE_TRANSLATION: return SHARDIO_ERR_NOT_FOUND;
+    case ERROR_FILENAME_EXCED_RANGE: return SHARDIO_ERR_LIMIT;   /* nobody may take it for a chunk that is missing */
     case ERROR_FILE_EXISTS: case ERROR_ALREADY_EXISTS: return SHARDIO_ERR_EXISTS;
     case ERROR_ACCESS_DENIED: case ERROR_SHARING_VIOLATION: case ERROR_WRITE_PROTECT: return SHARDIO_ERR_PERMISSION;
     case ERROR_DISK_FULL: case ERROR_HANDLE_DISK_FULL: case 1295 /* quota exceeded */: case ERROR_FILE_TOO_LARGE:
@@ -2729,13 +2729,13 @@ static shardio_status shardio_p_os_wide(const char *path, wchar_t *wide, int *co
     wchar_t raw[SHARDIO_P_PATH], *full = wide + SHARE;
     if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, raw, SHARDIO_P_PATH) == 0) {
         *code = GetLastError() == ERROR_NO_UNICODE_TRANSLATION ? ERROR_NO_UNICODE_TRANSLATION : ERROR_FILENAME_EXCED_RANGE;
-        return SHARDIO_ERR_NOT_FOUND;
+        return shardio_p_os_status((DWORD)*code);
     }
     DWORD n = GetFullPathNameW(raw, ROOM, full, NULL);
     if (n == 0) return shardio_p_os_last(code);
     if (n >= ROOM) {
         *code = ERROR_FILENAME_EXCED_RANGE;
-        return SHARDIO_ERR_NOT_FOUND;
+        return SHARDIO_ERR_LIMIT;
     }
     bool on_share = full[0] == L'\\' && full[1] == L'\\';
     bool prefixed = on_share && (full[2] == L'?' || full[2] == L'.');
@@ -3202,8 +3202,8 @@ static void shardio_p_system_text(int code, shardio_text *text)
 static shardio_status shardio_p_os_status(int code)
 {
     switch (code) {
-    case ENOENT: case ENOTDIR: case ENAMETOOLONG: return SHARDIO_ERR_NOT_FOUND;   /* nothing can bear such a name */
-    case ELOOP: return SHARDIO_ERR_LIMIT;
+    case ENOENT: case ENOTDIR: return SHARDIO_ERR_NOT_FOUND;
+    case ENAMETOOLONG: case ELOOP: return SHARDIO_ERR_LIMIT;   /* nobody may take it for a chunk that is missing */
     case EEXIST: return SHARDIO_ERR_EXISTS;
     case EACCES: case EPERM: case EROFS: return SHARDIO_ERR_PERMISSION;
     case ENOSPC: case EDQUOT: case EFBIG: return SHARDIO_ERR_NO_SPACE;

@@ -294,7 +294,7 @@ TEST(paths_that_are_too_long)
         memset(name, 0, sizeof name);
         for (size_t i = 0; i < length; i++) name[i] = i % 100 == 0 ? '/' : 'n';
         CHECK_STATUS(make(name, 5, false, &error), SHARDIO_ERR_LIMIT);
-        CHECK_STATUS(shardio_file_open(&file, name, SHARDIO_OPEN_READ, NULL, &error), SHARDIO_ERR_NOT_FOUND);
+        CHECK_STATUS(shardio_file_open(&file, name, SHARDIO_OPEN_READ, NULL, &error), SHARDIO_ERR_LIMIT);
         CHECK_U64(error.system_code, ERROR_FILENAME_EXCED_RANGE);
     }
 }
