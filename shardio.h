@@ -2772,7 +2772,7 @@ static shardio_status shardio_p_os_name(const char *path, size_t root, bool itse
     char part[SHARDIO_P_PATH];
     size_t n = shardio_p_length(path);
     if (n >= sizeof part) *code = ERROR_FILENAME_EXCED_RANGE;
-    shardio_status status = n >= sizeof part ? SHARDIO_ERR_NOT_FOUND : shardio_p_os_wide(path, wide, code);
+    shardio_status status = n >= sizeof part ? SHARDIO_ERR_LIMIT : shardio_p_os_wide(path, wide, code);
     if (status != SHARDIO_OK || !shardio_p_is_beneath(path, root)) return status;
     memcpy(part, path, n + 1);
     for (size_t i = root + 1; i <= n; i++) {
