@@ -3127,7 +3127,7 @@ static inline shardio_status shardio_p_os_list(const char *path, size_t root, sh
     shardio_status status = shardio_p_os_name(path, root, true, wide, code);
     if (status != SHARDIO_OK) return status;
     while (wide[n] != 0) n++;
-    if (n + 3 > SHARDIO_P_PATH) return SHARDIO_ERR_NOT_FOUND;
+    if (n + 3 > SHARDIO_P_PATH) return SHARDIO_ERR_LIMIT;
     memcpy(wide + n, L"\\*", 3 * sizeof *wide);
     HANDLE search = FindFirstFileW(wide, &found);
     if (search == INVALID_HANDLE_VALUE) return shardio_p_os_last(code);
@@ -3283,7 +3283,7 @@ static shardio_status shardio_p_os_open_beneath(const char *path, size_t length,
 {
     char names[SHARDIO_P_PATH];
     *handle = -1;
-    if (length >= sizeof names) return SHARDIO_ERR_NOT_FOUND;
+    if (length >= sizeof names) return SHARDIO_ERR_LIMIT;
     memcpy(names, path, length);
     names[length] = names[root] = 0;
     int base = shardio_p_os_openat(AT_FDCWD, names, length > root ? SHARDIO_P_O_ENTER : flags);
@@ -3796,7 +3796,7 @@ static shardio_status shardio_p_sync_parent(const char *path, size_t root, int *
 {
     char parent[SHARDIO_P_PATH];
     size_t n = shardio_p_parent_length(path);
-    if (n >= sizeof parent) return SHARDIO_ERR_NOT_FOUND;
+    if (n >= sizeof parent) return SHARDIO_ERR_LIMIT;
     memcpy(parent, n > 0 ? path : ".", n > 0 ? n : 1);
     parent[n > 0 ? n : 1] = 0;
     return shardio_p_os_sync_directory(parent, root, code);
@@ -3810,7 +3810,7 @@ static shardio_status shardio_p_make_parents(const char *path, size_t root, size
     size_t whole = shardio_p_parent_length(path), n;
     *existing = *shared = whole;
     if (whole == 0) return SHARDIO_OK;
-    if (whole >= sizeof parent) return SHARDIO_ERR_NOT_FOUND;
+    if (whole >= sizeof parent) return SHARDIO_ERR_LIMIT;
     memcpy(parent, path, whole);
     /* back to the longest part that exists, then forward again */
     for (n = whole; n > 0; n = shardio_p_parent_length(parent)) {
@@ -3841,7 +3841,7 @@ static shardio_status shardio_p_each_new_parent(const char *path, size_t root, s
     char directory[SHARDIO_P_PATH];
     size_t n = shardio_p_parent_length(path);
     shardio_status status = SHARDIO_OK;
-    if (n >= sizeof directory) return SHARDIO_ERR_NOT_FOUND;
+    if (n >= sizeof directory) return SHARDIO_ERR_LIMIT;
     memcpy(directory, path, n);
     for (; n > least && status == SHARDIO_OK; n = shardio_p_parent_length(directory)) {
         directory[n] = 0;
