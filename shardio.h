@@ -168,6 +168,7 @@
    SHARDIO_NO_PACK          all files    without pack and SHA-256
    SHARDIO_NO_STORE         all files    without store and CRC-32 (arrays then live in a store of the caller's)
    SHARDIO_NO_MIRROR        all files    without mirror, which needs the system's files
+   SHARDIO_NO_OVERLAP       all files    without writes that are under way while the program goes on
    SHARDIO_NO_HARDWARE      one file     checksums in plain C, whatever the CPU has
    SHARDIO_SMALL            one file     for firmware: the tables of CRC32C and CRC-32 take 64 bytes each in place of
                                          8 KiB; whatever is called a reason below is null
@@ -195,6 +196,9 @@
 #endif
 #ifndef SHARDIO_NO_MIRROR
 #define SHARDIO_NO_MIRROR SHARDIO_NO_OS
+#endif
+#ifndef SHARDIO_NO_OVERLAP
+#define SHARDIO_NO_OVERLAP SHARDIO_NO_OS
 #endif
 #ifndef SHARDIO_WITH_ZSTD
 #define SHARDIO_WITH_ZSTD 0
@@ -367,6 +371,19 @@ typedef enum shardio_close {
     SHARDIO_CLOSE_PUBLISH        /* close, then let it appear under its final name */
 } shardio_close;
 
+/* A transfer that is begun now and complete later. Until then it stays where it is, and so do its bytes. */
+typedef struct shardio_transfer {
+    uint64_t offset;
+    void *data;
+    size_t size;
+    bool write;                  /* or read */
+    bool complete;               /* then: */
+    size_t done;                 /* bytes, and what else read or write would have said */
+    shardio_status status;
+    int code;
+    void *ring;                  /* where the system's files queue it */
+} shardio_transfer;
+
 /* The functions of a file: the system's, one in memory, or the caller's own. Each returns a status and may leave a
    number of its own in *code, which is 0 before. Calls come from the thread that uses the handle above.
    read and write transfer at most `size` bytes, set *done, and may do less than asked (the caller loops); a read
@@ -386,10 +403,10 @@ typedef struct shardio_file_functions {
     shardio_status (*resume)(void *file, int *code);                             /* and open the same file again */
     void (*hint)(void *file, shardio_hint hint, uint64_t offset, uint64_t size); /* may do nothing */
     shardio_status (*close)(void *file, shardio_close how, bool durable, int *code);
-    /* Overlap, both or none: begin a write, and wait until all that were begun are complete. A slot begins writes
-       only from memory that it owns. */
-    shardio_status (*begin_write)(void *file, uint64_t offset, const void *data, size_t size, int *code);
-    shardio_status (*wait)(void *file, int *code);
+    /* Overlap, both or none: begin a transfer, and wait until this one is complete. More may be begun meanwhile, and they
+       may be complete in any order. SHARDIO_ERR_UNSUPPORTED: not begun, and none ever will be. */
+    shardio_status (*begin)(void *file, shardio_transfer *transfer, int *code);
+    void (*wait)(void *file, shardio_transfer *transfer);
 } shardio_file_functions;
 
 /* An open file: copies freely, close once. `name` is for messages and lives as long as the file. */
@@ -501,7 +518,16 @@ typedef struct shardio_accounting {
     bool direct;                 /* unbuffered I/O is on and was not refused */
     const char *direct_reason;   /* why not: static text; null when direct, and with SHARDIO_SMALL */
     int direct_code;             /* and the system's number for it; 0: none */
+    bool overlap;                /* writes were under way while the program went on */
+    const char *overlap_reason;  /* why not, as above */
+    int overlap_code;
 } shardio_accounting;
+
+/* Whether writes are only begun, so that the program goes on while the device works. */
+typedef enum shardio_overlap {
+    SHARDIO_OVERLAP_OFF,
+    SHARDIO_OVERLAP_ON     /* where the system has a queue for them; otherwise the accounting says why not */
+} shardio_overlap;
 
 typedef struct shardio_slot_options {
     size_t buffer_size;          /* bytes; 0: 4 MiB; rounded down to whole blocks, at least one */
@@ -514,8 +540,11 @@ typedef struct shardio_slot_options {
     uint64_t drop_behind;        /* where it is buffered: write back and drop from the page cache every so many
                                     bytes; 0: leave it to the system */
     uint64_t start;              /* continue an existing file at this byte; what lies beyond is cut off at finish */
+    shardio_overlap overlap;     /* what is appended is then always copied into the buffer, pieces of which are under way;
+                                    the queue is taken from the allocator */
+    uint32_t in_flight;          /* so many pieces, of which one is being filled; 0: 8 */
     bool overwrite, in_place, make_parents;    /* shardio_slot_create: as in shardio_open_options */
-    const shardio_allocator *allocator;        /* shardio_slot_create: handle and buffer; null: malloc */
+    const shardio_allocator *allocator;        /* shardio_slot_create: handle and buffer; queue; null: malloc */
 } shardio_slot_options;
 
 /* An append-only file. The members are ours; use the functions. Moves freely between calls, belongs to one thread. */
@@ -533,6 +562,8 @@ typedef struct shardio_slot {
     shardio_durability durability;
     uint64_t device_end, restore;/* where the file ends now, and where an abort cuts it */
     bool direct, padded, open, suspended, continued, special;
+    struct shardio_queue *queue; /* of the writes that are under way; or null */
+    uint64_t newest;             /* of these, the number of its last one */
     const shardio_allocator *allocator;
     void *own_buffer;            /* what the slot allocated itself, or null */
     size_t own_size, own_alignment;
@@ -542,7 +573,7 @@ typedef struct shardio_slot {
 
 /* Begins a slot on an open file with `buffer` of `size` bytes, borrowed until the slot ends; allocates nothing.
    Buffered (SHARDIO_DIRECT_OFF and devices without a wish) any size from 1 works; unbuffered it has to hold one
-   block and be aligned. The file belongs to the slot from here, even if this fails. options may be null. */
+   block and be aligned; with overlap, one for each piece in flight. The file belongs to the slot from here, even if this fails. options may be null. */
 SHARDIO_API shardio_status shardio_slot_begin(shardio_slot *slot, shardio_file file, void *buffer, size_t size,
                                               const shardio_slot_options *options);
 #if !SHARDIO_NO_OS
@@ -2006,6 +2037,7 @@ SHARDIO_API shardio_store shardio_store_mirrored(shardio_mirror_store *mirrors);
 
 enum {
     SHARDIO_P_DEFAULT_BUFFER = 4 << 20,
+    SHARDIO_P_DEFAULT_IN_FLIGHT = 8,
     SHARDIO_P_DEFAULT_DIRECT_MIN = 1 << 20,
     SHARDIO_P_DEFAULT_BLOCK = 4096,
     SHARDIO_P_MAX_BLOCK = 1 << 16,          /* a larger wish is that of a network file system, for speed */
@@ -4002,12 +4034,208 @@ static shardio_status shardio_p_osf_close(void *file, shardio_close how, bool du
     return status;
 }
 
+/* -- transfers that are under way */
+
+#if !SHARDIO_NO_OVERLAP && defined(__linux__) && defined(SYS_io_uring_setup) && defined(__GNUC__)
+#define SHARDIO_P_HAS_RING 1
+
+/* io_uring, by number as in <linux/io_uring.h>, which older systems lack: the parts that are used. */
+typedef struct shardio_p_ring_offsets {
+    uint32_t head, tail, mask, entries;
+    uint32_t rest[4];   /* of submissions: flags, dropped, array; of completions: overflow, completions, flags */
+    uint64_t address;
+} shardio_p_ring_offsets;
+enum { SHARDIO_P_SQ_ARRAY = 2, SHARDIO_P_CQ_COMPLETIONS = 1 };
+
+typedef struct shardio_p_ring_setup {
+    uint32_t sq_entries, cq_entries, flags, cpu, idle, features, shared, reserved[3];
+    shardio_p_ring_offsets sq, cq;
+} shardio_p_ring_setup;
+
+typedef struct shardio_p_submission {
+    uint8_t operation, flags;
+    uint16_t priority;
+    int32_t file;
+    uint64_t offset, address;
+    uint32_t size, how;
+    uint64_t tag, reserved[3];
+} shardio_p_submission;
+
+typedef struct shardio_p_completion {
+    uint64_t tag;
+    int32_t result;
+    uint32_t flags;
+} shardio_p_completion;
+
+typedef char shardio_p_ring_sizes[sizeof(shardio_p_ring_setup) == 120 && sizeof(shardio_p_submission) == 64 &&
+                                  sizeof(shardio_p_completion) == 16 ? 1 : -1];
+
+enum {
+    SHARDIO_P_RING_READ = 22, SHARDIO_P_RING_WRITE = 23,              /* IORING_OP_ */
+    SHARDIO_P_RING_GETEVENTS = 1,                                     /* IORING_ENTER_GETEVENTS */
+    SHARDIO_P_RING_ONE_MAP = 1 << 0, SHARDIO_P_RING_PLAIN = 1 << 3,   /* IORING_FEAT_SINGLE_MMAP, _RW_CUR_POS: Linux 5.6, which */
+    SHARDIO_P_RING_FEATURES = SHARDIO_P_RING_ONE_MAP | SHARDIO_P_RING_PLAIN,   /* has these operations */
+    SHARDIO_P_RING_SUBMISSIONS_AT = 0x10000000                        /* IORING_OFF_SQES */
+};
+
+typedef struct shardio_p_ring {
+    int handle;                    /* below zero: there is none, because of */
+    int code;
+    uint8_t *memory;               /* heads, tails and completions */
+    shardio_p_submission *submissions;
+    size_t size, submissions_size;
+    shardio_p_ring_offsets sq, cq;
+} shardio_p_ring;
+
+static uint32_t *shardio_p_ring_word(const shardio_p_ring *ring, uint32_t offset)
+{
+    return (uint32_t *)(void *)(ring->memory + offset);
+}
+
+static void shardio_p_ring_end(shardio_p_ring *ring)
+{
+    if (ring->submissions != NULL) (void)munmap(ring->submissions, ring->submissions_size);
+    if (ring->memory != NULL) (void)munmap(ring->memory, ring->size);
+    if (ring->handle >= 0) (void)close(ring->handle);
+    ring->submissions = NULL;
+    ring->memory = NULL;
+    ring->handle = -1;
+}
+
+static uint8_t *shardio_p_ring_map(const shardio_p_ring *ring, size_t size, off_t at)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->handle, at);
+    return memory == MAP_FAILED ? NULL : (uint8_t *)memory;
+}
+
+/* Room for so many transfers at once. What refuses is in ring->code: containers forbid it. */
+static void shardio_p_ring_begin(shardio_p_ring *ring, uint32_t depth)
+{
+    shardio_p_ring_setup setup;
+    memset(&setup, 0, sizeof setup);
+    memset(ring, 0, sizeof *ring);
+    ring->handle = (int)syscall(SYS_io_uring_setup, depth, &setup);
+    ring->code = ring->handle < 0 ? errno : 0;
+    if (ring->handle < 0) return;
+    ring->sq = setup.sq;
+    ring->cq = setup.cq;
+    ring->size = (size_t)shardio_p_max(setup.sq.rest[SHARDIO_P_SQ_ARRAY] + setup.sq_entries * sizeof(uint32_t),
+                                       setup.cq.rest[SHARDIO_P_CQ_COMPLETIONS] + setup.cq_entries * sizeof(shardio_p_completion));
+    ring->submissions_size = setup.sq_entries * sizeof(shardio_p_submission);
+    if ((setup.features & SHARDIO_P_RING_FEATURES) == SHARDIO_P_RING_FEATURES)
+        ring->memory = shardio_p_ring_map(ring, ring->size, 0);
+    if (ring->memory != NULL)
+        ring->submissions = (shardio_p_submission *)(void *)shardio_p_ring_map(ring, ring->submissions_size,
+                                                                              SHARDIO_P_RING_SUBMISSIONS_AT);
+    if (ring->submissions != NULL) return;
+    shardio_p_ring_end(ring);
+    ring->code = ENOSYS;
+}
+
+/* Notes all that have been completed. */
+static void shardio_p_ring_reap(const shardio_p_ring *ring)
+{
+    uint32_t *head = shardio_p_ring_word(ring, ring->cq.head);
+    const uint32_t mask = *shardio_p_ring_word(ring, ring->cq.mask);
+    const uint32_t tail = __atomic_load_n(shardio_p_ring_word(ring, ring->cq.tail), __ATOMIC_ACQUIRE);
+    uint32_t at = *head;
+    for (; at != tail; at++) {
+        shardio_p_completion one;
+        memcpy(&one, ring->memory + ring->cq.rest[SHARDIO_P_CQ_COMPLETIONS] + (at & mask) * sizeof one, sizeof one);
+        shardio_transfer *t = (shardio_transfer *)(uintptr_t)one.tag;
+        t->done = one.result > 0 ? (size_t)one.result : 0;
+        t->code = one.result < 0 ? -one.result : 0;
+        t->complete = true;
+    }
+    __atomic_store_n(head, at, __ATOMIC_RELEASE);
+}
+
+/* Enters the kernel; completions are taken in where it has no room for more. */
+static int shardio_p_ring_enter(const shardio_p_ring *ring, unsigned submit, unsigned wanted)
+{
+    for (;;) {
+        long n = syscall(SYS_io_uring_enter, ring->handle, submit, wanted, SHARDIO_P_RING_GETEVENTS, NULL, (size_t)0);
+        if (n >= 0) return 0;
+        if (errno == EAGAIN || errno == EBUSY) shardio_p_ring_reap(ring);
+        else if (errno != EINTR) return errno;
+    }
+}
+
+static shardio_status shardio_p_ring_submit(const shardio_p_ring *ring, shardio_p_handle handle,
+                                            shardio_transfer *transfer, int *code)
+{
+    uint32_t *tail = shardio_p_ring_word(ring, ring->sq.tail);
+    const uint32_t at = *tail & *shardio_p_ring_word(ring, ring->sq.mask);
+    shardio_p_submission *one = &ring->submissions[at];
+    memset(one, 0, sizeof *one);
+    one->operation = transfer->write ? SHARDIO_P_RING_WRITE : SHARDIO_P_RING_READ;
+    one->file = handle;
+    one->offset = transfer->offset;
+    one->address = (uintptr_t)transfer->data;
+    one->size = (uint32_t)shardio_p_min(transfer->size, SHARDIO_P_LARGEST_TRANSFER);
+    one->tag = (uintptr_t)transfer;
+    shardio_p_ring_word(ring, ring->sq.rest[SHARDIO_P_SQ_ARRAY])[at] = at;
+    __atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+    *code = shardio_p_ring_enter(ring, 1, 0);
+    if (*code == 0) return SHARDIO_OK;
+    __atomic_store_n(tail, *tail - 1, __ATOMIC_RELEASE);   /* the kernel did not take it */
+    return SHARDIO_ERR_UNSUPPORTED;
+}
+
+static void shardio_p_ring_wait(const shardio_p_ring *ring, const shardio_transfer *transfer)
+{
+    shardio_p_ring_reap(ring);
+    while (!transfer->complete) {
+        (void)shardio_p_ring_enter(ring, 0, 1);
+        shardio_p_ring_reap(ring);
+    }
+}
+#else
+#define SHARDIO_P_HAS_RING 0
+typedef struct shardio_p_ring {
+    int handle, code;
+} shardio_p_ring;
+
+static inline void shardio_p_ring_begin(shardio_p_ring *ring, uint32_t depth)
+{
+    (void)depth;
+    ring->handle = -1;
+    ring->code = 0;
+}
+
+static inline void shardio_p_ring_end(shardio_p_ring *ring)
+{
+    (void)ring;
+}
+#endif
+
+#if SHARDIO_P_HAS_RING
+static shardio_status shardio_p_osf_begin_transfer(void *file, shardio_transfer *transfer, int *code)
+{
+    const shardio_p_os_file *f = (const shardio_p_os_file *)file;
+    if (transfer->ring == NULL || f->stream) return SHARDIO_ERR_UNSUPPORTED;
+    return shardio_p_ring_submit((const shardio_p_ring *)transfer->ring, f->handle, transfer, code);
+}
+
+/* What was only interrupted counts as nothing done: whoever waits goes on from there. */
+static void shardio_p_osf_wait(void *file, shardio_transfer *transfer)
+{
+    shardio_p_ring_wait((const shardio_p_ring *)transfer->ring, transfer);
+    if (transfer->code == EINTR || transfer->code == EAGAIN || transfer->code == ECANCELED) transfer->code = 0;
+    transfer->status = transfer->code == 0 ? SHARDIO_OK : shardio_p_os_status(transfer->code);
+    transfer->status = shardio_p_osf_judge((const shardio_p_os_file *)file, transfer->status, transfer->code);
+}
+#else
+#define shardio_p_osf_begin_transfer NULL
+#define shardio_p_osf_wait NULL
+#endif
+
 static const shardio_file_functions *shardio_p_osf_functions(void)
 {
     static const shardio_file_functions functions = {
         shardio_p_osf_read, shardio_p_osf_write, shardio_p_osf_resize, shardio_p_osf_facts, shardio_p_osf_set_direct,
         shardio_p_osf_sync, shardio_p_osf_publish, shardio_p_osf_suspend, shardio_p_osf_resume, shardio_p_osf_hint,
-        shardio_p_osf_close, NULL, NULL
+        shardio_p_osf_close, shardio_p_osf_begin_transfer, shardio_p_osf_wait
     };
     return &functions;
 }
@@ -5200,8 +5428,230 @@ static shardio_status shardio_p_slot_write(shardio_slot *slot, uint64_t offset, 
         slot->unsynced += done;
     }
     shardio_p_slot_drop_behind(slot, offset);
-    if (slot->sync_every > 0 && slot->unsynced >= slot->sync_every) return shardio_p_slot_sync_contents(slot);
     return SHARDIO_OK;
+}
+
+/* -- writes that are under way: from memory of the slot's own or the array's, never of a caller's */
+
+#if !SHARDIO_NO_OVERLAP
+typedef struct shardio_p_under_way {
+    shardio_transfer transfer;
+    shardio_slot *slot;      /* of several; one slot alone may be moved, and is named by whoever waits */
+} shardio_p_under_way;
+
+/* Writes are numbered from 1 on and waited for in that order. The buffer consists of as many pieces, of which one is being
+   filled while the others are under way. */
+struct shardio_queue {
+    shardio_p_ring ring;
+    uint32_t depth, piece;
+    uint64_t begun, ended;
+    uint8_t *memory;
+    size_t piece_size;
+    shardio_p_under_way *under_way;   /* write number n is in n % depth */
+    uint64_t *newest;                 /* of each piece, the number of its last write */
+    const shardio_allocator *allocator;
+    size_t size;                      /* of this piece of memory, the queue included */
+};
+
+static struct shardio_queue *shardio_p_queue_begin(uint32_t depth, const shardio_allocator *allocator)
+{
+    size_t size = sizeof(struct shardio_queue) + depth * (sizeof(shardio_p_under_way) + sizeof(uint64_t));
+    struct shardio_queue *queue = (struct shardio_queue *)shardio_p_allocate(allocator, size, sizeof(uint64_t));
+    if (queue == NULL) return NULL;
+    memset(queue, 0, size);
+    queue->depth = depth;
+    queue->allocator = allocator;
+    queue->size = size;
+    queue->under_way = (shardio_p_under_way *)(void *)(queue + 1);
+    queue->newest = (uint64_t *)(void *)(queue->under_way + depth);
+    shardio_p_ring_begin(&queue->ring, depth);
+    return queue;
+}
+
+static void shardio_p_queue_end(struct shardio_queue *queue)
+{
+    shardio_p_ring_end(&queue->ring);
+    shardio_p_release(queue->allocator, queue, queue->size, sizeof(uint64_t));
+}
+
+/* Takes the buffer apart. False: it does not hold a block for each piece. */
+static bool shardio_p_queue_take_memory(struct shardio_queue *queue, void *memory, size_t size, size_t block)
+{
+    queue->memory = (uint8_t *)memory;
+    queue->piece_size = (size_t)shardio_p_floor(size / queue->depth, block);
+    queue->piece = 0;
+    return queue->piece_size > 0;
+}
+
+/* A write is complete: what it has left undone is done now, or its error noted. */
+static shardio_status shardio_p_slot_written(shardio_slot *slot, const shardio_transfer *t)
+{
+    size_t done = t->status == SHARDIO_ERR_DIRECT ? 0 : (size_t)shardio_p_min(t->done, t->size);
+    slot->accounting.device_calls++;
+    if (slot->error.status != SHARDIO_OK) return slot->error.status;
+    if (t->status != SHARDIO_OK && t->status != SHARDIO_ERR_DIRECT)
+        return shardio_p_slot_fail(slot, t->status, "write", t->offset + done, t->code, NULL);
+    slot->accounting.device_bytes += done;
+    slot->device_end = shardio_p_max(slot->device_end, t->offset + done);
+    if (slot->padded) done -= done % slot->block;
+    slot->unsynced += done;
+    if (done == t->size) shardio_p_slot_drop_behind(slot, t->offset + done);
+    else return shardio_p_slot_write(slot, t->offset + done, (const uint8_t *)t->data + done, t->size - done, 0);
+    return SHARDIO_OK;
+}
+
+/* Waits for all writes up to this number. Errors stick to the slots concerned. */
+static void shardio_p_queue_wait(struct shardio_queue *queue, uint64_t number, shardio_slot *slot)
+{
+    while (queue->ended < number) {
+        shardio_p_under_way *one = &queue->under_way[queue->ended++ % queue->depth];
+        if (one->slot != NULL) slot = one->slot;
+        slot->file.functions->wait(slot->file.context, &one->transfer);
+        (void)shardio_p_slot_written(slot, &one->transfer);
+    }
+}
+
+/* Waits for all writes of this slot. */
+static shardio_status shardio_p_slot_quiesce(shardio_slot *slot)
+{
+    if (slot->queue != NULL) shardio_p_queue_wait(slot->queue, slot->newest, slot);
+    return slot->error.status;
+}
+
+static bool shardio_p_slot_overlaps(const shardio_slot *slot)
+{
+    return slot->queue != NULL;
+}
+
+static void shardio_p_slot_end_queue(shardio_slot *slot)
+{
+    if (slot->queue == NULL) return;
+    shardio_p_queue_end(slot->queue);
+    slot->queue = NULL;
+}
+
+/* From here on writes are waited for, one by one, through the piece that is being filled. */
+static void shardio_p_slot_stop_overlap(shardio_slot *slot, int code, const char *reason)
+{
+    slot->accounting.overlap = false;
+    slot->accounting.overlap_code = code;
+    slot->accounting.overlap_reason = reason;
+    shardio_p_slot_end_queue(slot);
+}
+
+enum { SHARDIO_P_LEAST_AHEAD = 16 << 20, SHARDIO_P_MOST_AHEAD = 256 << 20 };
+
+/* Writes that extend a file wait for each other in the system. So its end is set ahead of them, in steps that grow with the
+   file; what is too much is cut off when it has to be right. Where that fails it is only slower. */
+static void shardio_p_slot_set_ahead(shardio_slot *slot, uint64_t end)
+{
+    const uint64_t step = shardio_p_min(shardio_p_max(end, SHARDIO_P_LEAST_AHEAD), SHARDIO_P_MOST_AHEAD);
+    int code = 0;
+    if (end <= slot->device_end || slot->special || slot->file.functions->resize == NULL) return;
+    if (slot->file.functions->resize(slot->file.context, end + step, &code) == SHARDIO_OK) slot->device_end = end + step;
+}
+
+/* Begins to write whole blocks; they stay as they are until the write is complete. */
+static shardio_status shardio_p_slot_begin_write(shardio_slot *slot, uint64_t offset, uint8_t *data, size_t size)
+{
+    struct shardio_queue *queue = slot->queue;
+    shardio_p_under_way *one = &queue->under_way[queue->begun % queue->depth];
+    int code = 0;
+    if (queue->begun - queue->ended == queue->depth) shardio_p_queue_wait(queue, queue->ended + 1, slot);
+    if (slot->error.status != SHARDIO_OK) return slot->error.status;
+    shardio_p_slot_set_ahead(slot, offset + size);
+    memset(one, 0, sizeof *one);
+    one->transfer.offset = offset;
+    one->transfer.data = data;
+    one->transfer.size = size;
+    one->transfer.write = true;
+    one->transfer.ring = queue->ring.handle >= 0 ? &queue->ring : NULL;
+    shardio_status status = slot->file.functions->begin(slot->file.context, &one->transfer, &code);
+    if (status == SHARDIO_OK) {
+        slot->newest = ++queue->begun;
+        slot->accounting.overlap = true;
+        return SHARDIO_OK;
+    }
+    if (status != SHARDIO_ERR_UNSUPPORTED) return shardio_p_slot_fail(slot, status, "write", offset, code, NULL);
+    if (shardio_p_slot_quiesce(slot) != SHARDIO_OK) return slot->error.status;
+    shardio_p_slot_stop_overlap(slot, code, "the system does not take writes to be done meanwhile");
+    return shardio_p_slot_write(slot, offset, data, size, 0);
+}
+
+/* Sends the piece that is filled on its way and goes on in the next one, as soon as that is free. */
+static shardio_status shardio_p_slot_send(shardio_slot *slot, size_t from, size_t whole)
+{
+    struct shardio_queue *queue = slot->queue;
+    uint8_t *piece = slot->buffer;
+    shardio_status status = shardio_p_slot_begin_write(slot, slot->base + from, piece + from, whole - from);
+    if (status != SHARDIO_OK || slot->queue == NULL) return status;
+    queue->newest[queue->piece] = queue->begun;
+    queue->piece = (queue->piece + 1) % queue->depth;
+    shardio_p_queue_wait(queue, queue->newest[queue->piece], slot);
+    slot->buffer = queue->memory + queue->piece * queue->piece_size;
+    if (slot->fill > whole) memcpy(slot->buffer + whole, piece + whole, slot->fill - whole);
+    return slot->error.status;
+}
+#else
+static bool shardio_p_slot_overlaps(const shardio_slot *slot)
+{
+    (void)slot;
+    return false;
+}
+
+static shardio_status shardio_p_slot_quiesce(const shardio_slot *slot)
+{
+    return slot->error.status;
+}
+
+static void shardio_p_slot_end_queue(shardio_slot *slot)
+{
+    (void)slot;
+}
+
+static shardio_status shardio_p_slot_send(shardio_slot *slot, size_t from, size_t whole)
+{
+    return shardio_p_slot_write(slot, slot->base + from, slot->buffer + from, whole - from, 0);
+}
+#endif
+
+/* Where there is a queue the buffer is pieces. */
+static void shardio_p_slot_divide_buffer(shardio_slot *slot, size_t size)
+{
+#if !SHARDIO_NO_OVERLAP
+    if (slot->queue == NULL) return;
+    if (shardio_p_queue_take_memory(slot->queue, slot->buffer, size, slot->block)) slot->capacity = slot->queue->piece_size;
+    else shardio_p_slot_stop_overlap(slot, 0, "the buffer is too small for so many pieces");
+#else
+    (void)slot, (void)size;
+#endif
+}
+
+static void shardio_p_slot_begin_overlap(shardio_slot *slot, const shardio_slot_options *options, size_t size)
+{
+#if !SHARDIO_NO_OVERLAP
+    const uint32_t depth = options->in_flight != 0 ? options->in_flight : (uint32_t)SHARDIO_P_DEFAULT_IN_FLIGHT;
+    slot->accounting.overlap_reason = "not asked for";
+    if (options->overlap == SHARDIO_OVERLAP_OFF) return;
+    slot->accounting.overlap_reason = "the file has no such calls";
+    if (slot->file.functions->begin == NULL || slot->special) return;
+    slot->accounting.overlap_reason = "no memory for the queue, or less than two in flight";
+    if (depth > 1 && depth <= 1024) slot->queue = shardio_p_queue_begin(depth, options->allocator);
+    if (slot->queue == NULL) return;
+    slot->accounting.overlap_reason = NULL;
+    if (slot->queue->ring.code != 0)
+        shardio_p_slot_stop_overlap(slot, slot->queue->ring.code, "the system does not give a queue");
+    shardio_p_slot_divide_buffer(slot, size);
+#else
+    (void)slot, (void)options, (void)size;
+#endif
+}
+
+static shardio_status shardio_p_slot_sync_when_due(shardio_slot *slot)
+{
+    if (slot->sync_every == 0 || slot->unsynced < slot->sync_every) return SHARDIO_OK;
+    shardio_status status = shardio_p_slot_quiesce(slot);
+    return status == SHARDIO_OK ? shardio_p_slot_sync_contents(slot) : status;
 }
 
 /* Writes the whole blocks that are held and keeps the rest. */
@@ -5210,7 +5660,9 @@ static shardio_status shardio_p_slot_drain(shardio_slot *slot)
     size_t whole = slot->fill - slot->fill % slot->block;
     size_t from = slot->written - slot->written % slot->block;
     if (whole > from) {
-        shardio_status status = shardio_p_slot_write(slot, slot->base + from, slot->buffer + from, whole - from, 0);
+        shardio_status status = shardio_p_slot_overlaps(slot) ? shardio_p_slot_send(slot, from, whole)
+                                : shardio_p_slot_write(slot, slot->base + from, slot->buffer + from, whole - from, 0);
+        if (status == SHARDIO_OK) status = shardio_p_slot_sync_when_due(slot);
         if (status != SHARDIO_OK) return status;
     }
     if (whole == 0) return SHARDIO_OK;
@@ -5226,6 +5678,7 @@ static shardio_status shardio_p_slot_drain(shardio_slot *slot)
 static shardio_status shardio_p_slot_write_tail(shardio_slot *slot)
 {
     shardio_status status = shardio_p_slot_drain(slot);
+    if (status == SHARDIO_OK) status = shardio_p_slot_quiesce(slot);   /* the last block is waited for as well */
     if (status != SHARDIO_OK || slot->fill <= slot->written) return status;
     size_t from = slot->written - slot->written % slot->block;
     size_t end = (size_t)shardio_p_ceil(slot->fill, slot->block);
@@ -5252,6 +5705,7 @@ static shardio_status shardio_p_slot_cut(shardio_slot *slot)
 static shardio_status shardio_p_slot_settle(shardio_slot *slot, bool sync)
 {
     shardio_status status = shardio_p_slot_write_tail(slot);
+    if (status == SHARDIO_OK) status = shardio_p_slot_quiesce(slot);
     if (status == SHARDIO_OK) status = shardio_p_slot_cut(slot);
     if (status == SHARDIO_OK && sync && slot->unsynced > 0) status = shardio_p_slot_sync_contents(slot);
     return status;
@@ -5305,6 +5759,7 @@ static void shardio_p_slot_take_buffer(shardio_slot *slot, void *buffer, size_t 
 {
     slot->buffer = (uint8_t *)buffer;
     slot->capacity = size - size % slot->block;
+    shardio_p_slot_divide_buffer(slot, size);
 }
 
 /* Continues a file in the middle of a block: its beginning is read back. */
@@ -5376,7 +5831,9 @@ static shardio_status shardio_p_slot_begin_at(shardio_slot *slot, const shardio_
     }
     if (options != NULL) shardio_p_slot_take_options(slot, options);
     if (slot->direct_min == 0) slot->direct_min = SHARDIO_P_DEFAULT_DIRECT_MIN;
-    return shardio_p_slot_start(slot, buffer, size, start);
+    shardio_status status = shardio_p_slot_start(slot, buffer, size, start);
+    if (status == SHARDIO_OK && options != NULL) shardio_p_slot_begin_overlap(slot, options, size);
+    return status;
 }
 
 SHARDIO_API shardio_status shardio_slot_begin(shardio_slot *slot, shardio_file file, void *buffer, size_t size,
@@ -5442,8 +5899,9 @@ SHARDIO_API uint64_t shardio_slot_size(const shardio_slot *slot)
 static shardio_status shardio_p_slot_write_through(shardio_slot *slot, const uint8_t *data, size_t size)
 {
     shardio_status status = shardio_p_slot_write(slot, slot->base, data, size, 0);
-    if (status == SHARDIO_OK) slot->base += size;
-    return status;
+    if (status != SHARDIO_OK) return status;
+    slot->base += size;
+    return shardio_p_slot_sync_when_due(slot);
 }
 
 static void shardio_p_slot_copy(shardio_slot *slot, const uint8_t *data, size_t size)
@@ -5459,7 +5917,7 @@ static shardio_status shardio_p_slot_take(shardio_slot *slot, const uint8_t *dat
     size_t to_block = (slot->block - slot->fill % slot->block) % slot->block;
     shardio_status status;
     *taken = 0;
-    if (size >= to_block && size - to_block >= slot->direct_min && size - to_block >= slot->block &&
+    if (!shardio_p_slot_overlaps(slot) && size >= to_block && size - to_block >= slot->direct_min && size - to_block >= slot->block &&
         ((uintptr_t)data + to_block) % slot->memory_alignment == 0) {
         shardio_p_slot_copy(slot, data, to_block);
         status = shardio_p_slot_drain(slot);
@@ -5500,6 +5958,8 @@ SHARDIO_API shardio_status shardio_slot_overwrite(shardio_slot *slot, uint64_t o
     if (status != SHARDIO_OK || size == 0) return status;
     if (data == NULL || offset > shardio_slot_size(slot) || size > shardio_slot_size(slot) - offset)
         return shardio_p_slot_fail(slot, SHARDIO_ERR_ARGUMENT, "overwrite", offset, 0, "more than was appended");
+    status = shardio_p_slot_quiesce(slot);
+    if (status != SHARDIO_OK) return status;
     if (offset < slot->base) {   /* what is on the device already */
         size_t ahead = (size_t)shardio_p_min(size, slot->base - offset);
         if (shardio_p_floor(offset, slot->block) != offset || ahead % slot->block != 0 ||
@@ -5554,6 +6014,8 @@ SHARDIO_API shardio_status shardio_slot_set_buffer(shardio_slot *slot, void *buf
         if (status == SHARDIO_OK) status = shardio_p_slot_drain(slot);
         if (status != SHARDIO_OK) return status;
     }
+    status = shardio_p_slot_quiesce(slot);
+    if (status != SHARDIO_OK) return status;
     if (slot->fill > 0 && buffer != slot->buffer) memmove(buffer, slot->buffer, slot->fill);
     shardio_p_slot_take_buffer(slot, buffer, size);
     return SHARDIO_OK;
@@ -5567,6 +6029,7 @@ SHARDIO_API shardio_status shardio_slot_suspend(shardio_slot *slot)
     if (status != SHARDIO_OK || slot->file.functions->suspend == NULL || slot->file.functions->resume == NULL)
         return status;
     status = shardio_p_slot_drain(slot);
+    if (status == SHARDIO_OK) status = shardio_p_slot_quiesce(slot);
     if (status == SHARDIO_OK && !slot->direct && slot->unsynced > 0 && slot->durability != SHARDIO_DURABLE_NONE)
         status = shardio_p_slot_sync_contents(slot);
     if (status != SHARDIO_OK) return status;
@@ -5581,6 +6044,7 @@ static void shardio_p_slot_end(shardio_slot *slot)
 {
     slot->open = false;
     slot->file.name = NULL;   /* went with the file */
+    shardio_p_slot_end_queue(slot);
     slot->accounting.logical_bytes = shardio_slot_size(slot);
     if (slot->own_buffer == NULL) return;
     shardio_p_release(slot->allocator, slot->own_buffer, slot->own_size, slot->own_alignment);
@@ -5607,6 +6071,7 @@ SHARDIO_API void shardio_slot_abort(shardio_slot *slot)
 {
     int code = 0;
     if (slot == NULL || !slot->open) return;
+    (void)shardio_p_slot_quiesce(slot);   /* before its memory goes */
     if (slot->suspended && slot->continued && slot->file.functions->resume(slot->file.context, &code) == SHARDIO_OK)
         slot->suspended = false;
     /* a write that failed may have written all the same */

@@ -22,10 +22,9 @@ typedef struct faulty_record {
 } faulty_record;
 
 typedef struct faulty_begun {
-    uint64_t offset;
-    const uint8_t *data;
-    size_t size;
-    uint64_t sum;
+    shardio_transfer *transfer;
+    uint64_t sum;            /* of its bytes */
+    bool direct;             /* the file was */
 } faulty_begun;
 
 /* What changed the file, to be played again as far as a crash let it come. */
@@ -60,7 +59,8 @@ typedef struct faulty_state {
     bool unaligned_space;         /* and the last one before may end inside a block */
     faulty_tape *tape;            /* record here; null: not */
     uint64_t shorten;             /* seed of random short reads and writes; 0: whole ones */
-    bool overlap;                 /* offer begin_write and wait */
+    bool overlap;                 /* offer begin and wait, */
+    uint64_t refuse_begin_from;   /* and refuse it from this one on; 0: never */
     const uint8_t *own;           /* begun writes have to lie in these own_size bytes; null: anywhere */
     size_t own_size;
 
@@ -70,6 +70,7 @@ typedef struct faulty_state {
     uint64_t bytes_read, bytes_written, smallest_write, largest_write;
     uint64_t misaligned;          /* direct writes that do not keep to the alignments */
     uint64_t misused;             /* begun writes whose memory changed or was not the slot's, calls before the wait */
+    uint64_t begins, most_begun;  /* writes that were begun; at once */
     bool direct, durable, published, suspended, was_short;
     uint32_t unit;                /* of transfers, as facts said */
     uint64_t closed;
@@ -182,7 +183,7 @@ static inline shardio_status faulty_resize(void *file, uint64_t size, int *code)
 {
     faulty_state *f = (faulty_state *)file;
     shardio_status status = faulty_step(f, FAULTY_RESIZE, 0, size, code);
-    f->misused += f->begun_count;
+    for (size_t i = 0; i < f->begun_count; i++) f->misused += f->begun[i].transfer->offset + f->begun[i].transfer->size > size;
     if (status == SHARDIO_OK) status = f->inner.functions->resize(f->inner.context, size, code);
     if (status == SHARDIO_OK) faulty_record_on_tape(f, FAULTY_RESIZE, 0, NULL, size);
     return status;
@@ -285,38 +286,45 @@ static void faulty_hint(void *file, shardio_hint hint, uint64_t offset, uint64_t
     if (f->inner.functions->hint != NULL) f->inner.functions->hint(f->inner.context, hint, offset, size);
 }
 
-/* Only remembers; the bytes are written at the wait, so memory that is used again too early shows. */
-static inline shardio_status faulty_begin_write(void *file, uint64_t offset, const void *data, size_t size, int *code)
+/* Only remembers; the bytes are written at a wait, so memory that is used again too early shows. */
+static inline shardio_status faulty_begin(void *file, shardio_transfer *transfer, int *code)
 {
     faulty_state *f = (faulty_state *)file;
-    const uint8_t *bytes = (const uint8_t *)data;
+    const uint8_t *bytes = (const uint8_t *)transfer->data;
     faulty_begun *b = &f->begun[f->begun_count];
-    if (f->begun_count == sizeof f->begun / sizeof f->begun[0]) {
-        *code = EAGAIN;
-        return SHARDIO_ERR_IO;
+    f->begins++;
+    if (f->begun_count == sizeof f->begun / sizeof f->begun[0] || (f->refuse_begin_from > 0 && f->begins >= f->refuse_begin_from)) {
+        *code = ENOSYS;
+        return SHARDIO_ERR_UNSUPPORTED;
     }
-    if (f->own != NULL && (bytes < f->own || bytes + size > f->own + f->own_size)) f->misused++;
-    b->offset = offset;
-    b->data = bytes;
-    b->size = size;
-    b->sum = faulty_sum(bytes, size);
+    if (f->own != NULL && (bytes < f->own || bytes + transfer->size > f->own + f->own_size)) f->misused++;
+    b->transfer = transfer;
+    b->sum = faulty_sum(bytes, transfer->size);
+    b->direct = f->direct;
     f->begun_count++;
+    if (f->begun_count > f->most_begun) f->most_begun = f->begun_count;
     return SHARDIO_OK;
 }
 
-static inline shardio_status faulty_wait(void *file, int *code)
+static inline void faulty_end(faulty_state *f, size_t number)
+{
+    const faulty_begun b = f->begun[number];
+    shardio_transfer *t = b.transfer;
+    const bool direct = f->direct;
+    f->begun[number] = f->begun[--f->begun_count];
+    if (faulty_sum((const uint8_t *)t->data, t->size) != b.sum) f->misused++;
+    f->direct = b.direct;
+    t->status = faulty_write(f, t->offset, t->data, t->size, &t->done, &t->code);
+    f->direct = direct;
+    t->complete = true;
+}
+
+/* Any of them are complete before the one that is waited for. */
+static inline void faulty_wait(void *file, shardio_transfer *transfer)
 {
     faulty_state *f = (faulty_state *)file;
-    shardio_status status = SHARDIO_OK;
-    size_t count = f->begun_count;
-    f->begun_count = 0;
-    for (size_t i = 0; i < count && status == SHARDIO_OK; i++) {
-        faulty_begun *b = &f->begun[i];
-        if (faulty_sum(b->data, b->size) != b->sum) f->misused++;
-        for (size_t at = 0, done = 0; at < b->size && status == SHARDIO_OK; at += done)
-            status = faulty_write(f, b->offset + at, b->data + at, b->size - at, &done, code);
-    }
-    return status;
+    uint64_t seed = transfer->offset + f->begins;
+    while (!transfer->complete && CHECK(f->begun_count > 0)) faulty_end(f, (size_t)(test_random(&seed) % f->begun_count));
 }
 
 /* Wraps `inner`. What the faulty file shall do may be set before or at any time after. */
@@ -340,7 +348,7 @@ static inline shardio_file faulty_file(faulty_state *f, shardio_file inner)
     f->table.hint = faulty_hint;
     f->table.close = faulty_close;
     if (f->overlap) {
-        f->table.begin_write = faulty_begin_write;
+        f->table.begin = faulty_begin;
         f->table.wait = faulty_wait;
     }
     file.functions = &f->table;
