@@ -4221,7 +4221,7 @@ static shardio_status shardio_p_osf_begin_transfer(void *file, shardio_transfer 
 static void shardio_p_osf_wait(void *file, shardio_transfer *transfer)
 {
     shardio_p_ring_wait((const shardio_p_ring *)transfer->ring, transfer);
-    if (transfer->code == EINTR || transfer->code == EAGAIN || transfer->code == ECANCELED) transfer->code = 0;
+    if (transfer->code == EINTR || transfer->code == ECANCELED) transfer->code = 0;
     transfer->status = transfer->code == 0 ? SHARDIO_OK : shardio_p_os_status(transfer->code);
     transfer->status = shardio_p_osf_judge((const shardio_p_os_file *)file, transfer->status, transfer->code);
 }
@@ -5539,13 +5539,14 @@ static void shardio_p_slot_stop_overlap(shardio_slot *slot, int code, const char
     shardio_p_slot_end_queue(slot);
 }
 
-enum { SHARDIO_P_LEAST_AHEAD = 16 << 20, SHARDIO_P_MOST_AHEAD = 256 << 20 };
+enum { SHARDIO_P_MOST_AHEAD = 256 << 20, SHARDIO_P_BUFFERS_AHEAD = 4 };
 
 /* Writes that extend a file wait for each other in the system. So its end is set ahead of them, in steps that grow with the
    file; what is too much is cut off when it has to be right. Where that fails it is only slower. */
 static void shardio_p_slot_set_ahead(shardio_slot *slot, uint64_t end)
 {
-    const uint64_t step = shardio_p_min(shardio_p_max(end, SHARDIO_P_LEAST_AHEAD), SHARDIO_P_MOST_AHEAD);
+    const uint64_t least = (uint64_t)slot->queue->piece_size * slot->queue->depth * SHARDIO_P_BUFFERS_AHEAD;
+    const uint64_t step = shardio_p_min(shardio_p_max(end, least), SHARDIO_P_MOST_AHEAD);
     int code = 0;
     if (end <= slot->device_end || slot->special || slot->file.functions->resize == NULL) return;
     if (slot->file.functions->resize(slot->file.context, end + step, &code) == SHARDIO_OK) slot->device_end = end + step;

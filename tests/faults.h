@@ -60,7 +60,9 @@ static const struct {
       EROFS, 0}},
     {CALL_OPENDIR, "fdopendir(3)", 0, 0, {EACCES, EBADF, EMFILE, ENFILE, ENOENT, ENOMEM, ENOTDIR, 0}},
     {CALL_READDIR, "readdir(3), getdents(2)", 0, 0, {EBADF, EFAULT, EINVAL, ENOENT, ENOTDIR, 0}},
-    {CALL_CLOSE, "close(2)", 0, 0, {EBADF, EINTR, EIO, ENOSPC, EDQUOT, 0}}
+    {CALL_CLOSE, "close(2)", 0, 0, {EBADF, EINTR, EIO, ENOSPC, EDQUOT, 0}},
+    {CALL_QUEUE, "io_uring_setup(2)", 0, 0, {EFAULT, EINVAL, EMFILE, ENFILE, ENOMEM, EPERM, ENOSYS, 0}},
+    {CALL_ENTER, "io_uring_enter(2), while the queue is in order", 0, 0, {EAGAIN, EBUSY, EINTR, 0}}
 };
 
 /* Calls that may have been done although they say that they failed. */
@@ -102,6 +104,9 @@ static const struct {
     {CALL_OPEN, EAGAIN, 0, 0, "tried again: somebody has renamed something on the way, openat2(2)"},
     {CALL_OPEN, ENOSYS, 0, 0, "no openat2 here: the names are walked one by one"},
     {CALL_OPEN, EPERM, 0, 0, "no openat2 here (in a container): the names are walked one by one"},
+    {CALL_QUEUE, ANY_CODE, 0, 0, "no queue for writes under way: they are made one by one"},
+    {CALL_ENTER, ANY_CODE, 0, 0, "tried again"},
+    {CALL_FTRUNCATE, ANY_CODE, 0, 0, "a file that is only made longer ahead of the writes under way"},
 };
 
 /* Answers: not that the call failed, but how things are. The job may take them at their word. */

@@ -35,15 +35,18 @@
 #define SYS_DOES(call) call
 #endif
 
+#include "ring.h"
+
 typedef enum sys_call {
     CALL_OPEN, CALL_READ, CALL_WRITE, CALL_PREAD, CALL_PWRITE, CALL_FSYNC, CALL_FTRUNCATE, CALL_FALLOCATE, CALL_FCNTL,
     CALL_FSTAT, CALL_FSTATAT, CALL_FSTATVFS, CALL_STATX, CALL_LSEEK, CALL_FCHMOD, CALL_FLOCK, CALL_READLINK, CALL_RENAME,
-    CALL_LINK, CALL_UNLINK, CALL_MKDIR, CALL_OPENDIR, CALL_READDIR, CALL_CLOSE, CALL_MALLOC, CALLS
+    CALL_LINK, CALL_UNLINK, CALL_MKDIR, CALL_OPENDIR, CALL_READDIR, CALL_CLOSE, CALL_QUEUE, CALL_ENTER, CALL_MALLOC, CALLS
 } sys_call;
 
 static const char *const sys_names[CALLS] = {
     "open", "read", "write", "pread", "pwrite", "fsync", "ftruncate", "fallocate", "fcntl", "fstat", "fstatat", "fstatvfs",
-    "statx", "lseek", "fchmod", "flock", "readlink", "rename", "link", "unlink", "mkdir", "opendir", "readdir", "close", "malloc"
+    "statx", "lseek", "fchmod", "flock", "readlink", "rename", "link", "unlink", "mkdir", "opendir", "readdir", "close",
+    "io_uring_setup", "io_uring_enter", "malloc"
 };
 
 #define SYS_ONLY(call) (1u << (call))
@@ -436,6 +439,7 @@ static inline off_t sys_lseek(int fd, off_t offset, int whence)
 /* It is closed in any case, as Linux does. */
 static inline int sys_close(int fd)
 {
+    if (ring_is(fd)) return ring_close(fd);
     sys_event e = sys_event_of(CALL_CLOSE, fd, NULL);
     bool fail;
     (void)sys_begin(&e, &fail);
@@ -471,7 +475,24 @@ static inline long sys_syscall(long number, ...)
     va_list list;
     long result = 0;
     va_start(list, number);
-    if (number == SYS_renameat2) {
+    if (number == SYS_io_uring_setup) {
+        sys_event e = sys_event_of(CALL_QUEUE, -1, NULL);
+        unsigned depth = va_arg(list, unsigned);
+        bool fail;
+        result = -1;
+        if (sys_begin(&e, &fail)) result = ring_setup(depth, va_arg(list, uint32_t *));
+        result = sys_end(&e, result, fail);
+    } else if (number == SYS_io_uring_enter) {
+        sys_event e = sys_event_of(CALL_ENTER, va_arg(list, int), NULL);
+        unsigned submit = va_arg(list, unsigned);
+        unsigned wanted = va_arg(list, unsigned);
+        bool fail = false, again = rings.failed;   /* the system gets on with it in the end */
+        rings.failed = false;
+        result = -1;
+        if (again || sys_begin(&e, &fail)) result = ring_enter(e.fd, submit, wanted);
+        if (!again) result = sys_end(&e, result, fail);
+        rings.failed = fail;
+    } else if (number == SYS_renameat2) {
         int from_directory = va_arg(list, int);
         const char *from = va_arg(list, const char *);
         int to_directory = va_arg(list, int);
@@ -505,6 +526,18 @@ static inline long sys_syscall(long number, ...)
     }
     va_end(list);
     return result;
+}
+
+static inline void *sys_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    return ring_is(fd) ? ring_map(fd, offset) : mmap(address, size, protection, flags, fd, offset);
+}
+
+static inline int sys_munmap(void *memory, size_t size)
+{
+    for (int i = 0; i < RINGS; i++)
+        if (memory == (void *)rings.one[i].memory || memory == (void *)rings.one[i].entries) return 0;
+    return munmap(memory, size);
 }
 
 static inline void *sys_malloc(size_t size)
@@ -561,6 +594,8 @@ static inline void sys_free(void *memory)
 #define readdir sys_readdir
 #define closedir sys_closedir
 #define syscall sys_syscall
+#define mmap sys_mmap
+#define munmap sys_munmap
 #define malloc sys_malloc
 #define free sys_free
 #define TEST_COUNTED(memory) sys_counted(memory)
@@ -587,6 +622,8 @@ static inline void sys_free(void *memory)
 #undef readdir
 #undef closedir
 #undef syscall
+#undef mmap
+#undef munmap
 #undef malloc
 #undef free
 

@@ -18,16 +18,19 @@ typedef struct writing {
     shardio_direct direct;
     uint64_t sync_every;
     bool overwrite, in_place, make_parents;
+    shardio_overlap overlap;
 } writing;
 
 static const writing writings[] = {
-    {"new", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_OFF, 0, false, false, false},
-    {"old", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_ON, 0, true, false, false},
-    {"a/b/new", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_OFF, 0, true, false, true},
-    {"new", SHARDIO_DURABLE_NONE, SHARDIO_DIRECT_OFF, 0, false, false, false},
-    {"new", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_AUTO, 9000, false, false, false},
-    {"new", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_OFF, 0, false, true, false},
-    {"link", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_OFF, 0, true, false, false}
+    {"new", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_OFF, 0, false, false, false, SHARDIO_OVERLAP_OFF},
+    {"old", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_ON, 0, true, false, false, SHARDIO_OVERLAP_OFF},
+    {"a/b/new", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_OFF, 0, true, false, true, SHARDIO_OVERLAP_OFF},
+    {"new", SHARDIO_DURABLE_NONE, SHARDIO_DIRECT_OFF, 0, false, false, false, SHARDIO_OVERLAP_OFF},
+    {"new", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_AUTO, 9000, false, false, false, SHARDIO_OVERLAP_OFF},
+    {"new", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_OFF, 0, false, true, false, SHARDIO_OVERLAP_OFF},
+    {"link", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_OFF, 0, true, false, false, SHARDIO_OVERLAP_OFF},
+    {"new", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_OFF, 0, false, false, false, SHARDIO_OVERLAP_ON},
+    {"old", SHARDIO_DURABLE_FINISH, SHARDIO_DIRECT_AUTO, 9000, true, false, false, SHARDIO_OVERLAP_ON}
 };
 
 enum { WRITINGS = sizeof writings / sizeof writings[0] };
@@ -55,7 +58,10 @@ static shardio_slot_options options_of(const work *w)
     o.overwrite = how->overwrite;
     o.in_place = how->in_place;
     o.make_parents = how->make_parents;
+    o.overlap = how->overlap;
+    o.in_flight = 2;
     o.allocator = w->allocator;
+    rings.there = true;
     return o;
 }
 

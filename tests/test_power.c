@@ -21,15 +21,26 @@ static void each_temporary(void (*each)(const char *path))
 #define SLOT_FILE VOLUME "/a/b/s.bin"
 enum { SLOT_BYTES = 12000 };
 
-enum slot_kind { SLOT_FINISH, SLOT_SYNC, SLOT_EVERY, SLOT_UNBUFFERED, SLOT_SUSPEND, SLOT_NONE };
+enum slot_kind { SLOT_FINISH, SLOT_SYNC, SLOT_EVERY, SLOT_UNBUFFERED, SLOT_SUSPEND, SLOT_NONE, SLOT_OVERLAP = 8 };
 
 static uint8_t slot_data[SLOT_BYTES];
+
+/* Pieces of a block each are under way; what is submitted to the queue is done in any order. */
+static void overlap_options(shardio_slot_options *o)
+{
+    rings.there = true;
+    o->overlap = SHARDIO_OVERLAP_ON;
+    o->in_flight = 4;
+    o->buffer_size = 4 * VOLUME_BLOCK;
+}
 
 static shardio_slot_options slot_options(int kind)
 {
     shardio_slot_options o;
     memset(&o, 0, sizeof o);
     o.buffer_size = 1024;
+    if (kind & SLOT_OVERLAP) overlap_options(&o);
+    kind &= ~SLOT_OVERLAP;
     o.direct = kind == SLOT_UNBUFFERED ? SHARDIO_DIRECT_ON : SHARDIO_DIRECT_OFF;
     o.durability = kind == SLOT_NONE ? SHARDIO_DURABLE_NONE : SHARDIO_DURABLE_FINISH;
     o.sync_every = kind == SLOT_EVERY ? 3000 : 0;
@@ -41,7 +52,7 @@ static shardio_slot_options slot_options(int kind)
 static void slot_promises(const shardio_slot *slot, int kind, bool tail)
 {
     uint64_t size = shardio_slot_size(slot);
-    if (kind != SLOT_NONE) power_note(LEAST, tail ? size : size / VOLUME_BLOCK * VOLUME_BLOCK);
+    if ((kind & ~SLOT_OVERLAP) != SLOT_NONE) power_note(LEAST, tail ? size : size / VOLUME_BLOCK * VOLUME_BLOCK);
 }
 
 /* Whether a sync came after the last change of a file. */
@@ -56,6 +67,8 @@ static void slot_run(int kind)
 {
     shardio_slot_options o = slot_options(kind);
     shardio_slot slot;
+    const bool overlap = (kind & SLOT_OVERLAP) != 0;
+    kind &= ~SLOT_OVERLAP;
     test_fill(slot_data, sizeof slot_data, 5);
     power_start();
     CHECK_OK(shardio_slot_create(&slot, SLOT_FILE, &o));
@@ -79,6 +92,7 @@ static void slot_run(int kind)
     }
     uint64_t size = shardio_slot_size(&slot);
     CHECK_OK(shardio_slot_finish(&slot));
+    CHECK(slot.accounting.overlap == overlap);
     if (kind != SLOT_NONE) power_note(LEAST, size);
 }
 
@@ -130,7 +144,7 @@ static struct {
     shardio_slot_options options;
 } shard;
 
-enum shard_kind { SHARD_START = 1, SHARD_NONE = 2, SHARD_EVERY = 4, SHARD_UPDATE = 8, SHARD_UNBUFFERED = 16 };
+enum shard_kind { SHARD_START = 1, SHARD_NONE = 2, SHARD_EVERY = 4, SHARD_UPDATE = 8, SHARD_UNBUFFERED = 16, SHARD_OVERLAP = 32 };
 
 static size_t shard_chunk_size(int chunk, int n)
 {
@@ -144,6 +158,7 @@ static void shard_setup(int kind)
     shard.layout.chunks = SHARD_CHUNKS;
     shard.layout.at_start = (kind & SHARD_START) != 0;
     shard.options.buffer_size = 1024;
+    if (kind & SHARD_OVERLAP) overlap_options(&shard.options);
     shard.options.direct = kind & SHARD_UNBUFFERED ? SHARDIO_DIRECT_ON : SHARDIO_DIRECT_OFF;
     shard.options.durability = kind & SHARD_NONE ? SHARDIO_DURABLE_NONE : SHARDIO_DURABLE_FINISH;
     shard.options.sync_every = kind & SHARD_EVERY ? 2500 : 0;
@@ -628,6 +643,10 @@ static const power_flow flows[] = {
     {"slot, unbuffered", slot_run, slot_check, SLOT_UNBUFFERED},
     {"slot, closed and continued", slot_run, slot_check, SLOT_SUSPEND},
     {"slot, none", slot_run, slot_check, SLOT_NONE},
+    {"slot, overlap", slot_run, slot_check, SLOT_OVERLAP},
+    {"slot, overlap, unbuffered", slot_run, slot_check, SLOT_OVERLAP | SLOT_UNBUFFERED},
+    {"slot, overlap, sync every 3000 bytes", slot_run, slot_check, SLOT_OVERLAP | SLOT_EVERY},
+    {"slot, overlap, closed and continued", slot_run, slot_check, SLOT_OVERLAP | SLOT_SUSPEND},
     {"shard, index at the end", shard_run, shard_check, 0},
     {"shard, index at the start", shard_run, shard_check, SHARD_START},
     {"shard, unbuffered", shard_run, shard_check, SHARD_UNBUFFERED},
@@ -636,6 +655,11 @@ static const power_flow flows[] = {
     {"shard, every 2500 bytes, index at the start", shard_run, shard_check, SHARD_EVERY | SHARD_START},
     {"shard, none and explicit sync", shard_run, shard_check, SHARD_NONE},
     {"shard, none, index at the start", shard_run, shard_check, SHARD_NONE | SHARD_START},
+    {"shard, overlap", shard_run, shard_check, SHARD_OVERLAP},
+    {"shard, overlap, unbuffered", shard_run, shard_check, SHARD_OVERLAP | SHARD_UNBUFFERED},
+    {"shard, overlap, index at the start", shard_run, shard_check, SHARD_OVERLAP | SHARD_START},
+    {"shard, overlap, every 2500 bytes", shard_run, shard_check, SHARD_OVERLAP | SHARD_EVERY},
+    {"shard update, overlap", shard_run, shard_check, SHARD_UPDATE | SHARD_OVERLAP},
     {"shard update, index at the end", shard_run, shard_check, SHARD_UPDATE},
     {"shard update, index at the start", shard_run, shard_check, SHARD_UPDATE | SHARD_START},
     {"pack", pack_run, pack_check, 0},

@@ -651,7 +651,7 @@ static void fail_every_call(uint32_t alignment, shardio_direct direct, uint64_t 
         CHECK_U64(g.faulty.how, SHARDIO_CLOSE_DISCARD);
         if (g.faulty.published) {
             CHECK(checkpoints && size >= c.published);
-            size_t padding = !fail_on ? 0 : overlap ? 17 * MiB : 4095;    /* nothing can be cut any more */
+            size_t padding = !fail_on ? 0 : overlap ? 2 * MiB : 4095;    /* nothing can be cut any more */
             if (size > c.size + padding) CHECK_U64(size, c.size);
         } else if (start) {
             CHECK(size >= start);
