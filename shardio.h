@@ -18627,17 +18627,20 @@ static shardio_status shardio_p_remove_keys(const shardio_p_site *site, const ch
 static shardio_status shardio_p_may_have_chunks(const shardio_p_site *site, bool *chunks, shardio_error *error)
 {
     shardio_json root;
+    shardio_error cause;
     char *text;
     size_t size;
     *chunks = true;
     shardio_status status = shardio_p_read_small(site->store, site->o.allocator, site->o.allocator, site->key,
-                                                 site->o.metadata_limit, &text, &size, error);
+                                                 site->o.metadata_limit, &text, &size, &cause);
     if (status == SHARDIO_OK) {
         *chunks = shardio_json_parse(text, size - 1, &root, NULL) != SHARDIO_OK ||
                   !shardio_json_is(shardio_json_member(root, "node_type"), "group");
         shardio_p_release(site->o.allocator, text, size, 16);
     }
-    return status == SHARDIO_ERR_LIMIT ? SHARDIO_OK : status;
+    if (status == SHARDIO_ERR_LIMIT && cause.system_code == 0) return SHARDIO_OK;   /* longer than metadata_limit */
+    if (error != NULL) *error = cause;
+    return status;
 }
 
 static shardio_status shardio_p_remove_one(const shardio_p_site *site, char *memory, shardio_error *error)
