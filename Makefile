@@ -22,6 +22,8 @@ QEMU_RISCV64 ?= qemu-riscv64-static
 MUSL_CC    ?= musl-gcc
 TCC        ?= tcc
 NODE       ?= node
+MPICC      ?= mpicc
+MPIRUN     ?= mpirun
 MINGW      ?= x86_64-w64-mingw32-gcc
 WINE       ?= wine
 ZIG        ?= $(BUILD)/zig/bin/python -m ziglang
@@ -36,7 +38,7 @@ TESTING := -I. $(WARN) -Wno-unused-function -pthread
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
 TOOL     := $(BUILD)/shardio
-EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(filter-out examples/shardio.c,$(wildcard examples/*.c)))
+EXAMPLES  = $(patsubst examples/%.c,$(BUILD)/examples/%,$(filter-out examples/shardio.c $(if $(MPI),,examples/mpi.c),$(wildcard examples/*.c)))
 TESTS    := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 THREADED := $(filter %_threads,$(TESTS))
 BENCHES  := $(patsubst bench/%.c,$(BUILD)/bench_%,$(wildcard bench/*.c))
@@ -60,16 +62,19 @@ WITH_lz4   := -DSHARDIO_WITH_LZ4 -llz4
 LIBRARIES  := zstd zlib blosc lz4
 WITH_curl  := -DSHARDIO_HTTP -lcurl
 ifneq ($(filter-out help deps clean,$(MAKECMDGOALS)),)
-FOUND := $(shell CC='$(CC)' sh tests/have $(BUILD)/have $(LIBRARIES) curl)
+FOUND := $(shell CC='$(CC)' MPICC='$(MPICC)' MPIRUN='$(MPIRUN)' sh tests/have $(BUILD)/have $(LIBRARIES) curl mpi)
 endif
 ADAPTERS := $(foreach l,$(filter $(LIBRARIES),$(FOUND)),$(WITH_$(l)))
 HTTP     := $(if $(filter curl,$(FOUND)),$(WITH_curl))
+MPI      := $(filter mpi,$(FOUND))
 with :=
 $(BUILD)/bench/pack $(BUILD)/bench/crc $(foreach v,c asan-gcc asan-clang tsan cxx interop,$(BUILD)/$(v)/%): with := $(ADAPTERS)
 $(foreach d,examples asan-gcc,$(BUILD)/$(d)/shardio): with := $(ADAPTERS) $(HTTP)
 $(foreach d,interop asan-gcc,$(BUILD)/$(d)/http_driver): with := $(ADAPTERS) $(HTTP)
 $(BUILD)/examples/mirror: with := $(HTTP)
 $(BUILD)/examples/pack_threads: with := $(if $(filter zstd,$(FOUND)),$(WITH_zstd)) -pthread
+$(BUILD)/examples/threads: with := -pthread
+$(BUILD)/examples/mpi: private tool = $(MPICC) -std=c99 $(OWN) $(CFLAGS)
 
 # ---- compiling ------------------------------------------------------------------------------------------------
 # $(eval $(call compile,DIR,COMMAND)) builds programs in DIR with the command in the variable COMMAND, which is
@@ -147,7 +152,9 @@ $(DRIVERS:%=$(BUILD)/interop/%): how = -DTEST_LINKED
 $(DRIVERS:%=$(BUILD)/interop/%): $(BUILD)/c/shared.o
 $(BUILD)/examples/%: how = -DSHARDIO_STATIC
 $(BUILD)/asan-gcc/shardio: how = -O0
+$(BUILD)/tsan/threads: how = -DSHARDIO_STATIC
 $(foreach d,examples tests/interop,$(eval $(call from,$(BUILD)/asan-gcc,$(d),asan-gcc)))
+$(eval $(call from,$(BUILD)/tsan,examples,tsan))
 $(foreach v,macos-x86 macos-arm,$(eval $(call from,$(BUILD)/$(v),examples,$(v))))
 $(eval $(call from,$(BUILD)/windows,examples,mingw,.exe))
 $(eval $(call from,$(BUILD)/windows,tests/windows,windows,.exe))
@@ -226,15 +233,17 @@ PART_INTEROP = '=interop' '$(PYTHON) tests/interop/tool.py' '$(PYTHON) tests/int
                '$(PYTHON) tests/interop/peers.py' '$(PYTHON) tests/interop/nodes.py' \
                '$(PYTHON) tests/interop/tool_peers.py' '$(PYTHON) tests/interop/packs.py' \
                '$(PYTHON) tests/interop/archives.py' '$(PYTHON) tests/interop/archive_peers.py' \
-               '$(PYTHON) tests/interop/http.py' '$(PYTHON) tests/interop/kill.py'
+               '$(PYTHON) tests/interop/http.py' '$(PYTHON) tests/interop/kill.py' '$(PYTHON) tests/interop/parallel.py' \
+               $(if $(MPI),,'!writing with MPI: no mpicc or mpirun: make deps')
 NEED_SANITIZE = $(call needs,asan-gcc,asan-gcc) $(call needs,asan-clang,asan-clang)
 NEED_TSAN = $(if $(call have,tsan),$(THREADED:%=$(BUILD)/tsan/%))
-NEED_INTEROP = $(TOOL) $(addprefix $(BUILD)/examples/,pack pack_threads) \
+NEED_INTEROP = $(TOOL) $(addprefix $(BUILD)/examples/,pack pack_threads threads) $(if $(MPI),$(BUILD)/examples/mpi) \
+               $(if $(call have,tsan),$(BUILD)/tsan/threads) \
                $(addprefix $(BUILD)/interop/,driver nodes_driver pack_driver archive_driver) \
                $(if $(call have,asan-gcc),$(addprefix $(BUILD)/asan-gcc/,shardio driver pack_driver archive_driver)) \
                $(if $(HTTP),$(BUILD)/examples/mirror $(BUILD)/interop/http_driver $(if $(call have,asan-gcc),$(BUILD)/asan-gcc/http_driver))
 
-export BUILD VENV CC GCC CLANG CXX CLANGXX M32 MINGW CI
+export BUILD VENV CC GCC CLANG CXX CLANGXX M32 MINGW MPIRUN CI
 
 test: $(call programs,c) $(NEED_SANITIZE) $(NEED_FUZZ) $(NEED_TSAN) $(call needs,cxx,cxx) $(NEED_INTEROP) ## C tests, plain, sanitized and as C++11; compile checks; interoperability
 	$(run) $(PART_C) $(PART_GCC) $(PART_CLANG) $(PART_FUZZ) $(PART_TSAN) $(PART_CXX) $(PART_COMPILE) $(PART_INTEROP)

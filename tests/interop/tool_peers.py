@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What the tool writes with every codec, order and type, zarr-python, tensorstore and zarrs read, and the tool exports what
-they write. In the environment of peers.py. A word as argument: only the tests whose names contain it."""
+"""What the tool writes with every codec, order and type, and the examples with threads and MPI, zarr-python, tensorstore and
+zarrs read, and the tool exports what they write. In the environment of peers.py. A word as argument: only the tests whose names contain it."""
 import base64
 import itertools
 import json
@@ -10,6 +10,7 @@ import sys
 import warnings
 
 import common
+import parallel
 import peers    # enters the environment
 import numpy as np
 import tensorstore as ts
@@ -79,6 +80,16 @@ def written_regions():
     good(tool("verify", path))
     for peer in PEERS:
         same(peer_read(peer, path), model, peer + " after compact")
+
+
+def written_side_by_side(who):
+    """By examples/threads or examples/mpi."""
+    path = fresh("tool-parallel.zarr")
+    t, y, x = np.ogrid[:20, :300, :400]
+    wanted = (t * 7919 + y * 131 + x * 17).astype("uint16")
+    good(who.write(path))
+    for peer in PEERS:
+        same(peer_read(peer, path), wanted, peer)
 
 
 def export_equals(path, wanted, *more):
@@ -302,6 +313,8 @@ def main():
     for number, (codec, order) in enumerate(itertools.product(CODECS, ORDERS)):
         for grid in list(GRIDS)[number % 2::2]:
             counter.test("ours %s %s %s" % (codec, order, grid), ours, codec, order, grid)
+    for who in [parallel.Threads(8)] + parallel.several_ranks():
+        counter.test("side by side: " + who.name, written_side_by_side, who)
     for number in range(20):
         counter.test("zarr-python %d" % number, zarr_python_writes, number, ("zarr-python", "zarrs")[number // 10])
     for number in range(6):
