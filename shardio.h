@@ -53,7 +53,9 @@
    OWNERSHIP Pointers handed in are borrowed for the call, unless said otherwise. create and open hand out a
              handle; finish, abort and close end it, always, whatever they return.
    THREADS   None inside and no global state. One handle belongs to one thread at a time; different handles need
-             no lock. Where more is possible, the function says so. One writer per shard file.
+             no lock. Where more is possible, the function says so. One writer per shard file: any number of threads
+             and processes may write one array, each through a handle of its own and into shards of its own
+             (examples/threads.c, examples/mpi.c).
 
    FILE FORMATS
 
@@ -1429,7 +1431,11 @@ SHARDIO_API shardio_status shardio_array_read_strided(shardio_array *array, cons
    that exists gets the changed chunks and a new index behind its end, or is rewritten (options update, dead_percent).
    What a shard held stays readable until its new index is complete; a failure leaves the shards not yet reached as they
    were. Memory: one chunk, decoded and encoded, and the index of a shard. Errors as in shardio_array_read, and those of
-   writing. */
+   writing.
+   Several threads or processes may write to one array at a time, each through a handle of its own, if no two write to the
+   same shard (or chunk that is a file), and zarr.json is there before and stays as it is: no resizing, no appending
+   meanwhile. The files are those that one writer would have written; all of it is durable when all of them have returned.
+   Statistics do not go together with that: they are then absent, never wrong, until shardio_array_make_statistics. */
 SHARDIO_API shardio_status shardio_array_write(shardio_array *array, const uint64_t *start, const uint64_t *count,
                                                const void *elements, size_t size, shardio_error *error);
 SHARDIO_API shardio_status shardio_array_write_strided(shardio_array *array, const uint64_t *start,
@@ -4316,13 +4322,17 @@ static shardio_status shardio_p_osf_open_existing(shardio_p_os_file *f, int acce
     return shardio_p_os_open(f->path, f->root, access, &f->handle, code);
 }
 
+/* Another writer removes the directories that its last file leaves empty, maybe just when a file comes into them: they
+   are made again. This often, since what is in the way may also be a file. */
+enum { SHARDIO_P_MOST_MAKINGS = 10 };
+
 /* A new file under a name that nobody else has, or in place. */
 static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_open_options *options, bool exists,
                                            int *code)
 {
     shardio_status status;
     uint64_t tag = shardio_p_os_noise() ^ (uint64_t)(uintptr_t)f;
-    bool parents_made = !options->make_parents;
+    int makings = options->make_parents ? 0 : SHARDIO_P_MOST_MAKINGS;
     if (exists && !f->overwrite) return SHARDIO_ERR_EXISTS;
     if (shardio_p_length(f->path) - shardio_p_parent_length(f->path) > SHARDIO_P_LONGEST_NAME + 1)
         return SHARDIO_ERR_LIMIT;
@@ -4333,10 +4343,11 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
         const char *name = options->in_place ? f->path : f->temporary;
         int access = options->in_place && exists ? SHARDIO_P_ACCESS_BOTH : SHARDIO_P_ACCESS_NEW;
         status = shardio_p_os_open(name, f->root, access, &f->handle, code);
-        if (status == SHARDIO_ERR_NOT_FOUND && !parents_made) {
-            parents_made = true;
+        if (status == SHARDIO_ERR_NOT_FOUND && makings++ < SHARDIO_P_MOST_MAKINGS) {
+            const size_t existing = f->existing;   /* what was made before is still to be synced */
             status = shardio_p_make_parents(f->path, f->root, &f->existing, &f->shared, code);
-            if (status == SHARDIO_OK) continue;
+            f->existing = (size_t)shardio_p_min(f->existing, existing);
+            if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) continue;
         }
         if (status == SHARDIO_ERR_EXISTS && !options->in_place) continue;
         break;

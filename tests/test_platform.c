@@ -685,6 +685,38 @@ TEST(parents_that_others_make)
     }
 }
 
+static int removals;
+
+/* Just before a directory is made in y, and a file in z; not for ever. */
+static void others_remove_them(sys_event *e)
+{
+    bool inside = e->call == CALL_MKDIR ? strcmp(e->path + strlen(e->path) - 2, "/z") == 0
+                                        : e->call == CALL_OPEN && (e->flags & O_CREAT) != 0;
+    if (!inside || removals >= 5) return;
+    if (rmdir(rig_path("x/y/z")) == 0) removals++;
+    if (rmdir(rig_path("x/y")) == 0) removals++;
+}
+
+/* Directories that are empty because our file has not come yet, and go with somebody else's last one, are made again, and
+   those that were made the first time are still made durable. */
+TEST(parents_that_others_remove)
+{
+    shardio_slot_options o = plain_options();
+    shardio_slot slot;
+    new_directory();
+    removals = 0;
+    o.make_parents = true;
+    sys.before = others_remove_them;
+    CHECK_OK(shardio_slot_create(&slot, rig_path("x/y/z/a"), &o));
+    CHECK_OK(shardio_slot_append(&slot, source, 50000));
+    sys.calls[CALL_FSYNC] = 0;
+    CHECK_OK(shardio_slot_finish(&slot));
+    CHECK(removals >= 5);
+    CHECK_U64(sys.calls[CALL_FSYNC], 1 + 4);   /* the file; z, y, x and what they are in */
+    sys_clear();
+    rig_check_file(rig_path("x/y/z/a"), source, 50000);
+}
+
 /* Names that nothing can bear are not just names of nothing. */
 TEST(names_that_are_too_long)
 {
@@ -919,7 +951,7 @@ TEST(one_allocator_for_all)
 }
 
 TEST_MAIN(TEST_CASE(default_allocator_aligns) TEST_CASE(large_buffers_in_large_pages)
-          TEST_CASE(arena) TEST_CASE(parents_that_others_make) TEST_CASE(names_that_are_too_long)
+          TEST_CASE(arena) TEST_CASE(parents_that_others_make) TEST_CASE(parents_that_others_remove) TEST_CASE(names_that_are_too_long)
           TEST_CASE(memory_files)
           TEST_CASE(reading_exactly)
           TEST_CASE(opening)
