@@ -55,7 +55,8 @@
    THREADS   None inside and no global state. One handle belongs to one thread at a time; different handles need
              no lock. Where more is possible, the function says so. One writer per shard file: any number of threads
              and processes may write one array, each through a handle of its own and into shards of its own
-             (examples/threads.c, examples/mpi.c).
+             (examples/threads.c, examples/mpi.c). With the option overlap it is the system that may use threads of its
+             own, for writes that are buffered or make a file longer.
 
    FILE FORMATS
 
@@ -521,7 +522,7 @@ typedef struct shardio_accounting {
     const char *direct_reason;   /* why not: static text; null when direct, and with SHARDIO_SMALL */
     int direct_code;             /* and the system's number for it; 0: none */
     bool overlap;                /* writes were under way while the program went on */
-    const char *overlap_reason;  /* why not, as above */
+    const char *overlap_reason;  /* why not, or not to the end; as above */
     int overlap_code;
 } shardio_accounting;
 
@@ -1278,6 +1279,8 @@ typedef struct shardio_array_options {
     uint64_t checkpoint_every;               /* bytes of elements between two checkpoints; 0: none by itself */
     uint64_t drop_behind;                    /* as in shardio_slot_options */
     size_t buffer_size;                      /* bytes of the staging buffer that all shards share; 0: 4 MiB */
+    shardio_overlap overlap;                 /* of shards: pieces of that buffer, and one of two rows of chunks, are under */
+    uint32_t in_flight;                      /* way while the next are filled; so many writes at once, 0: 8 */
     size_t memory;                           /* bytes for gathering rows of chunks; 0: one row, or as many as fit in
                                                 8 MiB; more makes larger writes from small chunks */
     size_t block_size;                       /* bytes kept of the tail of each shard in flight; 0: 4096; has to hold
@@ -2044,6 +2047,7 @@ SHARDIO_API shardio_store shardio_store_mirrored(shardio_mirror_store *mirrors);
 enum {
     SHARDIO_P_DEFAULT_BUFFER = 4 << 20,
     SHARDIO_P_DEFAULT_IN_FLIGHT = 8,
+    SHARDIO_P_MOST_IN_FLIGHT = 1024,
     SHARDIO_P_DEFAULT_DIRECT_MIN = 1 << 20,
     SHARDIO_P_DEFAULT_BLOCK = 4096,
     SHARDIO_P_MAX_BLOCK = 1 << 16,          /* a larger wish is that of a network file system, for speed */
@@ -5454,35 +5458,31 @@ typedef struct shardio_p_under_way {
    filled while the others are under way. */
 struct shardio_queue {
     shardio_p_ring ring;
+    bool shared;                      /* by the slots of an array, which stay where they are */
     uint32_t depth, piece;
     uint64_t begun, ended;
     uint8_t *memory;
     size_t piece_size;
     shardio_p_under_way *under_way;   /* write number n is in n % depth */
     uint64_t *newest;                 /* of each piece, the number of its last write */
-    const shardio_allocator *allocator;
-    size_t size;                      /* of this piece of memory, the queue included */
+    const shardio_allocator *allocator;   /* of a queue that is one slot's */
 };
 
-static struct shardio_queue *shardio_p_queue_begin(uint32_t depth, const shardio_allocator *allocator)
+/* Bytes of a queue. */
+static size_t shardio_p_queue_memory(uint32_t depth)
 {
-    size_t size = sizeof(struct shardio_queue) + depth * (sizeof(shardio_p_under_way) + sizeof(uint64_t));
-    struct shardio_queue *queue = (struct shardio_queue *)shardio_p_allocate(allocator, size, sizeof(uint64_t));
-    if (queue == NULL) return NULL;
-    memset(queue, 0, size);
+    return sizeof(struct shardio_queue) + depth * (sizeof(shardio_p_under_way) + sizeof(uint64_t));
+}
+
+static struct shardio_queue *shardio_p_queue_begin(void *memory, uint32_t depth)
+{
+    struct shardio_queue *queue = (struct shardio_queue *)memory;
+    memset(queue, 0, shardio_p_queue_memory(depth));
     queue->depth = depth;
-    queue->allocator = allocator;
-    queue->size = size;
     queue->under_way = (shardio_p_under_way *)(void *)(queue + 1);
     queue->newest = (uint64_t *)(void *)(queue->under_way + depth);
     shardio_p_ring_begin(&queue->ring, depth);
     return queue;
-}
-
-static void shardio_p_queue_end(struct shardio_queue *queue)
-{
-    shardio_p_ring_end(&queue->ring);
-    shardio_p_release(queue->allocator, queue, queue->size, sizeof(uint64_t));
 }
 
 /* Takes the buffer apart. False: it does not hold a block for each piece. */
@@ -5529,16 +5529,34 @@ static shardio_status shardio_p_slot_quiesce(shardio_slot *slot)
     return slot->error.status;
 }
 
+/* Whether what the buffer holds is sent on its way, not written: a slot of an array that is left holds a block elsewhere. */
 static bool shardio_p_slot_overlaps(const shardio_slot *slot)
 {
-    return slot->queue != NULL;
+    const struct shardio_queue *queue = slot->queue;
+    return queue != NULL && slot->buffer == queue->memory + queue->piece * queue->piece_size;
+}
+
+static bool shardio_p_slot_shares_queue(const shardio_slot *slot)
+{
+    return slot->queue != NULL && slot->queue->shared;
+}
+
+/* Writes through the queue of others from here on, from the piece that is its buffer now. */
+static inline void shardio_p_slot_join(shardio_slot *slot, struct shardio_queue *queue)
+{
+    slot->accounting.overlap_reason = "the file has no such calls";
+    if (slot->file.functions == NULL || slot->file.functions->begin == NULL || slot->special) return;
+    slot->accounting.overlap_reason = NULL;
+    slot->queue = queue;
 }
 
 static void shardio_p_slot_end_queue(shardio_slot *slot)
 {
-    if (slot->queue == NULL) return;
-    shardio_p_queue_end(slot->queue);
+    struct shardio_queue *queue = slot->queue;
     slot->queue = NULL;
+    if (queue == NULL || queue->shared) return;
+    shardio_p_ring_end(&queue->ring);
+    shardio_p_release(queue->allocator, queue, shardio_p_queue_memory(queue->depth), sizeof(uint64_t));
 }
 
 /* From here on writes are waited for, one by one, through the piece that is being filled. */
@@ -5573,6 +5591,7 @@ static shardio_status shardio_p_slot_begin_write(shardio_slot *slot, uint64_t of
     if (slot->error.status != SHARDIO_OK) return slot->error.status;
     shardio_p_slot_set_ahead(slot, offset + size);
     memset(one, 0, sizeof *one);
+    one->slot = queue->shared ? slot : NULL;
     one->transfer.offset = offset;
     one->transfer.data = data;
     one->transfer.size = size;
@@ -5611,6 +5630,12 @@ static bool shardio_p_slot_overlaps(const shardio_slot *slot)
     return false;
 }
 
+static bool shardio_p_slot_shares_queue(const shardio_slot *slot)
+{
+    (void)slot;
+    return false;
+}
+
 static shardio_status shardio_p_slot_quiesce(const shardio_slot *slot)
 {
     return slot->error.status;
@@ -5631,7 +5656,7 @@ static shardio_status shardio_p_slot_send(shardio_slot *slot, size_t from, size_
 static void shardio_p_slot_divide_buffer(shardio_slot *slot, size_t size)
 {
 #if !SHARDIO_NO_OVERLAP
-    if (slot->queue == NULL) return;
+    if (slot->queue == NULL || slot->queue->shared) return;
     if (shardio_p_queue_take_memory(slot->queue, slot->buffer, size, slot->block)) slot->capacity = slot->queue->piece_size;
     else shardio_p_slot_stop_overlap(slot, 0, "the buffer is too small for so many pieces");
 #else
@@ -5648,8 +5673,11 @@ static void shardio_p_slot_begin_overlap(shardio_slot *slot, const shardio_slot_
     slot->accounting.overlap_reason = "the file has no such calls";
     if (slot->file.functions->begin == NULL || slot->special) return;
     slot->accounting.overlap_reason = "no memory for the queue, or less than two in flight";
-    if (depth > 1 && depth <= 1024) slot->queue = shardio_p_queue_begin(depth, options->allocator);
-    if (slot->queue == NULL) return;
+    if (depth < 2 || depth > SHARDIO_P_MOST_IN_FLIGHT) return;
+    void *memory = shardio_p_allocate(options->allocator, shardio_p_queue_memory(depth), sizeof(uint64_t));
+    if (memory == NULL) return;
+    slot->queue = shardio_p_queue_begin(memory, depth);
+    slot->queue->allocator = options->allocator;
     slot->accounting.overlap_reason = NULL;
     if (slot->queue->ring.code != 0)
         shardio_p_slot_stop_overlap(slot, slot->queue->ring.code, "the system does not give a queue");
@@ -5963,6 +5991,34 @@ SHARDIO_API shardio_status shardio_slot_append(shardio_slot *slot, const void *d
     return status;
 }
 
+#if !SHARDIO_NO_OVERLAP && !SHARDIO_NO_ZARR
+enum { SHARDIO_P_LARGEST_SENT = 4 << 20 };
+
+/* The same from memory that stays as it is until the writes that are begun here are complete: whole blocks are written from
+   where they are. */
+static shardio_status shardio_p_slot_append_stable(shardio_slot *slot, const uint8_t *data, size_t size)
+{
+    shardio_status status = shardio_p_slot_enter(slot, "append");
+    const size_t to_block = (slot->block - slot->fill % slot->block) % slot->block;
+    if (status != SHARDIO_OK) return status;
+    if (!shardio_p_slot_overlaps(slot) || size < to_block || size - to_block < slot->direct_min ||
+        ((uintptr_t)data + to_block) % slot->memory_alignment != 0)
+        return shardio_slot_append(slot, data, size);
+    shardio_p_slot_copy(slot, data, to_block);
+    status = shardio_p_slot_drain(slot);
+    data += to_block;
+    size -= to_block;
+    while (status == SHARDIO_OK && slot->queue != NULL && size >= slot->block) {
+        size_t piece = (size_t)shardio_p_floor(shardio_p_min(size, SHARDIO_P_LARGEST_SENT), slot->block);
+        status = shardio_p_slot_begin_write(slot, slot->base, (uint8_t *)(uintptr_t)data, piece);
+        slot->base += piece;
+        data += piece;
+        size -= piece;
+    }
+    return status == SHARDIO_OK ? shardio_slot_append(slot, data, size) : status;
+}
+#endif
+
 SHARDIO_API shardio_status shardio_slot_overwrite(shardio_slot *slot, uint64_t offset, const void *data, size_t size)
 {
     const uint8_t *from = (const uint8_t *)data;
@@ -6026,7 +6082,7 @@ SHARDIO_API shardio_status shardio_slot_set_buffer(shardio_slot *slot, void *buf
         if (status == SHARDIO_OK) status = shardio_p_slot_drain(slot);
         if (status != SHARDIO_OK) return status;
     }
-    status = shardio_p_slot_quiesce(slot);
+    if (!shardio_p_slot_shares_queue(slot)) status = shardio_p_slot_quiesce(slot);
     if (status != SHARDIO_OK) return status;
     if (slot->fill > 0 && buffer != slot->buffer) memmove(buffer, slot->buffer, slot->fill);
     shardio_p_slot_take_buffer(slot, buffer, size);
@@ -6556,6 +6612,21 @@ static shardio_status shardio_p_shard_append(shardio_shard_writer *writer, const
     if (status == SHARDIO_OK && size > 0) shardio_p_shard_keep_head(writer, offset, data, size);
     return status;
 }
+
+#if !SHARDIO_NO_ZARR
+/* From memory that stays as it is until the writes that are begun are complete. */
+static shardio_status shardio_p_shard_append_stable(shardio_shard_writer *writer, const uint8_t *data, size_t size)
+{
+#if !SHARDIO_NO_OVERLAP
+    uint64_t offset = shardio_slot_size(&writer->slot);
+    shardio_status status = shardio_p_slot_append_stable(&writer->slot, data, size);
+    if (status == SHARDIO_OK && size > 0) shardio_p_shard_keep_head(writer, offset, data, size);
+    return status;
+#else
+    return shardio_p_shard_append(writer, data, size);
+#endif
+}
+#endif
 
 /* Points chunk number `chunk` to what was appended. */
 static void shardio_p_shard_place(shardio_shard_writer *writer, uint64_t chunk, uint64_t offset, uint64_t length)
@@ -11778,6 +11849,8 @@ typedef struct shardio_p_plan {
     uint64_t steps;           /* at most; a batch ends at the end of a shard */
     uint64_t chunks;          /* in a full batch */
     uint64_t flights;
+    uint32_t in_flight;       /* writes under way at once; 0: each is waited for */
+    uint32_t batches;         /* in memory: two if one is written from where it is while the other is filled */
     size_t gap;               /* room between the shards of a batch, so that each lines up with its file; or 0 */
     size_t block, buffer, rows, index, names, key, text, strings;   /* bytes */
     size_t packed[SHARDIO_P_LEVELS], coded[SHARDIO_P_LEVELS];       /* bytes of the rooms of each level */
@@ -11829,6 +11902,9 @@ struct shardio_array {
     shardio_accounting *report;              /* the caller's, for finish; or null */
     bool skip_fill, claimed, checkpointed, store_was_empty, published, groups_written, resuming;
     uint8_t *rows, *staging, *small_names;
+    struct shardio_queue *queue;             /* of writes under way, or null */
+    uint64_t sent[2];                        /* the last write from each of the two batches */
+    uint32_t batch;                          /* that is filled: 0 or 1 */
     shardio_arena small_arena;               /* hands out small_names to the store, for one file at a time */
     shardio_allocator small_allocator;
     shardio_p_flight *flights;
@@ -12239,6 +12315,14 @@ static bool shardio_p_plan_rooms(shardio_p_plan *plan, const shardio_p_meta *m)
     return true;
 }
 
+static void shardio_p_plan_overlap(shardio_p_plan *plan, const shardio_p_meta *m, const shardio_array_options *o)
+{
+    const uint32_t wanted = o->in_flight != 0 ? o->in_flight : (uint32_t)SHARDIO_P_DEFAULT_IN_FLIGHT;
+    const bool overlap = !SHARDIO_NO_OVERLAP && o->overlap == SHARDIO_OVERLAP_ON && m->sharded;
+    plan->in_flight = overlap && plan->buffer / wanted >= plan->block && wanted > 1 ? wanted : 0;
+    plan->batches = plan->in_flight > 0 && plan->gap > 0 ? 2 : 1;
+}
+
 static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_meta *m, const shardio_array_options *o,
                                           shardio_error *error)
 {
@@ -12257,9 +12341,10 @@ static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_
     plan->gap = 0;
     if (shardio_p_stored_as_is(m) && !o->skip_fill && shardio_p_largest_run(plan, m) >= SHARDIO_P_DEFAULT_DIRECT_MIN)
         plan->gap = 2 * plan->block;
+    shardio_p_plan_overlap(plan, m, o);
     shards = m->sharded ? shardio_p_product(m->shard_grid, plan->batch_dim + 1, m->ndim) : plan->chunks;
     rows = shardio_p_bounded_multiply(plan->chunks, m->chunk_bytes);
-    if (!shardio_p_add(rows, shardio_p_bounded_multiply(shards, plan->gap), &rows) || rows > SIZE_MAX / 4)
+    if (!shardio_p_add(rows, shardio_p_bounded_multiply(shards, plan->gap), &rows) || rows > SIZE_MAX / 8)
         return shardio_p_option(error, SHARDIO_ERR_LIMIT, "options shape and chunk",
                                 "no memory holds a row of these chunks");
     plan->rows = (size_t)rows;
@@ -12297,6 +12382,16 @@ static void shardio_p_carve_room(shardio_p_carver *carver, size_t size, shardio_
     room->carved = true;
 }
 
+static size_t shardio_p_queue_bytes(const shardio_p_plan *plan)
+{
+#if !SHARDIO_NO_OVERLAP
+    if (plan->in_flight > 0) return shardio_p_queue_memory(plan->in_flight);
+#else
+    (void)plan;
+#endif
+    return 0;
+}
+
 /* The parts of a writer's memory, in one place so that the sum and the pieces cannot differ. `array` is null to add
    up only. */
 static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bool sharded, size_t path,
@@ -12322,9 +12417,10 @@ static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bo
     sum.shards = c.used - before;
     before = c.used;
     uint8_t *staging = shardio_p_carve(&c, plan->buffer, plan->block);
+    uint8_t *queue = shardio_p_carve(&c, shardio_p_queue_bytes(plan), 16);
     sum.staging = c.used - before;
     before = c.used;
-    uint8_t *rows = shardio_p_carve(&c, plan->rows, plan->block);
+    uint8_t *rows = shardio_p_carve(&c, plan->batches * (size_t)shardio_p_ceil(plan->rows, plan->block), plan->block);
     sum.rows = c.used - before;
     sum.total = c.used;
     sum.shards_in_flight = plan->flights;
@@ -12337,6 +12433,7 @@ static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bo
     array->strings = (char *)strings;
     array->small_names = small;
     array->staging = staging;
+    array->queue = (struct shardio_queue *)(void *)queue;
     array->rows = rows;
     array->flights = (shardio_p_flight *)(void *)flight;
     memset(array->flights, 0, flights * sizeof(shardio_p_flight));
@@ -12700,6 +12797,14 @@ static uint64_t shardio_p_room_bytes(const shardio_array *array)
 }
 
 /* Frees the handle, its copied error included. */
+static void shardio_p_end_queue(shardio_array *array)
+{
+#if !SHARDIO_NO_OVERLAP
+    if (array->queue != NULL) shardio_p_ring_end(&array->queue->ring);
+#endif
+    array->queue = NULL;
+}
+
 static void shardio_p_array_free(shardio_array *array)
 {
     if (array == NULL || array == shardio_p_no_array()) return;
@@ -12709,6 +12814,7 @@ static void shardio_p_array_free(shardio_array *array)
     if (array->mode != SHARDIO_P_BROKEN) shardio_p_free_rooms(array);
     shardio_p_free_statistics(array, array->statistics);
     for (uint32_t k = 0; k < array->meta.level_count; k++) shardio_p_chain_end(&array->meta.levels[k].chain);
+    if (array->mode == SHARDIO_P_WRITING) shardio_p_end_queue(array);
     shardio_p_release(from, array, array->memory_size, array->memory_alignment);
 }
 
@@ -12827,6 +12933,73 @@ static shardio_array *shardio_p_place_writer(shardio_array *draft, const shardio
     return array;
 }
 
+/* A queue for all shards, if one is planned and the system gives it. */
+static void shardio_p_begin_queue(shardio_array *array)
+{
+    struct shardio_queue *queue = array->plan.in_flight > 0 ? array->queue : NULL;
+    array->queue = NULL;
+#if !SHARDIO_NO_OVERLAP
+    array->accounting.overlap_reason = "not asked for";
+    if (queue == NULL) return;
+    (void)shardio_p_queue_begin(queue, array->plan.in_flight);
+    array->accounting.overlap_code = queue->ring.code;
+    array->accounting.overlap_reason = queue->ring.code != 0 ? "the system does not give a queue" : NULL;
+    if (queue->ring.code != 0) return;
+    queue->shared = true;
+    (void)shardio_p_queue_take_memory(queue, array->staging, array->plan.buffer, array->plan.block);
+    array->queue = queue;
+#else
+    (void)queue;
+#endif
+}
+
+/* The memory through which a shard is written now: the staging buffer, or the piece of it that is filled. */
+static uint8_t *shardio_p_staging(const shardio_array *array, size_t *size)
+{
+    *size = array->plan.buffer;
+#if !SHARDIO_NO_OVERLAP
+    if (array->queue != NULL) {
+        *size = array->queue->piece_size;
+        return array->queue->memory + array->queue->piece * array->queue->piece_size;
+    }
+#endif
+    return array->staging;
+}
+
+static void shardio_p_join_queue(const shardio_array *array, shardio_slot *slot)
+{
+#if !SHARDIO_NO_OVERLAP
+    if (array->queue != NULL) shardio_p_slot_join(slot, array->queue);
+#else
+    (void)array, (void)slot;
+#endif
+}
+
+/* Waits for all writes that are under way. Errors stick to the shards concerned. */
+static void shardio_p_end_sent(const shardio_array *array)
+{
+#if !SHARDIO_NO_OVERLAP
+    if (array->queue != NULL) shardio_p_queue_wait(array->queue, array->queue->begun, NULL);
+#else
+    (void)array;
+#endif
+}
+
+/* The batch is handed over: where there are two, the other one is filled now, as soon as nothing is written from it. */
+static void shardio_p_turn_batches(shardio_array *array)
+{
+#if !SHARDIO_NO_OVERLAP
+    const size_t size = (size_t)shardio_p_ceil(array->plan.rows, array->plan.block);
+    if (array->queue == NULL || array->plan.batches < 2) return;
+    array->sent[array->batch] = array->queue->begun;
+    array->batch ^= 1;
+    array->rows = array->batch == 1 ? array->rows + size : array->rows - size;
+    shardio_p_queue_wait(array->queue, array->sent[array->batch], NULL);
+#else
+    (void)array;
+#endif
+}
+
 /* Finishes a draft whose metadata is known: plan and memory. Null with `error` set if it fails. */
 static shardio_array *shardio_p_plan_and_place(shardio_array *draft, const shardio_store *store,
                                                const shardio_array_options *o, size_t text_size, shardio_error *error)
@@ -12842,6 +13015,7 @@ static shardio_array *shardio_p_plan_and_place(shardio_array *draft, const shard
     if (array == NULL)
         shardio_p_fail(error, SHARDIO_ERR_MEMORY, "create", "the array",
                        "no memory for its rows of chunks; see shardio_array_memory");
+    else shardio_p_begin_queue(array);
     return array;
 }
 
@@ -13181,13 +13355,17 @@ static shardio_status shardio_p_continue_flight(shardio_array *array, shardio_p_
     const shardio_p_plan *p = &array->plan;
     shardio_file file;
     int code = 0;
+    size_t size;
+    uint8_t *buffer = shardio_p_staging(array, &size);
     shardio_status status = array->store.functions->open(array->store.context, key, true, &flight->allocator, &file,
                                                          &code);
     if (status == SHARDIO_ERR_NOT_FOUND) return status;
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "open for writing", key, code, NULL);
     status = shardio_shard_begin_update(&flight->shard, file, NULL, &array->meta.index, flight->index, p->index,
-                                        array->staging, p->buffer, o);
-    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_flight_failed(array, flight);
+                                        buffer, size, o);
+    if (status != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
+    shardio_p_join_queue(array, &flight->shard.slot);
+    return SHARDIO_OK;
 }
 
 /* The most bytes that a shard written in one go has; SHARDIO_NO_OFFSET: not known. */
@@ -13207,13 +13385,16 @@ static shardio_status shardio_p_create_flight(shardio_array *array, shardio_p_fl
     const shardio_p_plan *p = &array->plan;
     shardio_file file;
     int code = 0;
+    size_t size;
+    uint8_t *buffer = shardio_p_staging(array, &size);
     shardio_status status = array->store.functions->create(array->store.context, key, array->published,
                                                            shardio_p_most_of_shard(&array->meta), &flight->allocator,
                                                            &file, &code);
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
-    status = shardio_shard_begin(&flight->shard, file, &array->meta.index, flight->index, p->index, array->staging,
-                                 p->buffer, o);
-    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_flight_failed(array, flight);
+    status = shardio_shard_begin(&flight->shard, file, &array->meta.index, flight->index, p->index, buffer, size, o);
+    if (status != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
+    shardio_p_join_queue(array, &flight->shard.slot);
+    return SHARDIO_OK;
 }
 
 /* Makes the shard at `position` ready to be written through the staging buffer. */
@@ -13226,7 +13407,9 @@ static shardio_status shardio_p_enter_flight(shardio_array *array, shardio_p_fli
         array->open_flights++;
     }
     if (flight->begun) {
-        status = shardio_slot_set_buffer(&flight->shard.slot, array->staging, array->plan.buffer);
+        size_t size;
+        uint8_t *buffer = shardio_p_staging(array, &size);
+        status = shardio_slot_set_buffer(&flight->shard.slot, buffer, size);
         if (status == SHARDIO_OK) status = shardio_p_slot_enter(&flight->shard.slot, "write");
         return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_flight_failed(array, flight);
     }
@@ -13261,6 +13444,11 @@ static void shardio_p_add_accounting(shardio_accounting *sum, const shardio_acco
         sum->direct_code = one->direct_code;
     }
     sum->direct = one->direct && (sum->direct || sum->files == 0);
+    sum->overlap = sum->overlap || one->overlap;
+    if (one->overlap_reason != NULL) {
+        sum->overlap_reason = one->overlap_reason;
+        sum->overlap_code = one->overlap_code;
+    }
     sum->files += one->files;
 }
 
@@ -13599,7 +13787,7 @@ static shardio_status shardio_p_put_plain(shardio_array *array, shardio_p_flight
 {
     uint64_t index[SHARDIO_MAX_DIMS], offset = shardio_slot_size(&flight->shard.slot);
     uint64_t count = shardio_p_product(box->count, 0, array->meta.ndim);
-    if (shardio_p_shard_append(&flight->shard, chunks, (size_t)count * array->meta.chunk_bytes) != SHARDIO_OK)
+    if (shardio_p_shard_append_stable(&flight->shard, chunks, (size_t)count * array->meta.chunk_bytes) != SHARDIO_OK)
         return shardio_p_flight_failed(array, flight);
     memcpy(index, box->first, sizeof index);
     do {
@@ -13794,6 +13982,7 @@ static shardio_status shardio_p_end_batch(shardio_array *array)
     uint64_t here[SHARDIO_MAX_DIMS], next[SHARDIO_MAX_DIMS];
     shardio_status status = shardio_p_flush(array, array->steps);
     if (status != SHARDIO_OK) return status;
+    shardio_p_turn_batches(array);
     memcpy(here, array->at, sizeof here);
     bool complete = shardio_p_advance(array);
     if (complete) {   /* shards are named by where the batch is: finish them from where it was */
@@ -13864,6 +14053,7 @@ static shardio_status shardio_p_flush_begun(shardio_array *array)
     uint64_t end = shardio_p_min(steps * m->chunk[b], array->extent) * one;
     if (end > array->filled) shardio_p_gather(array, array->filled, NULL, end - array->filled);
     shardio_status status = shardio_p_flush(array, steps);
+    shardio_p_end_sent(array);   /* the batch goes on to be filled */
     array->flushed = whole / one / m->chunk[b];   /* the rest comes again when it is complete */
     array->saved = whole;
     return status;

@@ -556,6 +556,8 @@ static inline void model_random(model *m, uint64_t seed, uint32_t ndim)
     m->o.max_open_files = (uint32_t)(test_random(&r) % 4);
     m->o.durability = test_random(&r) % 2 ? SHARDIO_DURABLE_NONE : SHARDIO_DURABLE_FINISH;
     m->o.direct = SHARDIO_DIRECT_OFF;
+    m->o.overlap = test_random(&r) % 2 ? SHARDIO_OVERLAP_ON : SHARDIO_OVERLAP_OFF;
+    m->o.in_flight = (uint32_t)(test_random(&r) % 5);
     model_begin(m, room, seed, test_random(&r) % 2 != 0);
 }
 

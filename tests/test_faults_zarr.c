@@ -23,7 +23,7 @@ static const uint16_t *elements(uint64_t from, uint64_t count, unsigned generati
 /* The options that change the path of the calls. */
 enum {
     WAY_PLAIN, WAY_AT_START, WAY_FEW_FILES, WAY_CHUNK_FILES, WAY_NOT_DURABLE, WAY_DIRECT, WAY_BELOW_GROUPS, WAY_CODEC,
-    ARRAY_WAYS
+    WAY_OVERLAP, ARRAY_WAYS
 };
 
 static shardio_array_options array_options(const work *w)
@@ -45,7 +45,10 @@ static shardio_array_options array_options(const work *w)
     o.direct = w->way == WAY_DIRECT ? SHARDIO_DIRECT_ON : SHARDIO_DIRECT_OFF;
     if (w->way == WAY_BELOW_GROUPS) o.path = "raw/movie";
     if (w->way == WAY_CODEC) o.codecs[0] = shardio_codec_crc32c();
-    o.buffer_size = 4096;
+    o.overlap = w->way == WAY_OVERLAP ? SHARDIO_OVERLAP_ON : SHARDIO_OVERLAP_OFF;
+    o.in_flight = 2;
+    rings.there = true;
+    o.buffer_size = w->way == WAY_OVERLAP ? 8192 : 4096;
     o.memory = 1;
     o.allocator = w->allocator;
     return o;
@@ -61,6 +64,8 @@ static shardio_array_options opening_options(const work *w)
     how.max_open_files = o.max_open_files;
     how.path = o.path;
     how.buffer_size = o.buffer_size;
+    how.overlap = o.overlap;
+    how.in_flight = o.in_flight;
     how.allocator = w->allocator;
     return how;
 }

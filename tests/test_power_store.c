@@ -363,7 +363,7 @@ enum { FRAMES = 24, HEIGHT = 4, WIDTH = 6, FRAME = HEIGHT * WIDTH, CHUNK_HEIGHT 
 
 enum array_kind {
     ARRAY_START = 1, ARRAY_NONE = 2, ARRAY_EVERY = 4, ARRAY_CHANGES = 8, ARRAY_ARCHIVE = 16, ARRAY_REWRITE = 32,
-    ARRAY_NO_SHARDS = 64
+    ARRAY_NO_SHARDS = 64, ARRAY_OVERLAP = 128
 };
 
 /* Frames, and how often each was written over. */
@@ -407,7 +407,10 @@ static shardio_array_options array_options(int kind)
     o.direct = SHARDIO_DIRECT_OFF;
     o.durability = kind & ARRAY_NONE ? SHARDIO_DURABLE_NONE : SHARDIO_DURABLE_FINISH;
     o.checkpoint_every = kind & ARRAY_EVERY ? 5 * FRAME * 2 : 0;
-    o.buffer_size = 512;
+    o.buffer_size = kind & ARRAY_OVERLAP ? 1024 : 512;
+    o.overlap = kind & ARRAY_OVERLAP ? SHARDIO_OVERLAP_ON : SHARDIO_OVERLAP_OFF;
+    o.in_flight = 2;
+    rings.there = true;
     o.block_size = 512;
     o.memory = 1;
     o.update = kind & ARRAY_REWRITE ? SHARDIO_UPDATE_REWRITE : SHARDIO_UPDATE_APPEND;
@@ -691,6 +694,8 @@ static void array_check(int kind, const uint64_t *notes)
 static const power_flow flows[] = {
     {"array, append", array_run, array_check, 0},
     {"array, append, index at the start", array_run, array_check, ARRAY_START},
+    {"array, append, overlap", array_run, array_check, ARRAY_OVERLAP},
+    {"array, append, overlap, checkpoint every 240 bytes", array_run, array_check, ARRAY_OVERLAP | ARRAY_EVERY},
     {"array, append, no shards", array_run, array_check, ARRAY_NO_SHARDS},
     {"array, append, checkpoint every 240 bytes", array_run, array_check, ARRAY_EVERY},
     {"array, append, none", array_run, array_check, ARRAY_NONE},

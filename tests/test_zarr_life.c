@@ -1,5 +1,6 @@
 /* The zarr section: how an array begins, goes on, is checkpointed, fails and ends. */
 #include "arrays.h"
+#include "faulty.h"
 
 #include <sys/resource.h>
 
@@ -858,7 +859,58 @@ TEST(no_space)
     }
 }
 
-TEST_MAIN(TEST_CASE(memory_is_as_stated) TEST_CASE(memory_follows_the_design) TEST_CASE(no_memory) TEST_CASE(many_shards_in_flight)
+/* Rows of chunks that are written from where they are while the next ones are gathered, small chunks, and encoded ones: the
+   same files as when each write is waited for. */
+TEST(overlap_makes_the_same_files)
+{
+    static const uint64_t chunks[] = {512, 256, 64}, frames = 23, side = 512;
+    static uint16_t frame[512 * 512];
+    uint64_t random = 5;
+    for (size_t k = 0; k < 2 * sizeof chunks / sizeof chunks[0]; k++) {
+        char name[60];
+        for (int overlap = 0; overlap < 3; overlap++) {
+            shardio_array_options o;
+            shardio_accounting accounting;
+            shardio_memory_plan plan;
+            shardio_error e;
+            memset(&o, 0, sizeof o);
+            memset(&accounting, 0, sizeof accounting);
+            o.dtype = SHARDIO_UINT16;
+            o.ndim = 3;
+            o.shape[1] = o.shape[2] = o.shard[1] = o.shard[2] = side;
+            o.chunk[1] = o.chunk[2] = chunks[k / 2];
+            o.chunk[0] = 4;
+            o.shard[0] = 8;
+            if (k % 2) o.codecs[0] = shardio_codec_crc32c();
+            o.overlap = overlap ? SHARDIO_OVERLAP_ON : SHARDIO_OVERLAP_OFF;
+            o.in_flight = overlap == 2 ? 2 : 0;
+            o.durability = SHARDIO_DURABLE_NONE;
+            o.accounting = &accounting;
+            o.overwrite = true;
+            CHECK_OK(shardio_array_memory(&o, 10, &plan, &e));
+            snprintf(name, sizeof name, "overlap-%d", overlap);
+            shardio_array *a = shardio_array_create(rig_path(name), &o);
+            random = 5;
+            for (uint64_t f = 0; f < frames; f++) {
+                test_fill((uint8_t *)frame, sizeof frame, test_random(&random));
+                CHECK_OK(shardio_array_append(a, frame, side * side));
+                if (f == 13) CHECK_OK(shardio_array_checkpoint(a));
+            }
+            CHECK_OK(shardio_array_finish(a, &e));
+            CHECK(accounting.overlap ? overlap > 0 : accounting.overlap_reason != NULL);
+            for (int shard = 0; overlap > 0 && shard < 3; shard++) {
+                size_t size;
+                snprintf(name, sizeof name, "overlap-0/c/%d/0/0", shard);
+                uint8_t *before = rig_slurp(rig_path(name), &size);
+                snprintf(name, sizeof name, "overlap-%d/c/%d/0/0", overlap, shard);
+                rig_check_file(rig_path(name), before, size);
+                free(before);
+            }
+        }
+    }
+}
+
+TEST_MAIN(TEST_CASE(overlap_makes_the_same_files) TEST_CASE(memory_is_as_stated) TEST_CASE(memory_follows_the_design) TEST_CASE(no_memory) TEST_CASE(many_shards_in_flight)
           TEST_CASE(max_open_files) TEST_CASE(every_checkpoint) TEST_CASE(checkpoint_then_finish) TEST_CASE(checkpoint_every)
           TEST_CASE(continue_everywhere) TEST_CASE(nothing_to_append_to) TEST_CASE(continue_random) TEST_CASE(abort_leaves_nothing) TEST_CASE(abort_after_checkpoint)
           TEST_CASE(abort_continued) TEST_CASE(existing_is_not_touched) TEST_CASE(overwrite) TEST_CASE(overwrite_is_for_arrays_only)
