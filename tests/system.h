@@ -95,6 +95,8 @@ static long sys_held;            /* pieces of memory that malloc gave and that w
 static inline void sys_clear(void)
 {
     memset(&sys, 0, sizeof sys);
+    rings.seed = 0;              /* the same order again */
+    rings.failed = false;
 }
 
 /* The n-th of the calls `only` and `times` - 1 more fail with `code`. */

@@ -117,6 +117,7 @@ static void slot_abandon(work *w)
     shardio_slot_options o = options_of(w);
     did(w, "create", shardio_slot_create(&s, path_of(w), &o), &s.error);
     did(w, "append", shardio_slot_append(&s, bytes_of(3), 9000), &s.error);
+    if (o.overlap == SHARDIO_OVERLAP_ON) did(w, "sync", shardio_slot_sync(&s), &s.error);   /* or nobody hears of what failed */
     last_words(w);
     shardio_slot_abort(&s);
 }
