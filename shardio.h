@@ -4200,26 +4200,7 @@ static void shardio_p_ring_wait(const shardio_p_ring *ring, const shardio_transf
         shardio_p_ring_reap(ring);
     }
 }
-#else
-#define SHARDIO_P_HAS_RING 0
-typedef struct shardio_p_ring {
-    int handle, code;
-} shardio_p_ring;
 
-static inline void shardio_p_ring_begin(shardio_p_ring *ring, uint32_t depth)
-{
-    (void)depth;
-    ring->handle = -1;
-    ring->code = 0;
-}
-
-static inline void shardio_p_ring_end(shardio_p_ring *ring)
-{
-    (void)ring;
-}
-#endif
-
-#if SHARDIO_P_HAS_RING
 static shardio_status shardio_p_osf_begin_transfer(void *file, shardio_transfer *transfer, int *code)
 {
     const shardio_p_os_file *f = (const shardio_p_os_file *)file;
@@ -4456,6 +4437,24 @@ SHARDIO_API shardio_status shardio_file_open(shardio_file *file, const char *pat
 }
 
 #endif /* !SHARDIO_NO_OS */
+
+#if !defined(SHARDIO_P_HAS_RING)   /* no such thing here: files of the caller's may have one of their own */
+typedef struct shardio_p_ring {
+    int handle, code;
+} shardio_p_ring;
+
+static inline void shardio_p_ring_begin(shardio_p_ring *ring, uint32_t depth)
+{
+    (void)depth;
+    ring->handle = -1;
+    ring->code = 0;
+}
+
+static inline void shardio_p_ring_end(shardio_p_ring *ring)
+{
+    (void)ring;
+}
+#endif
 
 /* >>checksum -------------------------------------------------------------------------------------------------- */
 
@@ -5448,7 +5447,6 @@ static shardio_status shardio_p_slot_write(shardio_slot *slot, uint64_t offset, 
 
 /* -- writes that are under way: from memory of the slot's own or the array's, never of a caller's */
 
-#if !SHARDIO_NO_OVERLAP
 typedef struct shardio_p_under_way {
     shardio_transfer transfer;
     shardio_slot *slot;      /* of several; one slot alone may be moved, and is named by whoever waits */
@@ -5525,7 +5523,7 @@ static void shardio_p_queue_wait(struct shardio_queue *queue, uint64_t number, s
 /* Waits for all writes of this slot. */
 static shardio_status shardio_p_slot_quiesce(shardio_slot *slot)
 {
-    if (slot->queue != NULL) shardio_p_queue_wait(slot->queue, slot->newest, slot);
+    if (!SHARDIO_NO_OVERLAP && slot->queue != NULL) shardio_p_queue_wait(slot->queue, slot->newest, slot);
     return slot->error.status;
 }
 
@@ -5533,12 +5531,12 @@ static shardio_status shardio_p_slot_quiesce(shardio_slot *slot)
 static bool shardio_p_slot_overlaps(const shardio_slot *slot)
 {
     const struct shardio_queue *queue = slot->queue;
-    return queue != NULL && slot->buffer == queue->memory + queue->piece * queue->piece_size;
+    return !SHARDIO_NO_OVERLAP && queue != NULL && slot->buffer == queue->memory + queue->piece * queue->piece_size;
 }
 
 static bool shardio_p_slot_shares_queue(const shardio_slot *slot)
 {
-    return slot->queue != NULL && slot->queue->shared;
+    return !SHARDIO_NO_OVERLAP && slot->queue != NULL && slot->queue->shared;
 }
 
 /* Writes through the queue of others from here on, from the piece that is its buffer now. */
@@ -5554,7 +5552,7 @@ static void shardio_p_slot_end_queue(shardio_slot *slot)
 {
     struct shardio_queue *queue = slot->queue;
     slot->queue = NULL;
-    if (queue == NULL || queue->shared) return;
+    if (SHARDIO_NO_OVERLAP || queue == NULL || queue->shared) return;
     shardio_p_ring_end(&queue->ring);
     shardio_p_release(queue->allocator, queue, shardio_p_queue_memory(queue->depth), sizeof(uint64_t));
 }
@@ -5623,50 +5621,17 @@ static shardio_status shardio_p_slot_send(shardio_slot *slot, size_t from, size_
     if (slot->fill > whole) memcpy(slot->buffer + whole, piece + whole, slot->fill - whole);
     return slot->error.status;
 }
-#else
-static bool shardio_p_slot_overlaps(const shardio_slot *slot)
-{
-    (void)slot;
-    return false;
-}
-
-static bool shardio_p_slot_shares_queue(const shardio_slot *slot)
-{
-    (void)slot;
-    return false;
-}
-
-static shardio_status shardio_p_slot_quiesce(const shardio_slot *slot)
-{
-    return slot->error.status;
-}
-
-static void shardio_p_slot_end_queue(shardio_slot *slot)
-{
-    (void)slot;
-}
-
-static shardio_status shardio_p_slot_send(shardio_slot *slot, size_t from, size_t whole)
-{
-    return shardio_p_slot_write(slot, slot->base + from, slot->buffer + from, whole - from, 0);
-}
-#endif
-
 /* Where there is a queue the buffer is pieces. */
 static void shardio_p_slot_divide_buffer(shardio_slot *slot, size_t size)
 {
-#if !SHARDIO_NO_OVERLAP
-    if (slot->queue == NULL || slot->queue->shared) return;
+    if (SHARDIO_NO_OVERLAP || slot->queue == NULL || slot->queue->shared) return;
     if (shardio_p_queue_take_memory(slot->queue, slot->buffer, size, slot->block)) slot->capacity = slot->queue->piece_size;
     else shardio_p_slot_stop_overlap(slot, 0, "the buffer is too small for so many pieces");
-#else
-    (void)slot, (void)size;
-#endif
 }
 
 static void shardio_p_slot_begin_overlap(shardio_slot *slot, const shardio_slot_options *options, size_t size)
 {
-#if !SHARDIO_NO_OVERLAP
+    if (SHARDIO_NO_OVERLAP) return;
     const uint32_t depth = options->in_flight != 0 ? options->in_flight : (uint32_t)SHARDIO_P_DEFAULT_IN_FLIGHT;
     slot->accounting.overlap_reason = "not asked for";
     if (options->overlap == SHARDIO_OVERLAP_OFF) return;
@@ -5682,9 +5647,6 @@ static void shardio_p_slot_begin_overlap(shardio_slot *slot, const shardio_slot_
     if (slot->queue->ring.code != 0)
         shardio_p_slot_stop_overlap(slot, slot->queue->ring.code, "the system does not give a queue");
     shardio_p_slot_divide_buffer(slot, size);
-#else
-    (void)slot, (void)options, (void)size;
-#endif
 }
 
 static shardio_status shardio_p_slot_sync_when_due(shardio_slot *slot)
@@ -5991,7 +5953,7 @@ SHARDIO_API shardio_status shardio_slot_append(shardio_slot *slot, const void *d
     return status;
 }
 
-#if !SHARDIO_NO_OVERLAP && !SHARDIO_NO_ZARR
+#if !SHARDIO_NO_ZARR
 enum { SHARDIO_P_LARGEST_SENT = 4 << 20 };
 
 /* The same from memory that stays as it is until the writes that are begun here are complete: whole blocks are written from
@@ -6617,14 +6579,10 @@ static shardio_status shardio_p_shard_append(shardio_shard_writer *writer, const
 /* From memory that stays as it is until the writes that are begun are complete. */
 static shardio_status shardio_p_shard_append_stable(shardio_shard_writer *writer, const uint8_t *data, size_t size)
 {
-#if !SHARDIO_NO_OVERLAP
     uint64_t offset = shardio_slot_size(&writer->slot);
     shardio_status status = shardio_p_slot_append_stable(&writer->slot, data, size);
     if (status == SHARDIO_OK && size > 0) shardio_p_shard_keep_head(writer, offset, data, size);
     return status;
-#else
-    return shardio_p_shard_append(writer, data, size);
-#endif
 }
 #endif
 
@@ -12382,16 +12340,6 @@ static void shardio_p_carve_room(shardio_p_carver *carver, size_t size, shardio_
     room->carved = true;
 }
 
-static size_t shardio_p_queue_bytes(const shardio_p_plan *plan)
-{
-#if !SHARDIO_NO_OVERLAP
-    if (plan->in_flight > 0) return shardio_p_queue_memory(plan->in_flight);
-#else
-    (void)plan;
-#endif
-    return 0;
-}
-
 /* The parts of a writer's memory, in one place so that the sum and the pieces cannot differ. `array` is null to add
    up only. */
 static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bool sharded, size_t path,
@@ -12417,7 +12365,7 @@ static shardio_memory_plan shardio_p_carve_writer(const shardio_p_plan *plan, bo
     sum.shards = c.used - before;
     before = c.used;
     uint8_t *staging = shardio_p_carve(&c, plan->buffer, plan->block);
-    uint8_t *queue = shardio_p_carve(&c, shardio_p_queue_bytes(plan), 16);
+    uint8_t *queue = shardio_p_carve(&c, plan->in_flight > 0 ? shardio_p_queue_memory(plan->in_flight) : 0, 16);
     sum.staging = c.used - before;
     before = c.used;
     uint8_t *rows = shardio_p_carve(&c, plan->batches * (size_t)shardio_p_ceil(plan->rows, plan->block), plan->block);
@@ -12799,9 +12747,7 @@ static uint64_t shardio_p_room_bytes(const shardio_array *array)
 /* Frees the handle, its copied error included. */
 static void shardio_p_end_queue(shardio_array *array)
 {
-#if !SHARDIO_NO_OVERLAP
     if (array->queue != NULL) shardio_p_ring_end(&array->queue->ring);
-#endif
     array->queue = NULL;
 }
 
@@ -12938,7 +12884,6 @@ static void shardio_p_begin_queue(shardio_array *array)
 {
     struct shardio_queue *queue = array->plan.in_flight > 0 ? array->queue : NULL;
     array->queue = NULL;
-#if !SHARDIO_NO_OVERLAP
     array->accounting.overlap_reason = "not asked for";
     if (queue == NULL) return;
     (void)shardio_p_queue_begin(queue, array->plan.in_flight);
@@ -12948,56 +12893,37 @@ static void shardio_p_begin_queue(shardio_array *array)
     queue->shared = true;
     (void)shardio_p_queue_take_memory(queue, array->staging, array->plan.buffer, array->plan.block);
     array->queue = queue;
-#else
-    (void)queue;
-#endif
 }
 
 /* The memory through which a shard is written now: the staging buffer, or the piece of it that is filled. */
 static uint8_t *shardio_p_staging(const shardio_array *array, size_t *size)
 {
     *size = array->plan.buffer;
-#if !SHARDIO_NO_OVERLAP
-    if (array->queue != NULL) {
-        *size = array->queue->piece_size;
-        return array->queue->memory + array->queue->piece * array->queue->piece_size;
-    }
-#endif
-    return array->staging;
+    if (array->queue == NULL) return array->staging;
+    *size = array->queue->piece_size;
+    return array->queue->memory + array->queue->piece * array->queue->piece_size;
 }
 
 static void shardio_p_join_queue(const shardio_array *array, shardio_slot *slot)
 {
-#if !SHARDIO_NO_OVERLAP
     if (array->queue != NULL) shardio_p_slot_join(slot, array->queue);
-#else
-    (void)array, (void)slot;
-#endif
 }
 
 /* Waits for all writes that are under way. Errors stick to the shards concerned. */
 static void shardio_p_end_sent(const shardio_array *array)
 {
-#if !SHARDIO_NO_OVERLAP
     if (array->queue != NULL) shardio_p_queue_wait(array->queue, array->queue->begun, NULL);
-#else
-    (void)array;
-#endif
 }
 
 /* The batch is handed over: where there are two, the other one is filled now, as soon as nothing is written from it. */
 static void shardio_p_turn_batches(shardio_array *array)
 {
-#if !SHARDIO_NO_OVERLAP
     const size_t size = (size_t)shardio_p_ceil(array->plan.rows, array->plan.block);
     if (array->queue == NULL || array->plan.batches < 2) return;
     array->sent[array->batch] = array->queue->begun;
     array->batch ^= 1;
     array->rows = array->batch == 1 ? array->rows + size : array->rows - size;
     shardio_p_queue_wait(array->queue, array->sent[array->batch], NULL);
-#else
-    (void)array;
-#endif
 }
 
 /* Finishes a draft whose metadata is known: plan and memory. Null with `error` set if it fails. */
