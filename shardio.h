@@ -4208,6 +4208,12 @@ static shardio_status shardio_p_osf_begin_transfer(void *file, shardio_transfer 
     return shardio_p_ring_submit((const shardio_p_ring *)transfer->ring, f->handle, transfer, code);
 }
 
+/* Files of the system's; others do it in their own way. */
+static bool shardio_p_needs_ring(const shardio_file *file)
+{
+    return file->functions->begin == shardio_p_osf_begin_transfer;
+}
+
 /* What was only interrupted counts as nothing done: whoever waits goes on from there. */
 static void shardio_p_osf_wait(void *file, shardio_transfer *transfer)
 {
@@ -4453,6 +4459,12 @@ static inline void shardio_p_ring_begin(shardio_p_ring *ring, uint32_t depth)
 static inline void shardio_p_ring_end(shardio_p_ring *ring)
 {
     (void)ring;
+}
+
+static inline bool shardio_p_needs_ring(const shardio_file *file)
+{
+    (void)file;
+    return false;
 }
 #endif
 
@@ -5644,7 +5656,7 @@ static void shardio_p_slot_begin_overlap(shardio_slot *slot, const shardio_slot_
     slot->queue = shardio_p_queue_begin(memory, depth);
     slot->queue->allocator = options->allocator;
     slot->accounting.overlap_reason = NULL;
-    if (slot->queue->ring.code != 0)
+    if (slot->queue->ring.code != 0 && shardio_p_needs_ring(&slot->file))
         shardio_p_slot_stop_overlap(slot, slot->queue->ring.code, "the system does not give a queue");
     shardio_p_slot_divide_buffer(slot, size);
 }
