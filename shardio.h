@@ -16388,6 +16388,7 @@ typedef struct shardio_p_recorded {
     uint8_t *partials;       /* of its chunks, as they are stored, in the order of their numbers */
     size_t count, room;      /* partials */
     bool known;              /* all chunks of the value with this tag are here */
+    bool gained;             /* all but those that the shape has come to include: it is looked through again */
     bool will_be;            /* they will be when the change that is under way has ended */
     bool seen;
 } shardio_p_recorded;
@@ -16627,7 +16628,7 @@ static void shardio_p_forget_key(const shardio_array *array, const shardio_p_sta
     shardio_p_release(array->allocator, key->partials, key->room * s->partial, 16);
     key->partials = NULL;
     key->count = key->room = 0;
-    key->known = key->will_be = false;
+    key->known = key->gained = key->will_be = false;
 }
 
 static void shardio_p_free_statistics(const shardio_array *array, shardio_p_statistics *s)
@@ -16815,6 +16816,19 @@ static bool shardio_p_inside(const shardio_p_meta *m, const uint64_t *shape, con
     return true;
 }
 
+/* Whether another shape includes chunks of a key that were outside. A writer that was lost may have left some there. */
+static bool shardio_p_gains_chunks(const shardio_p_meta *m, const uint64_t *before, const uint64_t *after,
+                                   const uint64_t *position)
+{
+    for (uint32_t i = 0; i < m->ndim; i++) {
+        const uint64_t first = position[i] * m->per_shard[i], end = first + m->per_shard[i];
+        const uint64_t had = shardio_p_min(end, shardio_p_divide_up(before[i], m->chunk[i]));
+        const uint64_t has = shardio_p_min(end, shardio_p_divide_up(after[i], m->chunk[i]));
+        if (has > shardio_p_max(had, first)) return true;
+    }
+    return false;
+}
+
 /* A key in another shape: chunks outside are forgotten, those that reach into it to another extent have to be read. */
 static void shardio_p_reshape_key(const shardio_array *array, shardio_p_statistics *s, shardio_p_recorded *key,
                                   const uint64_t *position, const uint64_t *shape)
@@ -16833,6 +16847,8 @@ static void shardio_p_reshape_key(const shardio_array *array, shardio_p_statisti
         kept++;
     }
     key->count = kept;
+    key->gained = key->gained || (key->known && shardio_p_gains_chunks(m, s->shape, shape, position));
+    key->known = key->known && !key->gained;
 }
 
 /* The table goes over from the shape that it is about to that of the array. */
@@ -16888,7 +16904,7 @@ static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *pos
     bool same = status == SHARDIO_OK && key->known && memcmp(tag, key->tag, sizeof tag) == 0;
     if (!same) shardio_p_forget_key(array, array->statistics, key);
     key->will_be = same || status == SHARDIO_ERR_NOT_FOUND;
-    key->known = false;
+    key->known = key->gained = false;
 }
 
 static void shardio_p_statistics_end(shardio_array *array, const uint64_t *position)
@@ -17530,7 +17546,7 @@ static void shardio_p_statistics_reshaped(shardio_array *array)
     memset(&c, 0, sizeof c);
     c.array = array;
     for (size_t i = 0; s != NULL && i < s->count; i++) {
-        if (!s->keys[i].known || !shardio_p_is_stale(s, &s->keys[i])) continue;
+        if (!s->keys[i].gained && !(s->keys[i].known && shardio_p_is_stale(s, &s->keys[i]))) continue;
         if (!shardio_p_position_of(s->keys[i].number, s->grid, array->meta.ndim, position)) continue;
         /* should it fail, the data is as it shall be, and its statistics are absent */
         if (shardio_p_survey_key(&c, position) != SHARDIO_OK) break;
@@ -20936,14 +20952,28 @@ static size_t shardio_p_zip_keep_record(uint8_t *to, const shardio_p_zip_entry *
     return n + left + comment;
 }
 
-/* Puts the chain behind the extra fields of the first entry, which is `size` bytes. Its CRC-32 comes when all is there. */
+/* Whether the extra fields end where they say. */
+static bool shardio_p_zip_fields_end(const uint8_t *fields, size_t left)
+{
+    while (left >= 4) {
+        size_t size = 4 + (size_t)shardio_p_load16_little(fields + 2);
+        if (size > left) return false;
+        fields += size;
+        left -= size;
+    }
+    return left == 0;
+}
+
+/* Puts the chain behind the extra fields of the first entry, which is `size` bytes, or in front of those among which
+   nobody would find it. Its CRC-32 comes when all is there. */
 static size_t shardio_p_zip_add_chain(const shardio_archive *a, uint8_t *record, size_t size, uint8_t **checksum)
 {
-    size_t extra = shardio_p_load16_little(record + 30), comment = shardio_p_load16_little(record + 32);
-    uint8_t *chain = record + size - comment;
+    size_t extra = shardio_p_load16_little(record + 30);
+    uint8_t *chain = record + SHARDIO_P_ZIP_CENTRAL + shardio_p_load16_little(record + 28);
     *checksum = NULL;
     if (extra + SHARDIO_P_ZIP_CHAIN_SIZE > 0xFFFF) return size;
-    memmove(chain + SHARDIO_P_ZIP_CHAIN_SIZE, chain, comment);
+    if (shardio_p_zip_fields_end(chain, extra)) chain += extra;
+    memmove(chain + SHARDIO_P_ZIP_CHAIN_SIZE, chain, (size_t)(record + size - chain));
     shardio_p_store16_little(record + 30, extra + SHARDIO_P_ZIP_CHAIN_SIZE);
     shardio_p_store16_little(chain, SHARDIO_P_ZIP_CHAIN);
     shardio_p_store16_little(chain + 2, SHARDIO_P_ZIP_CHAIN_SIZE - 4);
@@ -21713,7 +21743,10 @@ static shardio_status shardio_p_zip_layer_length(shardio_archive *a, uint64_t la
     for (size_t i = 0; i < layers.count; i++)
         if (layers.list[i].number == layer) *length = layers.list[i].length;
     shardio_p_zip_release_layers(a, &layers);
-    if (*length > 0) return SHARDIO_OK;
+    if (*length > 0) {   /* whatever keeps it from finding those before */
+        shardio_p_no_error(error);
+        return SHARDIO_OK;
+    }
     return status != SHARDIO_OK ? status
            : shardio_p_zip_fail(a, error, SHARDIO_ERR_NOT_FOUND, "open a layer of", "it has no such layer");
 }
