@@ -206,7 +206,9 @@ static void tidy(life *l, uint8_t how)
     if (!open_writer(l)) return;
     if (how & 16) s = shardio_array_compact(l->writer, NULL, NULL, &e);
     else s = shardio_array_recover(l->writer, true, NULL, NULL, &e);
-    if ((how & 16) || !l->o.index_no_checksum) (void)went(l, s, &e);
+    /* an index without chunks, behind what was there before, may be data as well */
+    bool ambiguous = (how & 16) == 0 && s == SHARDIO_ERR_CORRUPT && l->o.skip_fill;
+    if (!ambiguous && ((how & 16) || !l->o.index_no_checksum)) (void)went(l, s, &e);
 }
 
 static void count_inside(void *context, const shardio_error *finding)
