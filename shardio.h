@@ -1279,8 +1279,9 @@ typedef struct shardio_array_options {
     uint64_t checkpoint_every;               /* bytes of elements between two checkpoints; 0: none by itself */
     uint64_t drop_behind;                    /* as in shardio_slot_options */
     size_t buffer_size;                      /* bytes of the staging buffer that all shards share; 0: 4 MiB */
-    shardio_overlap overlap;                 /* of shards: pieces of that buffer, and one of two rows of chunks, are under */
-    uint32_t in_flight;                      /* way while the next are filled; so many writes at once, 0: 8 */
+    shardio_overlap overlap;                 /* of shards: pieces of that buffer are under way while others are filled, and
+                                                large rows of chunks while the next are gathered: then there are two */
+    uint32_t in_flight;                      /* with overlap: writes at once, at most; 0: 8 */
     size_t memory;                           /* bytes for gathering rows of chunks; 0: one row, or as many as fit in
                                                 8 MiB; more makes larger writes from small chunks */
     size_t block_size;                       /* bytes kept of the tail of each shard in flight; 0: 4096; has to hold
