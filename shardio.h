@@ -823,9 +823,9 @@ typedef struct shardio_recovery {
 } shardio_recovery;
 
 /* Whether the bytes at this place of the file, read through `file`, can be a chunk of this shard: SHARDIO_OK if so;
-   SHARDIO_ERR_CORRUPT if not, and an index with such a chunk is passed over, for an older one. Any other status, for want
-   of memory say, ends the recovery, which then changes nothing; so does what cannot be read. `error` has the status when
-   it returns. */
+   SHARDIO_ERR_CORRUPT or _TRUNCATED if not, and an index with such a chunk is passed over, for an older one. Any other
+   status, for want of memory say, ends the recovery, which then changes nothing; so does what cannot be read. `error` has
+   the status when it returns. */
 typedef shardio_status (*shardio_chunk_check)(void *context, const shardio_file *file, uint64_t chunk, uint64_t offset,
                                               uint64_t length, shardio_error *error);
 
@@ -7394,7 +7394,7 @@ static shardio_status shardio_p_ask(shardio_p_recovery *r, const uint8_t *index,
     shardio_p_no_error(&error);
     status = r->check(r->context, r->file, chunk, offset, length, &error);
     *fine = status == SHARDIO_OK;
-    if (*fine || status == SHARDIO_ERR_CORRUPT) return SHARDIO_OK;
+    if (*fine || status == SHARDIO_ERR_CORRUPT || status == SHARDIO_ERR_TRUNCATED) return SHARDIO_OK;
     if (error.status != status) return shardio_p_recovery_fail(r, status, "a chunk could not be checked");
     if (r->error != NULL) *r->error = error;
     return status;
@@ -16234,7 +16234,7 @@ static shardio_status shardio_p_chunk_decodes(void *context, const shardio_file 
     if (status == SHARDIO_OK)
         status = shardio_p_decode_chunk(&r, 1, chunk, array->buffer.memory, (size_t)length, NULL, error);
     shardio_p_free_pool(array);
-    return status == SHARDIO_ERR_CHECKSUM || status == SHARDIO_ERR_TRUNCATED ? SHARDIO_ERR_CORRUPT : status;
+    return status == SHARDIO_ERR_CHECKSUM ? SHARDIO_ERR_CORRUPT : status;
 }
 
 static shardio_status shardio_p_recover_part(shardio_p_change *c, const uint64_t *position, bool apply,

@@ -102,17 +102,20 @@ static void shard_settle(uint32_t number)
     shard_check(number);
 }
 
-/* One chunk, changed or removed. The first stays: an index without chunks cannot be told from data. */
+/* One chunk, changed or removed. The first stays, and so does the one put last: an index without chunks, or behind bytes that
+   are nobody's any more, cannot be told from data. */
 static void shard_change(uint32_t number, shardio_shard_writer *w)
 {
+    static uint32_t put_last;
     cells *c = &m->shards[number];
     uint32_t place = below(CELLS);
-    bool present = place == 0 || !one_in(5);
+    bool present = place == 0 || place == put_last || !one_in(5);
     uint32_t version = cells_bump(c, place, present);
     if (!present) {
         (void)shardio_shard_drop(w, place);
         return;
     }
+    put_last = place;
     size_t size = make_piece(piece, number, place, version);
     m->bytes += size;
     (void)shardio_shard_put(w, place, piece, size);
