@@ -17,7 +17,8 @@ typedef struct life {
     shardio_cache cache;
     shardio_array *writer, *reader;
     uint64_t shape[3];
-    uint16_t now[MOST], other[MOST];
+    uint16_t now[MOST], other[MOST];   /* after a write that failed it is one of both, */
+    bool unsure[MOST];                 /* after two in a row one of three */
     uint16_t fill;
     uint8_t choices;
     bool torn;                         /* a call failed, and all after it: shards may have to be recovered */
@@ -59,7 +60,7 @@ static void check_region(const life *l, const region *r, const uint16_t *got)
 {
     for (size_t i = 0; i < r->elements; i++) {
         size_t at = inside(r, i);
-        if (!CHECK(got[i] == l->now[at] || got[i] == l->other[at])) return;
+        if (!CHECK(l->unsure[at] || got[i] == l->now[at] || got[i] == l->other[at])) return;
     }
 }
 
@@ -161,6 +162,7 @@ static void write_region(life *l, fuzz_input *in)
     bool good = went(l, s, &e);
     for (size_t i = 0; i < r.elements; i++) {
         size_t at = inside(&r, i);
+        l->unsure[at] = !good && (l->unsure[at] || l->now[at] != l->other[at]);
         if (!good) l->other[at] = l->now[at];
         l->now[at] = data[i];
         if (good) l->other[at] = data[i];
@@ -173,8 +175,10 @@ static void forget_outside(life *l)
     for (uint64_t x = 0; x < EXTENT; x++)
         for (uint64_t y = 0; y < EXTENT; y++)
             for (uint64_t z = 0; z < EXTENT; z++)
-                if (x >= l->shape[0] || (l->o.ndim > 1 && y >= l->shape[1]) || (l->o.ndim > 2 && z >= l->shape[2]))
+                if (x >= l->shape[0] || (l->o.ndim > 1 && y >= l->shape[1]) || (l->o.ndim > 2 && z >= l->shape[2])) {
                     l->now[place(x, y, z)] = l->other[place(x, y, z)] = l->fill;
+                    l->unsure[place(x, y, z)] = false;
+                }
 }
 
 /* What failed is repeated, without faults. */
@@ -238,7 +242,7 @@ static void statistics(life *l)
     for (uint32_t d = 0; d < l->o.ndim; d++) rows *= all.count[d] = l->shape[d];
     for (size_t i = 0; i < rows; i++) {
         size_t at = inside(&all, i);
-        if (l->now[at] != l->other[at]) return;
+        if (l->unsure[at] || l->now[at] != l->other[at]) return;
         nulls += l->now[at] == l->fill;
         if (l->now[at] == l->fill) continue;
         if (l->now[at] < least) least = l->now[at];
@@ -260,6 +264,7 @@ static void append_model(life *l, uint64_t frame, uint64_t from, uint64_t count,
         uint64_t rest = i % frame, columns = l->o.ndim > 2 ? l->shape[2] : 1;
         size_t at = place(i / frame, l->o.ndim > 1 ? rest / columns : 0, l->o.ndim > 2 ? rest % columns : 0);
         l->now[at] = l->other[at] = (uint16_t)(seed + i);
+        l->unsure[at] = false;
     }
 }
 
