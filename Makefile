@@ -68,7 +68,7 @@ ADAPTERS := $(foreach l,$(filter $(LIBRARIES),$(FOUND)),$(WITH_$(l)))
 HTTP     := $(if $(filter curl,$(FOUND)),$(WITH_curl))
 MPI      := $(filter mpi,$(FOUND))
 with :=
-$(BUILD)/bench/pack $(BUILD)/bench/crc $(foreach v,c asan-gcc asan-clang tsan cxx interop,$(BUILD)/$(v)/%): with := $(ADAPTERS)
+$(addprefix $(BUILD)/bench/,crc overlap pack write) $(foreach v,c asan-gcc asan-clang tsan cxx interop,$(BUILD)/$(v)/%): with := $(ADAPTERS)
 $(foreach d,examples asan-gcc,$(BUILD)/$(d)/shardio): with := $(ADAPTERS) $(HTTP)
 $(foreach d,interop asan-gcc,$(BUILD)/$(d)/http_driver): with := $(ADAPTERS) $(HTTP)
 $(BUILD)/examples/mirror: with := $(HTTP)
@@ -150,7 +150,7 @@ $(DRIVERS:%=$(BUILD)/asan-gcc/%): how = -DTEST_LINKED -O0
 $(DRIVERS:%=$(BUILD)/asan-gcc/%): $(BUILD)/asan-gcc/shared.o
 $(DRIVERS:%=$(BUILD)/interop/%): how = -DTEST_LINKED
 $(DRIVERS:%=$(BUILD)/interop/%): $(BUILD)/c/shared.o
-$(BUILD)/examples/%: how = -DSHARDIO_STATIC
+$(BUILD)/examples/% $(BUILD)/bench/overlap: how = -DSHARDIO_STATIC
 $(BUILD)/asan-gcc/shardio: how = -O0
 $(BUILD)/tsan/threads: how = -DSHARDIO_STATIC
 $(foreach d,examples tests/interop,$(eval $(call from,$(BUILD)/asan-gcc,$(d),asan-gcc)))
@@ -422,9 +422,14 @@ size: ## code, constants, stack and handles of what firmware takes, for each mac
 bench: $(BENCHES) $(TOOL) ## measure, as a Markdown table; QUICK=1: small sizes, to see that it runs
 	@$(PYTHON) bench/run.py --build $(BUILD) $(if $(QUICK),--quick,--output $(OUTPUT))
 
-.PHONY: bench-scale
+# matplotlib draws
+DRAWING = $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,$(PYTHON))
+.PHONY: bench-scale bench-overlap
 bench-scale: $(BUILD)/bench_scale ## what one item costs where there are many, as tables and $(BUILD)/scale.svg; QUICK=1: small sizes
-	@$(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,$(PYTHON)) bench/scale.py --program $< --directory $(BUILD)/tmp/scale --plot $(BUILD)/scale.svg $(if $(QUICK),--quick)
+	@$(DRAWING) bench/scale.py --program $< --directory $(BUILD)/tmp/scale --plot $(BUILD)/scale.svg $(if $(QUICK),--quick)
+
+bench-overlap: $(addprefix $(BUILD)/bench_,overlap write pack store read) ## what it brings that writes are under way meanwhile, as $(BUILD)/overlap.md and .svg; QUICK=1: small sizes
+	@$(DRAWING) bench/overlap.py --build $(BUILD) --plot $(BUILD)/overlap.svg $(if $(QUICK),--quick,--output $(BUILD)/overlap.md)
 
 bench-peers: ## what `make bench` compares with, below $(BUILD): from PyPI, and with cargo from crates.io
 	$(PYTHON) -m venv $(VENV)

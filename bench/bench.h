@@ -92,6 +92,30 @@ static inline uint8_t *bench_input(size_t size, uint64_t seed)
     return bench_input_in(size, seed, false);
 }
 
+/* Of each number of 16 bits the lowest `bits` stay, the noise of a camera: something for a codec to do. */
+static inline void bench_dim(uint8_t *memory, size_t size, unsigned bits)
+{
+    const uint16_t mask = (uint16_t)((1u << bits) - 1);
+    for (size_t i = 0; i + 2 <= size; i += 2) {
+        uint16_t number;
+        memcpy(&number, memory + i, 2);
+        number &= mask;
+        memcpy(memory + i, &number, 2);
+    }
+}
+
+/* Sorts the lines of frame `t` of a row of chunks into that row, chunk after chunk: uint16, whole chunks. */
+static inline void bench_gather(const uint64_t *frame_size, const uint64_t *chunk, uint8_t *row, const uint8_t *frame,
+                                uint64_t t)
+{
+    const uint64_t line = 2 * chunk[2], across = frame_size[1] / chunk[2];
+    for (uint64_t y = 0; y < frame_size[0]; y++)
+        for (uint64_t x = 0; x < across; x++, frame += line) {
+            uint64_t number = y / chunk[1] * across + x;
+            memcpy(row + ((number * chunk[0] + t) * chunk[1] + y % chunk[1]) * line, frame, line);
+        }
+}
+
 /* Number of pages of the file that the page cache holds. Mapping a file brings none of them in. */
 static inline uint64_t bench_resident_pages(const char *path)
 {
@@ -147,6 +171,23 @@ static inline uint64_t bench_read_fully(int fd, uint8_t *to, size_t size, uint64
     return calls;
 }
 
+/* A file holds `bytes` of a block of memory that was gone round. */
+static inline void bench_check_file(const char *path, const uint8_t *block, uint64_t block_bytes, uint64_t bytes)
+{
+    static uint8_t memory[1 << 20];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) bench_die_system("open", path);
+    for (uint64_t at = 0, size; at < bytes; at += size) {
+        size = block_bytes - at % block_bytes;
+        if (size > sizeof memory) size = sizeof memory;
+        if (size > bytes - at) size = bytes - at;
+        bench_read_fully(fd, memory, (size_t)size, at);
+        if (memcmp(memory, block + at % block_bytes, (size_t)size) != 0)
+            bench_die("%s differs from what was written at byte %llu or later", path, (unsigned long long)at);
+    }
+    close(fd);
+}
+
 /* A file written by hand. */
 static inline int bench_create(const char *path, int flags)
 {
@@ -187,6 +228,41 @@ static inline struct rusage bench_usage(void)
     return usage;
 }
 
+static inline double bench_seconds(struct timeval t)
+{
+    return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
+}
+
+/* What something cost. Peak memory is what the highest mark of the process grew by, without what was touched before. */
+typedef struct bench_cost {
+    double seconds, user, system;
+    uint64_t peak_bytes;
+} bench_cost;
+
+typedef struct bench_meter {
+    struct rusage before;
+    double begin;
+} bench_meter;
+
+static inline bench_meter bench_meter_begin(void)
+{
+    bench_meter m;
+    m.before = bench_usage();
+    m.begin = bench_now();
+    return m;
+}
+
+static inline bench_cost bench_meter_end(const bench_meter *m)
+{
+    bench_cost cost;
+    cost.seconds = bench_now() - m->begin;
+    struct rusage after = bench_usage();
+    cost.user = bench_seconds(after.ru_utime) - bench_seconds(m->before.ru_utime);
+    cost.system = bench_seconds(after.ru_stime) - bench_seconds(m->before.ru_stime);
+    cost.peak_bytes = (uint64_t)(after.ru_maxrss - m->before.ru_maxrss) * 1024;
+    return cost;
+}
+
 /* System calls that read and write, of this process so far; 0: the system does not count them. */
 static inline void bench_calls(uint64_t *reads, uint64_t *writes)
 {
@@ -199,11 +275,6 @@ static inline void bench_calls(uint64_t *reads, uint64_t *writes)
         *writes = w;
     }
     fclose(file);
-}
-
-static inline double bench_seconds(struct timeval t)
-{
-    return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
 }
 
 /* What follows an option on the command line. */

@@ -13,7 +13,8 @@
    P  --pack: a name
 
    Contenders. write: raw-direct, O_DIRECT writes of 8 MiB of the items as they lie in memory; shardio; shardio-hash,
-   with the content hash; sha256, the hash of all items in one piece, and nothing written. hash: cpu, plain. random:
+   with the content hash; sha256, the hash of all items in one piece, and nothing written; with --in-flight N also
+   shardio-overlap, with N writes under way meanwhile. hash: cpu, plain. random:
    raw-buffered, one pread of the whole record; shardio-unseen, which keeps no lengths of items (size_cache 1); shardio.
    scan: raw-buffered, preads of 1 MiB; shardio. open: raw-buffered, open and one pread of the last 256 KiB; shardio.
    --cold 1: before each one the file is dropped from the page cache, and mincore says that it is gone; --cold 0: it is
@@ -40,6 +41,7 @@ typedef struct job {
     uint64_t items, seed, count, rounds, settle, items_per_record;
     enum codec codec;
     bool cold, checking;
+    uint32_t in_flight;                  /* 0: no contender writes like that */
     char path[512];
     uint8_t *input;
     uint64_t *begin;                     /* of each item in the input; one more: where they end */
@@ -52,8 +54,9 @@ typedef struct job {
 } job;
 
 typedef struct result {
-    double seconds;
+    double seconds, cpu_seconds;
     uint64_t bytes, items, reads, read_bytes;   /* of items, handed over; calls, bytes of them */
+    bool overlap;                               /* writes were under way meanwhile */
 } result;
 
 /* ---- The items ---- */
@@ -92,7 +95,8 @@ static const shardio_codec *chosen_codec(const job *j)
 
 /* ---- Writers ---- */
 
-static void write_pack(const job *j, bool content_hash)
+/* Whether writes were under way meanwhile. */
+static bool write_pack(const job *j, bool content_hash, shardio_overlap overlap)
 {
     shardio_pack_options options;
     shardio_slot_options slot;
@@ -104,11 +108,15 @@ static void write_pack(const job *j, bool content_hash)
     options.codec = chosen_codec(j);
     options.content_hash = content_hash;
     slot.direct = SHARDIO_DIRECT_ON;
+    slot.overlap = overlap;
+    slot.in_flight = j->in_flight;
     /* create and append may fail: the error sticks, and finish gives it */
     shardio_pack_create(&writer, j->path, &options, &slot);
     for (uint64_t i = 0; i < j->items; i++)
         shardio_pack_append(&writer, j->input + j->begin[i], (size_t)(j->begin[i + 1] - j->begin[i]));
+    const bool overlapped = shardio_pack_accounting(&writer).overlap;
     if (shardio_pack_finish(&writer, NULL, 0, &error) != SHARDIO_OK) bench_die_shardio(&error);
+    return overlapped;
 }
 
 static void all_items(const job *j, result *r)
@@ -131,13 +139,19 @@ static void raw_write(job *j, result *r)
 
 static void shardio_write(job *j, result *r)
 {
-    write_pack(j, false);
+    write_pack(j, false, SHARDIO_OVERLAP_OFF);
+    all_items(j, r);
+}
+
+static void shardio_write_overlapping(job *j, result *r)
+{
+    r->overlap = write_pack(j, false, SHARDIO_OVERLAP_ON);
     all_items(j, r);
 }
 
 static void shardio_write_hash(job *j, result *r)
 {
-    write_pack(j, true);
+    write_pack(j, true, SHARDIO_OVERLAP_OFF);
     all_items(j, r);
 }
 
@@ -287,7 +301,7 @@ static const struct contender {
     void (*go)(job *j, result *r);
 } contenders[] = {
     {WRITE, "raw-direct", raw_write}, {WRITE, "shardio", shardio_write}, {WRITE, "shardio-hash", shardio_write_hash},
-    {WRITE, "sha256", hash_items},
+    {WRITE, "shardio-overlap", shardio_write_overlapping}, {WRITE, "sha256", hash_items},
     {HASH, "cpu", hash_cpu}, {HASH, "plain", hash_plain},
     {RANDOM, "raw-buffered", raw_random}, {RANDOM, "shardio-unseen", shardio_random_unseen},
     {RANDOM, "shardio", shardio_random},
@@ -326,9 +340,9 @@ static void print_line(const job *j, const struct contender *c, uint64_t round, 
 {
     printf("%s,%s,%d,%s,%llu,%llu,%.9f,", work_names[j->work], j->pack, (int)j->cold, c->name,
            (unsigned long long)round, (unsigned long long)r->bytes, r->seconds);
-    printf("%llu,%llu,%llu,%s,%llu,%s,\"%s\"\n", (unsigned long long)r->items, (unsigned long long)r->reads,
-           (unsigned long long)r->read_bytes, shardio_sha256_kind(), (unsigned long long)j->seed,
-           SHARDIO_VERSION_STRING, BENCH_COMPILER);
+    printf("%.9f,%llu,%llu,%llu,%d,%s,%llu,%s,\"%s\"\n", r->cpu_seconds, (unsigned long long)r->items,
+           (unsigned long long)r->reads, (unsigned long long)r->read_bytes, (int)r->overlap, shardio_sha256_kind(),
+           (unsigned long long)j->seed, SHARDIO_VERSION_STRING, BENCH_COMPILER);
 }
 
 static void measure(job *j, const struct contender *c, uint64_t round)
@@ -339,14 +353,15 @@ static void measure(job *j, const struct contender *c, uint64_t round)
     j->checking = round == 0;
     if (j->work == WRITE) quiet_disk(j);
     if (j->cold && !bench_drop(j->path)) bench_die("%s stays in the page cache", j->path);
-    double begin = bench_clock(clock);
+    double begin = bench_clock(clock), cpu = bench_cpu_now();
     for (uint64_t i = 0; i < n; i++) {
         memset(&r, 0, sizeof r);
         c->go(j, &r);
     }
     r.seconds = (bench_clock(clock) - begin) / (double)n;
+    r.cpu_seconds = (bench_cpu_now() - cpu) / (double)n;
     if (round > 0) print_line(j, c, round, &r);
-    else if (c->go == shardio_write || c->go == shardio_write_hash) check_written(j);
+    else if (strncmp(c->name, "shardio", 7) == 0 && j->work == WRITE) check_written(j);
 }
 
 static void take_turns(job *j)
@@ -354,8 +369,10 @@ static void take_turns(job *j)
     const struct contender *mine[CONTENDERS];
     uint64_t count = 0;
     for (int i = 0; i < CONTENDERS; i++)
-        if (contenders[i].work == j->work) mine[count++] = &contenders[i];
-    printf("work,pack,cold,contender,round,bytes,seconds,items,reads,read_bytes,kind,seed,version,compiler\n");
+        if (contenders[i].work == j->work && (j->in_flight > 0 || contenders[i].go != shardio_write_overlapping))
+            mine[count++] = &contenders[i];
+    printf("work,pack,cold,contender,round,bytes,seconds,cpu_seconds,items,reads,read_bytes,overlap,kind,seed,version,"
+           "compiler\n");
     for (uint64_t round = 0; round <= j->rounds; round++)
         for (uint64_t i = 0; i < count; i++) measure(j, mine[(i + round) % count], round);
     if (j->work == WRITE) unlink(j->path);
@@ -411,6 +428,7 @@ static void parse_option(job *j, const char *name, const char *value)
     else if (strcmp(name, "--codec") == 0) j->codec = (enum codec)bench_choose(value, codec_names, CODECS);
     else if (strcmp(name, "--count") == 0) j->count = bench_parse_bytes(value);
     else if (strcmp(name, "--rounds") == 0) j->rounds = bench_parse_bytes(value);
+    else if (strcmp(name, "--in-flight") == 0) j->in_flight = (uint32_t)bench_parse_bytes(value);
     else if (strcmp(name, "--seed") == 0) j->seed = bench_parse_bytes(value);
     else if (strcmp(name, "--settle") == 0) j->settle = bench_parse_bytes(value);
     else if (strcmp(name, "--cold") == 0) j->cold = *value != '0';
@@ -447,7 +465,7 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i += 2) parse_option(&j, argv[i], bench_value(argv + i));
     plan(&j);
     if (j.work == PREPARE) {
-        write_pack(&j, false);
+        write_pack(&j, false, SHARDIO_OVERLAP_OFF);
     } else if (j.work == WRITE || j.work == HASH) {
         take_turns(&j);
     } else {

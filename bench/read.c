@@ -13,16 +13,18 @@
    A  --array: a name
 
    Contenders: raw-buffered, one pread after the other, of 8 MiB (whole) or a chunk (all others); raw-direct, the same
-   past the page cache; raw-hinted, posix_fadvise(WILLNEED) for all chunks, then preads; shardio and, past the page
-   cache, shardio-direct; shardio-unchanging does not ask at each read whether the shard is still the same; with
-   --cache 1 also shardio-cached, whose array keeps decoded chunks, warm from the second time on. --cold 1: before each
-   one the files are dropped from the page cache, and mincore says that they are gone; --cold 0: they are in it.
-   Contenders take turns in one process, the first one changing with the round. Memory that is read into was touched
-   before; of `whole` and `random` it is the same for all. Files are open and the indexes read beforehand, except for
-   `whole`. A round before the first one is not counted, but what was read is compared with what was written. */
+   past the page cache, and with --in-flight N also raw-queue-1m and -4m, N pieces of 1 or 4 MiB at once; raw-hinted,
+   posix_fadvise(WILLNEED) for all chunks, then preads; shardio and, past the page cache, shardio-direct;
+   shardio-unchanging does not ask at each read whether the shard is still the same; with --cache 1 also
+   shardio-cached, whose array keeps decoded chunks, warm from the second time on. --cold 1: before each one the files
+   are dropped from the page cache, and mincore says that they are gone; --cold 0: they are in it. Contenders
+   take turns in one process, the first one changing with the round. Memory that is read into was touched before; of
+   `whole` and `random` it is the same for all. Files are open and the indexes read beforehand, except for `whole`. A
+   round before the first one is not counted, but what was read is compared with what was written. */
 #define SHARDIO_IMPLEMENTATION
 #include "../shardio.h"
 #include "bench.h"
+#include "queue.h"
 
 #include <ftw.h>
 
@@ -54,13 +56,14 @@ typedef struct job {
     size_t memory_bytes;
     shardio_array *open_array, *unchanging, *cached;
     bool caching;
+    unsigned in_flight;                  /* 0: no contender does that */
     shardio_cache cache;
     shardio_shard_reader reader;         /* of the first shard */
     uint64_t *slot;                      /* hinted: where a chunk of it goes */
 } job;
 
 typedef struct result {
-    double seconds;
+    double seconds, cpu_seconds;
     uint64_t bytes, chunks, reads, read_bytes;   /* handed out, touched, calls, bytes of them */
 } result;
 
@@ -177,6 +180,38 @@ static void raw_whole_buffered(job *j, result *r)
 static void raw_whole_direct(job *j, result *r)
 {
     raw_whole(j, r, O_DIRECT);
+}
+
+static void raw_whole_queued(job *j, result *r, size_t piece)
+{
+    bench_queue queue;
+    uint8_t *to = j->memory;
+    bench_queue_begin(&queue, j->in_flight);
+    for (uint64_t i = 0; i < j->shard_count; i++) {
+        const shard *s = &j->shard[i];
+        int fd = open(s->path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+        if (fd < 0) bench_die_system("open", s->path);
+        for (uint64_t offset = 0; offset < s->end; offset += piece) {
+            size_t size = s->end - offset < piece ? (size_t)(s->end - offset) : piece;
+            bench_queue_send(&queue, false, fd, to, size, offset);
+            to += size;
+            r->reads++;
+        }
+        close(fd);                       /* the queue holds the file until it has been read */
+    }
+    bench_queue_end(&queue);
+    r->bytes = r->read_bytes = (uint64_t)(to - j->memory);
+    r->chunks = j->shard_count * j->per_shard;
+}
+
+static void raw_whole_queued_1m(job *j, result *r)
+{
+    raw_whole_queued(j, r, 1 << 20);
+}
+
+static void raw_whole_queued_4m(job *j, result *r)
+{
+    raw_whole_queued(j, r, 4 << 20);
 }
 
 static uint64_t middle(const job *j)
@@ -338,6 +373,7 @@ static const struct contender {
     void (*read)(job *j, result *r);
 } contenders[] = {
     {WHOLE, "raw-buffered", raw_whole_buffered}, {WHOLE, "raw-direct", raw_whole_direct},
+    {WHOLE, "raw-queue-1m", raw_whole_queued_1m}, {WHOLE, "raw-queue-4m", raw_whole_queued_4m},
     {WHOLE, "shardio", shardio_whole}, {WHOLE, "shardio-direct", shardio_whole_direct},
     {PLANE, "raw-buffered", raw_plane}, {PLANE, "shardio", shardio_plane},
     {RANDOM, "raw-buffered", raw_random}, {RANDOM, "shardio", shardio_random},
@@ -403,20 +439,29 @@ static void measure(job *j, const struct contender *c, uint64_t round)
     memset(&r, 0, sizeof r);
     memset(j->memory, 0xa5, round == 0 ? j->memory_bytes : 0);
     if (j->cold) drop(j);
-    double begin = bench_now();
+    double begin = bench_now(), cpu = bench_cpu_now();
     for (uint64_t i = 0; i < n; i++) {
         memset(&r, 0, sizeof r);
         c->read(j, &r);
     }
     r.seconds = (bench_now() - begin) / (double)n;
+    r.cpu_seconds = (bench_cpu_now() - cpu) / (double)n;
     if (round == 0) {
         check(j, c);
         return;
     }
     printf("%s,%s,%d,%s,%llu,%llu,%.9f,", work_names[j->work], j->array, (int)j->cold, c->name,
            (unsigned long long)round, (unsigned long long)r.bytes, r.seconds);
-    printf("%llu,%llu,%llu,%llu,%s,\"%s\"\n", (unsigned long long)r.chunks, (unsigned long long)r.reads,
-           (unsigned long long)r.read_bytes, (unsigned long long)j->seed, SHARDIO_VERSION_STRING, BENCH_COMPILER);
+    printf("%.9f,%llu,%llu,%llu,%llu,%s,\"%s\"\n", r.cpu_seconds, (unsigned long long)r.chunks,
+           (unsigned long long)r.reads, (unsigned long long)r.read_bytes, (unsigned long long)j->seed,
+           SHARDIO_VERSION_STRING, BENCH_COMPILER);
+}
+
+static bool takes_part(const job *j, const struct contender *c)
+{
+    if (c->read == shardio_random_cached) return c->work == j->work && j->caching;
+    if (c->read == raw_whole_queued_1m || c->read == raw_whole_queued_4m) return c->work == j->work && j->in_flight > 0;
+    return c->work == j->work;
 }
 
 static void take_turns(job *j)
@@ -424,9 +469,8 @@ static void take_turns(job *j)
     const struct contender *mine[CONTENDERS];
     uint64_t count = 0;
     for (int i = 0; i < CONTENDERS; i++)
-        if (contenders[i].work == j->work && (j->caching || contenders[i].read != shardio_random_cached))
-            mine[count++] = &contenders[i];
-    printf("work,array,cold,contender,round,bytes,seconds,chunks,reads,read_bytes,seed,version,compiler\n");
+        if (takes_part(j, &contenders[i])) mine[count++] = &contenders[i];
+    printf("work,array,cold,contender,round,bytes,seconds,cpu_seconds,chunks,reads,read_bytes,seed,version,compiler\n");
     for (uint64_t round = 0; round <= j->rounds; round++)
         for (uint64_t i = 0; i < count; i++) measure(j, mine[(i + round) % count], round);
 }
@@ -538,6 +582,7 @@ static void parse_option(job *j, const char *name, const char *value)
     else if (strcmp(name, "--rounds") == 0) j->rounds = bench_parse_bytes(value);
     else if (strcmp(name, "--cold") == 0) j->cold = *value != '0';
     else if (strcmp(name, "--cache") == 0) j->caching = *value != '0';
+    else if (strcmp(name, "--in-flight") == 0) j->in_flight = (unsigned)bench_parse_bytes(value);
     else if (strcmp(name, "--frame") == 0) bench_parse_numbers(value, j->frame, 2);
     else if (strcmp(name, "--chunks") == 0) bench_parse_numbers(value, j->chunks, 3);
     else if (strcmp(name, "--shards") == 0) bench_parse_numbers(value, j->shards, 3);

@@ -72,15 +72,17 @@ class Contender:
 
 
 class Bench:
-    def __init__(self, options):
+    """`name` is that of its directory and of the file with all that was measured."""
+
+    def __init__(self, options, name="bench"):
         self.build = options.build
-        self.work_dir = os.path.join(options.build, "tmp", "bench")
+        self.work_dir = os.path.join(options.build, "tmp", name)
         self.quick = options.quick
         self.rounds = options.rounds or (1 if options.quick else 5)
         self.bytes = (64 if options.quick else 512) * MIB
         self.settle = 0.0 if options.quick else 0.3
         self.python = options.python
-        self.log = open(os.path.join(options.build, "bench.csv"), "w", encoding="utf-8")
+        self.log = open(os.path.join(options.build, name + ".csv"), "w", encoding="utf-8")
 
     def program(self, name):
         path = os.path.join(self.build, name)
@@ -161,28 +163,33 @@ def warm_up(bench, limit, others):
             sys.exit(f"run.py: the writers of {work} do not write the same bytes: {sorted(found)}")
 
 
-def one_round(bench, number, limit, others):
-    """The limit before, between and after the others: the disk's speed drifts within a round as well."""
+def rate(row):
+    """Bytes a second: by rate, because whole chunks of 20000 bytes do not fill the size exactly."""
+    return float(row["bytes"]) / float(row["seconds"])
+
+
+def one_round(bench, number, limits, others):
+    """The limits before, between and after the others: the disk's speed drifts within a round as well. Of several
+    limits the fastest one counts."""
     if number >= PEER_ROUNDS:
         others = [c for c in others if not is_peer(c)]
     shift = number * len(others) // bench.rounds
     order = others[shift:] + others[:shift]
     if number % 2 == 1:
         order.reverse()
-    times = []
-    for i, contender in enumerate(order):
-        if i % 4 == 0:
-            times.append(bench.write(limit))
-        contender.rows.append(bench.write(contender))
-    times.append(bench.write(limit))
-    limit.rows += times
-    most = statistics.median(float(r["seconds"]) for r in times)
-    limit.shares += [most / float(r["seconds"]) for r in times]
+    times = [[] for _ in limits]
+    for i, contender in enumerate(order + [None]):
+        if i % 4 == 0 or contender is None:
+            for limit, rows in zip(limits, times):
+                rows.append(bench.write(limit))
+        if contender is not None:
+            contender.rows.append(bench.write(contender))
+    most = max(statistics.median(map(rate, rows)) for rows in times)
+    for limit, rows in zip(limits, times):
+        limit.rows += rows
+        limit.shares += [rate(row) / most for row in rows]
     for contender in order:
-        # by rate, because whole chunks of 20000 bytes do not fill the size exactly
-        row = contender.rows[-1]
-        rate = float(row["bytes"]) / float(row["seconds"])
-        contender.shares.append(rate / (float(times[0]["bytes"]) / most))
+        contender.shares.append(rate(contender.rows[-1]) / most)
 
 
 def throughput(bench):
@@ -193,7 +200,7 @@ def throughput(bench):
     for number in range(bench.rounds):
         for limit, others in groups:
             progress(f"round {number + 1} of {bench.rounds}, {limit.key[0]}")
-            one_round(bench, number, limit, others)
+            one_round(bench, number, [limit], others)
     return {c.key: c for limit, others in groups for c in [limit] + others}
 
 
@@ -357,12 +364,12 @@ READ_OURS = ("shardio", "shardio-unchanging")     # held against what is wanted
 
 
 class Reads:
-    """The rows of bench_read and peers.py about one work, warm or cold."""
+    """The rows of bench_read and peers.py about one work, warm or cold; which plain reads they are held against."""
 
-    def __init__(self, rows):
+    def __init__(self, rows, plain=("raw-buffered", "raw-direct")):
         self.rows = rows
         self.limits = {}                              # seconds of the best plain read, by round
-        for row in self.of("raw-buffered") + self.of("raw-direct"):
+        for row in sum((self.of(contender) for contender in plain), []):
             seconds = float(row["seconds"])
             self.limits[row["round"]] = min(self.limits.get(row["round"], seconds), seconds)
 

@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 
+import plots
+
 # kind, sizes, sizes of a quick run, what it is, steps that are shown
 KINDS = [
     ("shard", [10**n for n in range(3, 7)], [1000, 10000], "a shard, chunks of 256 bytes",
@@ -115,15 +117,9 @@ def memory_table(found):
 
 
 def plot(found, path):
-    try:
-        import matplotlib
-    except ImportError:
-        print("left out: the plot: no matplotlib: make bench-peers", file=sys.stderr)
+    plt = plots.pyplot("scale")
+    if plt is None:
         return
-    matplotlib.use("svg")
-    # the same file each time, text as text
-    matplotlib.rcParams.update({"svg.hashsalt": "scale", "svg.fonttype": "none"})
-    import matplotlib.pyplot as plt
     figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 4))
     steps_of = {kind: steps for kind, _, _, _, steps in KINDS}
     for axis, (kind, title) in zip(axes, PANELS):
@@ -134,8 +130,7 @@ def plot(found, path):
         axis.set_xlabel("how many there are", fontsize=9)
         axis.grid(True, which="major", linewidth=0.4)
         axis.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    plots.save(figure, path)
 
 
 def main():

@@ -9,9 +9,10 @@
                writes the same bytes past the page cache, to one file (write), and reads them back past it
                (read-direct), cold through it (read-buffered) and warm (read-warm); raw-large-pages, the same past
                the page cache from and to memory in large pages (write, read-cold); shardio; statistics, shardio
-               that keeps them
+               that keeps them. --only-write 1: the first step alone
       frames   --bytes of uint16 frames of --frame Y,X, one call a frame, chunks 16,256,256, shards 64,Y,X, until
                durable. --contender raw, as above; directory; archive
+               Of both --overlap 1: writes of shardio's shards are under way meanwhile, --in-flight of them
       open     opening and closing an archive of --count values. raw-buffered: one pread of the bytes of its directory
       chunk    --count chunks of 8 KiB of an open archive in any order, one call each. raw-buffered: one pread each;
                values, each chunk a value of its own; shard, all chunks in one shard, whose index is in memory
@@ -36,7 +37,10 @@ typedef struct job {
     const char *dir;
     uint64_t arrays, bytes, chunk_rows, count, rounds, seed;
     uint64_t frame[2];
-    bool direct;
+    bool direct, only_write;
+    shardio_overlap overlap;
+    uint32_t in_flight;
+    shardio_accounting accounting;       /* of the last array written */
     uint8_t *input, *patch, *memory;
     uint64_t row_bytes, rows, total;     /* total: of all input, bytes */
     uint64_t peak;                       /* before the first step, bytes */
@@ -84,9 +88,11 @@ static void end_step(const job *j, const step *s)
 {
     double seconds = bench_now() - s->begin, cpu = bench_cpu_now() - s->cpu;
     uint64_t size = file_bytes(j->path);
-    printf("%s,%s,%llu,%.6f,%.6f,%llu,%lld,%llu,%s,\"%s\"\n", contender_names[j->contender], s->name,
+    printf("%s,%s,%llu,%.6f,%.6f,%llu,%lld,%llu,%d,\"%s\",%s,\"%s\"\n", contender_names[j->contender], s->name,
            (unsigned long long)j->total, seconds, cpu, (unsigned long long)size, (long long)(size - s->size),
-           (unsigned long long)(peak_bytes() - j->peak), SHARDIO_VERSION_STRING, BENCH_COMPILER);
+           (unsigned long long)(peak_bytes() - j->peak), (int)j->accounting.overlap,
+           j->accounting.overlap_reason != NULL ? j->accounting.overlap_reason : "", SHARDIO_VERSION_STRING,
+           BENCH_COMPILER);
 }
 
 /* ---- Plain files ---- */
@@ -126,6 +132,7 @@ static void bring_in(const job *j)
 static void raw_arrays(const job *j)
 {
     write_raw(j, "write");
+    if (j->only_write) return;
     make_cold(j);
     read_raw(j, "read-direct", O_DIRECT);
     make_cold(j);
@@ -136,6 +143,7 @@ static void raw_arrays(const job *j)
 static void raw_arrays_in_large_pages(const job *j)
 {
     write_raw(j, "write");
+    if (j->only_write) return;
     make_cold(j);
     read_raw(j, "read-cold", O_DIRECT);
 }
@@ -161,23 +169,32 @@ static void finish_archive(shardio_archive *archive)
     if (shardio_archive_finish(archive, &error) != SHARDIO_OK) bench_die_shardio(&error);
 }
 
-static shardio_array_options array_options(const job *j, uint64_t number, char *path, size_t size)
+static shardio_array_options writing(job *j)
 {
     shardio_array_options o;
     memset(&o, 0, sizeof o);
+    o.direct = j->direct ? SHARDIO_DIRECT_ON : SHARDIO_DIRECT_OFF;
+    o.overlap = j->overlap;
+    o.in_flight = j->in_flight;
+    o.accounting = &j->accounting;
+    return o;
+}
+
+static shardio_array_options array_options(job *j, uint64_t number, char *path, size_t size)
+{
+    shardio_array_options o = writing(j);
     o.ndim = 2;
     o.dtype = SHARDIO_FLOAT32;
     o.shape[0] = j->rows;
     o.chunk[0] = j->chunk_rows;
     o.shape[1] = o.chunk[1] = COLUMNS;
     o.path = path;
-    o.direct = j->direct ? SHARDIO_DIRECT_ON : SHARDIO_DIRECT_OFF;
     o.statistics = j->contender == STATISTICS;
     snprintf(path, size, "array%03llu", (unsigned long long)number);
     return o;
 }
 
-static void write_arrays(const job *j)
+static void write_arrays(job *j)
 {
     step s = begin_step(j, "write");
     shardio_archive *archive = open_archive(j, true, true);
@@ -194,7 +211,7 @@ static void write_arrays(const job *j)
     end_step(j, &s);
 }
 
-static void read_arrays(const job *j, const char *name, bool direct)
+static void read_arrays(job *j, const char *name, bool direct)
 {
     const uint64_t start[2] = {0, 0}, count[2] = {j->rows, COLUMNS};
     step s = begin_step(j, name);
@@ -213,7 +230,7 @@ static void read_arrays(const job *j, const char *name, bool direct)
     end_step(j, &s);
 }
 
-static void overwrite_rows(const job *j)
+static void overwrite_rows(job *j)
 {
     const uint64_t start[2] = {FIRST_ROW, 0}, count[2] = {PATCH_ROWS, COLUMNS};
     step s = begin_step(j, "overwrite");
@@ -243,9 +260,10 @@ static void compact(const job *j)
     end_step(j, &s);
 }
 
-static void shardio_arrays(const job *j)
+static void shardio_arrays(job *j)
 {
     write_arrays(j);
+    if (j->only_write) return;
     make_cold(j);
     read_arrays(j, "read-cold", true);
     compare(j->memory, j->input, j->total, "read-cold");
@@ -282,12 +300,11 @@ static void run_arrays(job *j)
 
 /* ---- Frames ---- */
 
-static void append_frames(const job *j, const shardio_store *store)
+static void append_frames(job *j, const shardio_store *store)
 {
     uint64_t frame_bytes = 2 * j->frame[0] * j->frame[1];
-    shardio_array_options o;
+    shardio_array_options o = writing(j);
     shardio_error error;
-    memset(&o, 0, sizeof o);
     o.ndim = 3;
     o.dtype = SHARDIO_UINT16;
     o.shape[0] = SHARDIO_UNLIMITED;
@@ -298,7 +315,6 @@ static void append_frames(const job *j, const shardio_store *store)
         o.chunk[d] = 256;
     }
     o.path = "movie";
-    o.direct = j->direct ? SHARDIO_DIRECT_ON : SHARDIO_DIRECT_OFF;
     shardio_array *array = shardio_array_create_in(store, &o);
     for (uint64_t at = 0; at < j->total; at += frame_bytes)
         shardio_array_append(array, j->input + at, j->frame[0] * j->frame[1]);
@@ -542,6 +558,9 @@ static void parse_option(job *j, const char *name, const char *value)
     else if (strcmp(name, "--rounds") == 0) j->rounds = bench_parse_bytes(value);
     else if (strcmp(name, "--seed") == 0) j->seed = bench_parse_bytes(value);
     else if (strcmp(name, "--direct") == 0) j->direct = *value != '0';
+    else if (strcmp(name, "--only-write") == 0) j->only_write = *value != '0';
+    else if (strcmp(name, "--overlap") == 0) j->overlap = *value != '0' ? SHARDIO_OVERLAP_ON : SHARDIO_OVERLAP_OFF;
+    else if (strcmp(name, "--in-flight") == 0) j->in_flight = (uint32_t)bench_parse_bytes(value);
     else if (strcmp(name, "--frame") == 0) bench_parse_numbers(value, j->frame, 2);
     else bench_die("unknown option %s", name);
 }
@@ -566,7 +585,8 @@ int main(int argc, char **argv)
     if (j.dir == NULL) bench_die("--dir is missing");
     if (snprintf(j.path, sizeof j.path, "%s/bench.zip", j.dir) >= (int)sizeof j.path) bench_die("the path is too long");
     if (j.work == ARRAYS || j.work == FRAMES)
-        printf("contender,step,bytes,seconds,cpu_seconds,file_bytes,grown_bytes,peak_bytes,version,compiler\n");
+        printf("contender,step,bytes,seconds,cpu_seconds,file_bytes,grown_bytes,peak_bytes,overlap,overlap_reason,"
+               "version,compiler\n");
     else
         printf("work,contender,round,seconds,items,reads,version,compiler\n");
     if (j.work == ARRAYS) run_arrays(&j);

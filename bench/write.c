@@ -9,20 +9,25 @@
       shardio-buffered  shardio.h through the page cache
       plain             chunks and index of the same layout with write(): what one would write by hand
    K  blocks            the input as it is (raw writers)
+      appends           pieces of --chunk bytes, one call each, to one file (slot of shardio.h)
       chunks            ready chunks of --chunk bytes each, one call per chunk, one shard (shard writer of shardio.h)
       frames            uint16 frames of --frame Y,X, one call per frame, into --chunks and --shards (array writer)
 
    The clock runs from before the file is created until finish has returned; with --durable 1 everything is on stable
    storage by then. All input lies in memory touched beforehand, one block of --input bytes; longer work (--bytes)
-   goes round it. --verify 1 reads everything back after the clock has stopped and compares. */
+   goes round it; --bits N leaves N bits of each number of 16. --overlap 1: writes of shardio.h are under way meanwhile,
+   --in-flight of them. --codec zstd: frames are encoded, at level 3. --verify 1 reads everything back after the clock
+   has stopped and compares. */
 #define SHARDIO_IMPLEMENTATION
 #include "../shardio.h"
 #include "bench.h"
 
 enum writer { RAW_DIRECT, RAW_BUFFERED, SHARDIO, SHARDIO_BUFFERED, PLAIN, WRITERS };
-enum work { BLOCKS, CHUNKS, FRAMES, WORKS };
+enum work { BLOCKS, APPENDS, CHUNKS, FRAMES, WORKS };
 static const char *const writer_names[] = {"raw-direct", "raw-buffered", "shardio", "shardio-buffered", "plain"};
-static const char *const work_names[] = {"blocks", "chunks", "frames"};
+static const char *const work_names[] = {"blocks", "appends", "chunks", "frames"};
+enum codec { NONE, ZSTD, CODECS };
+static const char *const codec_names[] = {"none", "zstd"};
 
 typedef struct job {
     enum writer writer;
@@ -30,7 +35,11 @@ typedef struct job {
     const char *dir, *latencies;         /* latencies: file for the times of all calls, or null */
     uint64_t bytes, block, chunk_bytes, seed, input_bytes;
     uint64_t frame[2], chunks[3], shards[3];
+    unsigned bits;                       /* random ones of 16; 0: all */
     size_t buffer, memory;               /* of shardio, 0: its defaults */
+    shardio_overlap overlap;
+    uint32_t in_flight;
+    enum codec codec;
     bool durable, verify;
     uint8_t *input;
     double *times;                       /* of the calls, seconds */
@@ -38,8 +47,9 @@ typedef struct job {
 } job;
 
 typedef struct result {
-    double seconds, finish_seconds, user, system;
-    uint64_t file_bytes, files, resident_pages, peak_bytes, plan_bytes;
+    bench_cost cost;
+    double finish_seconds;
+    uint64_t file_bytes, files, resident_pages, plan_bytes;
     uint32_t digest;                     /* CRC32C of all files, one after the other */
     shardio_accounting accounting;       /* zero for the others */
 } result;
@@ -155,17 +165,6 @@ static void write_plain_chunks(job *j, result *r)
     r->finish_seconds = bench_now() - finish;
 }
 
-/* Sorts the lines of one frame into the row of chunks, chunk after chunk. */
-static void plain_gather(const job *j, uint8_t *rows, const uint8_t *frame, uint64_t t)
-{
-    const uint64_t *c = j->chunks, line = 2 * c[2], across = j->frame[1] / c[2];
-    for (uint64_t y = 0; y < j->frame[0]; y++)
-        for (uint64_t x = 0; x < across; x++, frame += line) {
-            uint64_t chunk = y / c[1] * across + x;
-            memcpy(rows + ((chunk * c[0] + t) * c[1] + y % c[1]) * line, frame, line);
-        }
-}
-
 static void write_plain_frames(job *j, result *r)
 {
     uint64_t frame_bytes = 2 * j->frame[0] * j->frame[1], frames = j->bytes / frame_bytes;
@@ -176,7 +175,7 @@ static void write_plain_frames(job *j, result *r)
     for (uint64_t t = 0; t < frames; t++) {
         double begin = bench_now();
         if (t % j->shards[0] == 0) plain_begin(j, &p);
-        plain_gather(j, p.rows, input_at(j, t * frame_bytes), t % j->chunks[0]);
+        bench_gather(j->frame, j->chunks, p.rows, input_at(j, t * frame_bytes), t % j->chunks[0]);
         if ((t + 1) % j->chunks[0] == 0) plain_chunks(&p, p.rows, row, chunk_bytes);
         if ((t + 1) % j->shards[0] == 0) plain_end(j, &p);
         timed(j, begin);
@@ -198,19 +197,55 @@ static shardio_durability durability(const job *j)
     return j->durable ? SHARDIO_DURABLE_FINISH : SHARDIO_DURABLE_NONE;
 }
 
+static shardio_slot_options slot_options(const job *j)
+{
+    shardio_slot_options options;
+    memset(&options, 0, sizeof options);
+    options.direct = wished(j);
+    options.durability = durability(j);
+    options.buffer_size = j->buffer;
+    options.overlap = j->overlap;
+    options.in_flight = j->in_flight;
+    return options;
+}
+
+/* What a slot takes from its allocator, but for its queue of some 100 bytes for each write. */
+static uint64_t slot_memory(const job *j, const char *path)
+{
+    return (j->buffer != 0 ? j->buffer : (size_t)4 << 20) + shardio_file_memory(strlen(path));
+}
+
+static void write_shardio_appends(job *j, result *r)
+{
+    shardio_slot slot;
+    shardio_slot_options options = slot_options(j);
+    char path[512];
+    double finish;
+    output_path(j, 0, path, sizeof path);
+    /* create and append may fail: the error sticks, and finish gives it */
+    shardio_slot_create(&slot, path, &options);
+    for (uint64_t offset = 0; offset < j->bytes; offset += j->chunk_bytes) {
+        double begin = bench_now();
+        shardio_slot_append(&slot, input_at(j, offset), j->chunk_bytes);
+        timed(j, begin);
+    }
+    finish = bench_now();
+    r->accounting = slot.accounting;
+    if (shardio_slot_finish(&slot) != SHARDIO_OK) bench_die_shardio(&slot.error);
+    r->finish_seconds = bench_now() - finish;
+    r->files = 1;
+    r->plan_bytes = slot_memory(j, path);
+}
+
 static void write_shardio_chunks(job *j, result *r)
 {
     shardio_shard_writer writer;
-    shardio_slot_options options;
+    shardio_slot_options options = slot_options(j);
     shardio_index_layout layout;
     shardio_error error;
     char path[512];
     double finish;
-    memset(&options, 0, sizeof options);
     memset(&layout, 0, sizeof layout);
-    options.direct = wished(j);
-    options.durability = durability(j);
-    options.buffer_size = j->buffer;
     layout.chunks = j->bytes / j->chunk_bytes;
     output_path(j, 0, path, sizeof path);
     /* create and put may fail: the error sticks, and finish gives it */
@@ -225,8 +260,16 @@ static void write_shardio_chunks(job *j, result *r)
     if (shardio_shard_finish(&writer, &error) != SHARDIO_OK) bench_die_shardio(&error);
     r->finish_seconds = bench_now() - finish;
     r->files = 1;
-    r->plan_bytes = shardio_shard_memory(&layout, 0) + (j->buffer != 0 ? j->buffer : (size_t)4 << 20) +
-                    shardio_file_memory(strlen(path));
+    r->plan_bytes = shardio_shard_memory(&layout, 0) + slot_memory(j, path);
+}
+
+static const shardio_codec *chosen_codec(const job *j)
+{
+#if SHARDIO_WITH_ZSTD
+    if (j->codec == ZSTD) return shardio_codec_zstd();
+#endif
+    if (j->codec == ZSTD) bench_die("this build lacks zstd");
+    return NULL;
 }
 
 static shardio_array_options array_options(const job *j)
@@ -244,7 +287,10 @@ static shardio_array_options array_options(const job *j)
     o.direct = wished(j);
     o.durability = durability(j);
     o.buffer_size = j->buffer;
+    o.overlap = j->overlap;
+    o.in_flight = j->in_flight;
     o.memory = j->memory;
+    o.codecs[0] = chosen_codec(j);
     return o;
 }
 
@@ -286,20 +332,11 @@ static void compare(const void *got, const void *expected, size_t size, uint64_t
         bench_die("what was written differs from the input at byte %llu or later", (unsigned long long)where);
 }
 
-static void verify_raw(const job *j)
+static void verify_bytes(const job *j)
 {
-    uint8_t *memory = (uint8_t *)malloc(j->block);
     char path[512];
-    int fd;
     output_path(j, 0, path, sizeof path);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || memory == NULL) bench_die_system("open", path);
-    for (uint64_t offset = 0; offset < j->bytes; offset += j->block) {
-        if (pread(fd, memory, j->block, (off_t)offset) != (ssize_t)j->block) bench_die_system("read", path);
-        compare(memory, input_at(j, offset), j->block, offset);
-    }
-    close(fd);
-    free(memory);
+    bench_check_file(path, j->input, j->input_bytes, j->bytes);
 }
 
 static void verify_chunks(const job *j)
@@ -352,7 +389,7 @@ static void verify_frames(const job *j)
 /* Of the plain writer's frames the digest is compared, by the driver: it writes no zarr.json. */
 static void verify(const job *j)
 {
-    if (j->work == BLOCKS) verify_raw(j);
+    if (j->work == BLOCKS || j->work == APPENDS) verify_bytes(j);
     else if (j->work == CHUNKS) verify_chunks(j);
     else if (j->writer != PLAIN) verify_frames(j);
 }
@@ -374,23 +411,19 @@ static uint32_t digest_file(uint32_t crc, const char *path)
 static void run(job *j, result *r)
 {
     if (j->work == BLOCKS) write_raw(j, r);
+    else if (j->work == APPENDS) write_shardio_appends(j, r);
     else if (j->work == CHUNKS && j->writer == PLAIN) write_plain_chunks(j, r);
     else if (j->work == CHUNKS) write_shardio_chunks(j, r);
     else if (j->writer == PLAIN) write_plain_frames(j, r);
     else write_shardio_frames(j, r);
 }
 
-/* Peak memory is what the highest mark of the process grew by: input and times were touched before. */
+/* Input and times were touched before. */
 static void measure(job *j, result *r)
 {
-    struct rusage before = bench_usage(), after;
-    double begin = bench_now();
+    bench_meter meter = bench_meter_begin();
     run(j, r);
-    r->seconds = bench_now() - begin;
-    after = bench_usage();
-    r->user = bench_seconds(after.ru_utime) - bench_seconds(before.ru_utime);
-    r->system = bench_seconds(after.ru_stime) - bench_seconds(before.ru_stime);
-    r->peak_bytes = (uint64_t)(after.ru_maxrss - before.ru_maxrss) * 1024;
+    r->cost = bench_meter_end(&meter);
 }
 
 static void inspect(const job *j, result *r)
@@ -440,17 +473,18 @@ static void print_line(job *j, const result *r)
     qsort(j->times, j->calls, sizeof *j->times, compare_doubles);
     printf("writer,work,bytes,durable,seconds,finish_seconds,user_seconds,system_seconds,files,file_bytes,"
            "resident_pages,peak_bytes,plan_bytes,direct,device_calls,device_bytes,copied_bytes,calls,"
-           "p50_us,p99_us,p999_us,longest_us,digest,seed,version,compiler\n");
+           "p50_us,p99_us,p999_us,longest_us,digest,overlap,overlap_reason,seed,version,compiler\n");
     printf("%s,%s,%llu,%d,%.6f,%.6f,%.6f,%.6f,%llu,%llu,", writer_names[j->writer], work_names[j->work],
-           (unsigned long long)j->bytes, (int)j->durable, r->seconds, r->finish_seconds, r->user, r->system,
-           (unsigned long long)r->files, (unsigned long long)r->file_bytes);
+           (unsigned long long)j->bytes, (int)j->durable, r->cost.seconds, r->finish_seconds, r->cost.user,
+           r->cost.system, (unsigned long long)r->files, (unsigned long long)r->file_bytes);
     printf("%llu,%llu,%llu,%d,%llu,%llu,%llu,%llu,", (unsigned long long)r->resident_pages,
-           (unsigned long long)r->peak_bytes, (unsigned long long)r->plan_bytes, (int)a->direct,
+           (unsigned long long)r->cost.peak_bytes, (unsigned long long)r->plan_bytes, (int)a->direct,
            (unsigned long long)a->device_calls, (unsigned long long)a->device_bytes,
            (unsigned long long)a->copied_bytes, (unsigned long long)j->calls);
-    printf("%.1f,%.1f,%.1f,%.1f,%08x,%llu,%s,\"%s\"\n", percentile(j, 0.5), percentile(j, 0.99),
-           percentile(j, 0.999), percentile(j, 1), (unsigned)r->digest, (unsigned long long)j->seed,
-           SHARDIO_VERSION_STRING, BENCH_COMPILER);
+    printf("%.1f,%.1f,%.1f,%.1f,%08x,%d,\"%s\",%llu,%s,\"%s\"\n", percentile(j, 0.5), percentile(j, 0.99),
+           percentile(j, 0.999), percentile(j, 1), (unsigned)r->digest, (int)a->overlap,
+           a->overlap_reason != NULL ? a->overlap_reason : "", (unsigned long long)j->seed, SHARDIO_VERSION_STRING,
+           BENCH_COMPILER);
 }
 
 /* ---- The command line ---- */
@@ -467,6 +501,10 @@ static void parse_option(job *j, const char *name, const char *value)
     else if (strcmp(name, "--chunk") == 0) j->chunk_bytes = bench_parse_bytes(value);
     else if (strcmp(name, "--buffer") == 0) j->buffer = (size_t)bench_parse_bytes(value);
     else if (strcmp(name, "--memory") == 0) j->memory = (size_t)bench_parse_bytes(value);
+    else if (strcmp(name, "--bits") == 0) j->bits = (unsigned)bench_parse_bytes(value);
+    else if (strcmp(name, "--overlap") == 0) j->overlap = *value != '0' ? SHARDIO_OVERLAP_ON : SHARDIO_OVERLAP_OFF;
+    else if (strcmp(name, "--in-flight") == 0) j->in_flight = (uint32_t)bench_parse_bytes(value);
+    else if (strcmp(name, "--codec") == 0) j->codec = (enum codec)bench_choose(value, codec_names, CODECS);
     else if (strcmp(name, "--seed") == 0) j->seed = bench_parse_bytes(value);
     else if (strcmp(name, "--durable") == 0) j->durable = *value != '0';
     else if (strcmp(name, "--verify") == 0) j->verify = *value != '0';
@@ -505,6 +543,8 @@ static void prepare(job *j)
     if (j->dir == NULL) bench_die("--dir is missing");
     if ((j->work == BLOCKS) != (j->writer == RAW_DIRECT || j->writer == RAW_BUFFERED))
         bench_die("raw writers write blocks, and nobody else does");
+    if (j->writer == PLAIN && j->work == APPENDS) bench_die("appending is what the raw writers do");
+    if (j->bits >= 16) bench_die("numbers have 16 bits");
     if (j->work == FRAMES) {
         check_frames(j);
         unit = 2 * j->frame[0] * j->frame[1];
@@ -516,6 +556,7 @@ static void prepare(job *j)
     j->bytes -= j->bytes % unit;
     j->input_bytes -= j->input_bytes % unit;
     j->input = bench_input((size_t)j->input_bytes, j->seed);
+    if (j->bits > 0) bench_dim(j->input, (size_t)j->input_bytes, j->bits);
     j->times = (double *)bench_input((size_t)(j->bytes / unit) * sizeof *j->times, 0);
 }
 
