@@ -12313,6 +12313,7 @@ static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_
     if (shardio_p_stored_as_is(m) && !o->skip_fill && shardio_p_largest_run(plan, m) >= SHARDIO_P_DEFAULT_DIRECT_MIN)
         plan->gap = 2 * plan->block;
     shardio_p_plan_overlap(plan, m, o);
+    if (plan->batches > 1) shardio_p_plan_batch(plan, m, budget / 2);   /* both within it, or one row each */
     shards = m->sharded ? shardio_p_product(m->shard_grid, plan->batch_dim + 1, m->ndim) : plan->chunks;
     rows = shardio_p_bounded_multiply(plan->chunks, m->chunk_bytes);
     if (!shardio_p_add(rows, shardio_p_bounded_multiply(shards, plan->gap), &rows) || rows > SIZE_MAX / 8)

@@ -868,6 +868,7 @@ TEST(overlap_makes_the_same_files)
     uint64_t random = 5;
     for (size_t k = 0; k < 2 * sizeof chunks / sizeof chunks[0]; k++) {
         char name[60];
+        rig_new_directory();
         for (int overlap = 0; overlap < 3; overlap++) {
             shardio_array_options o;
             shardio_accounting accounting;
