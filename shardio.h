@@ -5522,12 +5522,12 @@ static shardio_status shardio_p_slot_written(shardio_slot *slot, const shardio_t
     return SHARDIO_OK;
 }
 
-/* Waits for all writes up to this number. Errors stick to the slots concerned. */
-static void shardio_p_queue_wait(struct shardio_queue *queue, uint64_t number, shardio_slot *slot)
+/* Waits for all writes up to this number. Errors stick to the slots concerned: those that began them, or the only one. */
+static void shardio_p_queue_wait(struct shardio_queue *queue, uint64_t number, shardio_slot *only)
 {
     while (queue->ended < number) {
         shardio_p_under_way *one = &queue->under_way[queue->ended++ % queue->depth];
-        if (one->slot != NULL) slot = one->slot;
+        shardio_slot *slot = one->slot != NULL ? one->slot : only;
         slot->file.functions->wait(slot->file.context, &one->transfer);
         (void)shardio_p_slot_written(slot, &one->transfer);
     }
@@ -12926,7 +12926,7 @@ static void shardio_p_join_queue(const shardio_array *array, shardio_slot *slot)
 /* Waits for all writes that are under way. Errors stick to the shards concerned. */
 static void shardio_p_end_sent(const shardio_array *array)
 {
-    if (array->queue != NULL) shardio_p_queue_wait(array->queue, array->queue->begun, NULL);
+    if (array->queue != NULL) shardio_p_queue_wait(array->queue, array->queue->begun, &array->flights[0].shard.slot);
 }
 
 /* The batch is handed over: where there are two, the other one is filled now, as soon as nothing is written from it. */
@@ -12937,7 +12937,7 @@ static void shardio_p_turn_batches(shardio_array *array)
     array->sent[array->batch] = array->queue->begun;
     array->batch ^= 1;
     array->rows = array->batch == 1 ? array->rows + size : array->rows - size;
-    shardio_p_queue_wait(array->queue, array->sent[array->batch], NULL);
+    shardio_p_queue_wait(array->queue, array->sent[array->batch], &array->flights[0].shard.slot);
 }
 
 /* Finishes a draft whose metadata is known: plan and memory. Null with `error` set if it fails. */
