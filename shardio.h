@@ -384,7 +384,8 @@ typedef struct shardio_transfer {
     size_t done;                 /* bytes, and what else read or write would have said */
     shardio_status status;
     int code;
-    void *ring;                  /* where the system's files queue it */
+    void *ring;                  /* where the system's files queue it, */
+    bool direct;                 /* and whether they were unbuffered then */
 } shardio_transfer;
 
 /* The functions of a file: the system's, one in memory, or the caller's own. Each returns a status and may leave a
@@ -3922,16 +3923,16 @@ static inline bool shardio_p_is_temporary(const char *name)
 }
 
 /* Some file systems take the flag, and refuse the first transfer. */
-static shardio_status shardio_p_osf_judge(const shardio_p_os_file *f, shardio_status status, int code)
+static shardio_status shardio_p_osf_judge(bool direct, shardio_status status, int code)
 {
-    return status != SHARDIO_OK && f->direct && shardio_p_os_refuses_direct(code) ? SHARDIO_ERR_DIRECT : status;
+    return status != SHARDIO_OK && direct && shardio_p_os_refuses_direct(code) ? SHARDIO_ERR_DIRECT : status;
 }
 
 static shardio_status shardio_p_osf_read(void *file, uint64_t offset, void *data, size_t size, size_t *done, int *code)
 {
     shardio_p_os_file *f = (shardio_p_os_file *)file;
     shardio_status status = shardio_p_os_read(f->handle, f->stream, offset, data, size, done, code);
-    return shardio_p_osf_judge(f, status, *code);
+    return shardio_p_osf_judge(f->direct, status, *code);
 }
 
 static shardio_status shardio_p_osf_write(void *file, uint64_t offset, const void *data, size_t size, size_t *done,
@@ -3941,7 +3942,7 @@ static shardio_status shardio_p_osf_write(void *file, uint64_t offset, const voi
     if (f->stream && offset != f->position) return SHARDIO_ERR_UNSUPPORTED;   /* a stream cannot go back */
     shardio_status status = shardio_p_os_write(f->handle, f->stream, offset, data, size, done, code);
     f->position = offset + *done;
-    return shardio_p_osf_judge(f, status, *code);
+    return shardio_p_osf_judge(f->direct, status, *code);
 }
 
 static shardio_status shardio_p_osf_resize(void *file, uint64_t size, int *code)
@@ -4206,6 +4207,7 @@ static shardio_status shardio_p_osf_begin_transfer(void *file, shardio_transfer 
 {
     const shardio_p_os_file *f = (const shardio_p_os_file *)file;
     if (transfer->ring == NULL || f->stream) return SHARDIO_ERR_UNSUPPORTED;
+    transfer->direct = f->direct;
     return shardio_p_ring_submit((const shardio_p_ring *)transfer->ring, f->handle, transfer, code);
 }
 
@@ -4218,10 +4220,11 @@ static bool shardio_p_needs_ring(const shardio_file *file)
 /* What was only interrupted counts as nothing done: whoever waits goes on from there. */
 static void shardio_p_osf_wait(void *file, shardio_transfer *transfer)
 {
+    (void)file;
     shardio_p_ring_wait((const shardio_p_ring *)transfer->ring, transfer);
     if (transfer->code == EINTR || transfer->code == ECANCELED) transfer->code = 0;
     transfer->status = transfer->code == 0 ? SHARDIO_OK : shardio_p_os_status(transfer->code);
-    transfer->status = shardio_p_osf_judge((const shardio_p_os_file *)file, transfer->status, transfer->code);
+    transfer->status = shardio_p_osf_judge(transfer->direct, transfer->status, transfer->code);
 }
 #else
 #define shardio_p_osf_begin_transfer NULL

@@ -11,7 +11,7 @@ typedef struct ring_entry {
     int32_t fd;
     uint64_t offset, address;
     uint32_t size, how;
-    uint64_t tag, rest[3];
+    uint64_t tag, direct, rest[2];   /* direct: ours */
 } ring_entry;
 
 typedef struct ring_state {
@@ -24,6 +24,7 @@ typedef struct ring_state {
 static struct {
     bool there;                  /* the system has queues; otherwise ENOSYS */
     bool failed;                 /* it was entered in vain, which is not so twice in a row */
+    bool doing, direct;          /* a transfer is made, begun when its file was unbuffered */
     ring_state one[RINGS];
     uint64_t seed, begun, left;  /* left: begun and not waited for, when the queue was closed */
 } rings;
@@ -87,8 +88,11 @@ static inline void ring_do(ring_state *r, unsigned number)
     const ring_entry e = r->begun[number];
     void *data = (void *)(uintptr_t)e.address;
     r->begun[number] = r->begun[--r->count];
+    rings.doing = true;
+    rings.direct = e.direct != 0;
     ssize_t n = e.operation == 23 ? sys_pwrite(e.fd, data, e.size, (off_t)e.offset) : sys_pread(e.fd, data, e.size, (off_t)e.offset);
     int32_t result[2] = {n < 0 ? -errno : (int32_t)n, 0};
+    rings.doing = false;
     uint32_t *tail = ring_word(r, 5);
     uint8_t *completion = r->memory + RING_COMPLETIONS_AT + *tail % (2 * RING_ENTRIES) * 16;
     memcpy(completion, &e.tag, 8);
@@ -100,7 +104,11 @@ static inline long ring_enter(int fd, unsigned submit, unsigned wanted)
 {
     ring_state *r = &rings.one[fd - RING_HANDLE];
     uint32_t *head = ring_word(r, 0);
-    for (; submit > 0; submit--, rings.begun++) r->begun[r->count++] = r->entries[(*head)++ % RING_ENTRIES];
+    for (; submit > 0; submit--, rings.begun++) {
+        ring_entry *e = &r->begun[r->count++];
+        *e = r->entries[(*head)++ % RING_ENTRIES];
+        e->direct = (fcntl(e->fd, F_GETFL) & O_DIRECT) != 0;
+    }
     while (wanted > 0 && r->count > 0) {
         rings.seed = rings.seed * 6364136223846793005u + 1442695040888963407u;
         ring_do(r, (unsigned)(rings.seed >> 33) % r->count);

@@ -717,6 +717,34 @@ TEST(parents_that_others_remove)
     rig_check_file(rig_path("x/y/z/a"), source, 50000);
 }
 
+/* As a file system does that takes the flag, and refuses the transfers. */
+static int refuses_unbuffered(const sys_event *e)
+{
+    if (e->call != CALL_PWRITE) return 0;
+    return (rings.doing ? rings.direct : (fcntl(e->fd, F_GETFL) & O_DIRECT) != 0) ? EINVAL : 0;
+}
+
+/* Several unbuffered writes are under way when the first one is refused: all of them are made again, buffered. */
+TEST(unbuffered_refused_under_way)
+{
+    shardio_slot_options o = plain_options();
+    shardio_slot slot;
+    new_directory();
+    o.direct = SHARDIO_DIRECT_AUTO;
+    o.overlap = SHARDIO_OVERLAP_ON;
+    o.in_flight = 4;
+    o.buffer_size = 64 * 1024;
+    rings.there = true;
+    sys.refuses = refuses_unbuffered;
+    CHECK_OK(shardio_slot_create(&slot, rig_path("a"), &o));
+    CHECK_OK(shardio_slot_append(&slot, source, 200000));
+    CHECK_OK(shardio_slot_finish(&slot));
+    CHECK(!slot.accounting.direct && slot.accounting.direct_reason != NULL);
+    rings.there = false;
+    sys_clear();
+    rig_check_file(rig_path("a"), source, 200000);
+}
+
 /* Names that nothing can bear are not just names of nothing. */
 TEST(names_that_are_too_long)
 {
@@ -952,6 +980,7 @@ TEST(one_allocator_for_all)
 
 TEST_MAIN(TEST_CASE(default_allocator_aligns) TEST_CASE(large_buffers_in_large_pages)
           TEST_CASE(arena) TEST_CASE(parents_that_others_make) TEST_CASE(parents_that_others_remove) TEST_CASE(names_that_are_too_long)
+          TEST_CASE(unbuffered_refused_under_way)
           TEST_CASE(memory_files)
           TEST_CASE(reading_exactly)
           TEST_CASE(opening)
