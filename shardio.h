@@ -5555,13 +5555,17 @@ static bool shardio_p_slot_shares_queue(const shardio_slot *slot)
     return !SHARDIO_NO_OVERLAP && slot->queue != NULL && slot->queue->shared;
 }
 
-/* Writes through the queue of others from here on, from the piece that is its buffer now. */
+static bool shardio_p_slot_can_overlap(shardio_slot *slot)
+{
+    const bool can = slot->file.functions->begin != NULL && !slot->special;
+    slot->accounting.overlap_reason = can ? NULL : "the file has no such calls";
+    return can;
+}
+
+/* Writes through the queue of an array from here on (null: it has none), from the piece that is its buffer now. */
 static inline void shardio_p_slot_join(shardio_slot *slot, struct shardio_queue *queue)
 {
-    slot->accounting.overlap_reason = "the file has no such calls";
-    if (slot->file.functions == NULL || slot->file.functions->begin == NULL || slot->special) return;
-    slot->accounting.overlap_reason = NULL;
-    slot->queue = queue;
+    if (queue != NULL && shardio_p_slot_can_overlap(slot)) slot->queue = queue;
 }
 
 static void shardio_p_slot_end_queue(shardio_slot *slot)
@@ -5623,20 +5627,19 @@ static shardio_status shardio_p_slot_begin_write(shardio_slot *slot, uint64_t of
     return shardio_p_slot_write(slot, offset, data, size, 0);
 }
 
-/* Sends the piece that is filled on its way and goes on in the next one, as soon as that is free. */
+/* Sends the whole blocks of the piece that is filled on their way; the next one is the buffer then, as soon as it is free. */
 static shardio_status shardio_p_slot_send(shardio_slot *slot, size_t from, size_t whole)
 {
     struct shardio_queue *queue = slot->queue;
-    uint8_t *piece = slot->buffer;
-    shardio_status status = shardio_p_slot_begin_write(slot, slot->base + from, piece + from, whole - from);
+    shardio_status status = shardio_p_slot_begin_write(slot, slot->base + from, slot->buffer + from, whole - from);
     if (status != SHARDIO_OK || slot->queue == NULL) return status;
     queue->newest[queue->piece] = queue->begun;
     queue->piece = (queue->piece + 1) % queue->depth;
     shardio_p_queue_wait(queue, queue->newest[queue->piece], slot);
     slot->buffer = queue->memory + queue->piece * queue->piece_size;
-    if (slot->fill > whole) memcpy(slot->buffer + whole, piece + whole, slot->fill - whole);
     return slot->error.status;
 }
+
 /* Where there is a queue the buffer is pieces. */
 static void shardio_p_slot_divide_buffer(shardio_slot *slot, size_t size)
 {
@@ -5645,14 +5648,18 @@ static void shardio_p_slot_divide_buffer(shardio_slot *slot, size_t size)
     else shardio_p_slot_stop_overlap(slot, 0, "the buffer is too small for so many pieces");
 }
 
+static inline uint32_t shardio_p_in_flight(uint32_t wanted)
+{
+    return wanted != 0 ? wanted : (uint32_t)SHARDIO_P_DEFAULT_IN_FLIGHT;
+}
+
 static void shardio_p_slot_begin_overlap(shardio_slot *slot, const shardio_slot_options *options, size_t size)
 {
     if (SHARDIO_NO_OVERLAP) return;
-    const uint32_t depth = options->in_flight != 0 ? options->in_flight : (uint32_t)SHARDIO_P_DEFAULT_IN_FLIGHT;
+    const uint32_t depth = shardio_p_in_flight(options->in_flight);
     slot->accounting.overlap_reason = "not asked for";
     if (options->overlap == SHARDIO_OVERLAP_OFF) return;
-    slot->accounting.overlap_reason = "the file has no such calls";
-    if (slot->file.functions->begin == NULL || slot->special) return;
+    if (!shardio_p_slot_can_overlap(slot)) return;
     slot->accounting.overlap_reason = "no memory for the queue, or less than two in flight";
     if (depth < 2 || depth > SHARDIO_P_MOST_IN_FLIGHT) return;
     void *memory = shardio_p_allocate(options->allocator, shardio_p_queue_memory(depth), sizeof(uint64_t));
@@ -5677,6 +5684,7 @@ static shardio_status shardio_p_slot_drain(shardio_slot *slot)
 {
     size_t whole = slot->fill - slot->fill % slot->block;
     size_t from = slot->written - slot->written % slot->block;
+    const uint8_t *held = slot->buffer;
     if (whole > from) {
         shardio_status status = shardio_p_slot_overlaps(slot) ? shardio_p_slot_send(slot, from, whole)
                                 : shardio_p_slot_write(slot, slot->base + from, slot->buffer + from, whole - from, 0);
@@ -5685,7 +5693,7 @@ static shardio_status shardio_p_slot_drain(shardio_slot *slot)
     }
     if (whole == 0) return SHARDIO_OK;
     slot->fill -= whole;
-    if (slot->fill > 0) memmove(slot->buffer, slot->buffer + whole, slot->fill);
+    if (slot->fill > 0) memmove(slot->buffer, held + whole, slot->fill);
     slot->written = slot->written > whole ? slot->written - whole : 0;
     slot->base += whole;
     return SHARDIO_OK;
@@ -12291,7 +12299,7 @@ static bool shardio_p_plan_rooms(shardio_p_plan *plan, const shardio_p_meta *m)
 
 static void shardio_p_plan_overlap(shardio_p_plan *plan, const shardio_p_meta *m, const shardio_array_options *o)
 {
-    const uint32_t wanted = o->in_flight != 0 ? o->in_flight : (uint32_t)SHARDIO_P_DEFAULT_IN_FLIGHT;
+    const uint32_t wanted = shardio_p_in_flight(o->in_flight);
     const bool overlap = !SHARDIO_NO_OVERLAP && o->overlap == SHARDIO_OVERLAP_ON && m->sharded;
     plan->in_flight = overlap && plan->buffer / wanted >= plan->block && wanted > 1 ? wanted : 0;
     plan->batches = plan->in_flight > 0 && plan->gap > 0 ? 2 : 1;
@@ -12921,11 +12929,6 @@ static uint8_t *shardio_p_staging(const shardio_array *array, size_t *size)
     return array->queue->memory + array->queue->piece * array->queue->piece_size;
 }
 
-static void shardio_p_join_queue(const shardio_array *array, shardio_slot *slot)
-{
-    if (array->queue != NULL) shardio_p_slot_join(slot, array->queue);
-}
-
 /* Waits for all writes that are under way. Errors stick to the shards concerned. */
 static void shardio_p_end_sent(const shardio_array *array)
 {
@@ -13307,7 +13310,7 @@ static shardio_status shardio_p_continue_flight(shardio_array *array, shardio_p_
     status = shardio_shard_begin_update(&flight->shard, file, NULL, &array->meta.index, flight->index, p->index,
                                         buffer, size, o);
     if (status != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
-    shardio_p_join_queue(array, &flight->shard.slot);
+    shardio_p_slot_join(&flight->shard.slot, array->queue);
     return SHARDIO_OK;
 }
 
@@ -13336,7 +13339,7 @@ static shardio_status shardio_p_create_flight(shardio_array *array, shardio_p_fl
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
     status = shardio_shard_begin(&flight->shard, file, &array->meta.index, flight->index, p->index, buffer, size, o);
     if (status != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
-    shardio_p_join_queue(array, &flight->shard.slot);
+    shardio_p_slot_join(&flight->shard.slot, array->queue);
     return SHARDIO_OK;
 }
 

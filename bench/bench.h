@@ -317,4 +317,14 @@ static inline void bench_parse_numbers(const char *text, uint64_t *numbers, int 
     }
 }
 
+static inline const shardio_codec *bench_zstd(void)
+{
+#if SHARDIO_WITH_ZSTD
+    return shardio_codec_zstd();
+#else
+    bench_die("this build lacks zstd");
+    return NULL;
+#endif
+}
+
 #endif

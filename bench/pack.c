@@ -84,15 +84,6 @@ static void check_item(const job *j, uint64_t item, const uint8_t *data, size_t 
         bench_die("item %llu is not what was written", (unsigned long long)item);
 }
 
-static const shardio_codec *chosen_codec(const job *j)
-{
-#if SHARDIO_WITH_ZSTD
-    if (j->codec == ZSTD) return shardio_codec_zstd();
-#endif
-    if (j->codec == ZSTD) bench_die("this build lacks zstd");
-    return NULL;
-}
-
 /* ---- Writers ---- */
 
 /* Whether writes were under way meanwhile. */
@@ -105,7 +96,7 @@ static bool write_pack(const job *j, bool content_hash, shardio_overlap overlap)
     memset(&options, 0, sizeof options);
     memset(&slot, 0, sizeof slot);
     options.items_per_record = (uint32_t)j->items_per_record;
-    options.codec = chosen_codec(j);
+    options.codec = j->codec == ZSTD ? bench_zstd() : NULL;
     options.content_hash = content_hash;
     slot.direct = SHARDIO_DIRECT_ON;
     slot.overlap = overlap;
@@ -227,7 +218,7 @@ static void open_pack(const job *j, shardio_pack_reader *reader, size_t size_cac
     shardio_pack_reading options;
     shardio_error error;
     memset(&options, 0, sizeof options);
-    options.codec = chosen_codec(j);
+    options.codec = j->codec == ZSTD ? bench_zstd() : NULL;
     options.size_cache = size_cache;
     if (shardio_pack_open(reader, j->path, &options, &error) != SHARDIO_OK) bench_die_shardio(&error);
 }

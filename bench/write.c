@@ -263,15 +263,6 @@ static void write_shardio_chunks(job *j, result *r)
     r->plan_bytes = shardio_shard_memory(&layout, 0) + slot_memory(j, path);
 }
 
-static const shardio_codec *chosen_codec(const job *j)
-{
-#if SHARDIO_WITH_ZSTD
-    if (j->codec == ZSTD) return shardio_codec_zstd();
-#endif
-    if (j->codec == ZSTD) bench_die("this build lacks zstd");
-    return NULL;
-}
-
 static shardio_array_options array_options(const job *j)
 {
     shardio_array_options o;
@@ -290,7 +281,7 @@ static shardio_array_options array_options(const job *j)
     o.overlap = j->overlap;
     o.in_flight = j->in_flight;
     o.memory = j->memory;
-    o.codecs[0] = chosen_codec(j);
+    o.codecs[0] = j->codec == ZSTD ? bench_zstd() : NULL;
     return o;
 }
 
