@@ -172,6 +172,8 @@
    SHARDIO_NO_STORE         all files    without store and CRC-32 (arrays then live in a store of the caller's)
    SHARDIO_NO_MIRROR        all files    without mirror, which needs the system's files
    SHARDIO_NO_OVERLAP       all files    without writes that are under way while the program goes on
+   SHARDIO_SETTLE_MS        one file     a file that was changed at most so long ago may still be changing, for a file
+                                         gets its time before its bytes; default 2000
    SHARDIO_NO_HARDWARE      one file     checksums in plain C, whatever the CPU has
    SHARDIO_SMALL            one file     for firmware: the tables of CRC32C and CRC-32 take 64 bytes each in place of
                                          8 KiB; whatever is called a reason below is null
@@ -360,6 +362,7 @@ typedef struct shardio_file_facts {
     uint32_t length_alignment;   /* and lengths that are multiples of these; powers of two, 0: no wish */
     bool stream;                 /* a pipe or terminal: only appending, no length */
     bool special;                /* a device or a stream: no truncation, no rename, no directory entry of its own */
+    bool unsettled;              /* it may be changing: its bytes may become others while the identity stays */
 } shardio_file_facts;
 
 typedef enum shardio_hint {
@@ -795,7 +798,8 @@ SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader,
                                                    void *memory, size_t size, shardio_chunk_taker take, void *context,
                                                    shardio_error *error);
 
-/* SHARDIO_ERR_CHANGED if the open file is no longer what it was when its index was read. */
+/* SHARDIO_ERR_CHANGED if the open file is no longer what it was when its index was read, or, with an index at the start, if
+   nobody can tell because it was being written then: the next reader of it may see a newer index. */
 SHARDIO_API shardio_status shardio_shard_unchanged(const shardio_shard_reader *reader, shardio_error *error);
 
 /* What a shard consists of. */
@@ -1538,9 +1542,9 @@ SHARDIO_API void shardio_array_close(shardio_array *array);
 
    Neither is ever stale: something kept counts only while the file has the size and identity (shardio_file_facts) under
    which it was read, and lies where it lay, which is asked at each read as without a cache, and not with the option
-   unchanging. Of files without identity nothing is kept, and of a file of the system's nothing while its last change is
-   so recent that another one would get the same time: some milliseconds (on file systems with coarse times up to two
-   seconds) after it was written, by this machine's clock. Writing regions is served, too, and keeps nothing.
+   unchanging. Of files without identity nothing is kept, and of a file of the system's nothing while it may still be
+   changing: in the two seconds (SHARDIO_SETTLE_MS) after it was written, by this machine's clock. Writing regions is
+   served, too, and keeps nothing.
 
    What was used longest ago goes first. Memory comes from the allocator of the cache, never more than the budgets;
    where there is none, nothing is kept and reads go on. One thread at a time uses a cache and all handles that share
@@ -2688,12 +2692,6 @@ static void shardio_p_system_text(int code, shardio_text *text)
     shardio_text_add_int64(text, code);
 }
 
-/* Files of the caller's tell every change, as their functions promise. */
-static inline bool shardio_p_is_settled(const shardio_file *file, const shardio_file_facts *facts)
-{
-    (void)file, (void)facts;
-    return true;
-}
 #else
 
 typedef enum shardio_p_kind {
@@ -3950,11 +3948,27 @@ static shardio_status shardio_p_osf_resize(void *file, uint64_t size, int *code)
     return shardio_p_os_resize(((shardio_p_os_file *)file)->handle, size, code);
 }
 
+#ifndef SHARDIO_SETTLE_MS
+#define SHARDIO_SETTLE_MS 2000
+#endif
+
+/* Whether a change at this time may still go on, or another one get the same time. The system sets the time first, then
+   moves the bytes; times that are round are those of file systems that round them. */
+static bool shardio_p_is_recent(uint64_t changed, uint64_t now, uint64_t second)
+{
+    uint64_t step = second / 1000 * SHARDIO_SETTLE_MS;
+    if (changed % second == 0) step = shardio_p_max(step, 2 * second);
+    else if (changed % (second / 1000) == 0) step = shardio_p_max(step, second / 10);
+    return now <= changed || now - changed <= step;
+}
+
 static shardio_status shardio_p_osf_facts(void *file, shardio_file_facts *facts, int *code)
 {
     shardio_p_os_file *f = (shardio_p_os_file *)file;
     shardio_status status = shardio_p_os_facts(f->handle, facts, code);
     if (status != SHARDIO_OK || facts->special) return status;
+    uint64_t second, now = shardio_p_os_now(&second);
+    facts->unsettled = shardio_p_is_recent(facts->identity[2], now, second);
     if (!f->aligned) {
         shardio_p_os_alignment(f->handle, facts);
         f->memory_alignment = facts->memory_alignment;
@@ -4239,18 +4253,6 @@ static const shardio_file_functions *shardio_p_osf_functions(void)
         shardio_p_osf_close, shardio_p_osf_begin_transfer, shardio_p_osf_wait
     };
     return &functions;
-}
-
-/* Whether every change of the file from now on gives it another identity than these facts, which were asked for before:
-   the time of its last change has to be over. Times that are round are those of file systems that round them. */
-static inline bool shardio_p_is_settled(const shardio_file *file, const shardio_file_facts *facts)
-{
-    uint64_t second, changed = facts->identity[2], step = 0;
-    if (file->functions != shardio_p_osf_functions()) return true;
-    uint64_t now = shardio_p_os_now(&second);
-    if (changed % second == 0) step = 2 * second;
-    else if (changed % (second / 1000) == 0) step = second / 10;
-    return now > changed && now - changed > step;
 }
 
 static inline uint64_t shardio_p_osf_room(const shardio_file *file)
@@ -7077,14 +7079,18 @@ SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader,
 
 SHARDIO_API shardio_status shardio_shard_unchanged(const shardio_shard_reader *reader, shardio_error *error)
 {
+    const shardio_file_facts *then = &reader->facts;
     shardio_file_facts now;
     shardio_p_no_error(error);
     shardio_status status = shardio_p_file_facts(&reader->file, &now, error);
     if (status != SHARDIO_OK) return status;
-    if (now.size == reader->facts.size && memcmp(now.identity, reader->facts.identity, sizeof now.identity) == 0)
-        return SHARDIO_OK;
-    return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "read", reader->file.name,
-                          "it was replaced or written since it was opened");
+    if (now.size != then->size || memcmp(now.identity, then->identity, sizeof now.identity) != 0)
+        return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "read", reader->file.name,
+                              "it was replaced or written since it was opened");
+    if (then->unsettled && reader->layout.at_start)   /* an index at the end comes with another size */
+        return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "read", reader->file.name,
+                              "it may have been written while it was opened");
+    return SHARDIO_OK;
 }
 
 /* -- verifying */
@@ -11761,7 +11767,7 @@ static shardio_status shardio_p_tracked_facts(void *file, shardio_file_facts *fa
     memcpy(w->stamp.identity, facts->identity, sizeof facts->identity);
     w->stamp.file_size = facts->size;
     w->told = status == SHARDIO_OK && (facts->identity[0] | facts->identity[1] | facts->identity[2]) != 0 &&
-              ((same && w->told) || w->unchanging || shardio_p_is_settled(&w->file, facts));
+              ((same && w->told) || w->unchanging || !facts->unsettled);
     return status;
 }
 

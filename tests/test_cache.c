@@ -1,4 +1,5 @@
 /* Caches: what is kept, what goes, how much memory it takes, and that nothing stale ever comes out of them. */
+#define SHARDIO_SETTLE_MS 40   /* not to wait for long */
 #include "arrays.h"
 
 #include <fcntl.h>
@@ -45,7 +46,7 @@ static void fill_square(const shardio_store *store, const shardio_array_options 
 /* The clock that files get their times from has gone on since they were written. */
 static void let_times_pass(void)
 {
-    usleep(50000);
+    usleep(70000);
 }
 
 static shardio_array *open_with(const shardio_store *store, const shardio_array_options *options, shardio_cache *cache)
@@ -769,22 +770,22 @@ TEST(times_that_are_over)
     fclose(fopen(path, "w"));
     CHECK_OK(shardio_file_open(&file, path, SHARDIO_OPEN_READ, NULL, NULL));
     CHECK_OK(shardio_p_file_facts(&file, &facts, NULL));
+    CHECK(facts.unsettled);
     let_times_pass();
-    CHECK(shardio_p_is_settled(&file, &facts));
-    now = shardio_p_os_now(&second);
-    facts.identity[2] = now + second;              /* to come */
-    CHECK(!shardio_p_is_settled(&file, &facts));
-    facts.identity[2] = now / second * second;     /* whole seconds, or two */
-    CHECK(!shardio_p_is_settled(&file, &facts));
-    facts.identity[2] = (now / second - 1) * second;
-    CHECK(!shardio_p_is_settled(&file, &facts));
-    facts.identity[2] = (now / second - 4) * second;
-    CHECK(shardio_p_is_settled(&file, &facts));
-    facts.identity[2] = (now / second - 1) * second + 1;
-    CHECK(shardio_p_is_settled(&file, &facts));
-    facts.identity[2] = (now / second - 1) * second + second / 1000;
-    CHECK(now % second < second / 10 || shardio_p_is_settled(&file, &facts));
+    CHECK_OK(shardio_p_file_facts(&file, &facts, NULL));
+    CHECK(!facts.unsettled);
     shardio_file_close(&file);
+    now = shardio_p_os_now(&second);
+    now = now / second * second + second / 2;
+    CHECK(shardio_p_is_recent(now + second, now, second));                /* to come */
+    CHECK(shardio_p_is_recent(now, now, second));
+    CHECK(shardio_p_is_recent(now - second / 2, now, second));            /* whole seconds, or two */
+    CHECK(shardio_p_is_recent(now - second / 2 - second, now, second));
+    CHECK(!shardio_p_is_recent(now - second / 2 - 3 * second, now, second));
+    CHECK(shardio_p_is_recent(now - 7 * (second / 1000), now, second));   /* milliseconds */
+    CHECK(!shardio_p_is_recent(now - second, now, second));
+    CHECK(shardio_p_is_recent(now - second / 1000 * SHARDIO_SETTLE_MS + 1, now, second));
+    CHECK(!shardio_p_is_recent(now - second / 1000 * SHARDIO_SETTLE_MS - 1, now, second));
 }
 
 /* A foreign program changes a file again before the clock of the file system has gone on: same size, same time. */

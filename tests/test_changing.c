@@ -1,9 +1,13 @@
 /* Files that shrink, grow, are overwritten, replaced or removed by somebody else under an open reader, between opening and
    reading and between any two calls of a read: an error that says so, or the bytes that were there; never a crash, and never
    other bytes where checksums or the identity of the file tell. */
+#define SHARDIO_SETTLE_MS 6    /* not to wait for long */
 #include "system.h"
 #include "faults.h"
 #include "mirrors.h"
+
+#include <sys/mman.h>
+#include <sys/wait.h>
 
 enum { HAS_CHUNKS = 6, CHUNK_BYTES = 700, HAS_ITEMS = 60, HAS_FRAMES = 4, FRAME_ELEMENTS = 48 };
 
@@ -431,10 +435,83 @@ static void harm_each_call(const reader_kind *k)
     CHECK(rmdir(harmed.directory) == 0);
 }
 
+/* ---- an index at the start gets its time before its bytes: who opens the shard in between must not keep the old index */
+
+enum { BESIDE_ELEMENTS = 65536, BESIDE_CHUNK = 8, BESIDE_UPDATES = 600 };
+
+typedef struct beside {
+    shardio_store store;
+    shardio_array_options o;
+    volatile uint64_t *promised;
+} beside;
+
+static shardio_status write_first_chunk(const beside *b, uint64_t number)
+{
+    uint64_t start = 0, count = BESIDE_CHUNK, data[BESIDE_CHUNK];
+    shardio_error e;
+    for (int i = 0; i < BESIDE_CHUNK; i++) data[i] = number;
+    shardio_array *a = shardio_array_update_in(&b->store, &b->o, &e);
+    if (a != NULL) (void)shardio_array_write(a, &start, &count, data, sizeof data, &e);
+    shardio_array_close(a);
+    return e.status;
+}
+
+static int update_beside(const beside *b)
+{
+    for (uint64_t i = 1; i <= BESIDE_UPDATES; i++) {
+        if (write_first_chunk(b, i) != SHARDIO_OK) return 1;
+        *b->promised = i;
+        usleep(1000);
+    }
+    return 0;
+}
+
+static uint64_t read_beside(const beside *b, pid_t child)
+{
+    uint64_t start = 0, count = BESIDE_CHUNK, data[BESIDE_CHUNK], stale = 0;
+    int state = 0;
+    shardio_error e;
+    shardio_array *a = shardio_array_open_in(&b->store, NULL, &e);
+    while (waitpid(child, &state, WNOHANG) == 0) {
+        uint64_t promised = *b->promised;
+        if (shardio_array_read(a, &start, &count, data, sizeof data, &e) == SHARDIO_OK) stale += data[0] < promised;
+    }
+    CHECK(state == 0);
+    CHECK_OK(shardio_array_read(a, &start, &count, data, sizeof data, &e));
+    CHECK_U64(data[0], BESIDE_UPDATES);
+    shardio_array_close(a);
+    return stale;
+}
+
+TEST(an_index_at_the_start_that_is_being_written)
+{
+    static uint64_t zeros[BESIDE_ELEMENTS];
+    char directory[300];
+    beside b;
+    memset(&b, 0, sizeof b);
+    test_directory(directory, sizeof directory);
+    b.store = shardio_store_directory(directory);
+    b.o.ndim = 1;
+    b.o.dtype = SHARDIO_UINT64;
+    b.o.shape[0] = b.o.shard[0] = BESIDE_ELEMENTS;
+    b.o.chunk[0] = BESIDE_CHUNK;
+    b.o.index_at_start = true;
+    b.o.durability = SHARDIO_DURABLE_NONE;
+    b.promised = (volatile uint64_t *)mmap(NULL, sizeof *b.promised, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    shardio_array *a = shardio_array_create_in(&b.store, &b.o);
+    CHECK_OK(shardio_array_append(a, zeros, BESIDE_ELEMENTS));
+    CHECK_OK(shardio_array_finish(a, NULL));
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) _exit(update_beside(&b));
+    CHECK_U64(read_beside(&b, child), 0);
+    munmap((void *)(uintptr_t)b.promised, sizeof *b.promised);
+}
+
 TEST(shards) { harm_each_call(&kinds[0]); }
 TEST(packs) { harm_each_call(&kinds[1]); }
 TEST(arrays) { harm_each_call(&kinds[2]); }
 TEST(archives) { harm_each_call(&kinds[3]); }
 TEST(mirrors) { harm_each_call(&kinds[4]); }
 
-TEST_MAIN(TEST_CASE(shards) TEST_CASE(packs) TEST_CASE(arrays) TEST_CASE(archives) TEST_CASE(mirrors))
+TEST_MAIN(TEST_CASE(an_index_at_the_start_that_is_being_written) TEST_CASE(shards) TEST_CASE(packs) TEST_CASE(arrays) TEST_CASE(archives) TEST_CASE(mirrors))
