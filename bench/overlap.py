@@ -34,7 +34,7 @@ MODES = ["off", "on"]
 SETTINGS = [(in_flight, buffer) for in_flight in (4, 8, 16) for buffer in ("4M", "8M", "16M")]
 QUICK_SETTINGS = [(8, "4M"), (4, "8M")]
 BITS = ["--bits", "5"]                                 # of 16: what is to be encoded
-PARTS = ["writing", "settings", "encoding", "appends", "packs", "archives", "reading"]
+PARTS = ["writing", "settings", "encoding", "appends", "packs", "archives", "reading", "lists"]
 
 
 class Machine:
@@ -463,26 +463,56 @@ READERS = [("raw-direct", "raw, O_DIRECT, 8 MiB, one at a time"),
            ("shardio", "shardio, page cache"), ("shardio-direct", "shardio, unbuffered")]
 
 
-def reading(bench, machine):
-    """By array. Held against the best plain read past the page cache."""
+def reads_of(bench, machine, array, work, temperatures, plain):
+    """By temperature; nothing where files do not become cold."""
     directory, found = os.path.join(bench.build, "tmp", "overlap-read"), {}
-    plain = [name for name, _ in READERS[:3] if machine.queue or "queue" not in name]
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)
     try:
         if not run.can_be_cold(bench, directory):
             return found
-        for array, chunks in run.READ_ARRAYS:
-            progress(f"reading: {array}")
-            this = [bench.program("bench_read"), "--dir", directory, "--bytes", str(run.read_bytes(bench)), "--array",
-                    array] + frame_arguments(bench) + chunks
-            subprocess.run(this + ["--work", "prepare"], check=True)
-            rows = bench.run_csv(this + ["--work", "whole", "--cold", "1", "--rounds", str(bench.rounds), "--in-flight",
+        this = [bench.program("bench_read"), "--dir", directory, "--bytes", str(run.read_bytes(bench)), "--array",
+                array] + frame_arguments(bench) + dict(run.READ_ARRAYS)[array]
+        subprocess.run(this + ["--work", "prepare"], check=True)
+        for cold in temperatures:
+            progress(f"reading: {work}, {array}, {'cold' if cold else 'warm'}")
+            rows = bench.run_csv(this + ["--work", work, "--cold", str(cold), "--rounds", str(bench.rounds), "--in-flight",
                                          str(IN_FLIGHT if machine.queue else 0)])
-            found[array] = run.Reads(rows, plain)
+            found[cold] = run.Reads(rows, [name for name in plain if machine.queue or "queue" not in name])
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     return found
+
+
+def reading(bench, machine):
+    """By array. Held against the best plain read past the page cache."""
+    found = {array: reads_of(bench, machine, array, "whole", [1], [name for name, _ in READERS[:3]])
+             for array, _ in run.READ_ARRAYS}
+    return {array: reads[1] for array, reads in found.items() if reads}
+
+
+LIST_READERS = [("raw-buffered", "raw pread, one after the other"), ("raw-hinted", "raw pread, posix_fadvise for all before"),
+                ("raw-queue", f"raw, {IN_FLIGHT} at once"), ("raw-queue-direct", f"raw, O_DIRECT, {IN_FLIGHT} at once"),
+                ("shardio", "shardio_shard_read_many")]
+
+
+def lists(bench, machine):
+    """By temperature. Held against the best of the others."""
+    return reads_of(bench, machine, "small", "hinted", [1, 0], [name for name, _ in LIST_READERS[:-1]])
+
+
+def lists_table(found):
+    if not found:
+        return "Left out: files stay in the page cache here.\n"
+    rows = []
+    for cold, reads in found.items():
+        for contender, who in LIST_READERS:
+            lines = reads.of(contender)
+            if lines:
+                rows.append(["cold" if cold else "warm", who] + share_cells(reads.shares(contender)) +
+                            [f"{statistics.median(map(run.rate, lines)) / 1e9:.2f}", cpu_cell(lines)])
+    return table(["2000 chunks of 8 KiB of a shard, in any order", "reader", "share of the best raw read", "range", "GB/s",
+                  "CPU s per GiB"], rows)
 
 
 def reading_table(bench, found):
@@ -574,7 +604,7 @@ def plot(bench, machine, found, path):
 # ---- the report ----
 
 MEASURES = {"writing": writing, "settings": settings, "encoding": encoding, "appends": appends, "packs": packs,
-            "archives": archives, "reading": reading}
+            "archives": archives, "reading": reading, "lists": lists}
 
 
 def limit_text(machine):
@@ -641,6 +671,8 @@ def texts(bench, machine, found):
         yield "Packs and archives", containers_text(rows)
     if "reading" in found:
         yield "Whole arrays", reading_table(bench, found["reading"])
+    if "lists" in found:
+        yield "Lists of chunks: hints ahead, or reads under way", lists_table(found["lists"])
 
 
 def report(bench, machine, found, picture):

@@ -13,7 +13,8 @@
    A  --array: a name
 
    Contenders: raw-buffered, one pread after the other, of 8 MiB (whole) or a chunk (all others); raw-direct, the same
-   past the page cache, and with --in-flight N also raw-queue-1m and -4m, N pieces of 1 or 4 MiB at once; raw-hinted,
+   past the page cache, and with --in-flight N also raw-queue-1m and -4m, N pieces of 1 or 4 MiB at once, and of `hinted`
+   raw-queue and raw-queue-direct, N chunks at once through the page cache and past it; raw-hinted,
    posix_fadvise(WILLNEED) for all chunks, then preads; shardio and, past the page cache, shardio-direct;
    shardio-unchanging does not ask at each read whether the shard is still the same; with --cache 1 also
    shardio-cached, whose array keeps decoded chunks, warm from the second time on. --cold 1: before each one the files
@@ -249,6 +250,32 @@ static void raw_hinted(job *j, result *r)
     raw_random(j, r);
 }
 
+/* N chunks under way at once. */
+static void raw_list_queued(job *j, result *r, int flags)
+{
+    const shard *s = &j->shard[j->wanted[0][0]];   /* all are of this one */
+    bench_queue queue;
+    int fd = open(s->path, O_RDONLY | O_CLOEXEC | flags);
+    if (fd < 0) bench_die_system("open", s->path);
+    bench_queue_begin(&queue, j->in_flight);
+    for (uint64_t i = 0; i < j->count; i++)
+        bench_queue_send(&queue, false, fd, j->memory + i * j->chunk_bytes, (size_t)j->chunk_bytes, s->offsets[j->wanted[i][1]]);
+    bench_queue_end(&queue);
+    close(fd);
+    r->reads = r->chunks = j->count;
+    r->bytes = r->read_bytes = j->count * j->chunk_bytes;
+}
+
+static void raw_queued(job *j, result *r)
+{
+    raw_list_queued(j, r, 0);
+}
+
+static void raw_queued_direct(job *j, result *r)
+{
+    raw_list_queued(j, r, O_DIRECT);
+}
+
 /* ---- shardio.h ---- */
 
 static shardio_array *open_array(const job *j, bool direct, bool unchanging, shardio_cache *cache)
@@ -378,7 +405,8 @@ static const struct contender {
     {PLANE, "raw-buffered", raw_plane}, {PLANE, "shardio", shardio_plane},
     {RANDOM, "raw-buffered", raw_random}, {RANDOM, "shardio", shardio_random},
     {RANDOM, "shardio-unchanging", shardio_random_unchanging}, {RANDOM, "shardio-cached", shardio_random_cached},
-    {HINTED, "raw-buffered", raw_random}, {HINTED, "raw-hinted", raw_hinted}, {HINTED, "shardio", shardio_hinted},
+    {HINTED, "raw-buffered", raw_random}, {HINTED, "raw-hinted", raw_hinted}, {HINTED, "raw-queue", raw_queued},
+    {HINTED, "raw-queue-direct", raw_queued_direct}, {HINTED, "shardio", shardio_hinted},
 };
 enum { CONTENDERS = sizeof contenders / sizeof contenders[0] };
 
@@ -460,7 +488,7 @@ static void measure(job *j, const struct contender *c, uint64_t round)
 static bool takes_part(const job *j, const struct contender *c)
 {
     if (c->read == shardio_random_cached) return c->work == j->work && j->caching;
-    if (c->read == raw_whole_queued_1m || c->read == raw_whole_queued_4m) return c->work == j->work && j->in_flight > 0;
+    if (strstr(c->name, "queue") != NULL) return c->work == j->work && j->in_flight > 0;
     return c->work == j->work;
 }
 
