@@ -55,8 +55,8 @@
    THREADS   None inside and no global state. One handle belongs to one thread at a time; different handles need
              no lock. Where more is possible, the function says so. One writer per shard file: any number of threads
              and processes may write one array, each through a handle of its own and into shards of its own
-             (examples/threads.c, examples/mpi.c). With the option overlap it is the system that may use threads of its
-             own, for writes that are buffered or make a file longer.
+             (examples/threads.c, examples/mpi.c). Where transfers overlap (enum shardio_overlap), the system may use
+             threads of its own: Linux does for writes that are buffered or make a file longer.
 
    FILE FORMATS
 
@@ -513,7 +513,7 @@ typedef enum shardio_durability {
     SHARDIO_DURABLE_NONE      /* the system writes back when it likes; explicit syncs still work */
 } shardio_durability;
 
-/* What a writer has done so far; of an array that is read: device_bytes, device_calls and direct. */
+/* What a writer has done so far; of an array that is read: device_bytes, device_calls, direct and overlap. */
 typedef struct shardio_accounting {
     uint64_t logical_bytes;      /* size of the file (of all files) as a reader sees it */
     uint64_t dead_bytes;         /* of these, bytes that no index points to */
@@ -530,16 +530,20 @@ typedef struct shardio_accounting {
     int overlap_code;
 } shardio_accounting;
 
-/* Whether writes are only begun, so that the program goes on while the device works. */
+/* Whether transfers are only begun, so that the program goes on while the device works. */
 typedef enum shardio_overlap {
-    SHARDIO_OVERLAP_OFF,
-    SHARDIO_OVERLAP_ON     /* where the system has a queue for them; otherwise the accounting says why not */
+    SHARDIO_OVERLAP_AUTO,  /* unbuffered ones, where they are large enough: of arrays, and of files that shardio_slot_create,
+                              shardio_shard_create and shardio_pack_create begin. Others are waited for */
+    SHARDIO_OVERLAP_ON,    /* all, where the system has a queue for them; otherwise the accounting says why not. Buffered
+                              ones are done by threads of the system's */
+    SHARDIO_OVERLAP_OFF
 } shardio_overlap;
 
 typedef struct shardio_slot_options {
     size_t buffer_size;          /* bytes; 0: 4 MiB; rounded down to whole blocks, at least one */
     size_t direct_min;           /* appends of at least this many bytes are written from the caller's memory
-                                    where it is aligned; 0: 1 MiB; SIZE_MAX: never */
+                                    where it is aligned, and waited for; SIZE_MAX: never; 0: 1 MiB, and never
+                                    with overlap, for the buffer lies in large pages */
     shardio_direct direct;
     shardio_durability durability;
     uint64_t sync_every;         /* bytes between two syncs of the contents; 0: none. A shard makes a checkpoint then,
@@ -547,9 +551,9 @@ typedef struct shardio_slot_options {
     uint64_t drop_behind;        /* where it is buffered: write back and drop from the page cache every so many
                                     bytes; 0: leave it to the system */
     uint64_t start;              /* continue an existing file at this byte; what lies beyond is cut off at finish */
-    shardio_overlap overlap;     /* what is appended is then always copied into the buffer, pieces of which are under way;
-                                    the queue is taken from the allocator */
-    uint32_t in_flight;          /* so many pieces, of which one is being filled; 0: 8 */
+    shardio_overlap overlap;     /* what is appended is copied into the buffer, pieces of which are under way; the queue is
+                                    taken from the allocator */
+    uint32_t in_flight;          /* so many pieces, of which one is being filled; 0: 8; 1: no overlap */
     bool overwrite, in_place, make_parents;    /* shardio_slot_create: as in shardio_open_options */
     const shardio_allocator *allocator;        /* shardio_slot_create: handle and buffer; queue; null: malloc */
 } shardio_slot_options;
@@ -704,6 +708,8 @@ typedef struct shardio_shard_reader {
     uint64_t reach;              /* chunks end before this byte: the file may grow while its index is read */
     uint64_t reads;              /* calls to read */
     uint32_t block;              /* unbuffered: what offsets, lengths and addresses of reads are multiples of; or 0 */
+    uint32_t in_flight;          /* unbuffered: so many reads are under way at once; 0: each is waited for */
+    void *ring;                  /* for that, of an array; or null */
     const shardio_allocator *allocator;
 } shardio_shard_reader;
 
@@ -1285,8 +1291,9 @@ typedef struct shardio_array_options {
     uint64_t drop_behind;                    /* as in shardio_slot_options */
     size_t buffer_size;                      /* bytes of the staging buffer that all shards share; 0: 4 MiB */
     shardio_overlap overlap;                 /* of shards: pieces of that buffer are under way while others are filled, and
-                                                large rows of chunks while the next are gathered: then there are two */
-    uint32_t in_flight;                      /* with overlap: writes at once, at most; 0: 8 */
+                                                large rows of chunks while the next are gathered: then there are two. auto: of
+                                                shards that are larger than the buffer. Reading: `unbuffered` ones */
+    uint32_t in_flight;                      /* with overlap: transfers at once, at most; 0: 8; 1: no overlap */
     size_t memory;                           /* bytes for gathering rows of chunks; 0: one row, or as many as fit in
                                                 8 MiB; more makes larger writes from small chunks */
     size_t block_size;                       /* bytes kept of the tail of each shard in flight; 0: 4096; has to hold
@@ -2055,6 +2062,7 @@ enum {
     SHARDIO_P_DEFAULT_IN_FLIGHT = 8,
     SHARDIO_P_MOST_IN_FLIGHT = 1024,
     SHARDIO_P_DEFAULT_DIRECT_MIN = 1 << 20,
+    SHARDIO_P_OVERLAP_BUFFER = 1 << 20,     /* auto: smaller buffers are for small files */
     SHARDIO_P_DEFAULT_BLOCK = 4096,
     SHARDIO_P_MAX_BLOCK = 1 << 16,          /* a larger wish is that of a network file system, for speed */
     SHARDIO_P_LARGEST_TRANSFER = 1 << 30    /* below what any system takes in one call */
@@ -3818,7 +3826,23 @@ typedef struct shardio_p_os_file {
     size_t root;              /* of the path and the temporary name */
     char *path, *temporary;   /* behind the struct; temporary is empty in place */
     size_t existing, shared;  /* lengths of the path: what was there before, what is not ours alone */
+#if defined(_WIN32)
+    HANDLE begun[2];          /* the same file for transfers that are only begun, buffered and unbuffered; or null */
+#endif
 } shardio_p_os_file;
+
+/* What else was opened for transfers that are only begun. */
+static void shardio_p_osf_close_begun(shardio_p_os_file *f)
+{
+#if defined(_WIN32)
+    for (int i = 0; i < 2; i++) {
+        if (f->begun[i] != NULL) CloseHandle(f->begun[i]);
+        f->begun[i] = NULL;
+    }
+#else
+    (void)f;
+#endif
+}
 
 static const char *shardio_p_os_current_name(const shardio_p_os_file *f)
 {
@@ -4022,6 +4046,7 @@ static shardio_status shardio_p_osf_suspend(void *file, int *code)
     shardio_p_os_file *f = (shardio_p_os_file *)file;
     shardio_p_handle handle = f->handle;
     f->handle = SHARDIO_P_NO_HANDLE;
+    shardio_p_osf_close_begun(f);
     return shardio_p_os_close(handle, code);
 }
 
@@ -4050,6 +4075,7 @@ static shardio_status shardio_p_osf_close(void *file, shardio_close how, bool du
     shardio_p_os_file *f = (shardio_p_os_file *)file;
     shardio_status status = SHARDIO_OK;
     int ignored = 0;
+    shardio_p_osf_close_begun(f);
     if (f->handle != SHARDIO_P_NO_HANDLE) status = shardio_p_os_close(f->handle, code);
     if (status == SHARDIO_OK && how == SHARDIO_CLOSE_PUBLISH) status = shardio_p_osf_publish(file, durable, code);
     if (f->unpublished && !f->lost && (how == SHARDIO_CLOSE_DISCARD || status != SHARDIO_OK)) {
@@ -4239,6 +4265,109 @@ static void shardio_p_osf_wait(void *file, shardio_transfer *transfer)
     if (transfer->code == EINTR || transfer->code == ECANCELED) transfer->code = 0;
     transfer->status = transfer->code == 0 ? SHARDIO_OK : shardio_p_os_status(transfer->code);
     transfer->status = shardio_p_osf_judge(transfer->direct, transfer->status, transfer->code);
+}
+#elif !SHARDIO_NO_OVERLAP && defined(_WIN32)
+#define SHARDIO_P_HAS_RING 1
+
+/* A transfer that is under way. */
+typedef struct shardio_p_ring_entry {
+    OVERLAPPED at;
+    HANDLE file;      /* null: the entry is free */
+} shardio_p_ring_entry;
+
+typedef struct shardio_p_ring {
+    int handle;       /* below zero: there is none, because of */
+    int code;
+    uint32_t depth;
+    shardio_p_ring_entry *entries;
+} shardio_p_ring;
+
+static void shardio_p_ring_end(shardio_p_ring *ring)
+{
+    for (uint32_t i = 0; ring->entries != NULL && i < ring->depth; i++)
+        if (ring->entries[i].at.hEvent != NULL) CloseHandle(ring->entries[i].at.hEvent);
+    if (ring->entries != NULL) VirtualFree(ring->entries, 0, MEM_RELEASE);
+    ring->entries = NULL;
+    ring->handle = -1;
+}
+
+/* Room for so many transfers at once, each with an event. */
+static void shardio_p_ring_begin(shardio_p_ring *ring, uint32_t depth)
+{
+    memset(ring, 0, sizeof *ring);
+    ring->depth = depth;
+    ring->entries = (shardio_p_ring_entry *)VirtualAlloc(NULL, depth * sizeof *ring->entries, MEM_COMMIT | MEM_RESERVE,
+                                                         PAGE_READWRITE);
+    bool fine = ring->entries != NULL;
+    for (uint32_t i = 0; fine && i < depth; i++) {
+        ring->entries[i].at.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
+        fine = ring->entries[i].at.hEvent != NULL;
+    }
+    if (fine) return;
+    ring->code = (int)GetLastError();
+    shardio_p_ring_end(ring);
+}
+
+/* The file once more, for transfers that are only begun: handles for the one kind are of no use for the other. */
+static HANDLE shardio_p_osf_handle_for_begun(shardio_p_os_file *f, int *code)
+{
+    HANDLE *handle = &f->begun[f->direct];
+    if (*handle != NULL) return *handle;
+    *handle = ReOpenFile(f->handle, shardio_p_os_rights(f->access), FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+                         FILE_FLAG_OVERLAPPED | (f->direct ? FILE_FLAG_NO_BUFFERING : 0));
+    if (*handle != INVALID_HANDLE_VALUE) return *handle;
+    *handle = NULL;
+    (void)shardio_p_os_last(code);
+    return NULL;
+}
+
+static void shardio_p_ring_complete(shardio_transfer *t, DWORD done, bool fine)
+{
+    const int code = fine ? 0 : (int)GetLastError();
+    t->done = done;
+    t->code = code == ERROR_HANDLE_EOF ? 0 : code;
+    t->complete = true;
+}
+
+static shardio_status shardio_p_osf_begin_transfer(void *file, shardio_transfer *t, int *code)
+{
+    shardio_p_os_file *f = (shardio_p_os_file *)file;
+    const shardio_p_ring *ring = (const shardio_p_ring *)t->ring;
+    const DWORD size = (DWORD)shardio_p_min(t->size, SHARDIO_P_LARGEST_TRANSFER);
+    uint32_t i = 0;
+    if (ring == NULL || f->stream) return SHARDIO_ERR_UNSUPPORTED;
+    HANDLE handle = shardio_p_osf_handle_for_begun(f, code);
+    while (i < ring->depth && ring->entries[i].file != NULL) i++;
+    if (handle == NULL || i == ring->depth) return SHARDIO_ERR_UNSUPPORTED;
+    shardio_p_ring_entry *entry = &ring->entries[i];
+    entry->file = handle;
+    entry->at.Internal = entry->at.InternalHigh = 0;
+    entry->at.Offset = (DWORD)t->offset;
+    entry->at.OffsetHigh = (DWORD)(t->offset >> 32);
+    t->ring = entry;
+    t->direct = f->direct;
+    BOOL fine = t->write ? WriteFile(handle, t->data, size, NULL, &entry->at) : ReadFile(handle, t->data, size, NULL, &entry->at);
+    if (!fine && GetLastError() != ERROR_IO_PENDING) shardio_p_ring_complete(t, 0, false);
+    return SHARDIO_OK;
+}
+
+static bool shardio_p_needs_ring(const shardio_file *file)
+{
+    return file->functions->begin == shardio_p_osf_begin_transfer;
+}
+
+static void shardio_p_osf_wait(void *file, shardio_transfer *t)
+{
+    shardio_p_ring_entry *entry = (shardio_p_ring_entry *)t->ring;
+    DWORD done = 0;
+    (void)file;
+    if (!t->complete) {
+        const bool fine = GetOverlappedResult(entry->file, &entry->at, &done, TRUE) != 0;
+        shardio_p_ring_complete(t, done, fine);
+    }
+    entry->file = NULL;
+    t->status = t->code == 0 ? SHARDIO_OK : shardio_p_os_status(t->code);
+    t->status = shardio_p_osf_judge(t->direct, t->status, t->code);
 }
 #else
 #define shardio_p_osf_begin_transfer NULL
@@ -5564,10 +5693,11 @@ static bool shardio_p_slot_can_overlap(shardio_slot *slot)
     return can;
 }
 
-/* Writes through the queue of an array from here on (null: it has none), from the piece that is its buffer now. */
+/* Writes through the queue of an array from here on, from the piece that is its buffer now. */
 static inline void shardio_p_slot_join(shardio_slot *slot, struct shardio_queue *queue)
 {
-    if (queue != NULL && shardio_p_slot_can_overlap(slot)) slot->queue = queue;
+    slot->queue = queue;
+    slot->direct_min = SIZE_MAX;
 }
 
 static void shardio_p_slot_end_queue(shardio_slot *slot)
@@ -5655,12 +5785,17 @@ static inline uint32_t shardio_p_in_flight(uint32_t wanted)
     return wanted != 0 ? wanted : (uint32_t)SHARDIO_P_DEFAULT_IN_FLIGHT;
 }
 
+static inline const char *shardio_p_why_no_overlap(shardio_overlap wanted)
+{
+    return wanted == SHARDIO_OVERLAP_OFF ? "not asked for" : "writes are small or buffered";
+}
+
 static void shardio_p_slot_begin_overlap(shardio_slot *slot, const shardio_slot_options *options, size_t size)
 {
     if (SHARDIO_NO_OVERLAP) return;
     const uint32_t depth = shardio_p_in_flight(options->in_flight);
-    slot->accounting.overlap_reason = "not asked for";
-    if (options->overlap == SHARDIO_OVERLAP_OFF) return;
+    slot->accounting.overlap_reason = shardio_p_why_no_overlap(options->overlap);
+    if (options->overlap != SHARDIO_OVERLAP_ON) return;
     if (!shardio_p_slot_can_overlap(slot)) return;
     slot->accounting.overlap_reason = "no memory for the queue, or less than two in flight";
     if (depth < 2 || depth > SHARDIO_P_MOST_IN_FLIGHT) return;
@@ -5858,9 +5993,10 @@ static shardio_status shardio_p_slot_begin_at(shardio_slot *slot, const shardio_
         return shardio_p_slot_wrong(slot, SHARDIO_ERR_ARGUMENT, "begin", "a file and a buffer are needed");
     }
     if (options != NULL) shardio_p_slot_take_options(slot, options);
-    if (slot->direct_min == 0) slot->direct_min = SHARDIO_P_DEFAULT_DIRECT_MIN;
     shardio_status status = shardio_p_slot_start(slot, buffer, size, start);
     if (status == SHARDIO_OK && options != NULL) shardio_p_slot_begin_overlap(slot, options, size);
+    if (slot->direct_min == 0)
+        slot->direct_min = shardio_p_slot_overlaps(slot) ? SIZE_MAX : (size_t)SHARDIO_P_DEFAULT_DIRECT_MIN;
     return status;
 }
 
@@ -5872,6 +6008,13 @@ SHARDIO_API shardio_status shardio_slot_begin(shardio_slot *slot, shardio_file f
 }
 
 #if !SHARDIO_NO_OS
+/* What auto means for a new file with a buffer of its own. */
+static void shardio_p_choose_overlap(shardio_slot_options *o, const shardio_file_facts *facts, size_t buffer)
+{
+    if (o->overlap != SHARDIO_OVERLAP_AUTO || o->direct == SHARDIO_DIRECT_OFF || buffer < SHARDIO_P_OVERLAP_BUFFER) return;
+    if (!facts->special && facts->length_alignment > 0) o->overlap = SHARDIO_OVERLAP_ON;
+}
+
 SHARDIO_API shardio_status shardio_slot_create(shardio_slot *slot, const char *path,
                                                const shardio_slot_options *options)
 {
@@ -5908,6 +6051,7 @@ SHARDIO_API shardio_status shardio_slot_create(shardio_slot *slot, const char *p
         (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
         return shardio_p_fail(&slot->error, SHARDIO_ERR_MEMORY, "create", path, "no memory for the buffer");
     }
+    shardio_p_choose_overlap(&o, &facts, size);
     status = shardio_slot_begin(slot, file, buffer, size, &o);
     slot->allocator = o.allocator;
     slot->own_buffer = buffer;
@@ -5923,13 +6067,34 @@ SHARDIO_API uint64_t shardio_slot_size(const shardio_slot *slot)
     return slot != NULL ? slot->base + slot->fill : 0;
 }
 
-/* Writes `size` bytes, whole blocks, straight from the caller's memory. */
+enum { SHARDIO_P_LARGEST_SENT = 4 << 20 };
+
+/* Writes `size` bytes, whole blocks, from where they are: where there is a queue in pieces, which are only begun. */
+static shardio_status shardio_p_slot_write_stable(shardio_slot *slot, const uint8_t *data, size_t size)
+{
+    shardio_status status = SHARDIO_OK;
+    while (size > 0 && status == SHARDIO_OK) {
+        size_t piece = size;
+        if (shardio_p_slot_overlaps(slot)) {
+            piece = (size_t)shardio_p_min(SHARDIO_P_LARGEST_SENT, size);
+            status = shardio_p_slot_begin_write(slot, slot->base, (uint8_t *)(uintptr_t)data, piece);
+        } else {
+            status = shardio_p_slot_write(slot, slot->base, data, size, 0);
+        }
+        if (status != SHARDIO_OK) return status;
+        slot->base += piece;
+        data += piece;
+        size -= piece;
+    }
+    return status;
+}
+
+/* Straight from the caller's memory, which is the caller's again afterwards. */
 static shardio_status shardio_p_slot_write_through(shardio_slot *slot, const uint8_t *data, size_t size)
 {
-    shardio_status status = shardio_p_slot_write(slot, slot->base, data, size, 0);
-    if (status != SHARDIO_OK) return status;
-    slot->base += size;
-    return shardio_p_slot_sync_when_due(slot);
+    shardio_status status = shardio_p_slot_write_stable(slot, data, size);
+    if (shardio_p_slot_quiesce(slot) != SHARDIO_OK) return slot->error.status;
+    return status == SHARDIO_OK ? shardio_p_slot_sync_when_due(slot) : status;
 }
 
 static void shardio_p_slot_copy(shardio_slot *slot, const uint8_t *data, size_t size)
@@ -5945,7 +6110,7 @@ static shardio_status shardio_p_slot_take(shardio_slot *slot, const uint8_t *dat
     size_t to_block = (slot->block - slot->fill % slot->block) % slot->block;
     shardio_status status;
     *taken = 0;
-    if (!shardio_p_slot_overlaps(slot) && size >= to_block && size - to_block >= slot->direct_min && size - to_block >= slot->block &&
+    if (size >= to_block && size - to_block >= slot->direct_min && size - to_block >= slot->block &&
         ((uintptr_t)data + to_block) % slot->memory_alignment == 0) {
         shardio_p_slot_copy(slot, data, to_block);
         status = shardio_p_slot_drain(slot);
@@ -5980,8 +6145,6 @@ SHARDIO_API shardio_status shardio_slot_append(shardio_slot *slot, const void *d
 }
 
 #if !SHARDIO_NO_ZARR
-enum { SHARDIO_P_LARGEST_SENT = 4 << 20 };
-
 /* The same from memory that stays as it is until the writes that are begun here are complete: whole blocks are written from
    where they are. */
 static shardio_status shardio_p_slot_append_stable(shardio_slot *slot, const uint8_t *data, size_t size)
@@ -5989,21 +6152,15 @@ static shardio_status shardio_p_slot_append_stable(shardio_slot *slot, const uin
     shardio_status status = shardio_p_slot_enter(slot, "append");
     const size_t to_block = (slot->block - slot->fill % slot->block) % slot->block;
     if (status != SHARDIO_OK) return status;
-    if (!shardio_p_slot_overlaps(slot) || size < to_block || size - to_block < slot->direct_min ||
+    if (!shardio_p_slot_overlaps(slot) || size < to_block || size - to_block < SHARDIO_P_DEFAULT_DIRECT_MIN ||
         ((uintptr_t)data + to_block) % slot->memory_alignment != 0)
         return shardio_slot_append(slot, data, size);
+    const size_t whole = (size_t)shardio_p_floor(size - to_block, slot->block);
     shardio_p_slot_copy(slot, data, to_block);
     status = shardio_p_slot_drain(slot);
-    data += to_block;
-    size -= to_block;
-    while (status == SHARDIO_OK && slot->queue != NULL && size >= slot->block) {
-        size_t piece = (size_t)shardio_p_floor(shardio_p_min(size, SHARDIO_P_LARGEST_SENT), slot->block);
-        status = shardio_p_slot_begin_write(slot, slot->base, (uint8_t *)(uintptr_t)data, piece);
-        slot->base += piece;
-        data += piece;
-        size -= piece;
-    }
-    return status == SHARDIO_OK ? shardio_slot_append(slot, data, size) : status;
+    if (status == SHARDIO_OK) status = shardio_p_slot_write_stable(slot, data + to_block, whole);
+    if (status != SHARDIO_OK) return status;
+    return shardio_slot_append(slot, data + to_block + whole, size - to_block - whole);
 }
 #endif
 
@@ -6491,6 +6648,7 @@ static shardio_status shardio_p_shard_own(shardio_shard_writer *writer, shardio_
                                           const shardio_slot_options *options)
 {
     shardio_slot_options o = shardio_p_shard_slot_options(options);
+    shardio_file_facts facts;
     size_t buffer_size = o.buffer_size != 0 ? o.buffer_size : (size_t)SHARDIO_P_DEFAULT_BUFFER;
     size_t alignment = buffer_size < SHARDIO_P_MAX_BLOCK ? SHARDIO_P_DEFAULT_BLOCK : SHARDIO_P_MAX_BLOCK;
     size_t index_size = shardio_shard_memory(layout, alignment), size;
@@ -6505,6 +6663,9 @@ static shardio_status shardio_p_shard_own(shardio_shard_writer *writer, shardio_
         (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
         return writer->slot.error.status;
     }
+    memset(&facts, 0, sizeof facts);
+    if (!update && shardio_p_file_facts(&file, &facts, NULL) == SHARDIO_OK)
+        shardio_p_choose_overlap(&o, &facts, buffer_size);
     if (update)
         (void)shardio_shard_begin_update(writer, file, old, layout, memory + buffer_size, index_size, memory,
                                          buffer_size, &o);
@@ -6987,12 +7148,122 @@ static shardio_status shardio_p_read_blocks(shardio_shard_reader *reader, uint64
 typedef shardio_status (*shardio_p_piece_taker)(void *context, const shardio_p_extent *extents, size_t count,
                                                 const uint8_t *data, shardio_error *error);
 
+/* A read that is under way, of some extents. */
+typedef struct shardio_p_read_begun {
+    shardio_transfer transfer;
+    size_t at, count, bytes;
+} shardio_p_read_begun;
+
+enum { SHARDIO_P_MOST_READS = 32 };
+
+/* Reads of a window that are under way, in the order in which they are handed on: number n is in n % depth. */
+typedef struct shardio_p_reads {
+    shardio_shard_reader *reader;
+    const shardio_p_extent *extents;
+    size_t count, next;               /* extents; the first of those that are not begun */
+    uint8_t *memory;
+    size_t piece;                     /* bytes of memory for each */
+    uint32_t depth;
+    uint64_t begun, ended;
+    bool refused;                     /* no more are begun */
+    shardio_p_read_begun reads[SHARDIO_P_MOST_READS];
+} shardio_p_reads;
+
+/* As many pieces as hold the largest extent each. False: not even two. */
+static bool shardio_p_divide_reads(shardio_p_reads *r, size_t size)
+{
+    const size_t block = r->reader->block;
+    uint64_t largest = 0;
+    for (size_t i = 0; i < r->count; i++) largest = shardio_p_max(largest, r->extents[i].length);
+    r->depth = (uint32_t)shardio_p_min(r->reader->in_flight, size / (shardio_p_ceil(largest, block) + 2 * block));
+    if (r->depth > SHARDIO_P_MOST_READS) r->depth = SHARDIO_P_MOST_READS;
+    r->piece = r->depth > 0 ? (size_t)shardio_p_floor(size / r->depth, block) : 0;
+    return r->depth > 1;
+}
+
+static void shardio_p_begin_read(shardio_p_reads *r)
+{
+    shardio_p_read_begun *one = &r->reads[r->begun % r->depth];
+    const shardio_shard_reader *reader = r->reader;
+    const uint64_t block = reader->block, offset = r->extents[r->next].offset, begin = shardio_p_floor(offset, block);
+    int code = 0;
+    memset(one, 0, sizeof *one);
+    one->at = r->next;
+    one->count = shardio_p_neighbours(r->extents + r->next, r->count - r->next, r->piece - 2 * (size_t)block, &one->bytes);
+    one->transfer.offset = begin;
+    one->transfer.data = r->memory + (size_t)(r->begun % r->depth) * r->piece;
+    one->transfer.size = (size_t)shardio_p_ceil(offset + one->bytes - begin, block);
+    one->transfer.ring = reader->ring;
+    if (one->bytes == 0) one->transfer.complete = true;
+    else r->refused = reader->file.functions->begin(reader->file.context, &one->transfer, &code) != SHARDIO_OK;
+    if (r->refused) return;
+    r->next += one->count;
+    r->begun++;
+}
+
+static shardio_p_read_begun *shardio_p_end_read(shardio_p_reads *r)
+{
+    shardio_p_read_begun *one = &r->reads[r->ended++ % r->depth];
+    if (one->bytes > 0) r->reader->file.functions->wait(r->reader->file.context, &one->transfer);
+    return one;
+}
+
+/* What did not come whole is read once more and waited for, which also says what is wrong. */
+static shardio_status shardio_p_take_read(shardio_p_reads *r, shardio_p_piece_taker take, void *context, shardio_error *error)
+{
+    const shardio_p_read_begun *one = shardio_p_end_read(r);
+    const shardio_transfer *t = &one->transfer;
+    const uint64_t offset = r->extents[one->at].offset;
+    const uint8_t *data = (const uint8_t *)t->data + (offset - t->offset);
+    shardio_status status = SHARDIO_OK;
+    r->reader->reads += one->bytes > 0;
+    if (one->bytes > 0 && (t->status != SHARDIO_OK || t->done > t->size || offset + one->bytes - t->offset > t->done))
+        status = shardio_p_read_blocks(r->reader, offset, one->bytes, (uint8_t *)t->data, &data, error);
+    if (r->reader->block == 0) r->refused = true;   /* unbuffered reads were given up */
+    return status == SHARDIO_OK ? take(context, r->extents + one->at, one->count, data, error) : status;
+}
+
+/* Reads the extents of a window while those before are handed on. *done: so many were; the rest is read in turn. */
+static shardio_status shardio_p_read_overlapping(shardio_shard_reader *reader, const shardio_p_extent *extents, size_t count,
+                                                 uint8_t *memory, size_t size, shardio_p_piece_taker take, void *context,
+                                                 size_t *done, shardio_error *error)
+{
+    shardio_p_reads r;
+    shardio_status status = SHARDIO_OK;
+    r.reader = reader;
+    r.extents = extents;
+    r.count = count;
+    r.memory = memory;
+    r.next = 0;
+    r.begun = r.ended = 0;
+    r.refused = false;
+    *done = 0;
+    if (!shardio_p_divide_reads(&r, size)) return SHARDIO_OK;
+    for (;;) {
+        while (!r.refused && r.next < count && r.begun - r.ended < r.depth) shardio_p_begin_read(&r);
+        if (status != SHARDIO_OK || r.begun == r.ended) break;
+        status = shardio_p_take_read(&r, take, context, error);
+        if (status != SHARDIO_OK) r.refused = true;
+    }
+    while (r.ended < r.begun) (void)shardio_p_end_read(&r);   /* the memory is used until then */
+    *done = r.next;
+    return status;
+}
+
 /* Reads the extents of a window, neighbours together, and hands them on. */
 static shardio_status shardio_p_read_extents(shardio_shard_reader *reader, const shardio_p_extent *extents,
                                              size_t count,
                                              uint8_t *memory, size_t size, shardio_p_piece_taker take, void *context,
                                              shardio_error *error)
 {
+    size_t overlapped = 0;
+    if (!SHARDIO_NO_OVERLAP && reader->block > 0 && reader->in_flight > 1) {
+        shardio_status begun = shardio_p_read_overlapping(reader, extents, count, memory, size, take, context, &overlapped,
+                                                          error);
+        if (begun != SHARDIO_OK) return begun;
+        extents += overlapped;
+        count -= overlapped;
+    }
     shardio_status status = SHARDIO_OK;
     size_t told = 0, room = size > 2 * (size_t)reader->block ? size - 2 * (size_t)reader->block : 0;
     uint64_t ahead = 0;
@@ -7027,15 +7298,14 @@ SHARDIO_API bool shardio_shard_read_unbuffered(shardio_shard_reader *reader)
 }
 
 static shardio_status shardio_p_read_pieces(shardio_shard_reader *reader, const uint64_t *chunks, size_t count,
-                                            void *memory, size_t size, shardio_p_piece_taker take, void *context,
-                                            shardio_error *error)
+                                            shardio_p_extent *window, size_t capacity, void *memory, size_t size,
+                                            shardio_p_piece_taker take, void *context, shardio_error *error)
 {
-    shardio_p_extent window[SHARDIO_P_WINDOW];
     shardio_status status = SHARDIO_OK;
     shardio_p_no_error(error);
     for (size_t done = 0; done < count && status == SHARDIO_OK;) {
         size_t held = 0;
-        for (; done < count && held < SHARDIO_P_WINDOW && status == SHARDIO_OK; done++) {
+        for (; done < count && held < capacity && status == SHARDIO_OK; done++) {
             shardio_p_extent *e = &window[held];
             e->chunk = chunks[done];
             status = shardio_shard_locate(reader, e->chunk, &e->offset, &e->length, error);
@@ -7074,7 +7344,9 @@ SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader,
                                                    shardio_error *error)
 {
     shardio_p_taking_chunks taking = {take, context};
-    return shardio_p_read_pieces(reader, chunks, count, memory, size, shardio_p_take_chunks, &taking, error);
+    shardio_p_extent window[SHARDIO_P_WINDOW];
+    return shardio_p_read_pieces(reader, chunks, count, window, SHARDIO_P_WINDOW, memory, size, shardio_p_take_chunks,
+                                 &taking, error);
 }
 
 SHARDIO_API shardio_status shardio_shard_unchanged(const shardio_shard_reader *reader, shardio_error *error)
@@ -11780,6 +12052,19 @@ static shardio_status shardio_p_tracked_set_direct(void *file, bool direct, int 
     return status;
 }
 
+static shardio_status shardio_p_tracked_begin(void *file, shardio_transfer *transfer, int *code)
+{
+    const shardio_p_tracked *w = (const shardio_p_tracked *)file;
+    if (w->file.functions->begin == NULL) return SHARDIO_ERR_UNSUPPORTED;
+    return w->file.functions->begin(w->file.context, transfer, code);
+}
+
+static void shardio_p_tracked_wait(void *file, shardio_transfer *transfer)
+{
+    const shardio_p_tracked *w = (const shardio_p_tracked *)file;
+    w->file.functions->wait(w->file.context, transfer);
+}
+
 static void shardio_p_tracked_hint(void *file, shardio_hint hint, uint64_t offset, uint64_t size)
 {
     const shardio_p_tracked *w = (const shardio_p_tracked *)file;
@@ -11797,7 +12082,7 @@ static shardio_file shardio_p_tracked_file(shardio_p_tracked *w)
 {
     static const shardio_file_functions functions = {
         shardio_p_tracked_read, NULL, NULL, shardio_p_tracked_facts, shardio_p_tracked_set_direct, NULL, NULL, NULL,
-        NULL, shardio_p_tracked_hint, shardio_p_tracked_close, NULL, NULL
+        NULL, shardio_p_tracked_hint, shardio_p_tracked_close, shardio_p_tracked_begin, shardio_p_tracked_wait
     };
     shardio_file file = {&functions, w, w->file.name};
     return file;
@@ -11890,7 +12175,11 @@ struct shardio_array {
     shardio_accounting *report;              /* the caller's, for finish; or null */
     bool skip_fill, claimed, checkpointed, store_was_empty, published, groups_written, resuming;
     uint8_t *rows, *staging, *small_names;
+    shardio_overlap overlap;
     struct shardio_queue *queue;             /* of writes under way, or null */
+    bool queue_joined;                       /* by a shard, now or before */
+    bool complete;                           /* the shards in flight; they end when the next batch is full */
+    uint64_t complete_at[SHARDIO_MAX_DIMS];  /* where the batch was */
     uint64_t sent[2];                        /* the last write from each of the two batches */
     uint32_t batch;                          /* that is filled: 0 or 1 */
     shardio_arena small_arena;               /* hands out small_names to the store, for one file at a time */
@@ -11925,6 +12214,10 @@ struct shardio_array {
     struct shardio_p_statistics *statistics;   /* null: none are kept */
     bool fill_is_value;
     shardio_p_room buffer, index_room, staging_room, found;   /* what is read; a writer's index and buffer; keys found */
+    shardio_p_room window;                   /* chunks that are read at once */
+    shardio_p_ring ring;                     /* of reads, from the first on that are unbuffered */
+    bool has_ring;
+    uint32_t reads_in_flight;                /* at once */
 };
 
 /* Statistics, further below: told of each chunk that is written, its key before and after. Without statistics they do
@@ -12303,10 +12596,19 @@ static bool shardio_p_plan_rooms(shardio_p_plan *plan, const shardio_p_meta *m)
     return true;
 }
 
+/* What auto means: unbuffered writes of shards that are larger than the buffer. */
+static bool shardio_p_overlap_pays(const shardio_p_plan *plan, const shardio_p_meta *m, const shardio_array_options *o)
+{
+    uint64_t bytes = m->chunk_bytes;
+    for (uint32_t i = 0; i < m->ndim; i++) bytes = shardio_p_bounded_multiply(bytes, shardio_p_min(m->per_shard[i], m->grid[i]));
+    return o->overlap == SHARDIO_OVERLAP_AUTO && o->direct != SHARDIO_DIRECT_OFF && plan->buffer >= SHARDIO_P_OVERLAP_BUFFER &&
+           bytes > plan->buffer;
+}
+
 static void shardio_p_plan_overlap(shardio_p_plan *plan, const shardio_p_meta *m, const shardio_array_options *o)
 {
     const uint32_t wanted = shardio_p_in_flight(o->in_flight);
-    const bool overlap = !SHARDIO_NO_OVERLAP && o->overlap == SHARDIO_OVERLAP_ON && m->sharded;
+    const bool overlap = !SHARDIO_NO_OVERLAP && m->sharded && (o->overlap == SHARDIO_OVERLAP_ON || shardio_p_overlap_pays(plan, m, o));
     plan->in_flight = overlap && plan->buffer / wanted >= plan->block && wanted > 1 ? wanted : 0;
     plan->batches = plan->in_flight > 0 && plan->gap > 0 ? 2 : 1;
 }
@@ -12758,6 +13060,7 @@ static void shardio_p_free_rooms(shardio_array *array)
     shardio_p_free_room(array, &array->index_room);
     shardio_p_free_room(array, &array->staging_room);
     shardio_p_free_room(array, &array->found);
+    shardio_p_free_room(array, &array->window);
     shardio_p_free_pool(array);
 }
 
@@ -12765,8 +13068,7 @@ static void shardio_p_free_rooms(shardio_array *array)
 static uint64_t shardio_p_room_bytes(const shardio_array *array)
 {
     const shardio_p_room *others[] = {&array->whole, &array->variable, &array->buffer, &array->index_room,
-                                      &array->staging_room,
-                                      &array->found};
+                                      &array->staging_room, &array->found, &array->window};
     uint64_t sum = 0;
     for (uint32_t k = 0; k < SHARDIO_P_LEVELS; k++)
         sum += (array->packed[k].carved ? 0 : array->packed[k].size) + (array->coded[k].carved ? 0
@@ -12775,13 +13077,13 @@ static uint64_t shardio_p_room_bytes(const shardio_array *array)
     return sum;
 }
 
-/* Frees the handle, its copied error included. */
 static void shardio_p_end_queue(shardio_array *array)
 {
     if (array->queue != NULL) shardio_p_ring_end(&array->queue->ring);
     array->queue = NULL;
 }
 
+/* Frees the handle, its copied error included. */
 static void shardio_p_array_free(shardio_array *array)
 {
     if (array == NULL || array == shardio_p_no_array()) return;
@@ -12792,6 +13094,7 @@ static void shardio_p_array_free(shardio_array *array)
     shardio_p_free_statistics(array, array->statistics);
     for (uint32_t k = 0; k < array->meta.level_count; k++) shardio_p_chain_end(&array->meta.levels[k].chain);
     if (array->mode == SHARDIO_P_WRITING) shardio_p_end_queue(array);
+    if (array->has_ring) shardio_p_ring_end(&array->ring);
     shardio_p_release(from, array, array->memory_size, array->memory_alignment);
 }
 
@@ -12883,6 +13186,7 @@ static void shardio_p_take_write_options(shardio_array *array, const shardio_arr
 {
     array->max_open = o->max_open_files != 0 ? o->max_open_files : 64;
     array->direct = o->direct;
+    array->overlap = o->overlap;
     array->durability = o->durability;
     array->drop_behind = o->drop_behind;
     array->checkpoint_every = o->checkpoint_every;
@@ -12915,7 +13219,7 @@ static void shardio_p_begin_queue(shardio_array *array)
 {
     struct shardio_queue *queue = array->plan.in_flight > 0 ? array->queue : NULL;
     array->queue = NULL;
-    array->accounting.overlap_reason = "not asked for";
+    array->accounting.overlap_reason = shardio_p_why_no_overlap(array->overlap);
     if (queue == NULL) return;
     (void)shardio_p_queue_begin(queue, array->plan.in_flight);
     array->accounting.overlap_code = queue->ring.code;
@@ -13186,7 +13490,7 @@ static void shardio_p_note_phases(shardio_array *array)
     uint64_t first = m->sharded && m->index.at_start ? shardio_index_size(&m->index) : 0;
     for (uint64_t i = 0; m->sharded && array->plan.gap > 0 && i < array->plan.flights; i++) {
         const shardio_p_flight *flight = &array->flights[i];
-        uint64_t size = flight->begun ? shardio_slot_size(&flight->shard.slot) : first;
+        uint64_t size = flight->begun && !array->complete ? shardio_slot_size(&flight->shard.slot) : first;
         array->flights[i].phase = (uint32_t)(size % array->plan.block);
     }
 }
@@ -13194,7 +13498,7 @@ static void shardio_p_note_phases(shardio_array *array)
 /* Whether the batch is copied past the cache. */
 static bool shardio_p_rows_past_cache(const shardio_array *array)
 {
-    return array->plan.rows > SHARDIO_P_BEYOND_CACHE;
+    return array->plan.batches * array->plan.rows > SHARDIO_P_BEYOND_CACHE;
 }
 
 /* Copies elements, or with `from` null the fill value, into a chunk of the batch. */
@@ -13300,6 +13604,25 @@ static shardio_status shardio_p_make_room(shardio_array *array)
     return SHARDIO_OK;
 }
 
+/* Its writes are under way from now on, if the file and the option want that. Where already the first one does not, the
+   staging buffer is one again. */
+static void shardio_p_join_flight(shardio_array *array, shardio_slot *slot)
+{
+    slot->accounting.overlap_reason = array->accounting.overlap_reason;
+    slot->accounting.overlap_code = array->accounting.overlap_code;
+    if (array->queue == NULL) return;
+    bool joins = shardio_p_slot_can_overlap(slot);
+    if (joins && array->overlap == SHARDIO_OVERLAP_AUTO && !slot->direct) {
+        slot->accounting.overlap_reason = shardio_p_why_no_overlap(array->overlap);
+        joins = false;
+    }
+    if (joins) shardio_p_slot_join(slot, array->queue);
+    array->queue_joined = array->queue_joined || joins;
+    if (array->queue_joined) return;
+    shardio_p_end_queue(array);
+    shardio_p_slot_take_buffer(slot, array->staging, array->plan.buffer);
+}
+
 /* Opens what an earlier writer left: its shard is continued. SHARDIO_ERR_NOT_FOUND: there is none. */
 static shardio_status shardio_p_continue_flight(shardio_array *array, shardio_p_flight *flight, const char *key,
                                                 const shardio_slot_options *o)
@@ -13316,7 +13639,7 @@ static shardio_status shardio_p_continue_flight(shardio_array *array, shardio_p_
     status = shardio_shard_begin_update(&flight->shard, file, NULL, &array->meta.index, flight->index, p->index,
                                         buffer, size, o);
     if (status != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
-    shardio_p_slot_join(&flight->shard.slot, array->queue);
+    shardio_p_join_flight(array, &flight->shard.slot);
     return SHARDIO_OK;
 }
 
@@ -13345,7 +13668,7 @@ static shardio_status shardio_p_create_flight(shardio_array *array, shardio_p_fl
     if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "create", key, code, NULL);
     status = shardio_shard_begin(&flight->shard, file, &array->meta.index, flight->index, p->index, buffer, size, o);
     if (status != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
-    shardio_p_slot_join(&flight->shard.slot, array->queue);
+    shardio_p_join_flight(array, &flight->shard.slot);
     return SHARDIO_OK;
 }
 
@@ -13928,22 +14251,31 @@ static bool shardio_p_advance(shardio_array *array)
     return false;
 }
 
+/* Ends the shards that the last batch made complete. They are named by where a batch is: so from where that was. */
+static shardio_status shardio_p_end_complete(shardio_array *array)
+{
+    uint64_t next[SHARDIO_MAX_DIMS];
+    if (!array->complete) return SHARDIO_OK;
+    memcpy(next, array->at, sizeof next);
+    memcpy(array->at, array->complete_at, sizeof next);
+    shardio_status status = shardio_p_each_flight(array, shardio_p_finish_flight);
+    if (status != SHARDIO_OK) return status;   /* what is left of them is there, to be aborted */
+    memcpy(array->at, next, sizeof next);
+    array->complete = array->resuming = false;
+    return SHARDIO_OK;
+}
+
 /* A full batch goes out. */
 static shardio_status shardio_p_end_batch(shardio_array *array)
 {
-    uint64_t here[SHARDIO_MAX_DIMS], next[SHARDIO_MAX_DIMS];
-    shardio_status status = shardio_p_flush(array, array->steps);
+    shardio_status status = shardio_p_end_complete(array);
+    if (status == SHARDIO_OK) status = shardio_p_flush(array, array->steps);
     if (status != SHARDIO_OK) return status;
     shardio_p_turn_batches(array);
-    memcpy(here, array->at, sizeof here);
-    bool complete = shardio_p_advance(array);
-    if (complete) {   /* shards are named by where the batch is: finish them from where it was */
-        memcpy(next, array->at, sizeof next);
-        memcpy(array->at, here, sizeof here);
-        status = shardio_p_each_flight(array, shardio_p_finish_flight);
-        memcpy(array->at, next, sizeof next);
-        array->resuming = false;
-    }
+    memcpy(array->complete_at, array->at, sizeof array->at);
+    array->complete = shardio_p_advance(array);
+    /* from one of two batches writes are under way: they get the time until the other one is full */
+    if (array->queue == NULL || array->plan.batches < 2) status = shardio_p_end_complete(array);
     if (status == SHARDIO_OK) shardio_p_begin_batch(array);
     return status;
 }
@@ -14068,9 +14400,10 @@ SHARDIO_API shardio_status shardio_array_checkpoint(shardio_array *array)
 {
     shardio_status status = shardio_p_writer_enter(array);
     if (status != SHARDIO_OK) return status;
-    uint64_t bytes = array->accounting.logical_bytes, files = array->accounting.files;
     array->checkpointed = true;
-    status = shardio_p_flush_begun(array);
+    status = shardio_p_end_complete(array);
+    const uint64_t bytes = array->accounting.logical_bytes, files = array->accounting.files;
+    if (status == SHARDIO_OK) status = shardio_p_flush_begun(array);
     array->accounting.logical_bytes = bytes;   /* chunk files that are not full are written again later */
     array->accounting.files = files;
     if (status == SHARDIO_OK) status = shardio_p_each_flight(array, shardio_p_checkpoint_flight);
@@ -14084,6 +14417,7 @@ static shardio_status shardio_p_finish(shardio_array *array)
 {
     uint64_t begun = array->total % array->frame;
     shardio_status status = begun > 0 ? shardio_p_append(array, NULL, array->frame - begun) : SHARDIO_OK;
+    if (status == SHARDIO_OK) status = shardio_p_end_complete(array);
     if (status == SHARDIO_OK) status = shardio_p_flush_begun(array);
     if (status == SHARDIO_OK) status = shardio_p_each_flight(array, shardio_p_finish_flight);
     if (status == SHARDIO_OK) status = shardio_p_publish(array, array->total / array->frame);
@@ -14193,6 +14527,7 @@ SHARDIO_API void shardio_array_abort(shardio_array *array)
         return;
     }
     if (array->mode == SHARDIO_P_WRITING && array->claimed) {
+        if (array->complete) memcpy(array->at, array->complete_at, sizeof array->at);
         (void)shardio_p_each_flight(array, shardio_p_abort_flight);
         bool contested = array->error.status == SHARDIO_ERR_EXISTS;   /* then what is there may be somebody else's */
         if (!contested && (array->total != array->published_total || !array->published))
@@ -14457,6 +14792,7 @@ static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio
     draft->max_open = o->max_open_files != 0 ? (uint32_t)shardio_p_min(o->max_open_files, SHARDIO_P_MOST_KEPT) : 64;
     if (o->memory != 0) draft->read_memory = o->memory;
     draft->unbuffered = o->unbuffered;
+    draft->reads_in_flight = o->overlap != SHARDIO_OVERLAP_OFF ? shardio_p_in_flight(o->in_flight) : 0;
     draft->unchanging = o->unchanging;
     draft->fill_is_value = o->fill_is_value;
     shardio_p_plan_names(&draft->plan, &draft->meta, length, 0, text_size);
@@ -14870,10 +15206,25 @@ static shardio_p_kept *shardio_p_find_kept(shardio_array *array, uint64_t number
     return NULL;
 }
 
+/* Several reads are under way at once from here on, if the system gives a queue. */
+static void shardio_p_go_overlapping(shardio_array *array, shardio_shard_reader *shard)
+{
+    if (SHARDIO_NO_OVERLAP || array->reads_in_flight < 2 || shard->file.functions->begin == NULL) return;
+    if (!array->has_ring) shardio_p_ring_begin(&array->ring, array->reads_in_flight);
+    array->has_ring = true;
+    array->accounting.overlap = array->ring.code == 0 || !shardio_p_needs_ring(&shard->file);
+    array->accounting.overlap_code = array->ring.code;
+    array->accounting.overlap_reason = array->accounting.overlap ? NULL : "the system does not give a queue";
+    if (!array->accounting.overlap) return;
+    shard->in_flight = array->reads_in_flight;
+    shard->ring = array->ring.code == 0 ? &array->ring : NULL;
+}
+
 /* Past the page cache from here on, if the system takes it; the accounting says which. */
 static void shardio_p_go_unbuffered(shardio_array *array, shardio_shard_reader *shard)
 {
     array->accounting.direct = shardio_shard_read_unbuffered(shard);
+    if (array->accounting.direct) shardio_p_go_overlapping(array, shard);
     array->accounting.direct_reason = array->accounting.direct ? NULL
                                       : "the file system has no unbuffered I/O, or refused it";
 }
@@ -14950,8 +15301,26 @@ static shardio_status shardio_p_load_file(shardio_array *array, const uint64_t *
     return status;
 }
 
-/* Reads what the region covers of a chunk that is a file; *there: there is one. */
-static shardio_status shardio_p_read_chunk_file(const shardio_p_reading *r, const uint64_t *position,
+enum { SHARDIO_P_FILES_AHEAD = 8 };   /* open at once */
+
+/* A chunk that is a file, opened to be read. */
+typedef struct shardio_p_chunk_file {
+    shardio_status status;                   /* of opening; SHARDIO_ERR_NOT_FOUND: there is none */
+    int code;
+    shardio_file file;
+    shardio_p_tracked tracked;
+} shardio_p_chunk_file;
+
+static void shardio_p_open_chunk_file(shardio_array *array, const uint64_t *position, shardio_p_chunk_file *c)
+{
+    c->code = 0;
+    c->status = array->store.functions->open(array->store.context, shardio_p_chunk_key(array, position), false,
+                                             array->allocator, &c->file, &c->code);
+    if (c->status == SHARDIO_OK) c->file = shardio_p_track(array, &c->tracked, c->file, position);
+}
+
+/* Reads what the region covers of a chunk that is a file and open, and closes it; *there: there is one. */
+static shardio_status shardio_p_read_open_chunk(const shardio_p_reading *r, shardio_p_chunk_file *c, const uint64_t *position,
                                                 const uint64_t *origin, bool *there, shardio_error *error)
 {
     shardio_array *array = r->array;
@@ -14959,29 +15328,31 @@ static shardio_status shardio_p_read_chunk_file(const shardio_p_reading *r, cons
     const shardio_p_stamp *keep = NULL;
     uint8_t *straight = shardio_p_lies_alike(r, 0) ? shardio_p_whole_place(r, origin, array->meta.levels[0].extent) : NULL;
     shardio_p_stamp stamp;
-    shardio_p_tracked tracked;
     shardio_file_facts facts;
-    shardio_file file;
-    int code = 0;
-    const char *key = shardio_p_chunk_key(array, position);
-    shardio_status status = array->store.functions->open(array->store.context, key, false, array->allocator, &file,
-                                                         &code);
-    *there = status != SHARDIO_ERR_NOT_FOUND;
+    *there = c->status != SHARDIO_ERR_NOT_FOUND;
     if (!*there) return SHARDIO_OK;
-    if (status != SHARDIO_OK) return shardio_p_key_fail(error, &array->store, status, "open", key, code, NULL);
-    file = shardio_p_track(array, &tracked, file, position);
+    if (c->status != SHARDIO_OK)
+        return shardio_p_key_fail(error, &array->store, c->status, "open", shardio_p_chunk_key(array, position), c->code, NULL);
     array->accounting.files++;
-    status = shardio_p_file_facts(&file, &facts, error);
+    shardio_status status = shardio_p_file_facts(&c->file, &facts, error);
     if (status == SHARDIO_OK && r->to != NULL)
-        kept = shardio_p_find_decoded(array, 0, origin, &file, 0, facts.size);
+        kept = shardio_p_find_decoded(array, 0, origin, &c->file, 0, facts.size);
     if (status == SHARDIO_OK && kept == NULL) {
-        keep = shardio_p_keep_at(r, 0, origin, &file, 0, facts.size, &stamp);
-        status = shardio_p_load_file(array, origin, &file, facts.size, straight, error);
+        keep = shardio_p_keep_at(r, 0, origin, &c->file, 0, facts.size, &stamp);
+        status = shardio_p_load_file(array, origin, &c->file, facts.size, straight, error);
     }
-    shardio_file_close(&file);
+    shardio_file_close(&c->file);
     if (status != SHARDIO_OK || (kept == NULL && straight != NULL)) return status;
     if (kept != NULL) return shardio_p_use_chunk(r, 0, origin, kept->data, kept->size, error);
     return shardio_p_decode_chunk(r, 0, origin, array->buffer.memory, (size_t)facts.size, keep, error);
+}
+
+static shardio_status shardio_p_read_chunk_file(const shardio_p_reading *r, const uint64_t *position,
+                                                const uint64_t *origin, bool *there, shardio_error *error)
+{
+    shardio_p_chunk_file c;
+    shardio_p_open_chunk_file(r->array, position, &c);
+    return shardio_p_read_open_chunk(r, &c, position, origin, there, error);
 }
 
 /* -- regions */
@@ -15035,6 +15406,8 @@ typedef struct shardio_p_shard_reading {
     uint32_t level;
     const uint64_t *origin;
     const shardio_shard_reader *shard;
+    shardio_p_extent *window;                /* of so many chunks at once */
+    size_t capacity;
 } shardio_p_shard_reading;
 
 /* How many of the chunks of a piece, from the first, lie side by side along the last dimension as they do in the piece,
@@ -15124,7 +15497,7 @@ static shardio_status shardio_p_need_for(const shardio_p_shard_reading *s, const
         shardio_p_chunk_origin(&array->meta, s->level, s->origin, numbers[i], chunk);
         status = shardio_p_check_stored(array, s->level + 1, chunk, length, error);
         if (status != SHARDIO_OK) return status;
-        largest = shardio_p_max(largest, length);
+        largest = shardio_p_max(largest, shard->in_flight > 1 ? 2 * length + 2 * (uint64_t)shard->block : length);
         sum = shardio_p_min(sum + length, shard->block > 0 ? array->read_memory
                             : shardio_p_min(array->read_memory, SHARDIO_P_CACHED_READ));
     }
@@ -15230,7 +15603,8 @@ static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_
     if (status == SHARDIO_OK && count > 0) status = shardio_p_need_for(s, shard, numbers, count, error);
     if (status != SHARDIO_OK || count == 0) return status;
     bool direct = shard->block > 0;
-    status = shardio_p_read_pieces(shard, numbers, count, room->memory, room->size, shardio_p_take_piece, s, error);
+    status = shardio_p_read_pieces(shard, numbers, count, s->window, s->capacity, room->memory, room->size,
+                                   shardio_p_take_piece, s, error);
     if (direct && shard->block == 0) {
         array->accounting.direct = false;
         array->accounting.direct_reason = "the file system refused an unbuffered read";
@@ -15276,6 +15650,18 @@ static bool shardio_p_read_one(shardio_p_shard_reading *s, shardio_shard_reader 
     return true;
 }
 
+enum { SHARDIO_P_LARGE_WINDOW = 4096 };
+
+/* Between two windows nothing is under way: so there are few. Numbers and extents share a room; without memory for it they
+   stay where they are. */
+static uint64_t *shardio_p_large_window(shardio_array *array, uint64_t *numbers, shardio_p_shard_reading *s)
+{
+    if (!shardio_p_widen(array, &array->window, SHARDIO_P_LARGE_WINDOW * (sizeof *s->window + sizeof *numbers))) return numbers;
+    s->window = (shardio_p_extent *)(void *)array->window.memory;
+    s->capacity = SHARDIO_P_LARGE_WINDOW;
+    return (uint64_t *)(void *)(s->window + SHARDIO_P_LARGE_WINDOW);
+}
+
 /* Reads what the region covers of a shard of level k that begins at `origin`, in windows of chunks. */
 static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t k, shardio_shard_reader *shard,
                                            const uint64_t *origin, shardio_error *error)
@@ -15283,9 +15669,11 @@ static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t 
     const shardio_p_meta *m = &r->array->meta;
     const shardio_p_level *inside = &m->levels[k + 1];
     bool nested = inside->packing == SHARDIO_P_SHARD && inside->chain.count == 0 && shard->block == 0, more;
-    uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], at[SHARDIO_MAX_DIMS], window[SHARDIO_P_WINDOW];
-    shardio_p_shard_reading s = {r, k, origin, shard};
+    uint64_t first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], at[SHARDIO_MAX_DIMS], few[SHARDIO_P_WINDOW];
+    shardio_p_extent window[SHARDIO_P_WINDOW];
+    shardio_p_shard_reading s = {r, k, origin, shard, window, SHARDIO_P_WINDOW};
     shardio_status status = SHARDIO_OK;
+    uint64_t *numbers = few;
     size_t held = 0;
     shardio_p_cover_chunks(r, k, origin, first, number);
     more = false;
@@ -15294,11 +15682,12 @@ static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t 
         more = more || number[i] > 1;
     }
     if (!more && shardio_p_read_one(&s, shard, at, &status, error)) return status;
+    if (more && k == 0 && shard->in_flight > 1) numbers = shardio_p_large_window(r->array, few, &s);
     do {
-        window[held++] = shardio_p_number_in_shard(m, k, at);
+        numbers[held++] = shardio_p_number_in_shard(m, k, at);
         more = shardio_p_next_in_order(at, first, number, m->levels[k].order, m->ndim);
-        if (nested) status = shardio_p_read_nested(&s, shard, window[0], error);
-        else if (!more || held == SHARDIO_P_WINDOW) status = shardio_p_read_chunks(&s, shard, window, held, error);
+        if (nested) status = shardio_p_read_nested(&s, shard, numbers[0], error);
+        else if (!more || held == s.capacity) status = shardio_p_read_chunks(&s, shard, numbers, held, error);
         else continue;
         held = 0;
     } while (status == SHARDIO_OK && more);
@@ -15377,6 +15766,46 @@ static void shardio_p_cover_keys(const shardio_p_meta *m, const uint64_t *start,
     for (uint32_t i = 0; i < m->ndim; i++) shardio_p_cover(start[i], count[i], m->shard[i], &first[i], &number[i]);
 }
 
+/* Opens a file ahead of its turn, and says that it will be read. */
+static void shardio_p_expect_chunk_file(shardio_array *array, const uint64_t *position, shardio_p_chunk_file *c)
+{
+    shardio_file_facts facts;
+    shardio_p_open_chunk_file(array, position, c);
+    if (c->status != SHARDIO_OK || c->file.functions->hint == NULL) return;
+    if (shardio_p_file_facts(&c->file, &facts, NULL) == SHARDIO_OK && facts.size > 0)
+        c->file.functions->hint(c->file.context, SHARDIO_HINT_WILL_NEED, 0, facts.size);
+}
+
+/* Many files, each with one chunk: the next ones are open, and under way, while one is decoded. */
+static shardio_status shardio_p_read_chunk_files(const shardio_p_reading *r, const uint64_t *first, const uint64_t *number,
+                                                 shardio_error *error)
+{
+    const shardio_p_meta *m = &r->array->meta;
+    shardio_p_chunk_file files[SHARDIO_P_FILES_AHEAD];
+    uint64_t position[SHARDIO_MAX_DIMS], ahead[SHARDIO_MAX_DIMS], origin[SHARDIO_MAX_DIMS];
+    const uint64_t depth = shardio_p_min(SHARDIO_P_FILES_AHEAD, r->array->max_open);
+    uint64_t opened = 0, used = 0;
+    bool more = true, there;
+    shardio_status status;
+    memcpy(position, first, m->ndim * sizeof *position);
+    memcpy(ahead, first, m->ndim * sizeof *ahead);
+    do {
+        for (; more && opened - used < depth; opened++) {
+            shardio_p_expect_chunk_file(r->array, ahead, &files[opened % depth]);
+            more = shardio_p_next_in_box(ahead, first, number, m->ndim);
+        }
+        shardio_p_chunk_file *c = &files[used++ % depth];
+        for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
+        /* there may be room now for one that could not be opened */
+        if (c->status != SHARDIO_OK && c->status != SHARDIO_ERR_NOT_FOUND) shardio_p_open_chunk_file(r->array, position, c);
+        status = shardio_p_read_open_chunk(r, c, position, origin, &there, error);
+        if (status == SHARDIO_OK && !there) shardio_p_scatter(r, origin, m->shard, NULL, NULL);
+    } while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
+    for (; used < opened; used++)
+        if (files[used % depth].status == SHARDIO_OK) shardio_file_close(&files[used % depth].file);
+    return status;
+}
+
 static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_error *error)
 {
     const shardio_p_meta *m = &r->array->meta;
@@ -15384,6 +15813,9 @@ static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_
     shardio_status status;
     shardio_p_cover_keys(m, r->start, r->count, first, number);
     for (uint32_t i = 0; i < m->ndim; i++) position[i] = first[i];
+    const bool many = shardio_p_product(number, 0, m->ndim) > 1 && r->array->max_open > 1;
+    if (!m->sharded && many && r->array->reads_in_flight > 1)
+        return shardio_p_read_chunk_files(r, first, number, error);
     do status = shardio_p_read_part(r, position, error);
     while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
     return status;
@@ -15629,7 +16061,8 @@ static void shardio_p_verify_chunks(shardio_p_verification *v, shardio_shard_rea
 {
     shardio_array *array = v->walk->array;
     shardio_p_reading r = shardio_p_reading_of(array, origin, array->meta.shard, NULL, NULL);
-    shardio_p_shard_reading s = {&r, 0, origin, reader};
+    shardio_p_extent window[1];
+    shardio_p_shard_reading s = {&r, 0, origin, reader, window, 1};
     const shardio_p_level *inside = &array->meta.levels[1];
     uint64_t offset, length, chunk[SHARDIO_MAX_DIMS];
     shardio_error fault;

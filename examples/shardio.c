@@ -301,7 +301,7 @@ typedef struct settings {
                *range, *items, *app_data, *comment, *ozx, *mirror;
     uint64_t buffer, memory, checkpoint, shard_chunks, items_per_record, format_number, alignment, layer, chunk, gap,
              budget, read_ahead;
-    int direct, index, index_endian, format;
+    int direct, overlap, index, index_endian, format;
     bool skip_fill, append, force, quiet, json, no_checksum, all, help, chunk_crc, consolidated, remove, yes, apply,
          remove_temporary, remove_outside, keep_edge, content_hash, lines, search, statistics, make, fill_is_value,
          start_over, check_later;
@@ -387,6 +387,10 @@ static int run_mirror_evict(const settings *s);
     {"--comment", "TEXT", "of an archive: its comment", OPTION_TEXT, AT(comment)},                               \
     {"--ozx", "VERSION", "of an archive: the comment of an OME-NGFF .ozx (RFC 9) of this version: 0.5",          \
      OPTION_TEXT, AT(ozx)}
+#define OPTION_DIRECT {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it", OPTION_WORD, AT(direct)}
+#define OPTION_OVERLAP                                                                                           \
+    {"--overlap", "auto|on|off", "go on while writes are under way; auto: unbuffered ones of large files",       \
+     OPTION_WORD, AT(overlap)}
 #define OPTION_STATISTICS {"--statistics", NULL, "keep statistics: shardio stats", OPTION_FLAG, AT(statistics)}
 #define OPTION_REGION                                                                                            \
     {"--region", "0:16,:,5", "a part of each dimension: begin:end, one index, or all", OPTION_TEXT, AT(region)}
@@ -432,7 +436,7 @@ static const option import_options[] = {
     {"--dtype", "TYPE", "of raw input (little-endian): uint16, float32, r24 (3 bytes), ...; string and bytes:\n"
                         "lines of text, or INPUT.json", OPTION_TEXT, AT(dtype)},
     OPTION_TEXT_FORMAT, OPTIONS_OF_A_NEW_ARRAY, OPTION_NEW_PATH,
-    {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it", OPTION_WORD, AT(direct)},
+    OPTION_DIRECT, OPTION_OVERLAP,
     OPTION_SYNC,
     {"--buffer", "BYTES", "staging buffer (4M; K, M and G are powers of 1024)", OPTION_SIZE, AT(buffer)},
     {"--memory", "BYTES", "for gathering rows of chunks, and for transposing Fortran order (256M)",
@@ -462,7 +466,7 @@ static const option create_options[] = {
 
 static const option write_options[] = {
     OPTION_REGION, OPTION_TEXT_FORMAT,
-    {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it", OPTION_WORD, AT(direct)},
+    OPTION_DIRECT,
     {"--memory", "BYTES", "for the elements written at once (64M); Fortran order has to fit", OPTION_SIZE, AT(memory)},
     {"--skip-fill", NULL, "leave out chunks of nothing but the fill value", OPTION_FLAG, AT(skip_fill)},
     OPTION_STATISTICS, OPTION_PATH, OPTION_QUIET, OPTION_JSON, OPTION_HELP
@@ -549,7 +553,7 @@ static const option pack_create_options[] = {
     {"--content-hash", NULL, "keep a SHA-256 of all items", OPTION_FLAG, AT(content_hash)},
     {"--app-data", "FILE", "bytes of yours, kept behind the items", OPTION_TEXT, AT(app_data)},
     {"--lines", NULL, "each line of text is an item, without its end", OPTION_FLAG, AT(lines)},
-    {"--direct", "auto|on|off", "unbuffered I/O; auto: where the system takes it", OPTION_WORD, AT(direct)},
+    OPTION_DIRECT, OPTION_OVERLAP,
     OPTION_SYNC, OPTION_FORCE, OPTION_QUIET, OPTION_JSON, OPTION_HELP
 };
 
@@ -1565,6 +1569,13 @@ static shardio_direct direct_wish(const settings *s)
     static const shardio_direct wishes[] = {SHARDIO_DIRECT_AUTO, SHARDIO_DIRECT_AUTO, SHARDIO_DIRECT_ON,
                                             SHARDIO_DIRECT_OFF};
     return wishes[s->direct];
+}
+
+static shardio_overlap overlap_wish(const settings *s)
+{
+    static const shardio_overlap wishes[] = {SHARDIO_OVERLAP_AUTO, SHARDIO_OVERLAP_AUTO, SHARDIO_OVERLAP_ON,
+                                             SHARDIO_OVERLAP_OFF};
+    return wishes[s->overlap];
 }
 
 /* What --sync says; *every (0: not at all) is a number of bytes. */
@@ -2588,6 +2599,7 @@ static int set_writing(import_job *job)
     o->buffer_size = (size_t)s->buffer;
     o->memory = (size_t)s->memory;
     o->direct = direct_wish(s);
+    o->overlap = overlap_wish(s);
     o->skip_fill = s->skip_fill;
     o->statistics = s->statistics;
     o->overwrite = s->force;
@@ -3003,6 +3015,8 @@ static void add_how_written(shardio_text *t, const shardio_accounting *a)
     add_number(t, "copied_bytes", a->copied_bytes);
     add_truth(t, "direct", a->direct);
     add_string(t, "direct_reason", a->direct_reason);
+    add_truth(t, "overlap", a->overlap);
+    add_string(t, "overlap_reason", a->overlap_reason);
 }
 
 static void add_seconds(shardio_text *t, double seconds)
@@ -3759,6 +3773,7 @@ static int begin_pack(pack_job *job)
     o.codec = job->codec.used;
     o.content_hash = s->content_hash;
     slot.direct = direct_wish(s);
+    slot.overlap = overlap_wish(s);
     slot.overwrite = s->force;
     int status = choose_durability(s, &slot.durability, &slot.sync_every);
     if (status != EXIT_GOOD) return status;

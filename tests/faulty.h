@@ -61,7 +61,7 @@ typedef struct faulty_state {
     uint64_t shorten;             /* seed of random short reads and writes; 0: whole ones */
     bool overlap;                 /* offer begin and wait, */
     uint64_t refuse_begin_from;   /* and refuse it from this one on; 0: never */
-    const uint8_t *own;           /* begun writes have to lie in these own_size bytes; null: anywhere */
+    const uint8_t *own;           /* after a call begun writes have to lie in these own_size bytes, see faulty_borrows */
     size_t own_size;
 
     /* what happened */
@@ -297,13 +297,23 @@ static inline shardio_status faulty_begin(void *file, shardio_transfer *transfer
         *code = ENOSYS;
         return SHARDIO_ERR_UNSUPPORTED;
     }
-    if (f->own != NULL && (bytes < f->own || bytes + transfer->size > f->own + f->own_size)) f->misused++;
     b->transfer = transfer;
     b->sum = faulty_sum(bytes, transfer->size);
     b->direct = f->direct;
     f->begun_count++;
     if (f->begun_count > f->most_begun) f->most_begun = f->begun_count;
     return SHARDIO_OK;
+}
+
+/* Whether a write is under way from memory that is not the slot's. */
+static inline bool faulty_borrows(const faulty_state *f)
+{
+    for (size_t i = 0; i < f->begun_count; i++) {
+        const shardio_transfer *t = f->begun[i].transfer;
+        const uint8_t *bytes = (const uint8_t *)t->data;
+        if (bytes < f->own || bytes + t->size > f->own + f->own_size) return true;
+    }
+    return false;
 }
 
 static inline void faulty_end(faulty_state *f, size_t number)

@@ -145,6 +145,7 @@ static void play_append(play *p)
     memcpy(model + p->size, source + from, (size_t)n);
     p->size += n;
     CHECK_OK(shardio_slot_append(&p->slot, source + from, (size_t)n));
+    CHECK(!faulty_borrows(&p->g.faulty));
     CHECK_U64(shardio_slot_size(&p->slot), p->size);
 }
 
@@ -1184,6 +1185,57 @@ TEST(the_systems_queue)
     }
 }
 
+/* Auto, of a file that the slot creates: unbuffered, with a buffer that is not small. */
+TEST(overlap_by_itself)
+{
+    static const struct { shardio_direct direct; shardio_overlap overlap; size_t buffer; uint32_t in_flight; bool may; } table[] = {
+        {SHARDIO_DIRECT_AUTO, SHARDIO_OVERLAP_AUTO, 0, 0, true},      {SHARDIO_DIRECT_AUTO, SHARDIO_OVERLAP_OFF, 0, 0, false},
+        {SHARDIO_DIRECT_OFF, SHARDIO_OVERLAP_AUTO, 0, 0, false},      {SHARDIO_DIRECT_OFF, SHARDIO_OVERLAP_ON, 0, 0, true},
+        {SHARDIO_DIRECT_AUTO, SHARDIO_OVERLAP_AUTO, 65536, 0, false}, {SHARDIO_DIRECT_AUTO, SHARDIO_OVERLAP_AUTO, 0, 1, false}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        shardio_slot_options o = slot_options(table[i].direct, 0);
+        shardio_slot slot;
+        rig_new_directory();
+        o.overlap = table[i].overlap;
+        o.in_flight = table[i].in_flight;
+        o.buffer_size = table[i].buffer;
+        CHECK_OK(shardio_slot_create(&slot, rig_path("a"), &o));
+        for (int k = 0; k < 10; k++) CHECK_OK(shardio_slot_append(&slot, source, MiB));
+        CHECK_OK(shardio_slot_finish(&slot));
+        CHECK(!slot.accounting.overlap || table[i].may);
+        CHECK((slot.accounting.overlap_reason == NULL) == slot.accounting.overlap);
+        CHECK_U64(slot.accounting.copied_bytes, slot.accounting.overlap ? 10 * MiB : slot.accounting.copied_bytes);
+    }
+}
+
+/* Appends of `direct_min` bytes are written from the caller's memory, pieces of it at once, and waited for. */
+TEST(large_appends_under_way)
+{
+    static uint8_t large[12 * MiB + 8192];
+    uint8_t *aligned = large + (4096 - (uintptr_t)large % 4096);
+    shardio_slot_options o = slot_options(SHARDIO_DIRECT_ON, 0);
+    shardio_slot slot;
+    rig g;
+    test_fill(large, sizeof large, 3);
+    rig_begin(&g, false, NULL, 0);
+    g.faulty.alignment = 512;
+    g.faulty.overlap = true;
+    g.faulty.own = pool;
+    g.faulty.own_size = sizeof pool;
+    o.overlap = SHARDIO_OVERLAP_ON;
+    o.direct_min = 2 * MiB;
+    CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 65536, &o));
+    CHECK_OK(shardio_slot_append(&slot, aligned, 512));
+    CHECK_OK(shardio_slot_append(&slot, aligned + 512, 12 * MiB - 512 + 100));
+    CHECK(!faulty_borrows(&g.faulty));
+    CHECK_U64(g.faulty.most_begun, 4);       /* 512 bytes and three pieces of 4 MiB */
+    CHECK_U64(slot.accounting.copied_bytes, 512 + 100);
+    CHECK_OK(shardio_slot_finish(&slot));
+    rig_check(&g, aligned, 12 * MiB + 100);
+    CHECK_U64(g.faulty.misused, 0);
+    rig_end(&g);
+}
+
 /* ---- names on a real file system ----------------------------------------------------------------------------- */
 
 static shardio_status write_file(const char *path, const shardio_slot_options *o, size_t size, shardio_slot *slot)
@@ -1748,7 +1800,8 @@ TEST_MAIN(TEST_CASE(lengths_add_up)
           TEST_CASE(slots_share_a_buffer)
           TEST_CASE(flash)
           TEST_CASE(slot_moves) TEST_CASE(pieces_under_way) TEST_CASE(writes_under_way_that_fail)
-          TEST_CASE(aborted_under_way) TEST_CASE(the_systems_queue)
+          TEST_CASE(aborted_under_way) TEST_CASE(the_systems_queue) TEST_CASE(overlap_by_itself)
+          TEST_CASE(large_appends_under_way)
           TEST_CASE(create_finish_abort)
           TEST_CASE(a_lost_writer_leaves_no_finished_file)
           TEST_CASE(odd_buffer_sizes)

@@ -81,6 +81,7 @@ TEST(memory_follows_the_design)
         }
         o.memory = table[i].memory;
         o.buffer_size = 1 << 20;
+        o.overlap = SHARDIO_OVERLAP_OFF;
         CHECK_OK(shardio_array_memory(&o, 100, &plan, NULL));
         CHECK_U64(plan.chunks_at_once, table[i].at_once);
         CHECK_U64(plan.shards_in_flight, table[i].flights);
@@ -911,7 +912,99 @@ TEST(overlap_makes_the_same_files)
     }
 }
 
-TEST_MAIN(TEST_CASE(overlap_makes_the_same_files) TEST_CASE(memory_is_as_stated) TEST_CASE(memory_follows_the_design) TEST_CASE(no_memory) TEST_CASE(many_shards_in_flight)
+/* Auto: unbuffered writes of shards that are larger than the buffer, and of no others. Memory is that of a row of chunks more
+   at most. */
+TEST(overlap_by_itself)
+{
+    static const struct { uint64_t frames; size_t buffer; shardio_direct direct; bool large; } table[] = {
+        {16, 0, SHARDIO_DIRECT_AUTO, true}, {16, 0, SHARDIO_DIRECT_OFF, false}, {4, 0, SHARDIO_DIRECT_AUTO, false},
+        {16, 1 << 19, SHARDIO_DIRECT_AUTO, false}, {16, 64 << 20, SHARDIO_DIRECT_AUTO, false}};
+    static uint16_t frame[512 * 512];
+    bool overlapped = false;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        shardio_array_options o;
+        shardio_accounting accounting;
+        shardio_memory_plan plan, off;
+        shardio_error e;
+        char name[60];
+        memset(&o, 0, sizeof o);
+        memset(&accounting, 0, sizeof accounting);
+        o.dtype = SHARDIO_UINT16;
+        o.ndim = 3;
+        o.shape[1] = o.shape[2] = o.shard[1] = o.shard[2] = 512;
+        o.chunk[0] = 4;
+        o.chunk[1] = o.chunk[2] = 128;
+        o.shard[0] = table[i].frames;
+        o.buffer_size = table[i].buffer;
+        o.direct = table[i].direct;
+        o.memory = 1;                  /* one row of chunks */
+        o.durability = SHARDIO_DURABLE_NONE;
+        o.accounting = &accounting;
+        CHECK_OK(shardio_array_memory(&o, 10, &plan, &e));
+        o.overlap = SHARDIO_OVERLAP_OFF;
+        CHECK_OK(shardio_array_memory(&o, 10, &off, &e));
+        const uint64_t row = 4 * sizeof frame;
+        if (table[i].large) CHECK(plan.total >= off.total + row && plan.total <= off.total + row + 20000);
+        else CHECK_U64(plan.total, off.total);
+        o.overlap = SHARDIO_OVERLAP_AUTO;
+        snprintf(name, sizeof name, "auto-%d", (int)i);
+        rig_new_directory();
+        shardio_array *a = shardio_array_create(rig_path(name), &o);
+        for (uint64_t f = 0; f < 40; f++) CHECK_OK(shardio_array_append(a, frame, 512 * 512));
+        CHECK_OK(shardio_array_finish(a, &e));
+        CHECK(accounting.overlap ? accounting.overlap_reason == NULL && accounting.direct && table[i].large : accounting.overlap_reason != NULL);
+        overlapped = overlapped || accounting.overlap;
+        if (table[i].large && !accounting.overlap) LEAVE_OUT(accounting.overlap_reason);
+    }
+}
+
+/* With two rows of chunks a shard that is complete ends when the next row is full: unless there comes a checkpoint, the end,
+   or an abort, which leaves what the last checkpoint promised. */
+TEST(complete_shards_end_later)
+{
+    static const uint64_t counts[] = {7, 8, 9, 12, 16, 17};
+    enum { SIDE = 512, FRAME = SIDE * SIDE };
+    static uint16_t frames[17 * FRAME], got[17 * FRAME];
+    test_fill((uint8_t *)frames, sizeof frames, 4);
+    for (size_t k = 0; k < 4 * sizeof counts / sizeof counts[0]; k++) {
+        const uint64_t n = counts[k / 4], zero[3] = {0, 0, 0}, shape[3] = {n, SIDE, SIDE};
+        const int way = (int)(k % 4);
+        shardio_array_options o;
+        shardio_array_facts facts;
+        shardio_error e;
+        memset(&o, 0, sizeof o);
+        o.dtype = SHARDIO_UINT16;
+        o.ndim = 3;
+        o.shape[1] = o.shape[2] = o.shard[1] = o.shard[2] = o.chunk[1] = o.chunk[2] = SIDE;
+        o.chunk[0] = 4;
+        o.shard[0] = 8;
+        o.index_at_start = n % 2 == 0;
+        o.overlap = SHARDIO_OVERLAP_ON;
+        o.durability = SHARDIO_DURABLE_NONE;
+        rig_new_directory();
+        shardio_array *a = shardio_array_create(rig_path("a"), &o);
+        for (uint64_t f = 0; f < n; f++) {
+            CHECK_OK(shardio_array_append(a, frames + f * FRAME, FRAME));
+            if (way == 1 && f == 8) CHECK_OK(shardio_array_checkpoint(a));
+        }
+        if (way == 2) CHECK_OK(shardio_array_checkpoint(a));
+        if (way < 2) CHECK_OK(shardio_array_finish(a, &e));
+        else shardio_array_abort(a);
+        if (way == 3) {
+            CHECK(access(rig_path("a"), F_OK) != 0);   /* nothing is left */
+            continue;
+        }
+        a = shardio_array_open(rig_path("a"), NULL, &e);
+        CHECK_OK(shardio_array_describe(a, &facts));
+        CHECK_U64(facts.shape[0], n);
+        CHECK_OK(shardio_array_read(a, zero, shape, got, sizeof got, &e));
+        CHECK_BYTES((uint8_t *)got, (uint8_t *)frames, (size_t)n * FRAME * 2);
+        CHECK_OK(shardio_array_verify(a, NULL, NULL, NULL, NULL, &e));
+        shardio_array_close(a);
+    }
+}
+
+TEST_MAIN(TEST_CASE(overlap_makes_the_same_files) TEST_CASE(overlap_by_itself) TEST_CASE(complete_shards_end_later) TEST_CASE(memory_is_as_stated) TEST_CASE(memory_follows_the_design) TEST_CASE(no_memory) TEST_CASE(many_shards_in_flight)
           TEST_CASE(max_open_files) TEST_CASE(every_checkpoint) TEST_CASE(checkpoint_then_finish) TEST_CASE(checkpoint_every)
           TEST_CASE(continue_everywhere) TEST_CASE(nothing_to_append_to) TEST_CASE(continue_random) TEST_CASE(abort_leaves_nothing) TEST_CASE(abort_after_checkpoint)
           TEST_CASE(abort_continued) TEST_CASE(existing_is_not_touched) TEST_CASE(overwrite) TEST_CASE(overwrite_is_for_arrays_only)

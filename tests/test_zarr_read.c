@@ -516,12 +516,61 @@ TEST(nested_shards_are_not_read_whole)
     }
 }
 
+/* ---- many files, a chunk in each: the next ones are open, and asked for, while one is read */
+
+TEST(chunk_files_are_opened_ahead)
+{
+    static const struct { uint32_t in_flight, max_open; uint64_t peak; } table[] = {{0, 0, 8}, {1, 0, 1}, {0, 3, 3}, {4, 1, 1}};
+    const uint64_t shape[2] = {40, 12}, chunk[2] = {4, 6}, zero[2] = {0, 0};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        static disk d;
+        shardio_store store = disk_begin(&d);
+        shardio_array_options o;
+        shardio_error e;
+        grid g;
+        int code = 0;
+        grid_begin(&g, 2, shape, chunk, NULL);
+        grid_write(&g, &store);
+        CHECK_OK(store.functions->remove(store.context, "c/3/1", &code));
+        for (uint64_t row = 12; row < 16; row++) memset(g.data + row * 12 + 6, 0, 6);   /* what is not there is the fill value */
+        memset(&o, 0, sizeof o);
+        o.in_flight = table[i].in_flight;
+        o.max_open_files = table[i].max_open;
+        shardio_array *a = shardio_array_open_in(&store, &o, &e);
+        disk_calm(&d);
+        CHECK_OK(grid_read(&g, a, zero, shape, &e));
+        CHECK_U64(d.open_peak, table[i].peak);
+        const bool ahead = table[i].peak > 1;
+        CHECK_U64(d.calls[DISK_HINT], ahead ? 19 : 0);
+        uint64_t opened = d.calls[DISK_OPEN], harmless = 0;
+        CHECK_U64(opened, 20);
+        for (uint64_t nth = 1; nth <= opened; nth++) {
+            disk_calm(&d);
+            d.only = 1u << DISK_OPEN;
+            d.fail_at = nth;
+            shardio_status status = grid_read(&g, a, zero, shape, &e);
+            harmless += status == SHARDIO_OK;
+            CHECK(status == SHARDIO_OK || (status == SHARDIO_ERR_IO && strstr(e.subject, d.failed_key) != NULL));
+            CHECK_U64(d.handles, 0);
+        }
+        CHECK_U64(harmless, ahead ? 20 : 0);   /* asked again when it is its turn */
+        disk_calm(&d);
+        d.only = 1u << DISK_READ;
+        d.fail_at = 7;
+        CHECK_STATUS(grid_read(&g, a, zero, shape, &e), SHARDIO_ERR_IO);
+        CHECK_U64(d.handles, 0);
+        shardio_array_close(a);
+        grid_end(&g);
+        disk_end(&d);
+    }
+}
+
 /* ---- unbuffered */
 
 TEST(unbuffered_reads_keep_to_blocks)
 {
     static const uint32_t alignments[][2] = {{512, 512}, {4096, 4096}, {512, 4}, {4096, 512}, {1024, 4096}};
-    uint64_t r = 8, direct = 0;
+    uint64_t r = 8, direct = 0, begun = 0, at_once = 0;
     for (int k = 0; k < 240 && test_failures == 0; k++) {
         static disk d;
         shardio_store store = disk_begin(&d);
@@ -548,8 +597,11 @@ TEST(unbuffered_reads_keep_to_blocks)
         d.memory_alignment = alignments[k % 5][1];
         d.refuse_open = k % 7 == 1;
         d.refuse_read = k % 7 == 2;
+        d.queue = (uint32_t)(k % 5 * 4);
+        d.short_every = k % 3 == 1 ? 5 : 0;
         memset(&o, 0, sizeof o);
         o.unbuffered = true;
+        o.in_flight = (uint32_t)(k % 4 * 5);
         o.memory = (size_t)(k % 2 ? 0 : 1 + test_random(&r) % 20000);
         shardio_array *a = shardio_array_open_in(&store, &o, &e);
         disk_calm(&d);
@@ -571,11 +623,15 @@ TEST(unbuffered_reads_keep_to_blocks)
         }
         CHECK_OK(shardio_array_verify(a, NULL, NULL, NULL, NULL, &e));
         shardio_array_close(a);
+        begun += d.begun;
+        at_once += d.most_begun > 1;
         grid_end(&g);
-        disk_end(&d);                                            /* says so if one was misaligned */
+        disk_end(&d);                                            /* says so if one was misaligned, or its memory used meanwhile */
         if (test_failures) fprintf(stderr, "    %d, blocks of %d, %s\n", k, (int)d.alignment, nested ? list : "");
     }
     CHECK(direct > 1000);
+    CHECK(begun > 500);
+    CHECK(at_once > 20);
 }
 
 /* A chunk that the end of the file cuts off is an error, whether blocks are read or not. */
@@ -871,6 +927,6 @@ TEST(chunk_files_are_read_to_their_place)
 
 TEST_MAIN(TEST_CASE(more_than_caches_hold) TEST_CASE(opening_is_one_read) TEST_CASE(no_chunk_is_read_twice) TEST_CASE(neighbours_are_one_read) TEST_CASE(writes_read_what_they_must)
           TEST_CASE(what_comes_is_announced) TEST_CASE(shards_are_asked_whether_they_changed) TEST_CASE(index_memory_is_kept_to) TEST_CASE(files_open_at_once) TEST_CASE(memory_of_a_read)
-          TEST_CASE(nested_shards_are_not_read_whole) TEST_CASE(unbuffered_reads_keep_to_blocks) TEST_CASE(unbuffered_reads_of_short_files)
+          TEST_CASE(nested_shards_are_not_read_whole) TEST_CASE(chunk_files_are_opened_ahead) TEST_CASE(unbuffered_reads_keep_to_blocks) TEST_CASE(unbuffered_reads_of_short_files)
           TEST_CASE(unbuffered_reads_leave_the_page_cache_alone) TEST_CASE(large_metadata_is_not_read) TEST_CASE(metadata_limit_to_the_byte)
           TEST_CASE(decoded_limit) TEST_CASE(chunk_files_are_read_to_their_place))

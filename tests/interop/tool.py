@@ -158,7 +158,7 @@ def append():
 def options_that_change_nothing_in_the_data():
     """Index, buffers, memory, checkpoints, durability: the elements are the same."""
     for more in (["--index", "start"], ["--buffer", "4096"], ["--memory", "1"], ["--checkpoint", "1"], ["--checkpoint", "3"],
-                 ["--sync", "none"], ["--sync", "100"], ["--direct", "off"], ["--skip-fill"], ["--names", "t,,x"], ["--fill", "9"],
+                 ["--sync", "none"], ["--sync", "100"], ["--direct", "off"], ["--overlap", "on"], ["--overlap", "off"], ["--skip-fill"], ["--names", "t,,x"], ["--fill", "9"],
                  ["--index", "start", "--checkpoint", "2"], ["--path", "a/b"]):
         path, result = small("options.zarr", 10, *more)
         path = os.path.join(path, "a/b") if "--path" in more else path
@@ -787,6 +787,7 @@ def report():
     for key in ("device_calls", "device_bytes", "copied_bytes", "seconds"):
         check(isinstance(object_.get(key), (int, float)), "%s is %s", key, object_.get(key))
     check(object_["direct"] is True or object_["direct_reason"], "no reason why not direct: %s", object_)
+    check(object_["overlap"] is False and object_["overlap_reason"], "no reason why not overlapping: %s", object_)
     check(not result.err, "says something: %s", result.err)
 
 
@@ -886,7 +887,7 @@ def pack_round_trips():
     for program in [p for p in (TOOL, common.TOOL_SANITIZED) if os.path.exists(p)]:
         for number, items in enumerate(sets):
             for each in (1, 2, 128, 100000):
-                more = [["--content-hash"], ["--sync", "none"], ["--direct", "off"], ["--sync", "64K"]][(number + each) % 4]
+                more = [["--content-hash"], ["--sync", "none"], ["--direct", "off"], ["--sync", "64K"], ["--overlap", "on"]][(number + each) % 5]
                 path = pack("round.pack", items, "--items-per-record", str(each), *more, program=program)
                 check(cat(path, program=program) == stream(items), "other items: set %d, %d in a record", number, each)
                 good(tool("pack", "verify", "--codec", "none", path, program=program))
@@ -947,7 +948,7 @@ def pack_command_lines():
                       ["pack", "create", "--format", "4294967296", at("x.pack")], ["pack", "create", "--format", "", at("x.pack")],
                       ["pack", "create", "--codec", "zlib", at("x.pack")], ["pack", "create", "--codec", "crc32c:1", at("x.pack")],
                       ["pack", "create", "--codec", "crc32c,crc32c", at("x.pack")],
-                      ["pack", "create", "--sync", "never", at("x.pack")], ["pack", "create", "--direct", "maybe", at("x.pack")],
+                      ["pack", "create", "--sync", "never", at("x.pack")], ["pack", "create", "--direct", "maybe", at("x.pack")], ["pack", "create", "--overlap", "maybe", at("x.pack")],
                       ["pack", "create", "--json", "-"], ["pack", "cat", "--app-data", "-", at("x.pack")],
                       ["pack", "info", "--lines", at("x.pack")], ["pack", "verify", "--range", "1", at("x.pack")]):
         refused(tool(*arguments), 2)
@@ -1958,6 +1959,7 @@ def usage():
                       ["import", "--shape", "0,6", "--dtype", "int8", "--chunks", "2,3", "--shards", "4,4", "-", path + "2"],
                       ["import", "--shape", "0,6", "--dtype", "int8", "--fill", "300", "-", path],
                       ["import", "--shape", "0,6", "--dtype", "int8", "--direct", "maybe", "-", path],
+                      ["import", "--shape", "0,6", "--dtype", "int8", "--overlap", "maybe", "-", path],
                       ["import", "--shape", "0,6", "--dtype", "int8", "--buffer", "-1", "-", path],
                       ["import", "--shape", ",".join(["1"] * 33), "--dtype", "int8", "-", path],
                       ["export", "--format", "png", path, "-"], ["info", "--chunks", "0", path]):
