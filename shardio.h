@@ -15806,6 +15806,64 @@ static shardio_status shardio_p_read_chunk_files(const shardio_p_reading *r, con
     return status;
 }
 
+enum { SHARDIO_P_FEW_CHUNKS = 16 };   /* more of a shard keep the device busy by themselves */
+
+/* Opens a shard ahead of its turn, and says which chunks of it will be read if they are few. SHARDIO_ERR_NOT_FOUND: there is
+   none; any other error comes again when it is its turn. */
+static shardio_status shardio_p_expect_shard(const shardio_p_reading *r, const uint64_t *position)
+{
+    shardio_array *array = r->array;
+    const shardio_p_meta *m = &array->meta;
+    uint64_t origin[SHARDIO_MAX_DIMS], first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], at[SHARDIO_MAX_DIMS], offset, length;
+    shardio_shard_reader *shard = NULL;
+    shardio_status status = shardio_p_get_shard(array, position, &shard, NULL);
+    if (status != SHARDIO_OK || shard->block > 0 || shard->file.functions->hint == NULL) return status;
+    for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
+    shardio_p_cover_chunks(r, 0, origin, first, number);
+    if (shardio_p_product(number, 0, m->ndim) > SHARDIO_P_FEW_CHUNKS) return SHARDIO_OK;
+    memcpy(at, first, m->ndim * sizeof *at);
+    do {
+        const uint64_t chunk = shardio_p_number_in_shard(m, 0, at);
+        if (shardio_shard_locate(shard, chunk, &offset, &length, NULL) == SHARDIO_OK && length != SHARDIO_MISSING && length > 0)
+            shard->file.functions->hint(shard->file.context, SHARDIO_HINT_WILL_NEED, offset, length);
+    } while (shardio_p_next_in_box(at, first, number, m->ndim));
+    return SHARDIO_OK;
+}
+
+/* How many shards are expected at once: as many as stay open, and their indexes in memory. */
+static uint64_t shardio_p_shards_ahead(const shardio_array *array)
+{
+    const uint64_t indexes = array->index_memory / shardio_p_max(1, shardio_index_size(&array->meta.index));
+    return shardio_p_min(SHARDIO_P_FILES_AHEAD, shardio_p_min(array->max_open, indexes) / 2);
+}
+
+/* Parts of many shards: the next ones are open, and what is wanted of them under way, while one is decoded. */
+static shardio_status shardio_p_read_shards(const shardio_p_reading *r, const uint64_t *first, const uint64_t *number,
+                                            uint64_t depth, shardio_error *error)
+{
+    const shardio_p_meta *m = &r->array->meta;
+    uint64_t position[SHARDIO_MAX_DIMS], ahead[SHARDIO_MAX_DIMS], origin[SHARDIO_MAX_DIMS];
+    shardio_status expected[SHARDIO_P_FILES_AHEAD], status;
+    uint64_t opened = 0, used = 0;
+    bool more = true;
+    memcpy(position, first, m->ndim * sizeof *position);
+    memcpy(ahead, first, m->ndim * sizeof *ahead);
+    do {
+        for (; more && opened - used < depth; opened++) {
+            expected[opened % depth] = shardio_p_expect_shard(r, ahead);
+            more = shardio_p_next_in_box(ahead, first, number, m->ndim);
+        }
+        if (expected[used++ % depth] != SHARDIO_ERR_NOT_FOUND) {
+            status = shardio_p_read_part(r, position, error);
+        } else {
+            for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
+            shardio_p_scatter(r, origin, m->shard, NULL, NULL);
+            status = SHARDIO_OK;
+        }
+    } while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
+    return status;
+}
+
 static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_error *error)
 {
     const shardio_p_meta *m = &r->array->meta;
@@ -15813,9 +15871,11 @@ static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_
     shardio_status status;
     shardio_p_cover_keys(m, r->start, r->count, first, number);
     for (uint32_t i = 0; i < m->ndim; i++) position[i] = first[i];
-    const bool many = shardio_p_product(number, 0, m->ndim) > 1 && r->array->max_open > 1;
-    if (!m->sharded && many && r->array->reads_in_flight > 1)
-        return shardio_p_read_chunk_files(r, first, number, error);
+    if (shardio_p_product(number, 0, m->ndim) > 1 && r->array->max_open > 1 && r->array->reads_in_flight > 1) {
+        const uint64_t depth = m->sharded ? shardio_p_shards_ahead(r->array) : 0;
+        if (!m->sharded) return shardio_p_read_chunk_files(r, first, number, error);
+        if (depth > 1) return shardio_p_read_shards(r, first, number, depth, error);
+    }
     do status = shardio_p_read_part(r, position, error);
     while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
     return status;

@@ -565,6 +565,52 @@ TEST(chunk_files_are_opened_ahead)
     }
 }
 
+/* Of parts of many shards each next one is open, and its chunks asked for, before its turn; where their indexes have no room
+   together, or may not stay open, each is opened when it is its turn. */
+TEST(shards_are_opened_ahead)
+{
+    static const struct { uint32_t in_flight, max_open; size_t index_memory; bool ahead; } table[] = {
+        {0, 0, 0, true}, {1, 0, 0, false}, {0, 3, 0, false}, {0, 4, 0, true}, {0, 0, 300, false}};
+    const uint64_t shape[2] = {96, 32}, chunk[2] = {4, 4}, shard[2] = {8, 32}, start[2] = {0, 5}, column[2] = {96, 2};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        static disk d;
+        shardio_store store = disk_begin(&d);
+        shardio_array_options o;
+        shardio_error e;
+        grid g;
+        int code = 0;
+        grid_begin(&g, 2, shape, chunk, shard);
+        grid_write(&g, &store);
+        CHECK_OK(store.functions->remove(store.context, "c/3/0", &code));
+        memset(g.data + 24 * 32, 0, 8 * 32);
+        memset(&o, 0, sizeof o);
+        o.in_flight = table[i].in_flight;
+        o.max_open_files = table[i].max_open;
+        o.index_memory = table[i].index_memory;
+        shardio_array *a = shardio_array_open_in(&store, &o, &e);
+        disk_calm(&d);
+        CHECK_OK(grid_read(&g, a, start, column, &e));
+        CHECK_U64(d.calls[DISK_OPEN], 12);                 /* the missing one is looked for once */
+        if (table[i].ahead) CHECK(d.calls[DISK_HINT] >= 2 * 11);
+        CHECK(d.open_peak <= (table[i].max_open > 0 ? table[i].max_open : 64));
+        CHECK_U64(d.calls[DISK_READ], 3 * 11);             /* index and two chunks, once each */
+        shardio_array_close(a);
+        disk_calm(&d);
+        d.only = 1u << DISK_OPEN;
+        for (d.fail_at = 2; d.fail_at <= 13; d.fail_at++) {
+            d.counted = d.failed = 0;
+            a = shardio_array_open_in(&store, &o, &e);
+            shardio_status status = grid_read(&g, a, start, column, &e);
+            CHECK(status == SHARDIO_OK ? table[i].ahead : status == SHARDIO_ERR_IO && strstr(e.subject, d.failed_key) != NULL);
+            shardio_array_close(a);
+            CHECK_U64(d.handles, 0);
+        }
+        grid_end(&g);
+        disk_end(&d);
+        if (test_failures) fprintf(stderr, "    row %d\n", (int)i);
+    }
+}
+
 /* ---- unbuffered */
 
 TEST(unbuffered_reads_keep_to_blocks)
@@ -927,6 +973,6 @@ TEST(chunk_files_are_read_to_their_place)
 
 TEST_MAIN(TEST_CASE(more_than_caches_hold) TEST_CASE(opening_is_one_read) TEST_CASE(no_chunk_is_read_twice) TEST_CASE(neighbours_are_one_read) TEST_CASE(writes_read_what_they_must)
           TEST_CASE(what_comes_is_announced) TEST_CASE(shards_are_asked_whether_they_changed) TEST_CASE(index_memory_is_kept_to) TEST_CASE(files_open_at_once) TEST_CASE(memory_of_a_read)
-          TEST_CASE(nested_shards_are_not_read_whole) TEST_CASE(chunk_files_are_opened_ahead) TEST_CASE(unbuffered_reads_keep_to_blocks) TEST_CASE(unbuffered_reads_of_short_files)
+          TEST_CASE(nested_shards_are_not_read_whole) TEST_CASE(chunk_files_are_opened_ahead) TEST_CASE(shards_are_opened_ahead) TEST_CASE(unbuffered_reads_keep_to_blocks) TEST_CASE(unbuffered_reads_of_short_files)
           TEST_CASE(unbuffered_reads_leave_the_page_cache_alone) TEST_CASE(large_metadata_is_not_read) TEST_CASE(metadata_limit_to_the_byte)
           TEST_CASE(decoded_limit) TEST_CASE(chunk_files_are_read_to_their_place))
