@@ -49,6 +49,8 @@ static void grid_options(uint32_t number, shardio_array_options *o)
     o->max_open_files = one_in(2) ? 2 : 0;
     o->buffer_size = (size_t)65536 << below(4);
     o->direct = some_direct();
+    o->overlap = some_overlap();
+    o->in_flight = 2 + below(7);
     o->durability = some_durability();
 }
 

@@ -18,6 +18,8 @@ static shardio_slot_options shard_options(void)
     memset(&o, 0, sizeof o);
     o.buffer_size = (size_t)4096 << below(8);
     o.direct = some_direct();
+    o.overlap = some_overlap();
+    o.in_flight = 2 + below(7);
     o.durability = some_durability();
     o.drop_behind = one_in(4) ? 100000 : 0;
     o.overwrite = true;

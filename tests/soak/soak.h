@@ -315,6 +315,11 @@ static shardio_direct some_direct(void)
     return one_in(3) ? SHARDIO_DIRECT_OFF : SHARDIO_DIRECT_AUTO;
 }
 
+static shardio_overlap some_overlap(void)
+{
+    return one_in(2) ? SHARDIO_OVERLAP_ON : SHARDIO_OVERLAP_AUTO;   /* what is small is not under way by itself */
+}
+
 static shardio_durability some_durability(void)
 {
     return one_in(12) ? SHARDIO_DURABLE_FINISH : SHARDIO_DURABLE_NONE;
