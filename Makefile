@@ -248,6 +248,7 @@ export BUILD VENV CC GCC CLANG CXX CLANGXX M32 MINGW MPIRUN CI
 test: $(call programs,c) $(NEED_SANITIZE) $(NEED_FUZZ) $(NEED_TSAN) $(call needs,cxx,cxx) $(NEED_INTEROP) ## C tests, plain, sanitized and as C++11; compile checks; interoperability
 	$(run) $(PART_C) $(PART_GCC) $(PART_CLANG) $(PART_FUZZ) $(PART_TSAN) $(PART_CXX) $(PART_COMPILE) $(PART_INTEROP)
 
+test-valgrind: export TEST_VALGRIND := 1
 test-valgrind: $(call programs,c) ## the C tests under valgrind
 	@$(PYTHON) tests/run --tmp $(BUILD)/tmp --wrap '$(VALGRIND)' \
 	 $(call part,valgrind,c,valgrind,not installed: make deps)

@@ -532,8 +532,8 @@ typedef struct shardio_accounting {
 
 /* Whether transfers are only begun, so that the program goes on while the device works. */
 typedef enum shardio_overlap {
-    SHARDIO_OVERLAP_AUTO,  /* unbuffered ones, where they are large enough: of arrays, and of files that shardio_slot_create,
-                              shardio_shard_create and shardio_pack_create begin. Others are waited for */
+    SHARDIO_OVERLAP_AUTO,  /* unbuffered ones, where they are large enough: of arrays, and of new files of
+                              shardio_slot_create, shardio_shard_create and shardio_pack_create. Others are waited for */
     SHARDIO_OVERLAP_ON,    /* all, where the system has a queue for them; otherwise the accounting says why not. Buffered
                               ones are done by threads of the system's */
     SHARDIO_OVERLAP_OFF
@@ -4366,7 +4366,7 @@ static void shardio_p_osf_wait(void *file, shardio_transfer *t)
         shardio_p_ring_complete(t, done, fine);
     }
     entry->file = NULL;
-    t->status = t->code == 0 ? SHARDIO_OK : shardio_p_os_status(t->code);
+    t->status = t->code == 0 ? SHARDIO_OK : shardio_p_os_status((DWORD)t->code);
     t->status = shardio_p_osf_judge(t->direct, t->status, t->code);
 }
 #else
@@ -5785,6 +5785,8 @@ static inline uint32_t shardio_p_in_flight(uint32_t wanted)
     return wanted != 0 ? wanted : (uint32_t)SHARDIO_P_DEFAULT_IN_FLIGHT;
 }
 
+enum { SHARDIO_P_OVERLAP_IF_DIRECT = SHARDIO_OVERLAP_OFF + 1 };   /* between us: auto, of a file that may */
+
 static inline const char *shardio_p_why_no_overlap(shardio_overlap wanted)
 {
     return wanted == SHARDIO_OVERLAP_OFF ? "not asked for" : "writes are small or buffered";
@@ -5794,8 +5796,9 @@ static void shardio_p_slot_begin_overlap(shardio_slot *slot, const shardio_slot_
 {
     if (SHARDIO_NO_OVERLAP) return;
     const uint32_t depth = shardio_p_in_flight(options->in_flight);
+    const bool wanted = (int)options->overlap == SHARDIO_P_OVERLAP_IF_DIRECT ? slot->direct : options->overlap == SHARDIO_OVERLAP_ON;
     slot->accounting.overlap_reason = shardio_p_why_no_overlap(options->overlap);
-    if (options->overlap != SHARDIO_OVERLAP_ON) return;
+    if (!wanted) return;
     if (!shardio_p_slot_can_overlap(slot)) return;
     slot->accounting.overlap_reason = "no memory for the queue, or less than two in flight";
     if (depth < 2 || depth > SHARDIO_P_MOST_IN_FLIGHT) return;
@@ -6009,10 +6012,10 @@ SHARDIO_API shardio_status shardio_slot_begin(shardio_slot *slot, shardio_file f
 
 #if !SHARDIO_NO_OS
 /* What auto means for a new file with a buffer of its own. */
-static void shardio_p_choose_overlap(shardio_slot_options *o, const shardio_file_facts *facts, size_t buffer)
+static void shardio_p_choose_overlap(shardio_slot_options *o, size_t buffer)
 {
-    if (o->overlap != SHARDIO_OVERLAP_AUTO || o->direct == SHARDIO_DIRECT_OFF || buffer < SHARDIO_P_OVERLAP_BUFFER) return;
-    if (!facts->special && facts->length_alignment > 0) o->overlap = SHARDIO_OVERLAP_ON;
+    if (o->overlap == SHARDIO_OVERLAP_AUTO && o->start == 0 && buffer >= SHARDIO_P_OVERLAP_BUFFER)
+        o->overlap = (shardio_overlap)SHARDIO_P_OVERLAP_IF_DIRECT;
 }
 
 SHARDIO_API shardio_status shardio_slot_create(shardio_slot *slot, const char *path,
@@ -6051,7 +6054,7 @@ SHARDIO_API shardio_status shardio_slot_create(shardio_slot *slot, const char *p
         (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
         return shardio_p_fail(&slot->error, SHARDIO_ERR_MEMORY, "create", path, "no memory for the buffer");
     }
-    shardio_p_choose_overlap(&o, &facts, size);
+    shardio_p_choose_overlap(&o, size);
     status = shardio_slot_begin(slot, file, buffer, size, &o);
     slot->allocator = o.allocator;
     slot->own_buffer = buffer;
@@ -6648,7 +6651,6 @@ static shardio_status shardio_p_shard_own(shardio_shard_writer *writer, shardio_
                                           const shardio_slot_options *options)
 {
     shardio_slot_options o = shardio_p_shard_slot_options(options);
-    shardio_file_facts facts;
     size_t buffer_size = o.buffer_size != 0 ? o.buffer_size : (size_t)SHARDIO_P_DEFAULT_BUFFER;
     size_t alignment = buffer_size < SHARDIO_P_MAX_BLOCK ? SHARDIO_P_DEFAULT_BLOCK : SHARDIO_P_MAX_BLOCK;
     size_t index_size = shardio_shard_memory(layout, alignment), size;
@@ -6663,9 +6665,7 @@ static shardio_status shardio_p_shard_own(shardio_shard_writer *writer, shardio_
         (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
         return writer->slot.error.status;
     }
-    memset(&facts, 0, sizeof facts);
-    if (!update && shardio_p_file_facts(&file, &facts, NULL) == SHARDIO_OK)
-        shardio_p_choose_overlap(&o, &facts, buffer_size);
+    if (!update) shardio_p_choose_overlap(&o, buffer_size);
     if (update)
         (void)shardio_shard_begin_update(writer, file, old, layout, memory + buffer_size, index_size, memory,
                                          buffer_size, &o);
@@ -7138,7 +7138,7 @@ static shardio_status shardio_p_read_blocks(shardio_shard_reader *reader, uint64
         int code = 0;
         status = reader->file.functions->set_direct(reader->file.context, false, &code);
         if (status != SHARDIO_OK) return shardio_p_fail_at(error, status, "read", reader->file.name, offset, code, NULL);
-        reader->block = 0;
+        reader->block = reader->in_flight = 0;
     }
     *data = memory;
     return shardio_file_read(&reader->file, offset, memory, size, error);
@@ -7246,6 +7246,7 @@ static shardio_status shardio_p_read_overlapping(shardio_shard_reader *reader, c
         if (status != SHARDIO_OK) r.refused = true;
     }
     while (r.ended < r.begun) (void)shardio_p_end_read(&r);   /* the memory is used until then */
+    if (r.refused && status == SHARDIO_OK) reader->in_flight = 0;
     *done = r.next;
     return status;
 }
@@ -14792,7 +14793,8 @@ static shardio_array *shardio_p_place_reader(shardio_array *draft, const shardio
     draft->max_open = o->max_open_files != 0 ? (uint32_t)shardio_p_min(o->max_open_files, SHARDIO_P_MOST_KEPT) : 64;
     if (o->memory != 0) draft->read_memory = o->memory;
     draft->unbuffered = o->unbuffered;
-    draft->reads_in_flight = o->overlap != SHARDIO_OVERLAP_OFF ? shardio_p_in_flight(o->in_flight) : 0;
+    draft->reads_in_flight = o->overlap == SHARDIO_OVERLAP_OFF ? 0
+                             : (uint32_t)shardio_p_min(shardio_p_in_flight(o->in_flight), SHARDIO_P_MOST_READS);
     draft->unchanging = o->unchanging;
     draft->fill_is_value = o->fill_is_value;
     shardio_p_plan_names(&draft->plan, &draft->meta, length, 0, text_size);
@@ -15206,16 +15208,30 @@ static shardio_p_kept *shardio_p_find_kept(shardio_array *array, uint64_t number
     return NULL;
 }
 
+static void shardio_p_reads_do_not_overlap(shardio_array *array, int code, const char *reason)
+{
+    array->accounting.overlap = false;
+    array->accounting.overlap_code = code;
+    array->accounting.overlap_reason = reason;
+}
+
 /* Several reads are under way at once from here on, if the system gives a queue. */
 static void shardio_p_go_overlapping(shardio_array *array, shardio_shard_reader *shard)
 {
-    if (SHARDIO_NO_OVERLAP || array->reads_in_flight < 2 || shard->file.functions->begin == NULL) return;
+    uint64_t offset = 0;
+    const shardio_p_tracked *w = shardio_p_tracked_below(&shard->file, &offset);
+    const shardio_file *file = w != NULL ? &w->file : &shard->file;
+    shardio_p_reads_do_not_overlap(array, 0, "not asked for");
+    if (SHARDIO_NO_OVERLAP || array->reads_in_flight < 2) return;
+    shardio_p_reads_do_not_overlap(array, 0, "the file has no such calls");
+    if (file->functions->begin == NULL) return;
     if (!array->has_ring) shardio_p_ring_begin(&array->ring, array->reads_in_flight);
     array->has_ring = true;
-    array->accounting.overlap = array->ring.code == 0 || !shardio_p_needs_ring(&shard->file);
-    array->accounting.overlap_code = array->ring.code;
-    array->accounting.overlap_reason = array->accounting.overlap ? NULL : "the system does not give a queue";
-    if (!array->accounting.overlap) return;
+    shardio_p_reads_do_not_overlap(array, array->ring.code, "the system does not give a queue");
+    if (array->ring.code != 0 && shardio_p_needs_ring(file)) return;
+    array->accounting.overlap = true;
+    array->accounting.overlap_code = 0;
+    array->accounting.overlap_reason = NULL;
     shard->in_flight = array->reads_in_flight;
     shard->ring = array->ring.code == 0 ? &array->ring : NULL;
 }
@@ -15497,15 +15513,19 @@ static shardio_status shardio_p_need_for(const shardio_p_shard_reading *s, const
         shardio_p_chunk_origin(&array->meta, s->level, s->origin, numbers[i], chunk);
         status = shardio_p_check_stored(array, s->level + 1, chunk, length, error);
         if (status != SHARDIO_OK) return status;
-        largest = shardio_p_max(largest, shard->in_flight > 1 ? 2 * length + 2 * (uint64_t)shard->block : length);
+        largest = shardio_p_max(largest, length);
         sum = shardio_p_min(sum + length, shard->block > 0 ? array->read_memory
                             : shardio_p_min(array->read_memory, SHARDIO_P_CACHED_READ));
     }
+    const uint64_t one = largest + 2 * (uint64_t)shard->block;
     largest = shardio_p_max(largest, sum) + 2 * (uint64_t)shard->block;
-    if (largest > SIZE_MAX / 2)
+    if (largest > SIZE_MAX / 4)
         return shardio_p_fail(error, SHARDIO_ERR_LIMIT, "read", shard->file.name, "no memory holds a chunk");
-    return shardio_p_widen(array, s->level == 0 ? &array->buffer : &array->packed[s->level], (size_t)largest + 1)
-           ? SHARDIO_OK : shardio_p_no_room(array, error);
+    shardio_p_room *room = s->level == 0 ? &array->buffer : &array->packed[s->level];
+    /* one is read while another is decoded, if there is memory for both */
+    if (shard->in_flight > 1 && count > 1 && shardio_p_widen(array, room, (size_t)shardio_p_max(largest, 2 * one) + 1))
+        return SHARDIO_OK;
+    return shardio_p_widen(array, room, (size_t)largest + 1) ? SHARDIO_OK : shardio_p_no_room(array, error);
 }
 
 /* Whether chunks inside this shard can be read to where they belong. */
@@ -15558,6 +15578,8 @@ static shardio_status shardio_p_read_straight(shardio_p_shard_reading *s, shardi
             numbers[left++] = numbers[i];
         } else if (last != NULL && last->offset + last->size == offset && last->to + last->size == to) {
             last->size += length;
+        } else if (held == SHARDIO_P_WINDOW) {   /* a larger window, of reads that are not unbuffered any more */
+            numbers[left++] = numbers[i];
         } else {
             runs[held].offset = offset;
             runs[held].size = length;
@@ -15602,13 +15624,15 @@ static shardio_status shardio_p_read_chunks(shardio_p_shard_reading *s, shardio_
         status = shardio_p_read_straight(s, shard, numbers, &count, error);
     if (status == SHARDIO_OK && count > 0) status = shardio_p_need_for(s, shard, numbers, count, error);
     if (status != SHARDIO_OK || count == 0) return status;
-    bool direct = shard->block > 0;
+    const bool direct = shard->block > 0, overlap = shard->in_flight > 0;
     status = shardio_p_read_pieces(shard, numbers, count, s->window, s->capacity, room->memory, room->size,
                                    shardio_p_take_piece, s, error);
     if (direct && shard->block == 0) {
         array->accounting.direct = false;
         array->accounting.direct_reason = "the file system refused an unbuffered read";
     }
+    if (overlap && shard->in_flight == 0)
+        shardio_p_reads_do_not_overlap(array, 0, "the system does not take reads to be done meanwhile");
     return status;
 }
 
@@ -15652,11 +15676,12 @@ static bool shardio_p_read_one(shardio_p_shard_reading *s, shardio_shard_reader 
 
 enum { SHARDIO_P_LARGE_WINDOW = 4096 };
 
-/* Between two windows nothing is under way: so there are few. Numbers and extents share a room; without memory for it they
-   stay where they are. */
+/* Between two windows nothing is under way: so there are few. Numbers and extents share a room; where memory is the caller's,
+   and so perhaps short, they stay where they are. */
 static uint64_t *shardio_p_large_window(shardio_array *array, uint64_t *numbers, shardio_p_shard_reading *s)
 {
-    if (!shardio_p_widen(array, &array->window, SHARDIO_P_LARGE_WINDOW * (sizeof *s->window + sizeof *numbers))) return numbers;
+    const size_t size = SHARDIO_P_LARGE_WINDOW * (sizeof *s->window + sizeof *numbers);
+    if (array->allocator != NULL || !shardio_p_widen(array, &array->window, size)) return numbers;
     s->window = (shardio_p_extent *)(void *)array->window.memory;
     s->capacity = SHARDIO_P_LARGE_WINDOW;
     return (uint64_t *)(void *)(s->window + SHARDIO_P_LARGE_WINDOW);
@@ -15682,7 +15707,7 @@ static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t 
         more = more || number[i] > 1;
     }
     if (!more && shardio_p_read_one(&s, shard, at, &status, error)) return status;
-    if (more && k == 0 && shard->in_flight > 1) numbers = shardio_p_large_window(r->array, few, &s);
+    if (more && k == 0 && shard->block > 0 && shard->in_flight > 1) numbers = shardio_p_large_window(r->array, few, &s);
     do {
         numbers[held++] = shardio_p_number_in_shard(m, k, at);
         more = shardio_p_next_in_order(at, first, number, m->levels[k].order, m->ndim);
@@ -15796,8 +15821,6 @@ static shardio_status shardio_p_read_chunk_files(const shardio_p_reading *r, con
         }
         shardio_p_chunk_file *c = &files[used++ % depth];
         for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
-        /* there may be room now for one that could not be opened */
-        if (c->status != SHARDIO_OK && c->status != SHARDIO_ERR_NOT_FOUND) shardio_p_open_chunk_file(r->array, position, c);
         status = shardio_p_read_open_chunk(r, c, position, origin, &there, error);
         if (status == SHARDIO_OK && !there) shardio_p_scatter(r, origin, m->shard, NULL, NULL);
     } while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
@@ -15809,30 +15832,38 @@ static shardio_status shardio_p_read_chunk_files(const shardio_p_reading *r, con
 enum { SHARDIO_P_FEW_CHUNKS = 16 };   /* more of a shard keep the device busy by themselves */
 
 /* Opens a shard ahead of its turn, and says which chunks of it will be read if they are few. SHARDIO_ERR_NOT_FOUND: there is
-   none; any other error comes again when it is its turn. */
-static shardio_status shardio_p_expect_shard(const shardio_p_reading *r, const uint64_t *position)
+   none. */
+static shardio_status shardio_p_expect_shard(const shardio_p_reading *r, const uint64_t *position, shardio_error *error)
 {
     shardio_array *array = r->array;
     const shardio_p_meta *m = &array->meta;
     uint64_t origin[SHARDIO_MAX_DIMS], first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], at[SHARDIO_MAX_DIMS], offset, length;
+    const shardio_p_level *inside = &m->levels[1];
+    uint64_t budget = SHARDIO_P_AHEAD / SHARDIO_P_FILES_AHEAD;
     shardio_shard_reader *shard = NULL;
-    shardio_status status = shardio_p_get_shard(array, position, &shard, NULL);
+    shardio_status status = shardio_p_get_shard(array, position, &shard, error);
     if (status != SHARDIO_OK || shard->block > 0 || shard->file.functions->hint == NULL) return status;
+    if (inside->packing == SHARDIO_P_SHARD && inside->chain.count == 0) return SHARDIO_OK;   /* only parts of them are read */
     for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
     shardio_p_cover_chunks(r, 0, origin, first, number);
     if (shardio_p_product(number, 0, m->ndim) > SHARDIO_P_FEW_CHUNKS) return SHARDIO_OK;
     memcpy(at, first, m->ndim * sizeof *at);
     do {
         const uint64_t chunk = shardio_p_number_in_shard(m, 0, at);
-        if (shardio_shard_locate(shard, chunk, &offset, &length, NULL) == SHARDIO_OK && length != SHARDIO_MISSING && length > 0)
-            shard->file.functions->hint(shard->file.context, SHARDIO_HINT_WILL_NEED, offset, length);
+        const bool there = shardio_shard_locate(shard, chunk, &offset, &length, NULL) == SHARDIO_OK && length != SHARDIO_MISSING;
+        if (!there || length == 0) continue;
+        if (length > budget) return SHARDIO_OK;
+        budget -= length;
+        shard->file.functions->hint(shard->file.context, SHARDIO_HINT_WILL_NEED, offset, length);
     } while (shardio_p_next_in_box(at, first, number, m->ndim));
     return SHARDIO_OK;
 }
 
-/* How many shards are expected at once: as many as stay open, and their indexes in memory. */
+/* How many shards are expected at once: as many as stay open, and their indexes in memory. An index at the start may have
+   to be read again each time. */
 static uint64_t shardio_p_shards_ahead(const shardio_array *array)
 {
+    if (array->meta.index.at_start && !array->unchanging) return 0;
     const uint64_t indexes = array->index_memory / shardio_p_max(1, shardio_index_size(&array->meta.index));
     return shardio_p_min(SHARDIO_P_FILES_AHEAD, shardio_p_min(array->max_open, indexes) / 2);
 }
@@ -15844,21 +15875,25 @@ static shardio_status shardio_p_read_shards(const shardio_p_reading *r, const ui
     const shardio_p_meta *m = &r->array->meta;
     uint64_t position[SHARDIO_MAX_DIMS], ahead[SHARDIO_MAX_DIMS], origin[SHARDIO_MAX_DIMS];
     shardio_status expected[SHARDIO_P_FILES_AHEAD], status;
+    shardio_error failed;                    /* the last one that was opened; reported when it is its turn */
     uint64_t opened = 0, used = 0;
     bool more = true;
     memcpy(position, first, m->ndim * sizeof *position);
     memcpy(ahead, first, m->ndim * sizeof *ahead);
     do {
         for (; more && opened - used < depth; opened++) {
-            expected[opened % depth] = shardio_p_expect_shard(r, ahead);
-            more = shardio_p_next_in_box(ahead, first, number, m->ndim);
+            status = expected[opened % depth] = shardio_p_expect_shard(r, ahead, &failed);
+            more = (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) && shardio_p_next_in_box(ahead, first, number, m->ndim);
         }
-        if (expected[used++ % depth] != SHARDIO_ERR_NOT_FOUND) {
+        status = expected[used++ % depth];
+        if (status == SHARDIO_OK) {
             status = shardio_p_read_part(r, position, error);
-        } else {
+        } else if (status == SHARDIO_ERR_NOT_FOUND) {
             for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
             shardio_p_scatter(r, origin, m->shard, NULL, NULL);
             status = SHARDIO_OK;
+        } else if (error != NULL) {
+            *error = failed;
         }
     } while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
     return status;
@@ -15873,7 +15908,8 @@ static shardio_status shardio_p_read_region(const shardio_p_reading *r, shardio_
     for (uint32_t i = 0; i < m->ndim; i++) position[i] = first[i];
     if (shardio_p_product(number, 0, m->ndim) > 1 && r->array->max_open > 1 && r->array->reads_in_flight > 1) {
         const uint64_t depth = m->sharded ? shardio_p_shards_ahead(r->array) : 0;
-        if (!m->sharded) return shardio_p_read_chunk_files(r, first, number, error);
+        /* memory of the caller's may take back only what it gave last, and files are not closed in that order */
+        if (!m->sharded && r->array->allocator == NULL) return shardio_p_read_chunk_files(r, first, number, error);
         if (depth > 1) return shardio_p_read_shards(r, first, number, depth, error);
     }
     do status = shardio_p_read_part(r, position, error);

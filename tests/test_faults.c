@@ -306,7 +306,9 @@ static void shard_read_chunks(work *w, shardio_shard_reader *r)
         if (!did(w, "read", shardio_shard_read(r, c, memory, sizeof memory, &size, &error), &error)) continue;
         check_chunk(w, c, memory, size);
     }
-    did(w, "unchanged", shardio_shard_unchanged(r, &error), &error);
+    shardio_status same = shardio_shard_unchanged(r, &error);
+    /* with its index at the start a shard that was just written may still be changing */
+    if (!(same == SHARDIO_ERR_CHANGED && r->layout.at_start && r->facts.unsettled)) did(w, "unchanged", same, &error);
     did(w, "read_many", shardio_shard_read_many(r, chunks, 5, aligned, 16384, take_chunk, w, &error), &error);
     did(w, "verify", shardio_shard_verify(r, NULL, NULL, NULL, &error), &error);
 }
