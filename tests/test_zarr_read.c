@@ -569,7 +569,7 @@ TEST(reading_in_an_arena)
     static uint8_t room[400000];
     const uint64_t shape[2] = {600, 64}, zero[2] = {0, 0};
     for (int way = 0; way < 3; way++) {
-        const uint64_t chunk[2] = {way == 2 ? 600 : 2, 64}, shard[2] = {way == 1 ? 4 : 600, 64};
+        const uint64_t chunk[2] = {way == 2 ? UINT64_C(600) : 2, 64}, shard[2] = {way == 1 ? UINT64_C(4) : 600, 64};
         static disk d;
         shardio_store store = disk_begin(&d);
         shardio_array_options o;
