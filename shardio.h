@@ -15839,7 +15839,7 @@ static shardio_status shardio_p_expect_shard(const shardio_p_reading *r, const u
     const shardio_p_meta *m = &array->meta;
     uint64_t origin[SHARDIO_MAX_DIMS], first[SHARDIO_MAX_DIMS], number[SHARDIO_MAX_DIMS], at[SHARDIO_MAX_DIMS], offset, length;
     const shardio_p_level *inside = &m->levels[1];
-    uint64_t budget = SHARDIO_P_AHEAD / SHARDIO_P_FILES_AHEAD;
+    uint64_t budget = (uint64_t)SHARDIO_P_AHEAD / SHARDIO_P_FILES_AHEAD;
     shardio_shard_reader *shard = NULL;
     shardio_status status = shardio_p_get_shard(array, position, &shard, error);
     if (status != SHARDIO_OK || shard->block > 0 || shard->file.functions->hint == NULL) return status;
