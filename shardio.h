@@ -20932,6 +20932,7 @@ static void shardio_p_zip_value_hint(void *file, shardio_hint hint, uint64_t off
     const shardio_archive *a = v->archive;
     const shardio_p_zip_entry *entry = shardio_p_zip_value_entry(v);
     if (v->writing || v->inflated != NULL || v->generation != a->generation || entry == NULL || entry->held) return;
+    if (a->read_block > 0) return;   /* reads pass the page cache by */
     if (a->file.functions->hint != NULL)
         a->file.functions->hint(a->file.context, hint, entry->data + offset, size);
 }
