@@ -38,7 +38,8 @@ TEST(memory_is_as_stated)
         c.limit = (size_t)plan.total;
         shardio_array *a = shardio_array_create_in(&store, &o);
         CHECK(c.peak <= plan.total);
-        CHECK(c.peak + 2048 + plan.shards_in_flight * 1024 >= plan.total);       /* exact, but for names */
+        /* exact, but for names, which may push what is behind them to the next block */
+        CHECK(c.peak + 2048 + 4096 + plan.shards_in_flight * 1024 >= plan.total);
         uint64_t calls = c.calls;
         CHECK_OK(model_append(&m, a, 0, m.room * m.frame, &r));
         CHECK_U64(c.calls, calls);                /* nothing on the way */
