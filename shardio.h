@@ -7230,13 +7230,11 @@ static shardio_status shardio_p_read_overlapping(shardio_shard_reader *reader, c
 {
     shardio_p_reads r;
     shardio_status status = SHARDIO_OK;
+    memset(&r, 0, sizeof r);
     r.reader = reader;
     r.extents = extents;
     r.count = count;
     r.memory = memory;
-    r.next = 0;
-    r.begun = r.ended = 0;
-    r.refused = false;
     *done = 0;
     if (!shardio_p_divide_reads(&r, size)) return SHARDIO_OK;
     for (;;) {
@@ -15574,12 +15572,12 @@ static shardio_status shardio_p_read_straight(shardio_p_shard_reading *s, shardi
             status = shardio_p_check_stored(array, s->level + 1, chunk, length, error);
         if (status != SHARDIO_OK) return status;
         shardio_p_run *last = held > 0 ? &runs[held - 1] : NULL;
-        if (to == NULL || length == SHARDIO_MISSING) {
+        const bool extends = last != NULL && last->offset + last->size == offset && last->to + last->size == to;
+        /* a window may be larger, of reads that are not unbuffered any more */
+        if (to == NULL || length == SHARDIO_MISSING || (!extends && held == SHARDIO_P_WINDOW)) {
             numbers[left++] = numbers[i];
-        } else if (last != NULL && last->offset + last->size == offset && last->to + last->size == to) {
+        } else if (extends) {
             last->size += length;
-        } else if (held == SHARDIO_P_WINDOW) {   /* a larger window, of reads that are not unbuffered any more */
-            numbers[left++] = numbers[i];
         } else {
             runs[held].offset = offset;
             runs[held].size = length;
@@ -15807,7 +15805,7 @@ static shardio_status shardio_p_read_chunk_files(const shardio_p_reading *r, con
 {
     const shardio_p_meta *m = &r->array->meta;
     shardio_p_chunk_file files[SHARDIO_P_FILES_AHEAD];
-    uint64_t position[SHARDIO_MAX_DIMS], ahead[SHARDIO_MAX_DIMS], origin[SHARDIO_MAX_DIMS];
+    uint64_t position[SHARDIO_MAX_DIMS] = {0}, ahead[SHARDIO_MAX_DIMS] = {0}, origin[SHARDIO_MAX_DIMS];
     const uint64_t depth = shardio_p_min(SHARDIO_P_FILES_AHEAD, r->array->max_open);
     uint64_t opened = 0, used = 0;
     bool more = true, there;
@@ -15873,8 +15871,8 @@ static shardio_status shardio_p_read_shards(const shardio_p_reading *r, const ui
                                             uint64_t depth, shardio_error *error)
 {
     const shardio_p_meta *m = &r->array->meta;
-    uint64_t position[SHARDIO_MAX_DIMS], ahead[SHARDIO_MAX_DIMS], origin[SHARDIO_MAX_DIMS];
-    shardio_status expected[SHARDIO_P_FILES_AHEAD], status;
+    uint64_t position[SHARDIO_MAX_DIMS] = {0}, ahead[SHARDIO_MAX_DIMS] = {0}, origin[SHARDIO_MAX_DIMS];
+    shardio_status expected[SHARDIO_P_FILES_AHEAD] = {SHARDIO_OK}, status;
     shardio_error failed;                    /* the last one that was opened; reported when it is its turn */
     uint64_t opened = 0, used = 0;
     bool more = true;
