@@ -15805,7 +15805,7 @@ static shardio_status shardio_p_read_chunk_files(const shardio_p_reading *r, con
 {
     const shardio_p_meta *m = &r->array->meta;
     shardio_p_chunk_file files[SHARDIO_P_FILES_AHEAD];
-    uint64_t position[SHARDIO_MAX_DIMS] = {0}, ahead[SHARDIO_MAX_DIMS] = {0}, origin[SHARDIO_MAX_DIMS];
+    uint64_t position[SHARDIO_MAX_DIMS] = {0}, ahead[SHARDIO_MAX_DIMS] = {0}, origin[SHARDIO_MAX_DIMS] = {0};
     const uint64_t depth = shardio_p_min(SHARDIO_P_FILES_AHEAD, r->array->max_open);
     uint64_t opened = 0, used = 0;
     bool more = true, there;
@@ -15871,7 +15871,7 @@ static shardio_status shardio_p_read_shards(const shardio_p_reading *r, const ui
                                             uint64_t depth, shardio_error *error)
 {
     const shardio_p_meta *m = &r->array->meta;
-    uint64_t position[SHARDIO_MAX_DIMS] = {0}, ahead[SHARDIO_MAX_DIMS] = {0}, origin[SHARDIO_MAX_DIMS];
+    uint64_t position[SHARDIO_MAX_DIMS] = {0}, ahead[SHARDIO_MAX_DIMS] = {0}, origin[SHARDIO_MAX_DIMS] = {0};
     shardio_status expected[SHARDIO_P_FILES_AHEAD] = {SHARDIO_OK}, status;
     shardio_error failed;                    /* the last one that was opened; reported when it is its turn */
     uint64_t opened = 0, used = 0;
