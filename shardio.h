@@ -2748,7 +2748,7 @@ static void shardio_p_system_text(int code, shardio_text *text)
     shardio_text_add_int64(text, code);
 }
 
-static shardio_status shardio_p_os_status(DWORD code)
+static shardio_status shardio_p_os_status(int code)
 {
     switch (code) {
     case ERROR_SUCCESS: return SHARDIO_OK;
@@ -2766,9 +2766,8 @@ static shardio_status shardio_p_os_status(DWORD code)
 
 static shardio_status shardio_p_os_last(int *code)
 {
-    DWORD last = GetLastError();
-    *code = (int)last;
-    return last == ERROR_SUCCESS ? SHARDIO_ERR_IO : shardio_p_os_status(last);
+    *code = (int)GetLastError();
+    return *code == ERROR_SUCCESS ? SHARDIO_ERR_IO : shardio_p_os_status(*code);
 }
 
 /* UTF-8 to UTF-16; full paths that are long get the prefix that lifts the limit of 260. */
@@ -2779,7 +2778,7 @@ static shardio_status shardio_p_os_wide(const char *path, wchar_t *wide, int *co
     wchar_t raw[SHARDIO_P_PATH], *full = wide + SHARE;
     if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, raw, SHARDIO_P_PATH) == 0) {
         *code = GetLastError() == ERROR_NO_UNICODE_TRANSLATION ? ERROR_NO_UNICODE_TRANSLATION : ERROR_FILENAME_EXCED_RANGE;
-        return shardio_p_os_status((DWORD)*code);
+        return shardio_p_os_status(*code);
     }
     DWORD n = GetFullPathNameW(raw, ROOM, full, NULL);
     if (n == 0) return shardio_p_os_last(code);
@@ -4251,20 +4250,11 @@ static shardio_status shardio_p_osf_begin_transfer(void *file, shardio_transfer 
     return shardio_p_ring_submit((const shardio_p_ring *)transfer->ring, f->handle, transfer, code);
 }
 
-/* Files of the system's; others do it in their own way. */
-static bool shardio_p_needs_ring(const shardio_file *file)
+/* Until it is complete. What was only interrupted counts as nothing done: whoever waits goes on from there. */
+static void shardio_p_osf_complete(shardio_transfer *transfer)
 {
-    return file->functions->begin == shardio_p_osf_begin_transfer;
-}
-
-/* What was only interrupted counts as nothing done: whoever waits goes on from there. */
-static void shardio_p_osf_wait(void *file, shardio_transfer *transfer)
-{
-    (void)file;
     shardio_p_ring_wait((const shardio_p_ring *)transfer->ring, transfer);
     if (transfer->code == EINTR || transfer->code == ECANCELED) transfer->code = 0;
-    transfer->status = transfer->code == 0 ? SHARDIO_OK : shardio_p_os_status(transfer->code);
-    transfer->status = shardio_p_osf_judge(transfer->direct, transfer->status, transfer->code);
 }
 #elif !SHARDIO_NO_OVERLAP && defined(_WIN32)
 #define SHARDIO_P_HAS_RING 1
@@ -4351,23 +4341,32 @@ static shardio_status shardio_p_osf_begin_transfer(void *file, shardio_transfer 
     return SHARDIO_OK;
 }
 
-static bool shardio_p_needs_ring(const shardio_file *file)
-{
-    return file->functions->begin == shardio_p_osf_begin_transfer;
-}
-
-static void shardio_p_osf_wait(void *file, shardio_transfer *t)
+/* Until it is complete; its entry is free again. */
+static void shardio_p_osf_complete(shardio_transfer *t)
 {
     shardio_p_ring_entry *entry = (shardio_p_ring_entry *)t->ring;
     DWORD done = 0;
-    (void)file;
     if (!t->complete) {
         const bool fine = GetOverlappedResult(entry->file, &entry->at, &done, TRUE) != 0;
         shardio_p_ring_complete(t, done, fine);
     }
     entry->file = NULL;
-    t->status = t->code == 0 ? SHARDIO_OK : shardio_p_os_status((DWORD)t->code);
-    t->status = shardio_p_osf_judge(t->direct, t->status, t->code);
+}
+#endif
+
+#if defined(SHARDIO_P_HAS_RING)
+/* Files of the system's; others do it in their own way. */
+static bool shardio_p_needs_ring(const shardio_file *file)
+{
+    return file->functions->begin == shardio_p_osf_begin_transfer;
+}
+
+static void shardio_p_osf_wait(void *file, shardio_transfer *transfer)
+{
+    (void)file;
+    shardio_p_osf_complete(transfer);
+    transfer->status = transfer->code == 0 ? SHARDIO_OK : shardio_p_os_status(transfer->code);
+    transfer->status = shardio_p_osf_judge(transfer->direct, transfer->status, transfer->code);
 }
 #else
 #define shardio_p_osf_begin_transfer NULL
@@ -6075,8 +6074,8 @@ enum { SHARDIO_P_LARGEST_SENT = 4 << 20 };
 /* Writes `size` bytes, whole blocks, from where they are: where there is a queue in pieces, which are only begun. */
 static shardio_status shardio_p_slot_write_stable(shardio_slot *slot, const uint8_t *data, size_t size)
 {
-    shardio_status status = SHARDIO_OK;
-    while (size > 0 && status == SHARDIO_OK) {
+    while (size > 0) {
+        shardio_status status;
         size_t piece = size;
         if (shardio_p_slot_overlaps(slot)) {
             piece = (size_t)shardio_p_min(SHARDIO_P_LARGEST_SENT, size);
@@ -6089,7 +6088,7 @@ static shardio_status shardio_p_slot_write_stable(shardio_slot *slot, const uint
         data += piece;
         size -= piece;
     }
-    return status;
+    return SHARDIO_OK;
 }
 
 /* Straight from the caller's memory, which is the caller's again afterwards. */
@@ -6665,11 +6664,13 @@ static shardio_status shardio_p_shard_own(shardio_shard_writer *writer, shardio_
         (void)shardio_p_file_close(&file, SHARDIO_CLOSE_DISCARD, false, NULL);
         return writer->slot.error.status;
     }
-    if (!update) shardio_p_choose_overlap(&o, buffer_size);
-    if (update)
+    if (update) {
         (void)shardio_shard_begin_update(writer, file, old, layout, memory + buffer_size, index_size, memory,
                                          buffer_size, &o);
-    else (void)shardio_shard_begin(writer, file, layout, memory + buffer_size, index_size, memory, buffer_size, &o);
+    } else {
+        shardio_p_choose_overlap(&o, buffer_size);
+        (void)shardio_shard_begin(writer, file, layout, memory + buffer_size, index_size, memory, buffer_size, &o);
+    }
     writer->allocator = o.allocator;
     writer->own_memory = memory;
     writer->own_size = size;
@@ -15317,6 +15318,20 @@ static shardio_status shardio_p_load_file(shardio_array *array, const uint64_t *
 
 enum { SHARDIO_P_FILES_AHEAD = 8 };   /* open at once */
 
+static void shardio_p_part_origin(const shardio_p_meta *m, const uint64_t *position, uint64_t *origin)
+{
+    for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
+}
+
+/* The part of the region that a shard, or a chunk that is a file, would cover is the fill value: there is none. */
+static shardio_status shardio_p_read_missing(const shardio_p_reading *r, const uint64_t *position)
+{
+    uint64_t origin[SHARDIO_MAX_DIMS] = {0};
+    shardio_p_part_origin(&r->array->meta, position, origin);
+    shardio_p_scatter(r, origin, r->array->meta.shard, NULL, NULL);
+    return SHARDIO_OK;
+}
+
 /* A chunk that is a file, opened to be read. */
 typedef struct shardio_p_chunk_file {
     shardio_status status;                   /* of opening; SHARDIO_ERR_NOT_FOUND: there is none */
@@ -15333,20 +15348,21 @@ static void shardio_p_open_chunk_file(shardio_array *array, const uint64_t *posi
     if (c->status == SHARDIO_OK) c->file = shardio_p_track(array, &c->tracked, c->file, position);
 }
 
-/* Reads what the region covers of a chunk that is a file and open, and closes it; *there: there is one. */
+/* Reads what the region covers of a chunk that is a file and open, and closes it. */
 static shardio_status shardio_p_read_open_chunk(const shardio_p_reading *r, shardio_p_chunk_file *c, const uint64_t *position,
-                                                const uint64_t *origin, bool *there, shardio_error *error)
+                                                shardio_error *error)
 {
     shardio_array *array = r->array;
     const shardio_p_cached *kept = NULL;
     const shardio_p_stamp *keep = NULL;
-    uint8_t *straight = shardio_p_lies_alike(r, 0) ? shardio_p_whole_place(r, origin, array->meta.levels[0].extent) : NULL;
+    uint64_t origin[SHARDIO_MAX_DIMS] = {0};
     shardio_p_stamp stamp;
     shardio_file_facts facts;
-    *there = c->status != SHARDIO_ERR_NOT_FOUND;
-    if (!*there) return SHARDIO_OK;
+    if (c->status == SHARDIO_ERR_NOT_FOUND) return shardio_p_read_missing(r, position);
     if (c->status != SHARDIO_OK)
         return shardio_p_key_fail(error, &array->store, c->status, "open", shardio_p_chunk_key(array, position), c->code, NULL);
+    shardio_p_part_origin(&array->meta, position, origin);
+    uint8_t *straight = shardio_p_lies_alike(r, 0) ? shardio_p_whole_place(r, origin, array->meta.levels[0].extent) : NULL;
     array->accounting.files++;
     shardio_status status = shardio_p_file_facts(&c->file, &facts, error);
     if (status == SHARDIO_OK && r->to != NULL)
@@ -15361,12 +15377,11 @@ static shardio_status shardio_p_read_open_chunk(const shardio_p_reading *r, shar
     return shardio_p_decode_chunk(r, 0, origin, array->buffer.memory, (size_t)facts.size, keep, error);
 }
 
-static shardio_status shardio_p_read_chunk_file(const shardio_p_reading *r, const uint64_t *position,
-                                                const uint64_t *origin, bool *there, shardio_error *error)
+static shardio_status shardio_p_read_chunk_file(const shardio_p_reading *r, const uint64_t *position, shardio_error *error)
 {
     shardio_p_chunk_file c;
     shardio_p_open_chunk_file(r->array, position, &c);
-    return shardio_p_read_open_chunk(r, &c, position, origin, there, error);
+    return shardio_p_read_open_chunk(r, &c, position, error);
 }
 
 /* -- regions */
@@ -15720,23 +15735,13 @@ static shardio_status shardio_p_read_shard(const shardio_p_reading *r, uint32_t 
 /* The part of the region that one shard, or one chunk that is a file, covers. */
 static shardio_status shardio_p_read_part(const shardio_p_reading *r, const uint64_t *position, shardio_error *error)
 {
-    shardio_array *array = r->array;
-    const shardio_p_meta *m = &array->meta;
     uint64_t origin[SHARDIO_MAX_DIMS];
     shardio_shard_reader *shard = NULL;
-    shardio_status status;
-    for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
-    if (m->sharded) {
-        status = shardio_p_get_shard(array, position, &shard, error);
-        if (status == SHARDIO_OK) return shardio_p_read_shard(r, 0, shard, origin, error);
-        if (status != SHARDIO_ERR_NOT_FOUND) return status;
-    } else {
-        bool there;
-        status = shardio_p_read_chunk_file(r, position, origin, &there, error);
-        if (status != SHARDIO_OK || there) return status;
-    }
-    shardio_p_scatter(r, origin, m->shard, NULL, NULL);
-    return SHARDIO_OK;
+    if (!r->array->meta.sharded) return shardio_p_read_chunk_file(r, position, error);
+    shardio_status status = shardio_p_get_shard(r->array, position, &shard, error);
+    if (status == SHARDIO_ERR_NOT_FOUND) return shardio_p_read_missing(r, position);
+    shardio_p_part_origin(&r->array->meta, position, origin);
+    return status == SHARDIO_OK ? shardio_p_read_shard(r, 0, shard, origin, error) : status;
 }
 
 static shardio_status shardio_p_reader_enter(shardio_array *array, const char *operation, shardio_error *error)
@@ -15805,10 +15810,10 @@ static shardio_status shardio_p_read_chunk_files(const shardio_p_reading *r, con
 {
     const shardio_p_meta *m = &r->array->meta;
     shardio_p_chunk_file files[SHARDIO_P_FILES_AHEAD];
-    uint64_t position[SHARDIO_MAX_DIMS] = {0}, ahead[SHARDIO_MAX_DIMS] = {0}, origin[SHARDIO_MAX_DIMS] = {0};
+    uint64_t position[SHARDIO_MAX_DIMS] = {0}, ahead[SHARDIO_MAX_DIMS] = {0};
     const uint64_t depth = shardio_p_min(SHARDIO_P_FILES_AHEAD, r->array->max_open);
     uint64_t opened = 0, used = 0;
-    bool more = true, there;
+    bool more = true;
     shardio_status status;
     memcpy(position, first, m->ndim * sizeof *position);
     memcpy(ahead, first, m->ndim * sizeof *ahead);
@@ -15817,10 +15822,7 @@ static shardio_status shardio_p_read_chunk_files(const shardio_p_reading *r, con
             shardio_p_expect_chunk_file(r->array, ahead, &files[opened % depth]);
             more = shardio_p_next_in_box(ahead, first, number, m->ndim);
         }
-        shardio_p_chunk_file *c = &files[used++ % depth];
-        for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
-        status = shardio_p_read_open_chunk(r, c, position, origin, &there, error);
-        if (status == SHARDIO_OK && !there) shardio_p_scatter(r, origin, m->shard, NULL, NULL);
+        status = shardio_p_read_open_chunk(r, &files[used++ % depth], position, error);
     } while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
     for (; used < opened; used++)
         if (files[used % depth].status == SHARDIO_OK) shardio_file_close(&files[used % depth].file);
@@ -15842,7 +15844,7 @@ static shardio_status shardio_p_expect_shard(const shardio_p_reading *r, const u
     shardio_status status = shardio_p_get_shard(array, position, &shard, error);
     if (status != SHARDIO_OK || shard->block > 0 || shard->file.functions->hint == NULL) return status;
     if (inside->packing == SHARDIO_P_SHARD && inside->chain.count == 0) return SHARDIO_OK;   /* only parts of them are read */
-    for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
+    shardio_p_part_origin(m, position, origin);
     shardio_p_cover_chunks(r, 0, origin, first, number);
     if (shardio_p_product(number, 0, m->ndim) > SHARDIO_P_FEW_CHUNKS) return SHARDIO_OK;
     memcpy(at, first, m->ndim * sizeof *at);
@@ -15871,7 +15873,7 @@ static shardio_status shardio_p_read_shards(const shardio_p_reading *r, const ui
                                             uint64_t depth, shardio_error *error)
 {
     const shardio_p_meta *m = &r->array->meta;
-    uint64_t position[SHARDIO_MAX_DIMS] = {0}, ahead[SHARDIO_MAX_DIMS] = {0}, origin[SHARDIO_MAX_DIMS] = {0};
+    uint64_t position[SHARDIO_MAX_DIMS] = {0}, ahead[SHARDIO_MAX_DIMS] = {0};
     shardio_status expected[SHARDIO_P_FILES_AHEAD] = {SHARDIO_OK}, status;
     shardio_error failed;                    /* the last one that was opened; reported when it is its turn */
     uint64_t opened = 0, used = 0;
@@ -15884,15 +15886,9 @@ static shardio_status shardio_p_read_shards(const shardio_p_reading *r, const ui
             more = (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) && shardio_p_next_in_box(ahead, first, number, m->ndim);
         }
         status = expected[used++ % depth];
-        if (status == SHARDIO_OK) {
-            status = shardio_p_read_part(r, position, error);
-        } else if (status == SHARDIO_ERR_NOT_FOUND) {
-            for (uint32_t i = 0; i < m->ndim; i++) origin[i] = position[i] * m->shard[i];
-            shardio_p_scatter(r, origin, m->shard, NULL, NULL);
-            status = SHARDIO_OK;
-        } else if (error != NULL) {
-            *error = failed;
-        }
+        if (status == SHARDIO_OK) status = shardio_p_read_part(r, position, error);
+        else if (status == SHARDIO_ERR_NOT_FOUND) status = shardio_p_read_missing(r, position);
+        else if (error != NULL) *error = failed;
     } while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
     return status;
 }
@@ -16181,8 +16177,7 @@ static void shardio_p_verify_chunk_file(shardio_p_verification *v, const uint64_
     shardio_array *array = v->walk->array;
     shardio_p_reading r = shardio_p_reading_of(array, origin, array->meta.shard, NULL, NULL);
     shardio_error fault;
-    bool there;
-    shardio_status status = shardio_p_read_chunk_file(&r, position, origin, &there, &fault);
+    shardio_status status = shardio_p_read_chunk_file(&r, position, &fault);
     if (status != SHARDIO_OK) shardio_p_verify_found(v, &fault);
     shardio_p_free_pool(array);
 }
@@ -16192,7 +16187,7 @@ static shardio_status shardio_p_verify_shard(void *context, const char *key, con
 {
     shardio_p_verification *v = (shardio_p_verification *)context;
     uint64_t origin[SHARDIO_MAX_DIMS];
-    for (uint32_t i = 0; i < v->walk->array->meta.ndim; i++) origin[i] = position[i] * v->walk->array->meta.shard[i];
+    shardio_p_part_origin(&v->walk->array->meta, position, origin);
     if (fault != NULL) shardio_p_verify_found(v, fault);
     else if (reader == NULL) shardio_p_verify_chunk_file(v, position, origin);
     else {
@@ -16271,12 +16266,11 @@ static shardio_status shardio_p_load_chunk(shardio_p_change *c, const uint64_t *
     shardio_array *array = c->array;
     const shardio_p_meta *m = &array->meta;
     ptrdiff_t stride[SHARDIO_MAX_DIMS];
-    bool there;
     shardio_p_reading r = {array, origin, m->chunk, array->whole.memory, stride, m->stored_fill, 1, false, false};
     shardio_p_order_strides(m, m->chunk, NULL, stride);
     shardio_p_fill(array->whole.memory, m->chunk_bytes, m->stored_fill, m->element);
     if (m->sharded) return c->old != NULL ? shardio_p_read_shard(&r, 0, c->old, c->origin, &array->error) : SHARDIO_OK;
-    return shardio_p_read_chunk_file(&r, position, origin, &there, &array->error);
+    return shardio_p_read_chunk_file(&r, position, &array->error);
 }
 
 /* The elements of the region go into the chunk. */
@@ -16508,7 +16502,7 @@ static shardio_status shardio_p_change_part(shardio_p_change *c, const uint64_t 
     uint64_t first[SHARDIO_MAX_DIMS] = {0}, number[SHARDIO_MAX_DIMS];
     shardio_p_reading region;
     shardio_status status;
-    for (uint32_t i = 0; i < m->ndim; i++) c->origin[i] = position[i] * m->shard[i];
+    shardio_p_part_origin(m, position, c->origin);
     if (!m->sharded) {
         status = shardio_p_change_chunk(c, position, c->origin);
         return status == SHARDIO_OK ? shardio_p_put_chunk_file(array, position, array->whole.memory) : status;
@@ -18036,7 +18030,7 @@ static shardio_status shardio_p_survey_chunks(shardio_p_change *c, const uint64_
     uint64_t at[SHARDIO_MAX_DIMS] = {0}, chunk = 0;
     shardio_status status = SHARDIO_OK;
     c->old = NULL;
-    for (uint32_t i = 0; i < m->ndim; i++) c->origin[i] = position[i] * m->shard[i];
+    shardio_p_part_origin(m, position, c->origin);
     if (!shardio_p_widen(array, &array->whole, m->chunk_bytes))
         return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "read", array->prefix, 0, "no memory for a chunk");
     if (m->sharded) status = shardio_p_get_shard(array, position, &c->old, &array->error);
