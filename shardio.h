@@ -12173,7 +12173,9 @@ struct shardio_array {
     shardio_durability durability;
     uint64_t drop_behind, checkpoint_every;
     shardio_accounting *report;              /* the caller's, for finish; or null */
-    bool skip_fill, claimed, checkpointed, store_was_empty, published, groups_written, resuming;
+    bool skip_fill, claimed, checkpointed, store_was_empty, published, groups_written;
+    bool continued;                          /* it goes on behind an array of so many frames: */
+    uint64_t continued_frames;
     uint8_t *rows, *staging, *small_names;
     shardio_overlap overlap;
     struct shardio_queue *queue;             /* of writes under way, or null */
@@ -13672,6 +13674,12 @@ static shardio_status shardio_p_create_flight(shardio_array *array, shardio_p_fl
     return SHARDIO_OK;
 }
 
+/* Whether a shard holds frames of the array that is continued. One that does not is of a writer that was lost: replaced. */
+static bool shardio_p_holds_frames(const shardio_array *array, const uint64_t *position)
+{
+    return array->continued_frames > 0 && position[0] <= (array->continued_frames - 1) / array->meta.shard[0];
+}
+
 /* Makes the shard at `position` ready to be written through the staging buffer. */
 static shardio_status shardio_p_enter_flight(shardio_array *array, shardio_p_flight *flight, const uint64_t *position)
 {
@@ -13693,7 +13701,7 @@ static shardio_status shardio_p_enter_flight(shardio_array *array, shardio_p_fli
     flight->allocator = shardio_arena_begin(&flight->arena, flight->names, array->plan.names);
     flight->begun = true;
     shardio_p_statistics_begin(array, position);
-    if (array->resuming) status = shardio_p_continue_flight(array, flight, key, &o);
+    if (shardio_p_holds_frames(array, position)) status = shardio_p_continue_flight(array, flight, key, &o);
     flight->there = status != SHARDIO_ERR_NOT_FOUND;
     if (status == SHARDIO_ERR_NOT_FOUND) status = shardio_p_create_flight(array, flight, key, &o);
     return status;
@@ -14097,21 +14105,6 @@ static bool shardio_p_is_there(shardio_array *array, const uint64_t *position)
     return true;
 }
 
-static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_box *box)
-{
-    shardio_p_flight *flight = shardio_p_flight_of(array, box->first);
-    const uint8_t *chunks = array->rows + shardio_p_place_of_chunk(array, box->first);
-    if (shardio_p_nothing_to_put(array, flight, box, chunks) &&
-        !(array->resuming && shardio_p_is_there(array, box->shard)))
-        return SHARDIO_OK;
-    shardio_status status = shardio_p_enter_flight(array, flight, box->shard);
-    if (status != SHARDIO_OK) return status;
-    bool plain = shardio_p_stored_as_is(&array->meta) && !array->skip_fill;
-    status = plain ? shardio_p_put_plain(array, flight, box, chunks)
-             : shardio_p_put_encoded(array, flight, box, chunks);
-    return status == SHARDIO_OK ? shardio_p_leave_flight(array, flight) : status;
-}
-
 /* Makes it durable that a key is gone. */
 static shardio_status shardio_p_sync_removal(const shardio_store *store, shardio_durability durability, const char *key,
                                              int *code)
@@ -14132,6 +14125,23 @@ static shardio_status shardio_p_remove_chunk_key(shardio_array *array, const uin
     if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;   /* the usual case, which must cost nothing */
     if (status == SHARDIO_OK) status = shardio_p_sync_removal(s, array->durability, key, &code);
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_fail(array, status, "remove", key, code, NULL);
+}
+
+static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_box *box)
+{
+    shardio_p_flight *flight = shardio_p_flight_of(array, box->first);
+    const uint8_t *chunks = array->rows + shardio_p_place_of_chunk(array, box->first);
+    if (shardio_p_nothing_to_put(array, flight, box, chunks)) {
+        if (!array->continued) return SHARDIO_OK;
+        if (!shardio_p_holds_frames(array, box->shard)) return shardio_p_remove_chunk_key(array, box->shard);
+        if (!shardio_p_is_there(array, box->shard)) return SHARDIO_OK;
+    }
+    shardio_status status = shardio_p_enter_flight(array, flight, box->shard);
+    if (status != SHARDIO_OK) return status;
+    bool plain = shardio_p_stored_as_is(&array->meta) && !array->skip_fill;
+    status = plain ? shardio_p_put_plain(array, flight, box, chunks)
+             : shardio_p_put_encoded(array, flight, box, chunks);
+    return status == SHARDIO_OK ? shardio_p_leave_flight(array, flight) : status;
 }
 
 /* A chunk that is a file is written at once, whole. `data` are its elements. */
@@ -14261,7 +14271,7 @@ static shardio_status shardio_p_end_complete(shardio_array *array)
     shardio_status status = shardio_p_each_flight(array, shardio_p_finish_flight);
     if (status != SHARDIO_OK) return status;   /* what is left of them is there, to be aborted */
     memcpy(array->at, next, sizeof next);
-    array->complete = array->resuming = false;
+    array->complete = false;
     return SHARDIO_OK;
 }
 
@@ -16006,7 +16016,8 @@ static shardio_status shardio_p_resume(shardio_array *array)
     uint64_t frames = m->shape[0];
     m->grid[0] = m->shard_grid[0] = UINT64_MAX;   /* it grows */
     array->at[0] = frames / m->chunk[0];
-    array->resuming = true;
+    array->continued = true;
+    array->continued_frames = frames;
     array->published = array->groups_written = true;
     shardio_p_begin_writing(array);
     array->total = array->published_total = frames * array->frame;

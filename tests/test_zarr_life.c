@@ -428,6 +428,56 @@ TEST(continue_random)
     }
 }
 
+/* Shards of `all` beyond that many frames, without their last bytes, come into a store. */
+static void leave_shards(const shardio_store *all, const shardio_store *store, uint64_t frames, uint64_t shard, size_t torn)
+{
+    for (uint64_t number = (frames + shard - 1) / shard; number * shard < 9; number++) {
+        char key[40];
+        size_t size;
+        snprintf(key, sizeof key, "c/%llu/0/0", (unsigned long long)number);
+        uint8_t *data = store_get(all, key, &size);
+        if (CHECK(data != NULL)) CHECK_OK(store_put(store, key, data, size > torn ? size - torn : 0));
+        free(data);
+    }
+}
+
+/* What a writer that was lost left beyond the shape, whole or torn, is overwritten, and removed where nothing is written. */
+TEST(leftovers_are_overwritten)
+{
+    static const size_t torn[] = {0, 5, 60};
+    for (int k = 0; k < 12; k++) {
+        for (uint64_t first = 0; first <= 8; first++) {
+            shardio_memory_store memory, all_memory;
+            shardio_store store = shardio_store_memory(&memory, NULL), all = shardio_store_memory(&all_memory, NULL);
+            shardio_error e;
+            model m;
+            small_model(&m, 9, k % 2 ? 2 : 1, k % 4 < 2 ? 2 : 4);
+            m.o.index_at_start = k >= 6;
+            shardio_array *a = shardio_array_create_in(&all, &m.o);
+            CHECK_OK(append_plain(&m, a, 0, 9 * 42));
+            CHECK_OK(shardio_array_finish(a, &e));
+            m.o.skip_fill = true;
+            m.o.max_open_files = 1;
+            for (uint64_t i = 0; i < 9 * 42; i++)
+                if (i / 42 % 5 != 0) memcpy(m.data + 2 * i, m.fill, 2);
+            a = shardio_array_create_in(&store, &m.o);
+            CHECK_OK(append_plain(&m, a, 0, first * 42));
+            CHECK_OK(shardio_array_finish(a, &e));
+            leave_shards(&all, &store, first, m.o.shard[0], torn[k % 3]);
+            a = shardio_array_continue_in(&store, &m.o);
+            CHECK_OK(append_plain(&m, a, first * 42, (9 - first) * 42));
+            CHECK_OK(shardio_array_finish(a, &e));
+            check_metadata(&m, &store, 9);
+            model_check(&m, &store, 9, 1, 6);
+            check_verifies(&m, &store);
+            model_end(&m);
+            shardio_store_memory_free(&memory);
+            shardio_store_memory_free(&all_memory);
+            if (test_failures) { fprintf(stderr, "    %d, %llu frames\n", k, (unsigned long long)first); return; }
+        }
+    }
+}
+
 /* ---- aborting */
 
 TEST(abort_leaves_nothing)
@@ -1007,7 +1057,7 @@ TEST(complete_shards_end_later)
 
 TEST_MAIN(TEST_CASE(overlap_makes_the_same_files) TEST_CASE(overlap_by_itself) TEST_CASE(complete_shards_end_later) TEST_CASE(memory_is_as_stated) TEST_CASE(memory_follows_the_design) TEST_CASE(no_memory) TEST_CASE(many_shards_in_flight)
           TEST_CASE(max_open_files) TEST_CASE(every_checkpoint) TEST_CASE(checkpoint_then_finish) TEST_CASE(checkpoint_every)
-          TEST_CASE(continue_everywhere) TEST_CASE(nothing_to_append_to) TEST_CASE(continue_random) TEST_CASE(abort_leaves_nothing) TEST_CASE(abort_after_checkpoint)
+          TEST_CASE(continue_everywhere) TEST_CASE(nothing_to_append_to) TEST_CASE(continue_random) TEST_CASE(leftovers_are_overwritten) TEST_CASE(abort_leaves_nothing) TEST_CASE(abort_after_checkpoint)
           TEST_CASE(abort_continued) TEST_CASE(existing_is_not_touched) TEST_CASE(overwrite) TEST_CASE(overwrite_is_for_arrays_only)
           TEST_CASE(two_creators) TEST_CASE(no_permission)
           TEST_CASE(every_operation_fails) TEST_CASE(no_space))
