@@ -1854,6 +1854,59 @@ TEST(a_write_that_failed_does_not_count)
 }
 
 /* Nothing is a content, too: an archive that is saved over another one takes its place. */
+static int stop_at_two(void *context, uint64_t done, uint64_t total)
+{
+    CHECK(done <= total);
+    return ++*(int *)context == 2;
+}
+
+/* Copying and verifying can be stopped between two values; what was copied is there. */
+TEST(copying_and_verifying_are_cancelled)
+{
+    shardio_memory_store from_memory, to_memory;
+    shardio_store from = shardio_store_memory(&from_memory, NULL), to = shardio_store_memory(&to_memory, NULL);
+    shardio_error error;
+    shardio_memory memory;
+    shardio_archive_options o;
+    key_list keys;
+    int calls = 0;
+    CHECK_OK(store_put_text(&from, "a", "one"));
+    CHECK_OK(store_put_text(&from, "b", "another"));
+    CHECK_OK(store_put_text(&from, "c", "the third"));
+    CHECK_STATUS(shardio_store_copy(&from, &to, stop_at_two, &calls, NULL, &error), SHARDIO_ERR_CANCELLED);
+    CHECK_STATUS(error.status, SHARDIO_ERR_CANCELLED);
+    CHECK_TEXT(error.operation, "copy");
+    CHECK_OK(store_keys(&to, "", &keys));
+    CHECK_U64(keys.count, 1);
+    CHECK_STATUS(shardio_store_copy(&from, NULL, NULL, NULL, NULL, &error), SHARDIO_ERR_ARGUMENT);
+
+    memset(&memory, 0, sizeof memory);
+    memset(&o, 0, sizeof o);
+    o.write = true;
+    shardio_archive *a = shardio_archive_open_file(shardio_memory_file(&memory, "memory"), &o, &error);
+    if (CHECK(a != NULL)) {
+        shardio_store store = shardio_archive_store(a);
+        CHECK_OK(shardio_store_copy(&from, &store, NULL, NULL, NULL, &error));
+        CHECK_OK(shardio_archive_commit(a, &error));
+        calls = 0;
+        CHECK_STATUS(shardio_archive_verify(a, NULL, NULL, stop_at_two, &calls, &error), SHARDIO_ERR_CANCELLED);
+        CHECK_STATUS(error.status, SHARDIO_ERR_CANCELLED);
+        CHECK_U64(calls, 2);
+    }
+    shardio_archive_close(a);
+    o.layer = 1;
+    a = shardio_archive_open_file(shardio_memory_file(&memory, "memory"), &o, &error);
+    CHECK(a == NULL);
+    CHECK_STATUS(error.status, SHARDIO_ERR_ARGUMENT);                 /* only the newest layer is written behind */
+    const shardio_file none = {NULL, NULL, NULL};
+    CHECK(shardio_archive_open_file(none, NULL, &error) == NULL);
+    CHECK_STATUS(error.status, SHARDIO_ERR_ARGUMENT);
+    CHECK_STATUS(shardio_archive_each_layer(NULL, false, NULL, NULL, &error), SHARDIO_ERR_ARGUMENT);
+    shardio_memory_free(&memory);
+    shardio_store_memory_free(&from_memory);
+    shardio_store_memory_free(&to_memory);
+}
+
 TEST(an_empty_store_is_saved)
 {
     WINE_CANNOT("replace a file that is open");
@@ -2766,7 +2819,7 @@ TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives
           TEST_CASE(an_empty_layer) TEST_CASE(accounting_says_why_it_is_buffered) TEST_CASE(reads_that_fail_while_opening)
           TEST_CASE(a_torn_directory_of_full_length) TEST_CASE(a_file_that_appeared_stays_whole)
           TEST_CASE(long_keys_in_a_small_buffer) TEST_CASE(a_write_that_failed_does_not_count)
-          TEST_CASE(an_empty_store_is_saved) TEST_CASE(a_file_full_of_end_records) TEST_CASE(reads_that_fail_say_why)
+          TEST_CASE(copying_and_verifying_are_cancelled) TEST_CASE(an_empty_store_is_saved) TEST_CASE(a_file_full_of_end_records) TEST_CASE(reads_that_fail_say_why)
           TEST_CASE(one_writer)
           TEST_CASE(compacting_beside_a_writer)
           TEST_CASE(readers_open_beside_a_writer) TEST_CASE(archives_inside_archives)

@@ -1092,9 +1092,47 @@ TEST(wrong_calls_stick)
         CHECK(shardio_shard_begin(&w, rig_open(&g, false), &huge, head, sizeof head, buffer, 4096, &o) != SHARDIO_OK);
         CHECK(shardio_shard_finish(&w, NULL) != SHARDIO_OK);
         rig_end(&g);
+        rig_begin(&g, false, NULL, 0);
+        CHECK_STATUS(shardio_shard_begin_update(&w, rig_open(&g, true), NULL, &none, head, sizeof head, buffer, 4096, &o),
+                     SHARDIO_ERR_ARGUMENT);
+        CHECK_U64(g.faulty.closed, 1);
+        rig_end(&g);
         CHECK_STATUS(shardio_shard_put(NULL, 0, source, 1), SHARDIO_ERR_ARGUMENT);
         CHECK_STATUS(shardio_shard_finish(NULL, NULL), SHARDIO_ERR_ARGUMENT);
         shardio_shard_abort(NULL);
+    }
+}
+
+/* One that is rewritten appears when it is finished, with as many chunks as before; one that was closed holds nothing. */
+TEST(wrong_calls_to_a_shard_that_is_there)
+{
+    for (int i = 0; i < 2; i++) {
+        shardio_index_layout layout = layout_number(0, 8), other = layout_number(0, 8u + (unsigned)i);
+        shardio_slot_options o = slot_options(SHARDIO_DIRECT_OFF);
+        shardio_shard_reader old;
+        shardio_shard_writer w;
+        shardio_error error;
+        shardio_memory memory;
+        uint64_t offset, length;
+        size_t size;
+        model m;
+        rig g, fresh;
+        make_shard(&g, &m, &layout, false);
+        const uint8_t *data = rig_contents(&g, &size);
+        CHECK_OK(shardio_shard_open_file(&old, file_of(&memory, data, size), &layout, NULL, &error));
+        rig_begin(&fresh, false, NULL, 0);
+        shardio_status begun = shardio_shard_begin_update(&w, rig_open(&fresh, false), &old, &other, head, memory_for(&other),
+                                                          buffer, 4096, &o);
+        CHECK_STATUS(begun, i == 0 ? SHARDIO_OK : SHARDIO_ERR_ARGUMENT);
+        CHECK_STATUS(shardio_shard_checkpoint(&w), i == 0 ? SHARDIO_ERR_STATE : SHARDIO_ERR_ARGUMENT);
+        CHECK(shardio_shard_finish(&w, NULL) != SHARDIO_OK);
+        CHECK(!fresh.faulty.published);
+        rig_end(&fresh);
+        shardio_shard_close(&old);
+        CHECK_STATUS(shardio_shard_locate(&old, 0, &offset, &length, &error), SHARDIO_ERR_STATE);
+        CHECK_STATUS(error.status, SHARDIO_ERR_STATE);
+        CHECK_STATUS(shardio_shard_verify(&old, NULL, NULL, NULL, &error), SHARDIO_ERR_STATE);
+        rig_end(&g);
     }
 }
 
@@ -1606,7 +1644,7 @@ TEST_MAIN(TEST_CASE(written_in_one_go_is_packed)
           TEST_CASE(many_chunks)
           TEST_CASE(every_call_fails_in_turn)
           TEST_CASE(crashes_leave_the_old_or_the_new_shard)
-          TEST_CASE(wrong_calls_stick)
+          TEST_CASE(wrong_calls_stick) TEST_CASE(wrong_calls_to_a_shard_that_is_there)
           TEST_CASE(create_by_name)
           TEST_CASE(one_read_to_open_and_one_a_chunk)
           TEST_CASE(neighbours_are_read_together)

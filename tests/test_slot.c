@@ -793,6 +793,25 @@ TEST(wrong_calls)
     CHECK_STATUS(shardio_slot_overwrite(&slot, UINT64_MAX - 10, source, 20), SHARDIO_ERR_ARGUMENT);
     shardio_slot_abort(&slot);
     rig_end(&g);
+
+    rig_begin(&g, false, NULL, 0);   /* what is on the device goes by blocks */
+    g.faulty.alignment = 512;
+    o = slot_options(SHARDIO_DIRECT_AUTO, 0);
+    CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 4096, &o));
+    CHECK_OK(shardio_slot_append(&slot, source, 9000));
+    CHECK_STATUS(shardio_slot_overwrite(&slot, 100, source, 512), SHARDIO_ERR_ARGUMENT);
+    CHECK_TEXT(slot.error.reason, "not aligned to blocks");
+    shardio_slot_abort(&slot);
+    rig_end(&g);
+
+    volatile size_t most = SIZE_MAX;
+    if (most > UINT64_MAX / 2) {
+        rig_begin(&g, false, NULL, 0);
+        CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 4096, &o));
+        CHECK_STATUS(shardio_slot_append(&slot, source, most), SHARDIO_ERR_LIMIT);
+        shardio_slot_abort(&slot);
+        rig_end(&g);
+    }
 }
 
 /* A start beyond the end would leave a hole that nobody wrote. */

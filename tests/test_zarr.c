@@ -560,7 +560,7 @@ TEST(groups_on_the_way)
 
 TEST(wrong_options)
 {
-    for (int k = 0; k < 24; k++) {
+    for (int k = 0; k < 27; k++) {
         shardio_memory_store memory;
         shardio_store store = shardio_store_memory(&memory, NULL);
         shardio_memory_plan plan;
@@ -596,6 +596,9 @@ TEST(wrong_options)
         if (k == 20) { o.shape[0] = 3; o.shape[1] = UINT64_C(1) << 40; want = SHARDIO_OK; }
         if (k == 21) { o.memory = SIZE_MAX; want = SHARDIO_OK; }
         if (k == 22) { o.buffer_size = SIZE_MAX - 4096; want = SHARDIO_OK; }
+        if (k == 24) o.key_separator = 'x';
+        if (k == 25) { o.dtype = SHARDIO_RAW; o.raw_bytes = 0; }
+        if (k == 26) { o.dtype = SHARDIO_RAW; o.raw_bytes = 257; }
         if (k == 23) { o.direct = (shardio_direct)0; o.max_open_files = UINT32_MAX; want = SHARDIO_OK; }
         shardio_status planned = shardio_array_memory(&o, 20, &plan, &e);
         if (want != SHARDIO_OK) { CHECK_STATUS(planned, want); CHECK_STATUS(e.status, want); }

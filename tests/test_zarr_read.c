@@ -646,7 +646,7 @@ TEST(shards_are_opened_ahead)
 TEST(unbuffered_reads_keep_to_blocks)
 {
     static const uint32_t alignments[][2] = {{512, 512}, {4096, 4096}, {512, 4}, {4096, 512}, {1024, 4096}};
-    uint64_t r = 8, direct = 0, begun = 0, at_once = 0;
+    uint64_t r = 8, direct = 0, begun = 0, begun_tracked = 0, at_once = 0;
     for (int k = 0; k < 240 && test_failures == 0; k++) {
         static disk d;
         shardio_store store = disk_begin(&d);
@@ -679,6 +679,10 @@ TEST(unbuffered_reads_keep_to_blocks)
         o.unbuffered = true;
         o.in_flight = (uint32_t)(k % 4 * 5);
         o.memory = (size_t)(k % 2 ? 0 : 1 + test_random(&r) % 20000);
+        shardio_cache cache;
+        shardio_cache_options budget = {1 << 14, 1 << 13, 512, NULL};
+        shardio_cache_begin(&cache, &budget);
+        if (k % 11 < 4) o.cache = &cache;
         shardio_array *a = shardio_array_open_in(&store, &o, &e);
         disk_calm(&d);
         CHECK_OK(grid_read(&g, a, zero, shape, &e));
@@ -699,14 +703,17 @@ TEST(unbuffered_reads_keep_to_blocks)
         }
         CHECK_OK(shardio_array_verify(a, NULL, NULL, NULL, NULL, &e));
         shardio_array_close(a);
+        shardio_cache_end(&cache);
         begun += d.begun;
         at_once += d.most_begun > 1;
+        begun_tracked += o.cache != NULL ? d.begun : 0;
         grid_end(&g);
         disk_end(&d);                                            /* says so if one was misaligned, or its memory used meanwhile */
         if (test_failures) fprintf(stderr, "    %d, blocks of %d, %s\n", k, (int)d.alignment, nested ? list : "");
     }
     CHECK(direct > 1000);
     CHECK(begun > 500);
+    CHECK(begun_tracked > 100);                                  /* beside a cache as well */
     CHECK(at_once > 20);
 }
 
