@@ -804,11 +804,11 @@ TEST(wrong_calls)
     shardio_slot_abort(&slot);
     rig_end(&g);
 
-    volatile size_t most = SIZE_MAX;
+    volatile uint64_t most = SIZE_MAX;
     if (most > UINT64_MAX / 2) {
         rig_begin(&g, false, NULL, 0);
         CHECK_OK(shardio_slot_begin(&slot, rig_open(&g, false), pool, 4096, &o));
-        CHECK_STATUS(shardio_slot_append(&slot, source, most), SHARDIO_ERR_LIMIT);
+        CHECK_STATUS(shardio_slot_append(&slot, source, (size_t)most), SHARDIO_ERR_LIMIT);
         shardio_slot_abort(&slot);
         rig_end(&g);
     }
