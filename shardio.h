@@ -356,7 +356,8 @@ typedef struct shardio_bytes {
 /* What is known about an open file. */
 typedef struct shardio_file_facts {
     uint64_t size;               /* bytes */
-    uint64_t identity[3];        /* device, inode, time of the last change: the file is the same while these are; or 0 */
+    uint64_t identity[3];        /* device, inode, time of the last change: the file is the same while these are; or 0. Only
+                                    the first 0: it was removed or replaced */
     uint32_t memory_alignment;   /* unbuffered I/O wants addresses, */
     uint32_t offset_alignment;   /* offsets                         */
     uint32_t length_alignment;   /* and lengths that are multiples of these; powers of two, 0: no wish */
@@ -7349,6 +7350,12 @@ SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader,
                                  &taking, error);
 }
 
+/* Whether a file was removed or replaced. It may have been before it was looked at for the first time. */
+static bool shardio_p_is_gone(const shardio_file_facts *facts)
+{
+    return facts->identity[0] == 0 && (facts->identity[1] | facts->identity[2]) != 0;
+}
+
 SHARDIO_API shardio_status shardio_shard_unchanged(const shardio_shard_reader *reader, shardio_error *error)
 {
     const shardio_file_facts *then = &reader->facts;
@@ -7356,7 +7363,7 @@ SHARDIO_API shardio_status shardio_shard_unchanged(const shardio_shard_reader *r
     shardio_p_no_error(error);
     shardio_status status = shardio_p_file_facts(&reader->file, &now, error);
     if (status != SHARDIO_OK) return status;
-    if (now.size != then->size || memcmp(now.identity, then->identity, sizeof now.identity) != 0)
+    if (now.size != then->size || shardio_p_is_gone(&now) || memcmp(now.identity, then->identity, sizeof now.identity) != 0)
         return shardio_p_fail(error, SHARDIO_ERR_CHANGED, "read", reader->file.name,
                               "it was replaced or written since it was opened");
     if (then->unsettled && reader->layout.at_start)   /* an index at the end comes with another size */
@@ -12176,6 +12183,8 @@ struct shardio_array {
     bool skip_fill, claimed, checkpointed, store_was_empty, published, groups_written;
     bool continued;                          /* it goes on behind an array of so many frames: */
     uint64_t continued_frames;
+    bool gone_synced;                        /* that keys are gone is durable in the directory of the one at: */
+    uint64_t gone_at[SHARDIO_MAX_DIMS];
     uint8_t *rows, *staging, *small_names;
     shardio_overlap overlap;
     struct shardio_queue *queue;             /* of writes under way, or null */
@@ -12228,7 +12237,7 @@ struct shardio_array {
 typedef struct shardio_p_statistics shardio_p_statistics;
 
 /* The shard at `position` is about to be changed; it was, and all is well; the key is about to be removed. */
-static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *position);
+static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *position, bool anew);
 static void shardio_p_statistics_end(shardio_array *array, const uint64_t *position);
 static void shardio_p_statistics_gone(shardio_array *array, const uint64_t *position);
 /* The elements of a chunk, in the byte order of the file; null: it is stored no longer. */
@@ -13700,8 +13709,9 @@ static shardio_status shardio_p_enter_flight(shardio_array *array, shardio_p_fli
     const char *key = shardio_p_chunk_key(array, position);
     flight->allocator = shardio_arena_begin(&flight->arena, flight->names, array->plan.names);
     flight->begun = true;
-    shardio_p_statistics_begin(array, position);
-    if (shardio_p_holds_frames(array, position)) status = shardio_p_continue_flight(array, flight, key, &o);
+    const bool continued = shardio_p_holds_frames(array, position);
+    shardio_p_statistics_begin(array, position, !continued);
+    if (continued) status = shardio_p_continue_flight(array, flight, key, &o);
     flight->there = status != SHARDIO_ERR_NOT_FOUND;
     if (status == SHARDIO_ERR_NOT_FOUND) status = shardio_p_create_flight(array, flight, key, &o);
     return status;
@@ -14114,17 +14124,36 @@ static shardio_status shardio_p_sync_removal(const shardio_store *store, shardio
     return status == SHARDIO_ERR_NOT_FOUND ? SHARDIO_OK : status;   /* nor is there a directory that could bring it back */
 }
 
+/* Whether it is durable that a key is gone that was not there. Who removed it may not have come to that, so its directory is
+   synced, once for keys side by side. In a new array nothing was. */
+static bool shardio_p_stays_gone(const shardio_array *array, const uint64_t *position)
+{
+    const shardio_p_meta *m = &array->meta;
+    const uint32_t directory = m->separator == '/' && m->ndim > 0 ? m->ndim - 1 : 0;   /* numbers that are in its name */
+    if (!array->continued && !array->changing) return true;
+    return array->gone_synced && memcmp(array->gone_at, position, directory * sizeof *position) == 0;
+}
+
+/* Makes it durable that a chunk or shard that holds nothing has no key. `status`: of removing it. */
+static shardio_status shardio_p_sync_gone(shardio_array *array, const uint64_t *position, shardio_status status, int code)
+{
+    if (status == SHARDIO_ERR_NOT_FOUND && shardio_p_stays_gone(array, position)) return SHARDIO_OK;
+    const char *key = shardio_p_chunk_key(array, position);
+    if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND)
+        status = shardio_p_sync_removal(&array->store, array->durability, key, &code);
+    if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "remove", key, code, NULL);
+    array->gone_synced = true;
+    memcpy(array->gone_at, position, array->meta.ndim * sizeof *position);
+    return SHARDIO_OK;
+}
+
 /* Removes the key of a chunk or shard that holds nothing any more, if there is one. */
 static shardio_status shardio_p_remove_chunk_key(shardio_array *array, const uint64_t *position)
 {
-    const shardio_store *s = &array->store;
     int code = 0;
     shardio_p_statistics_gone(array, position);
-    const char *key = shardio_p_chunk_key(array, position);
-    shardio_status status = s->functions->remove(s->context, key, &code);
-    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;   /* the usual case, which must cost nothing */
-    if (status == SHARDIO_OK) status = shardio_p_sync_removal(s, array->durability, key, &code);
-    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_fail(array, status, "remove", key, code, NULL);
+    shardio_status status = array->store.functions->remove(array->store.context, shardio_p_chunk_key(array, position), &code);
+    return shardio_p_sync_gone(array, position, status, code);
 }
 
 static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_box *box)
@@ -14134,7 +14163,7 @@ static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_bo
     if (shardio_p_nothing_to_put(array, flight, box, chunks)) {
         if (!array->continued) return SHARDIO_OK;
         if (!shardio_p_holds_frames(array, box->shard)) return shardio_p_remove_chunk_key(array, box->shard);
-        if (!shardio_p_is_there(array, box->shard)) return SHARDIO_OK;
+        if (!shardio_p_is_there(array, box->shard)) return shardio_p_sync_gone(array, box->shard, SHARDIO_ERR_NOT_FOUND, 0);
     }
     shardio_status status = shardio_p_enter_flight(array, flight, box->shard);
     if (status != SHARDIO_OK) return status;
@@ -14154,7 +14183,7 @@ static shardio_status shardio_p_put_chunk_file(shardio_array *array, const uint6
     shardio_slot_options o = shardio_p_flight_options(array);
     if (array->store.functions->whole_values) o.direct_min = 1;   /* it gathers them itself: no copy before */
     if (shardio_p_leave_out(array, data)) return shardio_p_remove_chunk_key(array, position);   /* of an earlier time */
-    shardio_p_statistics_begin(array, position);
+    shardio_p_statistics_begin(array, position, true);
     shardio_p_statistics_note(array, position, data);
     shardio_status status = shardio_p_encode_chunk(array, position, &data, &size);
     if (status != SHARDIO_OK) return status;
@@ -15804,14 +15833,24 @@ static void shardio_p_cover_keys(const shardio_p_meta *m, const uint64_t *start,
     for (uint32_t i = 0; i < m->ndim; i++) shardio_p_cover(start[i], count[i], m->shard[i], &first[i], &number[i]);
 }
 
-/* Opens a file ahead of its turn, and says that it will be read. */
-static void shardio_p_expect_chunk_file(shardio_array *array, const uint64_t *position, shardio_p_chunk_file *c)
+/* Whether a file can be asked for what will be read. One that holds its bytes in memory cannot. */
+static bool shardio_p_takes_hints(const shardio_file *file)
+{
+    if (file->functions->hint == shardio_p_tracked_hint) file = &((const shardio_p_tracked *)file->context)->file;
+    return file->functions->hint != NULL;
+}
+
+/* Opens a file ahead of its turn, and says that it will be read. False: those behind it wait for their turn, because this one
+   could not be opened, or holds its bytes in memory. */
+static bool shardio_p_expect_chunk_file(shardio_array *array, const uint64_t *position, shardio_p_chunk_file *c)
 {
     shardio_file_facts facts;
     shardio_p_open_chunk_file(array, position, c);
-    if (c->status != SHARDIO_OK || c->file.functions->hint == NULL) return;
+    if (c->status == SHARDIO_ERR_NOT_FOUND) return true;
+    if (c->status != SHARDIO_OK || !shardio_p_takes_hints(&c->file)) return false;
     if (shardio_p_file_facts(&c->file, &facts, NULL) == SHARDIO_OK && facts.size > 0)
         c->file.functions->hint(c->file.context, SHARDIO_HINT_WILL_NEED, 0, facts.size);
+    return true;
 }
 
 /* Many files, each with one chunk: the next ones are open, and under way, while one is decoded. */
@@ -15821,21 +15860,24 @@ static shardio_status shardio_p_read_chunk_files(const shardio_p_reading *r, con
     const shardio_p_meta *m = &r->array->meta;
     shardio_p_chunk_file files[SHARDIO_P_FILES_AHEAD];
     uint64_t position[SHARDIO_MAX_DIMS] = {0}, ahead[SHARDIO_MAX_DIMS] = {0};
-    const uint64_t depth = shardio_p_min(SHARDIO_P_FILES_AHEAD, r->array->max_open);
-    uint64_t opened = 0, used = 0;
+    uint64_t depth = shardio_p_min(SHARDIO_P_FILES_AHEAD, r->array->max_open), opened = 0, used = 0;
     bool more = true;
     shardio_status status;
     memcpy(position, first, m->ndim * sizeof *position);
     memcpy(ahead, first, m->ndim * sizeof *ahead);
     do {
-        for (; more && opened - used < depth; opened++) {
-            shardio_p_expect_chunk_file(r->array, ahead, &files[opened % depth]);
+        while (more && opened - used < depth) {
+            shardio_p_chunk_file *next = &files[opened % SHARDIO_P_FILES_AHEAD];
+            if (!shardio_p_expect_chunk_file(r->array, ahead, next)) depth = 1;
+            if (opened > used && next->status != SHARDIO_OK && next->status != SHARDIO_ERR_NOT_FOUND) break;   /* in its turn */
+            opened++;
             more = shardio_p_next_in_box(ahead, first, number, m->ndim);
         }
-        status = shardio_p_read_open_chunk(r, &files[used++ % depth], position, error);
+        status = shardio_p_read_open_chunk(r, &files[used++ % SHARDIO_P_FILES_AHEAD], position, error);
     } while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
     for (; used < opened; used++)
-        if (files[used % depth].status == SHARDIO_OK) shardio_file_close(&files[used % depth].file);
+        if (files[used % SHARDIO_P_FILES_AHEAD].status == SHARDIO_OK)
+            shardio_file_close(&files[used % SHARDIO_P_FILES_AHEAD].file);
     return status;
 }
 
@@ -15843,7 +15885,7 @@ enum { SHARDIO_P_FEW_CHUNKS = 16 };   /* more of a shard keep the device busy by
 
 /* Opens a shard ahead of its turn, and says which chunks of it will be read if they are few. SHARDIO_ERR_NOT_FOUND: there is
    none. */
-static shardio_status shardio_p_expect_shard(const shardio_p_reading *r, const uint64_t *position, shardio_error *error)
+static shardio_status shardio_p_expect_shard(const shardio_p_reading *r, const uint64_t *position)
 {
     shardio_array *array = r->array;
     const shardio_p_meta *m = &array->meta;
@@ -15851,7 +15893,7 @@ static shardio_status shardio_p_expect_shard(const shardio_p_reading *r, const u
     const shardio_p_level *inside = &m->levels[1];
     uint64_t budget = (uint64_t)SHARDIO_P_AHEAD / SHARDIO_P_FILES_AHEAD;
     shardio_shard_reader *shard = NULL;
-    shardio_status status = shardio_p_get_shard(array, position, &shard, error);
+    shardio_status status = shardio_p_get_shard(array, position, &shard, NULL);
     if (status != SHARDIO_OK || shard->block > 0 || shard->file.functions->hint == NULL) return status;
     if (inside->packing == SHARDIO_P_SHARD && inside->chain.count == 0) return SHARDIO_OK;   /* only parts of them are read */
     shardio_p_part_origin(m, position, origin);
@@ -15885,20 +15927,19 @@ static shardio_status shardio_p_read_shards(const shardio_p_reading *r, const ui
     const shardio_p_meta *m = &r->array->meta;
     uint64_t position[SHARDIO_MAX_DIMS] = {0}, ahead[SHARDIO_MAX_DIMS] = {0};
     shardio_status expected[SHARDIO_P_FILES_AHEAD] = {SHARDIO_OK}, status;
-    shardio_error failed;                    /* the last one that was opened; reported when it is its turn */
     uint64_t opened = 0, used = 0;
     bool more = true;
     memcpy(position, first, m->ndim * sizeof *position);
     memcpy(ahead, first, m->ndim * sizeof *ahead);
     do {
         for (; more && opened - used < depth; opened++) {
-            status = expected[opened % depth] = shardio_p_expect_shard(r, ahead, &failed);
+            status = expected[opened % depth] = shardio_p_expect_shard(r, ahead);
             more = (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) && shardio_p_next_in_box(ahead, first, number, m->ndim);
         }
-        status = expected[used++ % depth];
-        if (status == SHARDIO_OK) status = shardio_p_read_part(r, position, error);
-        else if (status == SHARDIO_ERR_NOT_FOUND) status = shardio_p_read_missing(r, position);
-        else if (error != NULL) *error = failed;
+        /* behind one that could not be opened each is opened in its turn, that one once more */
+        const bool missing = used < opened && expected[used % depth] == SHARDIO_ERR_NOT_FOUND;
+        status = missing ? shardio_p_read_missing(r, position) : shardio_p_read_part(r, position, error);
+        used++;
     } while (status == SHARDIO_OK && shardio_p_next_in_box(position, first, number, m->ndim));
     return status;
 }
@@ -16393,7 +16434,7 @@ static shardio_status shardio_p_begin_shard_change(shardio_p_change *c, const ui
     if (!shardio_p_widen(array, &array->index_room, index))
         return shardio_p_array_fail(array, SHARDIO_ERR_MEMORY, "write", array->prefix, 0,
                                     "no memory for the index of a shard");
-    shardio_p_statistics_begin(array, position);
+    shardio_p_statistics_begin(array, position, false);
     const char *key = shardio_p_chunk_key(array, position);
     shardio_status status = append ? s->functions->open(s->context, key, true, array->allocator, &file, &code)
                                    : s->functions->create(s->context, key, true, shardio_p_most_of_shard(&array->meta),
@@ -17440,13 +17481,13 @@ static shardio_p_recorded *shardio_p_recorded_at(shardio_array *array, const uin
     return shardio_p_record_key(array, s, shardio_p_shard_number(&array->meta, position));
 }
 
-/* What is recorded of a shard that others changed, or that was there before, says nothing. */
-static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *position)
+/* What is recorded of a shard that others changed, or that was there before, says nothing, unless all of it is written anew. */
+static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *position, bool anew)
 {
     uint64_t tag[2];
     shardio_p_recorded *key = shardio_p_recorded_at(array, position);
     if (key == NULL) return;
-    shardio_status status = array->meta.sharded ? shardio_p_tag_of(array, position, tag) : SHARDIO_ERR_NOT_FOUND;
+    shardio_status status = anew ? SHARDIO_ERR_NOT_FOUND : shardio_p_tag_of(array, position, tag);
     bool same = status == SHARDIO_OK && key->known && memcmp(tag, key->tag, sizeof tag) == 0;
     if (!same) shardio_p_forget_key(array, array->statistics, key);
     key->will_be = same || status == SHARDIO_ERR_NOT_FOUND;
@@ -20934,7 +20975,7 @@ static void shardio_p_zip_value_hint(void *file, shardio_hint hint, uint64_t off
     const shardio_p_zip_value *v = (const shardio_p_zip_value *)file;
     const shardio_archive *a = v->archive;
     const shardio_p_zip_entry *entry = shardio_p_zip_value_entry(v);
-    if (v->writing || v->inflated != NULL || v->generation != a->generation || entry == NULL || entry->held) return;
+    if (v->writing || v->generation != a->generation || entry == NULL || entry->held) return;
     if (a->read_block > 0) return;   /* reads pass the page cache by */
     if (a->file.functions->hint != NULL)
         a->file.functions->hint(a->file.context, hint, entry->data + offset, size);
@@ -21788,13 +21829,18 @@ static shardio_file shardio_p_zip_value_file(shardio_p_zip_value *v)
         shardio_p_zip_value_read, NULL, NULL, shardio_p_zip_value_facts, NULL, NULL, NULL, NULL, NULL,
         shardio_p_zip_value_hint, shardio_p_zip_value_close, NULL, NULL
     };
+    /* a deflated value is in memory: nothing can be asked for ahead */
+    static const shardio_file_functions inflated = {
+        shardio_p_zip_value_read, NULL, NULL, shardio_p_zip_value_facts, NULL, NULL, NULL, NULL, NULL, NULL,
+        shardio_p_zip_value_close, NULL, NULL
+    };
     static const shardio_file_functions writing = {
         shardio_p_zip_value_read, shardio_p_zip_value_write, shardio_p_zip_value_resize, shardio_p_zip_value_facts,
         shardio_p_zip_value_set_direct, NULL, shardio_p_zip_value_publish, NULL, NULL, shardio_p_zip_value_hint,
         shardio_p_zip_value_close, NULL, NULL
     };
     shardio_file file = {NULL, NULL, NULL};
-    file.functions = v->writing ? &writing : &reading;
+    file.functions = v->writing ? &writing : v->inflated != NULL ? &inflated : &reading;
     file.context = v;
     file.name = v->name;
     return file;
