@@ -691,7 +691,86 @@ static void array_check(int kind, const uint64_t *notes)
     array_store_end();
 }
 
+/* ---- what is gone stays gone: fill values that are not stored, where a writer that was lost had put something ----- */
+
+enum gone_kind { GONE_FAILED_SYNC = 1, GONE_NO_SHARDS = 2 };
+enum { GONE_COLUMNS = 8, GONE_FRAMES = 2 };
+
+static shardio_array_options gone_options(int kind)
+{
+    shardio_array_options o;
+    memset(&o, 0, sizeof o);
+    o.ndim = 2;
+    o.dtype = SHARDIO_UINT16;
+    o.shape[1] = o.chunk[1] = GONE_COLUMNS;
+    o.chunk[0] = 1;
+    if (!(kind & GONE_NO_SHARDS)) o.shard[0] = GONE_FRAMES, o.shard[1] = GONE_COLUMNS;
+    o.direct = SHARDIO_DIRECT_OFF;
+    o.buffer_size = o.block_size = 512;
+    o.memory = 1;
+    return o;
+}
+
+/* Appends two frames of the fill value. */
+static shardio_status gone_fill(const shardio_store *store, shardio_array_options o)
+{
+    shardio_error error;
+    o.skip_fill = true;
+    shardio_array *a = shardio_array_continue_in(store, &o);
+    (void)shardio_array_append(a, NULL, GONE_FRAMES * GONE_COLUMNS);
+    return shardio_array_finish(a, &error);
+}
+
+static void gone_run(int kind)
+{
+    static const uint16_t frames[GONE_FRAMES * GONE_COLUMNS] = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
+    shardio_store store = shardio_store_directory(VOLUME "/gone.zarr");
+    shardio_array_options o = gone_options(kind);
+    shardio_error error;
+    shardio_array *a = shardio_array_create_in(&store, &o);
+    CHECK_OK(shardio_array_append(a, frames, GONE_FRAMES * GONE_COLUMNS));
+    CHECK_OK(shardio_array_finish(a, &error));
+    if (kind & GONE_FAILED_SYNC) {                       /* something lies beyond the shape; what removes it fails */
+        size_t size;
+        uint8_t *data = store_get(&store, "c/0/0", &size);
+        CHECK_OK(store_put(&store, kind & GONE_NO_SHARDS ? "c/2/0" : "c/1/0", data, size));
+        free(data);
+        power_start();
+        power_fail_sync(1);
+        CHECK(gone_fill(&store, o) != SHARDIO_OK);
+        power_fail_sync(0);
+    } else {                                             /* one that gives up removes what it has published */
+        power_start();
+        a = shardio_array_continue_in(&store, &o);
+        CHECK_OK(shardio_array_append(a, frames, GONE_FRAMES * GONE_COLUMNS));
+        shardio_array_abort(a);
+    }
+    CHECK_OK(gone_fill(&store, o));
+    power_note(LEAST, 1);
+}
+
+static void gone_check(int kind, const uint64_t *notes)
+{
+    uint16_t back[GONE_FRAMES * GONE_COLUMNS] = {1};
+    const uint64_t start[2] = {GONE_FRAMES, 0}, count[2] = {GONE_FRAMES, GONE_COLUMNS};
+    shardio_store store = shardio_store_directory(VOLUME "/gone.zarr");
+    shardio_error error;
+    (void)kind;
+    shardio_array *a = shardio_array_open_in(&store, NULL, &error);
+    CHECK_OK(error.status);
+    const bool grown = array_rows(a) == 2 * GONE_FRAMES;
+    power_saw(grown ? POWER_NEWEST : POWER_OLDER);
+    CHECK(grown || notes[LEAST] == 0);
+    if (grown) CHECK_OK(shardio_array_read(a, start, count, back, sizeof back, &error));
+    for (size_t i = 0; i < GONE_FRAMES * GONE_COLUMNS && grown && notes[LEAST] > 0; i++)
+        if (!CHECK(back[i] == 0)) break;
+    shardio_array_close(a);
+}
+
 static const power_flow flows[] = {
+    {"array, fill values behind one that gave up", gone_run, gone_check, 0},
+    {"array, fill values behind one whose sync failed", gone_run, gone_check, GONE_FAILED_SYNC},
+    {"array, the same, no shards", gone_run, gone_check, GONE_FAILED_SYNC | GONE_NO_SHARDS},
     {"array, append", array_run, array_check, 0},
     {"array, append, index at the start", array_run, array_check, ARRAY_START},
     {"array, append, overlap", array_run, array_check, ARRAY_OVERLAP},

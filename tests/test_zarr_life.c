@@ -456,7 +456,7 @@ TEST(leftovers_are_overwritten)
             shardio_array *a = shardio_array_create_in(&all, &m.o);
             CHECK_OK(append_plain(&m, a, 0, 9 * 42));
             CHECK_OK(shardio_array_finish(a, &e));
-            m.o.skip_fill = true;
+            m.o.skip_fill = m.o.statistics = true;
             m.o.max_open_files = 1;
             for (uint64_t i = 0; i < 9 * 42; i++)
                 if (i / 42 % 5 != 0) memcpy(m.data + 2 * i, m.fill, 2);
@@ -470,6 +470,11 @@ TEST(leftovers_are_overwritten)
             check_metadata(&m, &store, 9);
             model_check(&m, &store, 9, 1, 6);
             check_verifies(&m, &store);
+            a = shardio_array_open_in(&store, NULL, &e);
+            shardio_statistics t;
+            CHECK_OK(shardio_array_statistics(a, &t, &e));
+            CHECK_U64(t.rows, 9 * 42);
+            shardio_array_close(a);
             model_end(&m);
             shardio_store_memory_free(&memory);
             shardio_store_memory_free(&all_memory);
