@@ -1296,7 +1296,8 @@ typedef struct shardio_array_options {
                                                 shards that are larger than the buffer. Reading: `unbuffered` ones */
     uint32_t in_flight;                      /* with overlap: transfers at once, at most; 0: 8; 1: no overlap */
     size_t memory;                           /* bytes for gathering rows of chunks; 0: one row, or as many as fit in
-                                                8 MiB; more makes larger writes from small chunks */
+                                                8 MiB; more makes larger writes from small chunks. Chunks to be encoded
+                                                that an append holds whole, for one shard, are not gathered */
     size_t block_size;                       /* bytes kept of the tail of each shard in flight; 0: 4096; has to hold
                                                 a block of the file system for unbuffered I/O */
     uint32_t max_open_files;                 /* shards open at once; 0: 64. More are closed and continued */
@@ -12203,6 +12204,7 @@ struct shardio_array {
     uint64_t filled, elements;               /* of this batch */
     uint64_t flushed;                        /* rows of chunks of this batch that are full and handed over */
     uint64_t saved;                          /* elements of this batch that the last checkpoint handed over */
+    const uint8_t *lent;                     /* the rows of chunks behind those, while they are the caller's; or null */
     uint64_t total, frame, limit;            /* elements appended, in a frame, and at most */
     uint64_t published_total, since_checkpoint;
     /* a room for each level: what was read or put together, and what codecs make of it */
@@ -13483,6 +13485,17 @@ static size_t shardio_p_place_of_chunk(const shardio_array *array, const uint64_
     return (size_t)(place + local * m->chunk_bytes);
 }
 
+/* The elements of the chunk with this index in the grid, gathered or the caller's own; those of the other chunks of its
+   shard and these rows follow. */
+static const uint8_t *shardio_p_elements_of_chunk(const shardio_array *array, const uint64_t *index)
+{
+    const uint32_t b = array->plan.batch_dim;
+    uint64_t number = index[b] - array->at[b] - array->flushed;
+    if (array->lent == NULL) return array->rows + shardio_p_place_of_chunk(array, index);
+    for (uint32_t i = b + 1; i < array->meta.ndim; i++) number = number * array->meta.grid[i] + index[i];
+    return array->lent + (size_t)number * array->meta.chunk_bytes;
+}
+
 /* Chunks that are begun but not full have the fill value beyond the data. Where a batch has such chunks for sure, it is
    filled beforehand; where it ends early, the rest is gathered from the fill value. */
 static bool shardio_p_batch_is_ragged(const shardio_array *array)
@@ -14074,6 +14087,12 @@ static shardio_status shardio_p_put_encoded(shardio_array *array, shardio_p_flig
     return SHARDIO_OK;
 }
 
+/* Whether chunks go to their shard as they are gathered, many at once. */
+static bool shardio_p_puts_as_is(const shardio_array *array)
+{
+    return array->meta.sharded && shardio_p_stored_as_is(&array->meta) && !array->skip_fill;
+}
+
 /* Puts the chunks of a box as they are: one append, then the entries. */
 static shardio_status shardio_p_put_plain(shardio_array *array, shardio_p_flight *flight, const shardio_p_box *box,
                                           const uint8_t *chunks)
@@ -14159,7 +14178,7 @@ static shardio_status shardio_p_remove_chunk_key(shardio_array *array, const uin
 static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_box *box)
 {
     shardio_p_flight *flight = shardio_p_flight_of(array, box->first);
-    const uint8_t *chunks = array->rows + shardio_p_place_of_chunk(array, box->first);
+    const uint8_t *chunks = shardio_p_elements_of_chunk(array, box->first);
     if (shardio_p_nothing_to_put(array, flight, box, chunks)) {
         if (!array->continued) return SHARDIO_OK;
         if (!shardio_p_holds_frames(array, box->shard)) return shardio_p_remove_chunk_key(array, box->shard);
@@ -14167,8 +14186,7 @@ static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_bo
     }
     shardio_status status = shardio_p_enter_flight(array, flight, box->shard);
     if (status != SHARDIO_OK) return status;
-    bool plain = shardio_p_stored_as_is(&array->meta) && !array->skip_fill;
-    status = plain ? shardio_p_put_plain(array, flight, box, chunks)
+    status = shardio_p_puts_as_is(array) ? shardio_p_put_plain(array, flight, box, chunks)
              : shardio_p_put_encoded(array, flight, box, chunks);
     return status == SHARDIO_OK ? shardio_p_leave_flight(array, flight) : status;
 }
@@ -14206,7 +14224,7 @@ static shardio_status shardio_p_put_chunk_file(shardio_array *array, const uint6
 
 static shardio_status shardio_p_write_chunk_file(shardio_array *array, const shardio_p_box *box)
 {
-    return shardio_p_put_chunk_file(array, box->first, array->rows + shardio_p_place_of_chunk(array, box->first));
+    return shardio_p_put_chunk_file(array, box->first, shardio_p_elements_of_chunk(array, box->first));
 }
 
 /* Does something to the part of each shard in some rows of chunks of the batch. */
@@ -14344,24 +14362,61 @@ static shardio_status shardio_p_keep_contents(shardio_array *array, const uint8_
     return SHARDIO_OK;
 }
 
+/* Whether each chunk lies in one piece in the order that elements are appended in. */
+static bool shardio_p_chunks_come_whole(const shardio_array *array)
+{
+    const shardio_p_meta *m = &array->meta;
+    const uint32_t b = array->plan.batch_dim, k = array->plan.line_dim;
+    bool whole = m->unit == 1 && !shardio_p_is_variable(m->dtype) && (k == b || m->shape[k] % m->chunk[k] == 0);
+    for (uint32_t i = b; i < k; i++) whole = whole && m->chunk[i] == 1;
+    return whole;
+}
+
+/* How many rows of whole chunks the next elements are: those are encoded from where the caller has them. All others are
+   gathered: what goes to a shard as it is, since writes of it stay under way, and rows of several shards, so that each
+   gets more at once. */
+static uint64_t shardio_p_ready_rows(const shardio_array *array, const uint8_t *from, uint64_t count)
+{
+    const shardio_p_meta *m = &array->meta;
+    const uint32_t b = array->plan.batch_dim;
+    if (from == NULL || array->plan.flights > 1 || shardio_p_puts_as_is(array) || !shardio_p_chunks_come_whole(array)) return 0;
+    const uint64_t row = m->chunk[b] * shardio_p_product(m->shape, b + 1, m->ndim);
+    return array->filled == array->flushed * row ? count / row : 0;
+}
+
+/* Takes the next elements of the batch, all or the first of them: `*count`. */
+static shardio_status shardio_p_take(shardio_array *array, const uint8_t *from, uint64_t *count)
+{
+    const shardio_p_meta *m = &array->meta;
+    const uint32_t b = array->plan.batch_dim;
+    const uint64_t rows = shardio_p_ready_rows(array, from, *count);
+    const uint8_t *kept = from;
+    shardio_status status = SHARDIO_OK;
+    if (rows > 0) *count = rows * m->chunk[b] * shardio_p_product(m->shape, b + 1, m->ndim);
+    else if (from != NULL && shardio_p_is_variable(m->dtype)) status = shardio_p_keep_contents(array, &kept, *count);
+    if (status != SHARDIO_OK) return status;
+    if (rows == 0) shardio_p_gather(array, array->filled, kept, *count);
+    array->filled += *count;
+    array->total += *count;
+    if (rows == 0) return SHARDIO_OK;
+    array->lent = from;
+    status = shardio_p_flush(array, array->flushed + rows);
+    array->lent = NULL;
+    array->flushed += rows;
+    return status;
+}
+
 static shardio_status shardio_p_append(shardio_array *array, const uint8_t *from, uint64_t count)
 {
-    while (count > 0) {
+    shardio_status status = SHARDIO_OK;
+    while (count > 0 && status == SHARDIO_OK) {
         uint64_t n = shardio_p_min(count, array->elements - array->filled);
-        const uint8_t *kept = from;
-        if (from != NULL && shardio_p_is_variable(array->meta.dtype) &&
-            shardio_p_keep_contents(array, &kept, n) != SHARDIO_OK)
-            return array->error.status;
-        shardio_p_gather(array, array->filled, kept, n);
+        status = shardio_p_take(array, from, &n);
         if (from != NULL) from += n * array->meta.element;
-        array->filled += n;
-        array->total += n;
         count -= n;
-        if (array->filled < array->elements) break;
-        shardio_status status = shardio_p_end_batch(array);
-        if (status != SHARDIO_OK) return status;
+        if (status == SHARDIO_OK && array->filled == array->elements) status = shardio_p_end_batch(array);
     }
-    return SHARDIO_OK;
+    return status;
 }
 
 /* Writes what the batch holds, padded with the fill value to whole chunks, and keeps it to be completed. */

@@ -19,6 +19,9 @@ typedef struct mixer {
     size_t element_size;             /* what begin was told last */
     char configuration[200];         /* and the text */
     size_t largest;                  /* room that decoding was given */
+    const uint8_t *caller;           /* elements of the caller's, so many bytes; what was encoded from where they are: */
+    size_t caller_bytes;
+    int in_place;
 } mixer;
 
 typedef struct mix {
@@ -104,6 +107,7 @@ static shardio_status mix_encode(void *context, const void *in, size_t size, voi
     const mix *x = (const mix *)context;
     uint8_t *to = (uint8_t *)out;
     x->m->encoded++;
+    x->m->in_place += (uintptr_t)in - (uintptr_t)x->m->caller < x->m->caller_bytes;
     if (size + x->pad > capacity) return SHARDIO_ERR_LIMIT;
     memset(to, 0xAA, x->pad);
     for (size_t i = 0; i < size; i++) to[x->pad + i] = ((const uint8_t *)in)[i] ^ x->key;
@@ -1091,7 +1095,118 @@ TEST(fill_values_inside)
     }
 }
 
+/* ---- chunks that the caller has as they are */
+
+enum { FRAMES = 7, FRAME = 24 };
+
+typedef struct layout {
+    const char *name;
+    uint64_t chunk[3], shard[3];
+    bool big_endian, transposed, skip_fill;
+    int in_place;                    /* chunks, where all frames come at once */
+} layout;
+
+static const layout layouts[] = {
+    {"a frame", {1, 4, 6}, {4, 4, 6}, false, false, false, 7},
+    {"a frame, a file", {1, 4, 6}, {0, 0, 0}, false, false, false, 7},
+    {"two frames", {2, 4, 6}, {4, 4, 6}, false, false, false, 3},
+    {"two frames, a file", {2, 4, 6}, {0, 0, 0}, false, false, false, 3},
+    {"part of a frame, shards side by side", {1, 2, 6}, {4, 2, 6}, false, false, false, 0},
+    {"part of a frame, a file", {1, 2, 6}, {0, 0, 0}, false, false, false, 14},
+    {"part of a frame, shards of frames", {1, 2, 6}, {2, 4, 6}, false, false, true, 12},   /* one frame is all zeros */
+    {"a frame, transposed", {1, 4, 6}, {4, 4, 6}, false, true, false, 0},
+    {"a frame, the other byte order", {1, 4, 6}, {4, 4, 6}, true, false, false, 0},
+    {"lines of two chunks", {1, 4, 3}, {4, 4, 6}, false, false, false, 0},
+};
+
+/* What was asked to be little-endian is so on this machine, or big. */
+static shardio_array *layout_create(const shardio_store *store, const layout *l, const shardio_codec *codec, bool statistics)
+{
+    static const uint8_t order[3] = {0, 2, 1};
+    const uint16_t one = 1;
+    shardio_array_options o;
+    memset(&o, 0, sizeof o);
+    o.ndim = 3;
+    o.dtype = SHARDIO_UINT16;
+    o.shape[1] = 4;
+    o.shape[2] = 6;
+    memcpy(o.chunk, l->chunk, sizeof l->chunk);
+    memcpy(o.shard, l->shard, sizeof l->shard);
+    o.big_endian = l->big_endian == (*(const uint8_t *)&one == 1);
+    o.skip_fill = l->skip_fill;
+    o.statistics = statistics;
+    o.codecs[0] = codec;
+    if (l->transposed) o.transpose = order;
+    return shardio_array_create_in(store, &o);
+}
+
+/* The same keys, and the same bytes behind each. */
+static void check_same(const shardio_store *store, const shardio_store *wanted)
+{
+    key_list keys, others;
+    CHECK_OK(store_keys(store, "", &keys));
+    CHECK_OK(store_keys(wanted, "", &others));
+    CHECK_TEXT(keys.text, others.text);
+    for (char *key = strtok(keys.text, " "); key != NULL; key = strtok(NULL, " ")) {
+        size_t n = 0, m = 0;
+        uint8_t *got = store_get(store, key, &n), *one = store_get(wanted, key, &m);
+        CHECK(got != NULL && one != NULL && n == m && memcmp(got, one, n) == 0);
+        free(got);
+        free(one);
+    }
+}
+
+/* Whole chunks are encoded from where the caller has them, and what is written is the same as in pieces of any size. */
+TEST(chunks_that_need_not_be_gathered)
+{
+    static const uint64_t pieces[] = {1, 5, 12, 24, 30, 48, 60, 100, 168};
+    uint8_t memory_of_caller[2 * FRAMES * FRAME + 1];
+    uint8_t *elements = memory_of_caller + 1;                 /* no better aligned than memory may be */
+    for (size_t i = 0; i < 2 * FRAMES * FRAME; i++) elements[i] = (uint8_t)(i / (2 * FRAME) == 3 ? 0 : i * 7 + i / 50);
+    for (size_t l = 0; l < sizeof layouts / sizeof layouts[0]; l++) {
+        for (int statistics = 0; statistics < 2; statistics++) {
+            shardio_memory_store first, memory;
+            shardio_store wanted = shardio_store_memory(&first, NULL);
+            for (size_t p = 0; p < sizeof pieces / sizeof pieces[0]; p++) {
+                for (int checkpoints = 0; checkpoints < 2; checkpoints++) {
+                    shardio_store store = p == 0 && !checkpoints ? wanted : shardio_store_memory(&memory, NULL);
+                    shardio_error e;
+                    mixer m;
+                    shardio_codec codec = mix_codec(&m, "{\"key\":77,\"pad\":3}");
+                    m.caller = elements;
+                    m.caller_bytes = 2 * FRAMES * FRAME;
+                    shardio_array *a = layout_create(&store, &layouts[l], &codec, statistics != 0);
+                    for (uint64_t at = 0; at < FRAMES * FRAME; at += pieces[p]) {
+                        uint64_t n = FRAMES * FRAME - at < pieces[p] ? FRAMES * FRAME - at : pieces[p];
+                        CHECK_OK(shardio_array_append(a, elements + 2 * at, n));
+                        if (checkpoints && at % 3 == 0) CHECK_OK(shardio_array_checkpoint(a));
+                    }
+                    CHECK_OK(shardio_array_finish(a, &e));
+                    if (pieces[p] == FRAMES * FRAME && !CHECK(m.in_place == layouts[l].in_place))
+                        fprintf(stderr, "%s: %d chunks in place\n", layouts[l].name, m.in_place);
+                    if (p == 0 && !checkpoints) continue;
+                    if (!checkpoints) check_same(&store, &wanted);
+                    uint16_t got[FRAMES * FRAME];
+                    const uint64_t zero[3] = {0, 0, 0}, all[3] = {FRAMES, 4, 6};
+                    shardio_array_options o;
+                    memset(&o, 0, sizeof o);
+                    o.codecs[0] = &codec;
+                    a = shardio_array_open_in(&store, &o, &e);
+                    CHECK_OK(shardio_array_read(a, zero, all, got, sizeof got, &e));
+                    CHECK_BYTES(got, elements, sizeof got);
+                    CHECK_OK(shardio_array_verify(a, NULL, NULL, NULL, NULL, &e));
+                    shardio_array_close(a);
+                    shardio_store_memory_free(&memory);
+                    if (test_failures) return;
+                }
+            }
+            shardio_store_memory_free(&first);
+        }
+    }
+}
+
 TEST_MAIN(TEST_CASE(contexts_begin_and_end) TEST_CASE(contexts_that_cannot_be_made) TEST_CASE(codecs_that_decode_wrong) TEST_CASE(decoding_grows)
           TEST_CASE(codecs_that_encode_wrong) TEST_CASE(lists_that_are_wrong) TEST_CASE(lists_are_kept_to_the_byte) TEST_CASE(texts_of_any_length)
           TEST_CASE(strings_are_utf8) TEST_CASE(texts_that_lie) TEST_CASE(fill_values_in_json) TEST_CASE(fill_values_of_any_bits)
-          TEST_CASE(damaged_inner_shards) TEST_CASE(fill_values_inside))
+          TEST_CASE(damaged_inner_shards) TEST_CASE(fill_values_inside)
+          TEST_CASE(chunks_that_need_not_be_gathered))
