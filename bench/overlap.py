@@ -34,6 +34,7 @@ MODES = ["off", "on"]
 SETTINGS = [(in_flight, buffer) for in_flight in (4, 8, 16) for buffer in ("4M", "8M", "16M")]
 QUICK_SETTINGS = [(8, "4M"), (4, "8M")]
 BITS = ["--bits", "5"]                                 # of 16: what is to be encoded
+DEFAULT_MEMORY = 8 * 1024 * 1024                       # of the option memory, two batches of rows with overlap
 PARTS = ["writing", "settings", "encoding", "appends", "packs", "archives", "reading", "lists"]
 
 
@@ -352,15 +353,30 @@ def stream_bytes(bench):
     return (256 if bench.quick else 4096) * MIB
 
 
+def append_contenders(bench, machine, key, arguments, chunks):
+    """Key, name and contender of each. A row a call, written in turn, is what a row takes by itself."""
+    row = row_bytes(bench, chunks)
+    stream = ["--bytes", str(stream_bytes(bench)), "--input", str(bench.bytes)]
+    arguments = arguments + frame_arguments(bench)
+    yield "raw, O_DIRECT, a row a call", Contender(
+        ("raw", key), [bench.program("bench_write"), "--writer", "raw-direct", "--work", "blocks", "--durable", "1",
+                       "--block", str(row)] + stream, 1)
+    for durable, how in ((1, "each file durable"), (0, "not durable")):
+        for mode in machine.modes:
+            yield f"{mode_name(mode)}, {how}", writer(bench, (mode, key, durable), arguments, mode,
+                                                      stream + ["--durable", str(durable)])
+    for mode in machine.modes:
+        if 2 * row < DEFAULT_MEMORY:
+            yield f"{mode_name(mode)}, memory for two rows", writer(bench, (mode, key, "rows"), arguments, mode,
+                                                                    stream + ["--memory", str(2 * row)])
+
+
 def appends(bench, machine):
     """A long stream, each file durable and not; beside it ready memory of the same length."""
-    size, block = str(stream_bytes(bench)), LIMIT_BLOCKS[-1]
-    stream = ["--bytes", size, "--input", str(bench.bytes)]
-    limit = raw(bench, "limit", block, IN_FLIGHT if machine.queue else 1, stream)
-    others = [writer(bench, (mode, key, durable), arguments + frame_arguments(bench), mode,
-                     stream + ["--durable", str(durable)])
-              for key, arguments, *_ in FRAMES for durable in (1, 0) for mode in machine.modes]
-    group = Group([limit], others)
+    stream = ["--bytes", str(stream_bytes(bench)), "--input", str(bench.bytes)]
+    limit = raw(bench, "limit", LIMIT_BLOCKS[-1], IN_FLIGHT if machine.queue else 1, stream)
+    group = Group([limit], [contender for key, arguments, chunks, *_ in FRAMES
+                            for _, contender in append_contenders(bench, machine, key, arguments, chunks)])
     rounds_of(bench, [group], "appends", few(bench))
     return group
 
@@ -372,18 +388,17 @@ def row_milliseconds(bench, group, chunks):
 
 def appends_table(bench, machine, group):
     rows = []
-    for key, _, chunks, what, _ in FRAMES:
+    for key, arguments, chunks, what, _ in FRAMES:
         row = row_milliseconds(bench, group, chunks)
-        for durable, how in ((1, "each file durable"), (0, "not durable")):
-            for mode in machine.modes:
-                contender = group[mode, key, durable]
-                longest = float(run.milliseconds(contender, "longest_us"))
-                rows.append([what if durable and mode == "off" else "", f"{mode_name(mode)}, {how}"] +
-                            [run.milliseconds(contender, column) for column in APPEND_COLUMNS] +
-                            [run.milliseconds(contender, "longest_us", max), f"{row:.1f}",
-                             below(longest, round(row, 1), bench.quick) if mode == "on" else "",
-                             f"{contender.share():.2f}", f"{contender.speed():.2f}",
-                             f"{run.cpu_seconds(contender.rows):.2f}"])
+        for name, sought in append_contenders(bench, machine, key, arguments, chunks):
+            contender = group[sought.key]
+            longest = float(run.milliseconds(contender, "longest_us"))
+            ours = contender.key[0] == "on"
+            rows.append(["" if ours or contender.key[0] == "off" else what, name] +
+                        [run.milliseconds(contender, column) for column in APPEND_COLUMNS] +
+                        [run.milliseconds(contender, "longest_us", max), f"{row:.1f}",
+                         below(longest, round(row, 1), bench.quick) if ours else "", f"{contender.share():.2f}",
+                         f"{contender.speed():.2f}", f"{run.cpu_seconds(contender.rows):.2f}"])
     return table(["frames into", "writer", "p50 ms", "p99 ms", "p99.9 ms", "longest ms", "longest of all rounds",
                   "a row at the limit's speed ms", "wanted", "share of the limit", "GB/s", "CPU s per GiB"], rows)
 
@@ -645,6 +660,9 @@ chunks, sorted beforehand, one after the other with one context, and writes noth
 def appends_text(bench, machine, group):
     return f"""{stream_bytes(bench) / (1 << 30):.2f} GiB of frames, one a call, as fast as it goes: {few_rounds(bench)}.
 The limit: pieces of {human(LIMIT_BLOCKS[-1])}, as long a stream.
+A row by itself, written in turn by a plain loop, has a longest call as well: what the disk does now and then. Rows that
+are smaller than the option memory are gathered; with memory for two, one is written while the next is filled: shorter
+calls, but less throughput.
 
 {appends_table(bench, machine, group)}"""
 
