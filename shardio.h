@@ -1378,7 +1378,8 @@ SHARDIO_API shardio_status shardio_array_define_in(const shardio_store *store, c
                                                    shardio_error *error);
 
 /* Appends `count` elements in C order, the machine's byte order: a part of a frame or many. `elements` null: the fill
-   value. Beyond a bounded shape: SHARDIO_ERR_ARGUMENT, and nothing of this call is taken. */
+   value; otherwise they are the caller's again on return. Beyond a bounded shape: SHARDIO_ERR_ARGUMENT, and nothing of
+   this call is taken. */
 SHARDIO_API shardio_status shardio_array_append(shardio_array *array, const void *elements, uint64_t count);
 
 /* Makes all whole frames appended so far readable, durable unless the durability is none: shards first, then
