@@ -346,6 +346,56 @@ TEST(a_directory_larger_than_the_limit)
     CHECK_VALUE(&f, &o, "key", "some text", SHARDIO_ERR_LIMIT);
 }
 
+/* An array of deflated chunks is read with one of them inflated at a time: all takes no more memory than one. */
+TEST(deflated_chunks_are_read_one_by_one)
+{
+#if SHARDIO_WITH_ZLIB
+    enum { VALUES = 12, VALUE = 200 };
+    static foreign f;
+    counter c;
+    shardio_memory memory;
+    shardio_archive_options o;
+    shardio_array_options reading;
+    shardio_error error;
+    char text[VALUE + 1], name[20], got[VALUES * VALUE];
+    const uint64_t zero = 0, one = VALUE, all = VALUES * VALUE;
+    memset(&f, 0, sizeof f);
+    memset(&o, 0, sizeof o);
+    memset(&reading, 0, sizeof reading);
+    foreign_add_text(&f, "zarr.json",
+                     "{\"zarr_format\":3,\"node_type\":\"array\",\"shape\":[2400],\"data_type\":\"uint8\",\"fill_value\":0,"
+                     "\"chunk_grid\":{\"name\":\"regular\",\"configuration\":{\"chunk_shape\":[200]}},"
+                     "\"chunk_key_encoding\":{\"name\":\"default\"},\"codecs\":[{\"name\":\"bytes\"}]}", false);
+    for (int i = 0; i < VALUES; i++) {
+        memset(text, 'a' + i, VALUE);
+        text[VALUE] = 0;
+        snprintf(name, sizeof name, "c/%d", i);
+        foreign_add_deflated(&f, name, text);
+    }
+    foreign_end(&f, false);
+    o.allocator = counter_begin(&c);
+    shardio_archive *a = foreign_open(&f, &memory, &o, &error);
+    if (!CHECK(a != NULL)) return;
+    shardio_store store = shardio_archive_store(a);
+    shardio_array *array = shardio_array_open_in(&store, &reading, &error);
+    c.peak = c.live;
+    CHECK_OK(shardio_array_read(array, &zero, &one, got, sizeof got, &error));
+    const size_t peak = c.peak;
+    CHECK(peak > c.live);
+    c.peak = c.live;
+    CHECK_OK(shardio_array_read(array, &zero, &all, got, sizeof got, &error));
+    for (int i = 0; i < VALUES * VALUE; i++)
+        if (!CHECK(got[i] == 'a' + i / VALUE)) break;
+    CHECK_U64(c.peak, peak);
+    shardio_array_close(array);
+    shardio_archive_close(a);
+    shardio_memory_free(&memory);
+#else
+    LEAVE_OUT("zlib is not compiled in");
+#endif
+}
+
 TEST_MAIN(TEST_CASE(sixty_four_bit_fields) TEST_CASE(end_records_that_contradict_each_other)
           TEST_CASE(values_over_one_another) TEST_CASE(headers_that_contradict_the_directory)
-          TEST_CASE(deflated_values_that_are_damaged) TEST_CASE(a_directory_larger_than_the_limit))
+          TEST_CASE(deflated_values_that_are_damaged) TEST_CASE(a_directory_larger_than_the_limit)
+          TEST_CASE(deflated_chunks_are_read_one_by_one))
