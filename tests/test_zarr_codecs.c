@@ -1205,8 +1205,39 @@ TEST(chunks_that_need_not_be_gathered)
     }
 }
 
+/* Small chunks that are encoded one by one fill the buffer before it is written, however they come. */
+TEST(small_chunks_fill_the_buffer)
+{
+    for (uint64_t frames = 1; frames <= 16; frames *= 16) {
+        for (int gathered = 0; gathered < 2; gathered++) {
+            shardio_memory_store memory;
+            shardio_store store = shardio_store_memory(&memory, NULL);
+            shardio_accounting accounting;
+            shardio_array_options o;
+            shardio_error e;
+            uint8_t elements[16 * 256];
+            memset(elements, 7, sizeof elements);
+            memset(&o, 0, sizeof o);
+            o.ndim = 2;
+            o.dtype = SHARDIO_UINT8;
+            o.shape[1] = o.chunk[1] = o.shard[1] = 256;
+            o.chunk[0] = gathered ? 2 : 1;
+            o.shard[0] = 4096;
+            o.codecs[0] = shardio_codec_crc32c();
+            o.buffer_size = 65536;
+            o.accounting = &accounting;
+            shardio_array *a = shardio_array_create_in(&store, &o);
+            for (uint64_t i = 0; i < 4096; i += frames) CHECK_OK(shardio_array_append(a, elements, frames * 256));
+            CHECK_OK(shardio_array_finish(a, &e));
+            CHECK_U64(accounting.files, 1);
+            CHECK(accounting.device_calls <= accounting.device_bytes / o.buffer_size + 2);
+            shardio_store_memory_free(&memory);
+        }
+    }
+}
+
 TEST_MAIN(TEST_CASE(contexts_begin_and_end) TEST_CASE(contexts_that_cannot_be_made) TEST_CASE(codecs_that_decode_wrong) TEST_CASE(decoding_grows)
           TEST_CASE(codecs_that_encode_wrong) TEST_CASE(lists_that_are_wrong) TEST_CASE(lists_are_kept_to_the_byte) TEST_CASE(texts_of_any_length)
           TEST_CASE(strings_are_utf8) TEST_CASE(texts_that_lie) TEST_CASE(fill_values_in_json) TEST_CASE(fill_values_of_any_bits)
           TEST_CASE(damaged_inner_shards) TEST_CASE(fill_values_inside)
-          TEST_CASE(chunks_that_need_not_be_gathered))
+          TEST_CASE(chunks_that_need_not_be_gathered) TEST_CASE(small_chunks_fill_the_buffer))
