@@ -1298,7 +1298,8 @@ typedef struct shardio_array_options {
     uint32_t in_flight;                      /* with overlap: transfers at once, at most; 0: 8; 1: no overlap */
     size_t memory;                           /* bytes for gathering rows of chunks; 0: one row, or as many as fit in
                                                 8 MiB; more makes larger writes from small chunks. Chunks to be encoded
-                                                that an append holds whole, for one shard, are not gathered */
+                                                that an append holds whole, an eighth of buffer_size for one shard
+                                                or a chunk file, are not gathered */
     size_t block_size;                       /* bytes kept of the tail of each shard in flight; 0: 4096; has to hold
                                                 a block of the file system for unbuffered I/O */
     uint32_t max_open_files;                 /* shards open at once; 0: 64. More are closed and continued */
@@ -12132,7 +12133,6 @@ typedef struct shardio_p_plan {
     uint64_t steps;           /* at most; a batch ends at the end of a shard */
     uint64_t chunks;          /* in a full batch */
     uint64_t flights;
-    uint64_t ready_row;       /* elements of a row of chunks that come as they are encoded; 0: all are gathered */
     uint32_t in_flight;       /* writes under way at once; 0: each is waited for */
     uint32_t batches;         /* in memory: two if one is written from where it is while the other is filled */
     size_t gap;               /* room between the shards of a batch, so that each lines up with its file; or 0 */
@@ -12200,7 +12200,6 @@ struct shardio_array {
     shardio_arena small_arena;               /* hands out small_names to the store, for one file at a time */
     shardio_allocator small_allocator;
     shardio_p_flight *flights;
-    shardio_p_flight *holder;                /* of the staging buffer: the shard that was written last, or null */
     uint32_t open_flights;
     uint64_t next_victim;
     uint64_t at[SHARDIO_MAX_DIMS];           /* chunk index of the batch, up to batch_dim */
@@ -12630,18 +12629,6 @@ static void shardio_p_plan_overlap(shardio_p_plan *plan, const shardio_p_meta *m
     plan->batches = plan->in_flight > 0 && plan->gap > 0 ? 2 : 1;
 }
 
-/* Rows of chunks that are encoded from where the caller has them: each chunk lies in one piece in the order of appending.
-   Not what goes to its shard as it is, since writes of it stay under way, nor rows of several shards, so that each gets more at
-   once. */
-static void shardio_p_plan_ready_row(shardio_p_plan *plan, const shardio_p_meta *m, bool as_is)
-{
-    const uint32_t b = plan->batch_dim, k = plan->line_dim;
-    bool whole = m->unit == 1 && !shardio_p_is_variable(m->dtype) && (k == b || m->shape[k] % m->chunk[k] == 0);
-    for (uint32_t i = b; i < k; i++) whole = whole && m->chunk[i] == 1;
-    plan->ready_row = whole && !as_is && plan->flights == 1
-                      ? shardio_p_bounded_multiply(m->chunk[b], shardio_p_product(m->shape, b + 1, m->ndim)) : 0;
-}
-
 static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_meta *m, const shardio_array_options *o,
                                           shardio_error *error)
 {
@@ -12657,11 +12644,11 @@ static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_
     plan->flight_dim = shardio_p_first_above_one(m->shard, m->ndim);
     shardio_p_plan_batch(plan, m, budget);
     plan->flights = m->sharded ? shardio_p_product(m->shard_grid, plan->flight_dim + 1, m->ndim) : 1;
-    const bool as_is = shardio_p_stored_as_is(m) && !o->skip_fill;
-    plan->gap = as_is && shardio_p_largest_run(plan, m) >= SHARDIO_P_DEFAULT_DIRECT_MIN ? 2 * plan->block : 0;
+    plan->gap = 0;
+    if (shardio_p_stored_as_is(m) && !o->skip_fill && shardio_p_largest_run(plan, m) >= SHARDIO_P_DEFAULT_DIRECT_MIN)
+        plan->gap = 2 * plan->block;
     shardio_p_plan_overlap(plan, m, o);
     if (plan->batches > 1) shardio_p_plan_batch(plan, m, budget / 2);   /* both within it, or one row each */
-    shardio_p_plan_ready_row(plan, m, m->sharded && as_is);
     shards = m->sharded ? shardio_p_product(m->shard_grid, plan->batch_dim + 1, m->ndim) : plan->chunks;
     rows = shardio_p_bounded_multiply(plan->chunks, m->chunk_bytes);
     if (!shardio_p_add(rows, shardio_p_bounded_multiply(shards, plan->gap), &rows) || rows > SIZE_MAX / 8)
@@ -13718,35 +13705,20 @@ static bool shardio_p_holds_frames(const shardio_array *array, const uint64_t *p
     return array->continued_frames > 0 && position[0] <= (array->continued_frames - 1) / array->meta.shard[0];
 }
 
-/* Gives the staging buffer to this shard; the one that had it keeps its last block. A shard that is written again and again, and
-   no other, thus fills the buffer before it is written out. */
-static shardio_status shardio_p_hand_staging(shardio_array *array, shardio_p_flight *flight)
-{
-    shardio_p_flight *before = array->holder;
-    size_t size;
-    if (before == flight) return SHARDIO_OK;
-    array->holder = flight;
-    if (before != NULL && shardio_slot_set_buffer(&before->shard.slot, before->tail, array->plan.block) != SHARDIO_OK)
-        return shardio_p_flight_failed(array, before);
-    if (!flight->begun) return SHARDIO_OK;
-    uint8_t *buffer = shardio_p_staging(array, &size);
-    return shardio_slot_set_buffer(&flight->shard.slot, buffer, size) == SHARDIO_OK ? SHARDIO_OK
-           : shardio_p_flight_failed(array, flight);
-}
-
 /* Makes the shard at `position` ready to be written through the staging buffer. */
 static shardio_status shardio_p_enter_flight(shardio_array *array, shardio_p_flight *flight, const uint64_t *position)
 {
-    shardio_status status;
+    shardio_status status = SHARDIO_ERR_NOT_FOUND;
     if (!flight->begun || flight->shard.slot.suspended) {
-        status = shardio_p_make_room(array);
-        if (status != SHARDIO_OK) return status;
+        shardio_status room = shardio_p_make_room(array);
+        if (room != SHARDIO_OK) return room;
         array->open_flights++;
     }
-    status = shardio_p_hand_staging(array, flight);
-    if (status != SHARDIO_OK) return status;
     if (flight->begun) {
-        status = shardio_p_slot_enter(&flight->shard.slot, "write");
+        size_t size;
+        uint8_t *buffer = shardio_p_staging(array, &size);
+        status = shardio_slot_set_buffer(&flight->shard.slot, buffer, size);
+        if (status == SHARDIO_OK) status = shardio_p_slot_enter(&flight->shard.slot, "write");
         return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_flight_failed(array, flight);
     }
     shardio_slot_options o = shardio_p_flight_options(array);
@@ -13754,12 +13726,18 @@ static shardio_status shardio_p_enter_flight(shardio_array *array, shardio_p_fli
     flight->allocator = shardio_arena_begin(&flight->arena, flight->names, array->plan.names);
     flight->begun = true;
     const bool continued = shardio_p_holds_frames(array, position);
-    status = SHARDIO_ERR_NOT_FOUND;
     shardio_p_statistics_begin(array, position, !continued);
     if (continued) status = shardio_p_continue_flight(array, flight, key, &o);
     flight->there = status != SHARDIO_ERR_NOT_FOUND;
     if (status == SHARDIO_ERR_NOT_FOUND) status = shardio_p_create_flight(array, flight, key, &o);
     return status;
+}
+
+/* Gives the staging buffer back: the shard keeps its last block. */
+static shardio_status shardio_p_leave_flight(shardio_array *array, shardio_p_flight *flight)
+{
+    shardio_status status = shardio_slot_set_buffer(&flight->shard.slot, flight->tail, array->plan.block);
+    return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_flight_failed(array, flight);
 }
 
 static void shardio_p_add_accounting(shardio_accounting *sum, const shardio_accounting *one)
@@ -13793,7 +13771,6 @@ static shardio_status shardio_p_finish_flight(shardio_array *array, shardio_p_fl
     shardio_accounting accounting = shardio_shard_accounting(&flight->shard);
     shardio_p_add_accounting(&array->accounting, &accounting);
     flight->begun = false;
-    array->holder = NULL;
     array->open_flights--;
     if (status == SHARDIO_OK) shardio_p_statistics_end(array, position);
     return status == SHARDIO_OK ? SHARDIO_OK : shardio_p_array_inherit(array, &error);
@@ -13833,8 +13810,9 @@ static shardio_status shardio_p_checkpoint_flight(shardio_array *array, shardio_
     shardio_status status = shardio_p_enter_flight(array, flight, position);
     if (status != SHARDIO_OK) return status;
     if (shardio_shard_checkpoint(&flight->shard) != SHARDIO_OK) return shardio_p_flight_failed(array, flight);
-    shardio_p_statistics_end(array, position);
-    return SHARDIO_OK;
+    status = shardio_p_leave_flight(array, flight);
+    if (status == SHARDIO_OK) shardio_p_statistics_end(array, position);
+    return status;
 }
 
 /* -- from the batch to the shards */
@@ -14112,6 +14090,12 @@ static shardio_status shardio_p_put_encoded(shardio_array *array, shardio_p_flig
     return SHARDIO_OK;
 }
 
+/* Whether chunks go to their shard as they are gathered, many at once. */
+static bool shardio_p_puts_as_is(const shardio_array *array)
+{
+    return array->meta.sharded && shardio_p_stored_as_is(&array->meta) && !array->skip_fill;
+}
+
 /* Puts the chunks of a box as they are: one append, then the entries. */
 static shardio_status shardio_p_put_plain(shardio_array *array, shardio_p_flight *flight, const shardio_p_box *box,
                                           const uint8_t *chunks)
@@ -14205,8 +14189,9 @@ static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_bo
     }
     shardio_status status = shardio_p_enter_flight(array, flight, box->shard);
     if (status != SHARDIO_OK) return status;
-    bool plain = shardio_p_stored_as_is(&array->meta) && !array->skip_fill;
-    return plain ? shardio_p_put_plain(array, flight, box, chunks) : shardio_p_put_encoded(array, flight, box, chunks);
+    status = shardio_p_puts_as_is(array) ? shardio_p_put_plain(array, flight, box, chunks)
+             : shardio_p_put_encoded(array, flight, box, chunks);
+    return status == SHARDIO_OK ? shardio_p_leave_flight(array, flight) : status;
 }
 
 /* A chunk that is a file is written at once, whole. `data` are its elements. */
@@ -14380,42 +14365,57 @@ static shardio_status shardio_p_keep_contents(shardio_array *array, const uint8_
     return SHARDIO_OK;
 }
 
-/* How many rows of whole chunks the next elements are: those need not be gathered. */
-static uint64_t shardio_p_ready_rows(const shardio_array *array, const uint8_t *from, uint64_t count)
+/* Whether each chunk lies in one piece in the order that elements are appended in. */
+static bool shardio_p_chunks_come_whole(const shardio_array *array)
 {
-    const uint64_t row = array->plan.ready_row;
-    return from != NULL && row > 0 && array->filled == array->flushed * row ? count / row : 0;
+    const shardio_p_meta *m = &array->meta;
+    const uint32_t b = array->plan.batch_dim, k = array->plan.line_dim;
+    bool whole = m->unit == 1 && !shardio_p_is_variable(m->dtype) && (k == b || m->shape[k] % m->chunk[k] == 0);
+    for (uint32_t i = b; i < k; i++) whole = whole && m->chunk[i] == 1;
+    return whole;
 }
 
-static shardio_status shardio_p_take_rows(shardio_array *array, const uint8_t *from, uint64_t rows)
+/* How many rows of whole chunks the next elements are: those are encoded from where the caller has them. All others are
+   gathered: what goes to a shard as it is, since writes of it stay under way; rows of several shards, and less than an
+   eighth of the buffer, so that each write has some size. */
+static uint64_t shardio_p_ready_rows(const shardio_array *array, const uint8_t *from, uint64_t count)
 {
-    array->filled += rows * array->plan.ready_row;
-    array->total += rows * array->plan.ready_row;
+    const shardio_p_meta *m = &array->meta;
+    const uint32_t b = array->plan.batch_dim;
+    if (from == NULL || array->plan.flights > 1 || shardio_p_puts_as_is(array) || !shardio_p_chunks_come_whole(array)) return 0;
+    const uint64_t row = m->chunk[b] * shardio_p_product(m->shape, b + 1, m->ndim);
+    if (m->sharded && count / row * row * m->element < array->plan.buffer / 8) return 0;
+    return array->filled == array->flushed * row ? count / row : 0;
+}
+
+/* Takes the next elements of the batch, all or the first of them: `*count`. */
+static shardio_status shardio_p_take(shardio_array *array, const uint8_t *from, uint64_t *count)
+{
+    const shardio_p_meta *m = &array->meta;
+    const uint32_t b = array->plan.batch_dim;
+    const uint64_t rows = shardio_p_ready_rows(array, from, *count);
+    const uint8_t *kept = from;
+    shardio_status status = SHARDIO_OK;
+    if (rows > 0) *count = rows * m->chunk[b] * shardio_p_product(m->shape, b + 1, m->ndim);
+    else if (from != NULL && shardio_p_is_variable(m->dtype)) status = shardio_p_keep_contents(array, &kept, *count);
+    if (status != SHARDIO_OK) return status;
+    if (rows == 0) shardio_p_gather(array, array->filled, kept, *count);
+    array->filled += *count;
+    array->total += *count;
+    if (rows == 0) return SHARDIO_OK;
     array->lent = from;
-    shardio_status status = shardio_p_flush(array, array->flushed + rows);
+    status = shardio_p_flush(array, array->flushed + rows);
     array->lent = NULL;
     array->flushed += rows;
     return status;
-}
-
-static shardio_status shardio_p_take_elements(shardio_array *array, const uint8_t *from, uint64_t count)
-{
-    if (from != NULL && shardio_p_is_variable(array->meta.dtype) &&
-        shardio_p_keep_contents(array, &from, count) != SHARDIO_OK)
-        return array->error.status;
-    shardio_p_gather(array, array->filled, from, count);
-    array->filled += count;
-    array->total += count;
-    return SHARDIO_OK;
 }
 
 static shardio_status shardio_p_append(shardio_array *array, const uint8_t *from, uint64_t count)
 {
     shardio_status status = SHARDIO_OK;
     while (count > 0 && status == SHARDIO_OK) {
-        uint64_t n = shardio_p_min(count, array->elements - array->filled), rows = shardio_p_ready_rows(array, from, n);
-        if (rows > 0) n = rows * array->plan.ready_row;
-        status = rows > 0 ? shardio_p_take_rows(array, from, rows) : shardio_p_take_elements(array, from, n);
+        uint64_t n = shardio_p_min(count, array->elements - array->filled);
+        status = shardio_p_take(array, from, &n);
         if (from != NULL) from += n * array->meta.element;
         count -= n;
         if (status == SHARDIO_OK && array->filled == array->elements) status = shardio_p_end_batch(array);
