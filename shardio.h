@@ -1297,9 +1297,9 @@ typedef struct shardio_array_options {
                                                 shards that are larger than the buffer. Reading: `unbuffered` ones */
     uint32_t in_flight;                      /* with overlap: transfers at once, at most; 0: 8; 1: no overlap */
     size_t memory;                           /* bytes for gathering rows of chunks; 0: one row, or as many as fit in
-                                                8 MiB; more makes larger writes from small chunks. Chunks to be encoded
-                                                that an append holds whole, an eighth of buffer_size for one shard
-                                                or a chunk file, are not gathered */
+                                                8 MiB; more makes larger writes from small chunks. Not gathered, but
+                                                encoded from the caller's memory: chunks that an append holds whole,
+                                                from buffer_size / 8 on; files of one chunk always */
     size_t block_size;                       /* bytes kept of the tail of each shard in flight; 0: 4096; has to hold
                                                 a block of the file system for unbuffered I/O */
     uint32_t max_open_files;                 /* shards open at once; 0: 64. More are closed and continued */
@@ -12133,6 +12133,8 @@ typedef struct shardio_p_plan {
     uint64_t steps;           /* at most; a batch ends at the end of a shard */
     uint64_t chunks;          /* in a full batch */
     uint64_t flights;
+    uint64_t ready_row;       /* elements of a row of chunks that come as they are to be encoded; 0: all are gathered */
+    bool as_is;               /* chunks are written as they are gathered, those of a shard many at once */
     uint32_t in_flight;       /* writes under way at once; 0: each is waited for */
     uint32_t batches;         /* in memory: two if one is written from where it is while the other is filled */
     size_t gap;               /* room between the shards of a batch, so that each lines up with its file; or 0 */
@@ -12629,6 +12631,18 @@ static void shardio_p_plan_overlap(shardio_p_plan *plan, const shardio_p_meta *m
     plan->batches = plan->in_flight > 0 && plan->gap > 0 ? 2 : 1;
 }
 
+/* Rows that are encoded from where the caller has them: each chunk lies in one piece in the order of appending. All others are
+   gathered: what goes to a shard as it is, since writes of it stay under way when the append has returned, and rows of several
+   shards, so that each gets more at once. */
+static void shardio_p_plan_ready_row(shardio_p_plan *plan, const shardio_p_meta *m)
+{
+    const uint32_t b = plan->batch_dim, k = plan->line_dim;
+    bool whole = m->unit == 1 && !shardio_p_is_variable(m->dtype) && (k == b || m->shape[k] % m->chunk[k] == 0);
+    for (uint32_t i = b; i < k; i++) whole = whole && m->chunk[i] == 1;
+    plan->ready_row = whole && !(m->sharded && plan->as_is) && plan->flights == 1
+                      ? shardio_p_bounded_multiply(m->chunk[b], shardio_p_product(m->shape, b + 1, m->ndim)) : 0;
+}
+
 static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_meta *m, const shardio_array_options *o,
                                           shardio_error *error)
 {
@@ -12644,11 +12658,11 @@ static shardio_status shardio_p_make_plan(shardio_p_plan *plan, const shardio_p_
     plan->flight_dim = shardio_p_first_above_one(m->shard, m->ndim);
     shardio_p_plan_batch(plan, m, budget);
     plan->flights = m->sharded ? shardio_p_product(m->shard_grid, plan->flight_dim + 1, m->ndim) : 1;
-    plan->gap = 0;
-    if (shardio_p_stored_as_is(m) && !o->skip_fill && shardio_p_largest_run(plan, m) >= SHARDIO_P_DEFAULT_DIRECT_MIN)
-        plan->gap = 2 * plan->block;
+    plan->as_is = shardio_p_stored_as_is(m) && !o->skip_fill;
+    plan->gap = plan->as_is && shardio_p_largest_run(plan, m) >= SHARDIO_P_DEFAULT_DIRECT_MIN ? 2 * plan->block : 0;
     shardio_p_plan_overlap(plan, m, o);
     if (plan->batches > 1) shardio_p_plan_batch(plan, m, budget / 2);   /* both within it, or one row each */
+    shardio_p_plan_ready_row(plan, m);
     shards = m->sharded ? shardio_p_product(m->shard_grid, plan->batch_dim + 1, m->ndim) : plan->chunks;
     rows = shardio_p_bounded_multiply(plan->chunks, m->chunk_bytes);
     if (!shardio_p_add(rows, shardio_p_bounded_multiply(shards, plan->gap), &rows) || rows > SIZE_MAX / 8)
@@ -14090,12 +14104,6 @@ static shardio_status shardio_p_put_encoded(shardio_array *array, shardio_p_flig
     return SHARDIO_OK;
 }
 
-/* Whether chunks go to their shard as they are gathered, many at once. */
-static bool shardio_p_puts_as_is(const shardio_array *array)
-{
-    return array->meta.sharded && shardio_p_stored_as_is(&array->meta) && !array->skip_fill;
-}
-
 /* Puts the chunks of a box as they are: one append, then the entries. */
 static shardio_status shardio_p_put_plain(shardio_array *array, shardio_p_flight *flight, const shardio_p_box *box,
                                           const uint8_t *chunks)
@@ -14189,7 +14197,7 @@ static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_bo
     }
     shardio_status status = shardio_p_enter_flight(array, flight, box->shard);
     if (status != SHARDIO_OK) return status;
-    status = shardio_p_puts_as_is(array) ? shardio_p_put_plain(array, flight, box, chunks)
+    status = array->plan.as_is ? shardio_p_put_plain(array, flight, box, chunks)
              : shardio_p_put_encoded(array, flight, box, chunks);
     return status == SHARDIO_OK ? shardio_p_leave_flight(array, flight) : status;
 }
@@ -14365,57 +14373,45 @@ static shardio_status shardio_p_keep_contents(shardio_array *array, const uint8_
     return SHARDIO_OK;
 }
 
-/* Whether each chunk lies in one piece in the order that elements are appended in. */
-static bool shardio_p_chunks_come_whole(const shardio_array *array)
-{
-    const shardio_p_meta *m = &array->meta;
-    const uint32_t b = array->plan.batch_dim, k = array->plan.line_dim;
-    bool whole = m->unit == 1 && !shardio_p_is_variable(m->dtype) && (k == b || m->shape[k] % m->chunk[k] == 0);
-    for (uint32_t i = b; i < k; i++) whole = whole && m->chunk[i] == 1;
-    return whole;
-}
-
-/* How many rows of whole chunks the next elements are: those are encoded from where the caller has them. All others are
-   gathered: what goes to a shard as it is, since writes of it stay under way; rows of several shards, and less than an
-   eighth of the buffer, so that each write has some size. */
+/* How many rows of whole chunks the next elements are, to be encoded from where they are. Less than an eighth of the buffer is
+   gathered, so that each write to a shard has some size. */
 static uint64_t shardio_p_ready_rows(const shardio_array *array, const uint8_t *from, uint64_t count)
 {
-    const shardio_p_meta *m = &array->meta;
-    const uint32_t b = array->plan.batch_dim;
-    if (from == NULL || array->plan.flights > 1 || shardio_p_puts_as_is(array) || !shardio_p_chunks_come_whole(array)) return 0;
-    const uint64_t row = m->chunk[b] * shardio_p_product(m->shape, b + 1, m->ndim);
-    if (m->sharded && count / row * row * m->element < array->plan.buffer / 8) return 0;
-    return array->filled == array->flushed * row ? count / row : 0;
+    const uint64_t row = array->plan.ready_row;
+    if (from == NULL || row == 0 || array->filled != array->flushed * row) return 0;
+    const uint64_t rows = count / row;
+    return array->meta.sharded && rows * row * array->meta.element < array->plan.buffer / 8 ? 0 : rows;
 }
 
-/* Takes the next elements of the batch, all or the first of them: `*count`. */
-static shardio_status shardio_p_take(shardio_array *array, const uint8_t *from, uint64_t *count)
+static shardio_status shardio_p_take_rows(shardio_array *array, const uint8_t *from, uint64_t rows)
 {
-    const shardio_p_meta *m = &array->meta;
-    const uint32_t b = array->plan.batch_dim;
-    const uint64_t rows = shardio_p_ready_rows(array, from, *count);
-    const uint8_t *kept = from;
-    shardio_status status = SHARDIO_OK;
-    if (rows > 0) *count = rows * m->chunk[b] * shardio_p_product(m->shape, b + 1, m->ndim);
-    else if (from != NULL && shardio_p_is_variable(m->dtype)) status = shardio_p_keep_contents(array, &kept, *count);
-    if (status != SHARDIO_OK) return status;
-    if (rows == 0) shardio_p_gather(array, array->filled, kept, *count);
-    array->filled += *count;
-    array->total += *count;
-    if (rows == 0) return SHARDIO_OK;
+    array->filled += rows * array->plan.ready_row;
+    array->total += rows * array->plan.ready_row;
     array->lent = from;
-    status = shardio_p_flush(array, array->flushed + rows);
+    shardio_status status = shardio_p_flush(array, array->flushed + rows);
     array->lent = NULL;
     array->flushed += rows;
     return status;
+}
+
+static shardio_status shardio_p_take_elements(shardio_array *array, const uint8_t *from, uint64_t count)
+{
+    if (from != NULL && shardio_p_is_variable(array->meta.dtype) &&
+        shardio_p_keep_contents(array, &from, count) != SHARDIO_OK)
+        return array->error.status;
+    shardio_p_gather(array, array->filled, from, count);
+    array->filled += count;
+    array->total += count;
+    return SHARDIO_OK;
 }
 
 static shardio_status shardio_p_append(shardio_array *array, const uint8_t *from, uint64_t count)
 {
     shardio_status status = SHARDIO_OK;
     while (count > 0 && status == SHARDIO_OK) {
-        uint64_t n = shardio_p_min(count, array->elements - array->filled);
-        status = shardio_p_take(array, from, &n);
+        uint64_t n = shardio_p_min(count, array->elements - array->filled), rows = shardio_p_ready_rows(array, from, n);
+        if (rows > 0) n = rows * array->plan.ready_row;
+        status = rows > 0 ? shardio_p_take_rows(array, from, rows) : shardio_p_take_elements(array, from, n);
         if (from != NULL) from += n * array->meta.element;
         count -= n;
         if (status == SHARDIO_OK && array->filled == array->elements) status = shardio_p_end_batch(array);
