@@ -353,10 +353,14 @@ def stream_bytes(bench):
     return (256 if bench.quick else 4096) * MIB
 
 
+def stream_arguments(bench):
+    return ["--bytes", str(stream_bytes(bench)), "--input", str(bench.bytes)]
+
+
 def append_contenders(bench, machine, key, arguments, chunks):
     """Key, name and contender of each. A row a call, written in turn, is what a row takes by itself."""
     row = row_bytes(bench, chunks)
-    stream = ["--bytes", str(stream_bytes(bench)), "--input", str(bench.bytes)]
+    stream = stream_arguments(bench)
     arguments = arguments + frame_arguments(bench)
     yield "raw, O_DIRECT, a row a call", Contender(
         ("raw", key), [bench.program("bench_write"), "--writer", "raw-direct", "--work", "blocks", "--durable", "1",
@@ -373,7 +377,7 @@ def append_contenders(bench, machine, key, arguments, chunks):
 
 def appends(bench, machine):
     """A long stream, each file durable and not; beside it ready memory of the same length."""
-    stream = ["--bytes", str(stream_bytes(bench)), "--input", str(bench.bytes)]
+    stream = stream_arguments(bench)
     limit = raw(bench, "limit", LIMIT_BLOCKS[-1], IN_FLIGHT if machine.queue else 1, stream)
     group = Group([limit], [contender for key, arguments, chunks, *_ in FRAMES
                             for _, contender in append_contenders(bench, machine, key, arguments, chunks)])
@@ -394,7 +398,7 @@ def appends_table(bench, machine, group):
             contender = group[sought.key]
             longest = float(run.milliseconds(contender, "longest_us"))
             ours = contender.key[0] == "on"
-            rows.append(["" if ours or contender.key[0] == "off" else what, name] +
+            rows.append([what if contender.key[0] == "raw" else "", name] +
                         [run.milliseconds(contender, column) for column in APPEND_COLUMNS] +
                         [run.milliseconds(contender, "longest_us", max), f"{row:.1f}",
                          below(longest, round(row, 1), bench.quick) if ours else "", f"{contender.share():.2f}",
