@@ -13451,18 +13451,26 @@ static shardio_status shardio_p_check_parent(shardio_array *array, const char *k
     return status;
 }
 
-static shardio_status shardio_p_write_parent(shardio_array *array, const char *key)
+/* Whether there is a value under this key, found out by opening it. */
+static shardio_status shardio_p_look_for_key(shardio_array *array, const char *key, bool *there)
 {
-    static const char text[] = "{\n  \"zarr_format\": 3,\n  \"node_type\": \"group\",\n  \"attributes\": {}\n}\n";
-    const shardio_json piece = {text, sizeof text - 1};
     shardio_file file;
     int code = 0;
     shardio_status status = array->store.functions->open(array->store.context, key, false,
                                                          shardio_p_small_memory(array), &file, &code);
-    if (status == SHARDIO_ERR_NOT_FOUND) return shardio_p_write_key(array, key, &piece, 1);
-    if (status != SHARDIO_OK) return shardio_p_array_fail(array, status, "open", key, code, NULL);
-    shardio_file_close(&file);
+    *there = status == SHARDIO_OK;
+    if (*there) shardio_file_close(&file);
+    else if (status != SHARDIO_ERR_NOT_FOUND) return shardio_p_array_fail(array, status, "open", key, code, NULL);
     return SHARDIO_OK;
+}
+
+static shardio_status shardio_p_write_parent(shardio_array *array, const char *key)
+{
+    static const char text[] = "{\n  \"zarr_format\": 3,\n  \"node_type\": \"group\",\n  \"attributes\": {}\n}\n";
+    const shardio_json piece = {text, sizeof text - 1};
+    bool there;
+    shardio_status status = shardio_p_look_for_key(array, key, &there);
+    return status != SHARDIO_OK || there ? status : shardio_p_write_key(array, key, &piece, 1);
 }
 
 /* -- the batch: where each chunk of it lies */
@@ -14132,19 +14140,6 @@ static bool shardio_p_nothing_to_put(const shardio_array *array, const shardio_p
     return array->skip_fill && !flight->begun && shardio_p_only_fill(m, chunks, (size_t)bytes);
 }
 
-/* Whether an earlier writer left this shard, or chunk file. */
-static bool shardio_p_is_there(shardio_array *array, const uint64_t *position)
-{
-    shardio_file file;
-    int code = 0;
-    const char *key = shardio_p_chunk_key(array, position);
-    if (array->store.functions->open(array->store.context, key, false, shardio_p_small_memory(array), &file,
-                                     &code) != SHARDIO_OK)
-        return false;
-    shardio_file_close(&file);
-    return true;
-}
-
 /* Makes it durable that a key is gone. */
 static shardio_status shardio_p_sync_removal(const shardio_store *store, shardio_durability durability, const char *key,
                                              int *code)
@@ -14190,12 +14185,16 @@ static shardio_status shardio_p_put_box(shardio_array *array, const shardio_p_bo
 {
     shardio_p_flight *flight = shardio_p_flight_of(array, box->first);
     const uint8_t *chunks = shardio_p_elements_of_chunk(array, box->first);
+    shardio_status status = SHARDIO_OK;
     if (shardio_p_nothing_to_put(array, flight, box, chunks)) {
+        bool there;
         if (!array->continued) return SHARDIO_OK;
         if (!shardio_p_holds_frames(array, box->shard)) return shardio_p_remove_chunk_key(array, box->shard);
-        if (!shardio_p_is_there(array, box->shard)) return shardio_p_sync_gone(array, box->shard, SHARDIO_ERR_NOT_FOUND, 0);
+        status = shardio_p_look_for_key(array, shardio_p_chunk_key(array, box->shard), &there);
+        if (status != SHARDIO_OK) return status;
+        if (!there) return shardio_p_sync_gone(array, box->shard, SHARDIO_ERR_NOT_FOUND, 0);
     }
-    shardio_status status = shardio_p_enter_flight(array, flight, box->shard);
+    status = shardio_p_enter_flight(array, flight, box->shard);
     if (status != SHARDIO_OK) return status;
     status = array->plan.as_is ? shardio_p_put_plain(array, flight, box, chunks)
              : shardio_p_put_encoded(array, flight, box, chunks);
@@ -14675,7 +14674,9 @@ static shardio_status shardio_p_check_overwrite(shardio_array *array)
                                                &array->error);
     if (status == SHARDIO_ERR_NOT_FOUND) {
         shardio_p_no_error(&array->error);
-        (void)s->functions->list(s->context, array->prefix, shardio_p_find_foreign, &foreign, &code);
+        status = s->functions->list(s->context, array->prefix, shardio_p_find_foreign, &foreign, &code);
+        if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND)
+            return shardio_p_array_fail(array, status, "overwrite", array->prefix, code, NULL);
         if (!foreign.found) return SHARDIO_OK;
         return shardio_p_array_fail(array, SHARDIO_ERR_EXISTS, "overwrite", array->prefix, 0,
                                     "what is there is no array");
@@ -17519,12 +17520,12 @@ static void shardio_p_reshape_statistics(const shardio_array *array, shardio_p_s
 
 /* -- statistics: what writing and changing tell of */
 
-static shardio_status shardio_p_tag_of(shardio_array *array, const uint64_t *position, uint64_t *tag)
+static shardio_status shardio_p_tag_of(shardio_array *array, const uint64_t *position, uint64_t *tag, int *code)
 {
     const char *key = shardio_p_chunk_key(array, position);
-    int code = 0;
+    *code = 0;
     tag[0] = tag[1] = 0;
-    return array->store.functions->tag(array->store.context, key, tag, &code);
+    return array->store.functions->tag(array->store.context, key, tag, code);
 }
 
 /* The key at `position`; null: there are no statistics, or no memory for them. */
@@ -17540,9 +17541,10 @@ static shardio_p_recorded *shardio_p_recorded_at(shardio_array *array, const uin
 static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *position, bool anew)
 {
     uint64_t tag[2];
+    int ignored;
     shardio_p_recorded *key = shardio_p_recorded_at(array, position);
     if (key == NULL) return;
-    shardio_status status = anew ? SHARDIO_ERR_NOT_FOUND : shardio_p_tag_of(array, position, tag);
+    shardio_status status = anew ? SHARDIO_ERR_NOT_FOUND : shardio_p_tag_of(array, position, tag, &ignored);
     bool same = status == SHARDIO_OK && key->known && memcmp(tag, key->tag, sizeof tag) == 0;
     if (!same) shardio_p_forget_key(array, array->statistics, key);
     key->will_be = same || status == SHARDIO_ERR_NOT_FOUND;
@@ -17552,7 +17554,8 @@ static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *pos
 static void shardio_p_statistics_end(shardio_array *array, const uint64_t *position)
 {
     shardio_p_recorded *key = shardio_p_recorded_at(array, position);
-    if (key != NULL) key->known = key->will_be && shardio_p_tag_of(array, position, key->tag) == SHARDIO_OK;
+    int ignored;
+    if (key != NULL) key->known = key->will_be && shardio_p_tag_of(array, position, key->tag, &ignored) == SHARDIO_OK;
 }
 
 static void shardio_p_statistics_gone(shardio_array *array, const uint64_t *position)
@@ -17970,23 +17973,36 @@ static void shardio_p_end_statistics(shardio_array *array)
 
 /* -- statistics: asking for them */
 
-/* Adds up what a key holds. False: its tag is another one. */
-static bool shardio_p_add_key(shardio_array *array, const shardio_p_statistics *s, const shardio_p_recorded *key,
-                              shardio_p_partial *sum, uint64_t *stored)
+/* Whether a key is still what was recorded. */
+static shardio_status shardio_p_is_as_recorded(shardio_array *array, const uint64_t *position, const shardio_p_recorded *key,
+                                               bool *same, shardio_error *error)
+{
+    uint64_t tag[2];
+    int code;
+    shardio_status status = shardio_p_tag_of(array, position, tag, &code);
+    *same = status == SHARDIO_OK && memcmp(tag, key->tag, sizeof tag) == 0;
+    return status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND ? SHARDIO_OK
+           : shardio_p_key_fail(error, &array->store, status, "read the statistics of", shardio_p_chunk_key(array, position),
+                                code, NULL);
+}
+
+/* Adds up what a key holds, if it still holds it. */
+static shardio_status shardio_p_add_key(shardio_array *array, const shardio_p_statistics *s, const shardio_p_recorded *key,
+                                        shardio_p_partial *sum, uint64_t *stored, bool *same, shardio_error *error)
 {
     const shardio_p_meta *m = &array->meta;
-    uint64_t position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS], tag[2];
+    uint64_t position[SHARDIO_MAX_DIMS], inside[SHARDIO_MAX_DIMS];
     shardio_p_partial one;
     (void)shardio_p_position_of(key->number, s->grid, m->ndim, position);
-    if (shardio_p_tag_of(array, position, tag) != SHARDIO_OK || memcmp(tag, key->tag, sizeof tag) != 0) return false;
-    for (size_t i = 0; i < key->count; i++) {
+    shardio_status status = shardio_p_is_as_recorded(array, position, key, same, error);
+    for (size_t i = 0; i < key->count && status == SHARDIO_OK && *same; i++) {
         shardio_p_load_partial(&one, key->partials + i * s->partial, s->value);
         (void)shardio_p_inside(m, s->shape, position, one.chunk, inside);
         *stored += shardio_p_product(inside, 0, m->ndim);
         sum->fills += one.fills;
         shardio_p_merge_range(sum, &one);
     }
-    return true;
+    return status;
 }
 
 /* The fill value as a partial, if it is an extreme like others. */
@@ -18047,27 +18063,31 @@ static bool shardio_p_count_key(void *context, const char *key, uint64_t size, b
     return true;
 }
 
-/* Why what was loaded says nothing of what is there now; null: it does, and was added up. */
-static const char *shardio_p_sum_up(shardio_array *array, const shardio_p_statistics *s, shardio_statistics *out)
+/* Adds up what was loaded. `same`: what is there is still what was recorded. */
+static shardio_status shardio_p_sum_up(shardio_array *array, const shardio_p_statistics *s, shardio_statistics *out, bool *same,
+                                       shardio_error *error)
 {
     const shardio_p_meta *m = &array->meta;
     shardio_p_partial sum, fill;
     uint64_t stored = 0;
     memset(&sum, 0, sizeof sum);
     memset(out, 0, sizeof *out);
-    for (size_t i = 0; i < s->count; i++)
-        if (!shardio_p_add_key(array, s, &s->keys[i], &sum, &stored)) return "chunks have changed since";
+    *same = true;
+    for (size_t i = 0; i < s->count; i++) {
+        shardio_status status = shardio_p_add_key(array, s, &s->keys[i], &sum, &stored, same, error);
+        if (status != SHARDIO_OK || !*same) return status;
+    }
     out->rows = shardio_p_product(m->shape, 0, m->ndim);
     out->nulls = out->rows - stored + (array->fill_is_value ? 0 : sum.fills);
     shardio_p_range_of_fill(m, &fill);
     if (array->fill_is_value && sum.fills > 0) shardio_p_merge_range(&sum, &fill);
     out->has_range = sum.range;
-    if (!sum.range) return NULL;
+    if (!sum.range) return SHARDIO_OK;
     out->min_cut = sum.min.cut;
     out->max_cut = sum.max.cut;
     out->min_size = shardio_p_extreme_out(m, &sum.min, out->min);
     out->max_size = shardio_p_extreme_out(m, &sum.max, out->max);
-    return NULL;
+    return SHARDIO_OK;
 }
 
 SHARDIO_API shardio_status shardio_array_statistics(shardio_array *array, shardio_statistics *statistics,
@@ -18076,6 +18096,7 @@ SHARDIO_API shardio_status shardio_array_statistics(shardio_array *array, shardi
     shardio_p_census census = {array, 0};
     shardio_p_statistics *s;
     const char *wrong = NULL;
+    bool same = true;
     int code = 0;
     shardio_status status = shardio_p_reader_enter(array, "read the statistics of", error);
     if (status != SHARDIO_OK) return status;
@@ -18094,7 +18115,8 @@ SHARDIO_API shardio_status shardio_array_statistics(shardio_array *array, shardi
         status = array->store.functions->list(array->store.context, array->prefix, shardio_p_count_key, &census, &code);
     if (status != SHARDIO_OK) shardio_p_key_fail(error, &array->store, status, "list", array->prefix, code, NULL);
     else if (wrong == NULL && census.keys != s->count) wrong = "chunks came or went since";
-    else if (wrong == NULL) wrong = shardio_p_sum_up(array, s, statistics);
+    else if (wrong == NULL) status = shardio_p_sum_up(array, s, statistics, &same, error);
+    if (status == SHARDIO_OK && !same) wrong = "chunks have changed since";
     shardio_p_free_statistics(array, s);
     if (wrong == NULL) return status;
     return shardio_p_key_fail(error, &array->store, SHARDIO_ERR_NOT_FOUND, "read",
@@ -18158,23 +18180,35 @@ static bool shardio_p_is_stale(const shardio_p_statistics *s, const shardio_p_re
     return false;
 }
 
+/* The tag of a key, if it is there. */
+static shardio_status shardio_p_survey_tag(shardio_array *array, const uint64_t *position, uint64_t *tag, bool *there)
+{
+    int code;
+    shardio_status status = shardio_p_tag_of(array, position, tag, &code);
+    *there = status == SHARDIO_OK;
+    return *there || status == SHARDIO_ERR_NOT_FOUND ? SHARDIO_OK
+           : shardio_p_array_fail(array, status, "make statistics of", shardio_p_chunk_key(array, position), code, NULL);
+}
+
 /* Makes the partials of a key right by reading what they do not know. It is known if nobody changed it meanwhile. */
 static shardio_status shardio_p_survey_key(shardio_p_change *c, const uint64_t *position)
 {
     shardio_array *array = c->array;
     uint64_t before[2], after[2];
+    bool there;
     shardio_p_recorded *key = shardio_p_recorded_at(array, position);
     if (key == NULL) return array->statistics->no_memory ? SHARDIO_ERR_MEMORY : SHARDIO_OK;
     key->seen = true;
-    bool there = shardio_p_tag_of(array, position, before) == SHARDIO_OK;
+    shardio_status status = shardio_p_survey_tag(array, position, before, &there);
+    if (status != SHARDIO_OK) return status;
     bool same = there && key->known && memcmp(before, key->tag, sizeof before) == 0;
     if (same && !shardio_p_is_stale(array->statistics, key)) return SHARDIO_OK;
     if (!same) shardio_p_forget_key(array, array->statistics, key);
     key->known = false;
-    shardio_status status = there ? shardio_p_survey_chunks(c, position, same) : SHARDIO_OK;
+    if (there) status = shardio_p_survey_chunks(c, position, same);
+    if (status == SHARDIO_OK) status = shardio_p_survey_tag(array, position, after, &there);
     if (status != SHARDIO_OK) return status;
-    key->known = there && shardio_p_tag_of(array, position, after) == SHARDIO_OK &&
-                 memcmp(before, after, sizeof after) == 0;
+    key->known = there && memcmp(before, after, sizeof after) == 0;
     memcpy(key->tag, before, sizeof before);
     return array->statistics->no_memory ? SHARDIO_ERR_MEMORY : SHARDIO_OK;
 }
@@ -19701,8 +19735,13 @@ static bool shardio_p_list_link(shardio_p_listing *l)
 {
     shardio_p_kind kind;
     uint64_t size;
-    int ignored = 0;
-    if (shardio_p_os_look(l->path, l->root, &kind, &size, &ignored) != SHARDIO_OK) return true;
+    int code = 0;
+    shardio_status status = shardio_p_os_look(l->path, l->root, &kind, &size, &code);
+    if (status == SHARDIO_ERR_IO || status == SHARDIO_ERR_MEMORY) {   /* otherwise it is the link that does not lead there */
+        l->status = status;
+        l->code = code;
+        return false;
+    }
     return kind != SHARDIO_P_REGULAR || shardio_p_list_file(l, size);
 }
 
@@ -23385,13 +23424,15 @@ static void shardio_p_note_absence(shardio_mirror *m)
 }
 
 /* Whether there is something at the mirror's path; to a store, the directory of longer keys is nothing. */
-static bool shardio_p_has_local(const char *path, bool of_store)
+static shardio_status shardio_p_has_local(const char *path, bool of_store, bool *there, shardio_error *error)
 {
-    shardio_p_kind kind = SHARDIO_P_NOTHING;
+    shardio_p_kind kind;
     uint64_t size;
-    int ignored = 0;
-    if (shardio_p_os_look(path, 0, &kind, &size, &ignored) != SHARDIO_OK) return false;
-    return kind != SHARDIO_P_NOTHING && !(of_store && kind == SHARDIO_P_DIRECTORY);
+    int code = 0;
+    shardio_status status = shardio_p_os_look(path, 0, &kind, &size, &code);
+    *there = kind != SHARDIO_P_NOTHING && !(of_store && kind == SHARDIO_P_DIRECTORY);
+    return status == SHARDIO_OK ? SHARDIO_OK
+           : shardio_p_fail_at(error, status, "open", path, SHARDIO_NO_OFFSET, code, NULL);
 }
 
 /* What the source is, before there is a local file; a store believes its note that there is no such object. */
@@ -23415,10 +23456,10 @@ static shardio_status shardio_p_mirror_begin_writing(shardio_mirror *m, const ch
 {
     shardio_p_map_state state;
     shardio_source_facts facts;
-    bool keep;
-    shardio_status status = SHARDIO_OK;
+    bool keep, there;
+    shardio_status status = shardio_p_has_local(path, of_store, &there, error);
     /* nothing is made for an object that there is not */
-    if (!shardio_p_has_local(path, of_store)) status = shardio_p_mirror_ask_first(m, of_store, &facts, error);
+    if (status == SHARDIO_OK && !there) status = shardio_p_mirror_ask_first(m, of_store, &facts, error);
     if (status == SHARDIO_OK) status = shardio_p_mirror_open_local(m, path, error);
     if (status == SHARDIO_OK) status = shardio_p_map_read(m, &state, error);   /* now nobody else writes it */
     if (status == SHARDIO_OK) status = shardio_p_mirror_compare(m, state, &facts, &keep, error);

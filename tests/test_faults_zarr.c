@@ -578,6 +578,7 @@ static void archive_survives(work *w)
 /* ---- a store of mirrors -------------------------------------------------------------------------------------- */
 
 static remote keys[8];
+static bool far_is_gone;
 
 /* The keys of the array that `prepare` made lie far away. */
 static shardio_status find_key(void *context, const char *key, shardio_source *from, shardio_error *error)
@@ -586,7 +587,7 @@ static shardio_status find_key(void *context, const char *key, shardio_source *f
     char path[300];
     (void)error;
     snprintf(path, sizeof path, "movie.zarr/%.200s", key);
-    const tree_file *f = tree_find(&w->stages[0], path);
+    const tree_file *f = far_is_gone ? NULL : tree_find(&w->stages[0], path);
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (keys[i].length != 0 && keys[i].closes == 0) continue;
         remote_make(&keys[i], 1, f != NULL ? f->size : 1);
@@ -632,6 +633,32 @@ static void mirrored_survives(work *w)
     CHECK_OK(after.status);
 }
 
+/* All of it is here, and what is far away has gone. */
+static void mirrored_prepare(work *w)
+{
+    array_prepare(w);
+    tree_read(&w->stages[0], w->directory);
+    mirrored_read(w);
+    CHECK_OK(w->status);
+}
+
+static void mirrored_read_gone(work *w)
+{
+    far_is_gone = true;
+    mirrored_read(w);
+    far_is_gone = false;
+}
+
+/* What is here is not forgotten because it could not be looked at; only if the system says that it is not there. */
+static void mirrored_gone_survives(work *w)
+{
+    work after = *w;
+    if (w->absent) return;
+    after.status = SHARDIO_OK;
+    mirrored_read_gone(&after);
+    CHECK_OK(after.status);
+}
+
 /* ---- the table ----------------------------------------------------------------------------------------------- */
 
 /* Statistics that cannot be read are made anew. A shard that is kept open and does not say that it is the same is opened
@@ -674,7 +701,9 @@ static const workflow flows[] = {
     {"archive, unbuffered", 1, "movie.zip", archive_prepare, archive_life_unbuffered, NULL, NULL, archive_survives, true, false, 0,
      REFUSED},
     {"archive, loaded and saved", 1, "movie.zip", archive_prepare, archive_convert, NULL, NULL, NULL, true, false, 0, 0},
-    {"mirrored store", 1, "local", array_prepare, mirrored_read, NULL, NULL, mirrored_survives, true, true, 0, EVERYTHING}
+    {"mirrored store", 1, "local", array_prepare, mirrored_read, NULL, NULL, mirrored_survives, true, true, 0, EVERYTHING},
+    {"mirrored store, source gone", 1, "local", mirrored_prepare, mirrored_read_gone, NULL, NULL, mirrored_gone_survives, true, true, 0,
+     EVERYTHING}
 };
 
 TEST(arrays) { run_workflows(flows, 0, 9); }

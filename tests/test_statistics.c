@@ -981,7 +981,7 @@ static bool failing_life(uint64_t seed, phase which, uint64_t fail_at, bool memo
     s.late = late;
     if (memory_fails) c.fail_at = c.calls + fail_at;
     else s.fail_at = fail_at;
-    (void)run_phase(&l, which);
+    bool made = run_phase(&l, which) == SHARDIO_OK && which == MAKE;
     bool failed = memory_fails ? c.calls >= c.fail_at : s.failed;
     s.fail_at = c.fail_at = 0;
     CHECK_U64(c.live, 0);
@@ -990,7 +990,7 @@ static bool failing_life(uint64_t seed, phase which, uint64_t fail_at, bool memo
     l.store = &inner;
     if (e.status == SHARDIO_OK) check_statistics(&inner, &l.o, RIGHT_OR_ABSENT);
     else CHECK_STATUS(e.status, SHARDIO_ERR_NOT_FOUND);
-    if (e.status == SHARDIO_OK && !failed) check_statistics(&inner, &l.o, RIGHT);
+    if (e.status == SHARDIO_OK && (made || !failed)) check_statistics(&inner, &l.o, RIGHT);
     shardio_store_memory_free(&memory);
     return failed;
 }
@@ -1004,6 +1004,36 @@ static void fail_everywhere(bool memory_fails, bool forever, bool late)
                 if (test_failures) fprintf(stderr, "    seed %llu, phase %d, call %llu\n", (unsigned long long)seed, which, (unsigned long long)n);
                 if (!failed) break;
             }
+}
+
+/* A call that fails does not mean that there are none. */
+TEST(asking_says_what_failed)
+{
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        shardio_memory_store memory;
+        shardio_store inner = shardio_store_memory(&memory, NULL);
+        shardio_array_options o;
+        shardio_statistics t;
+        shardio_error e;
+        spy s;
+        shardio_store store = spy_begin(&s, &inner);
+        uint16_t data[40] = {1, 2, 3};
+        example_options(&o, SHARDIO_UINT16, 40, 20);
+        write_example(&inner, &o, 0, 40, data);
+        shardio_array *a = shardio_array_open_in(&store, NULL, &e);
+        s.calls = 0;
+        s.fail_at = n;
+        s.status = SHARDIO_ERR_IO;
+        shardio_status status = shardio_array_statistics(a, &t, &e);
+        failed = s.failed;
+        if (!failed || status != SHARDIO_OK) CHECK_STATUS(status, failed ? SHARDIO_ERR_IO : SHARDIO_OK);
+        CHECK_STATUS(e.status, status);
+        if (status == SHARDIO_OK) CHECK_U64(t.nulls, 37);
+        shardio_array_close(a);
+        shardio_store_memory_free(&memory);
+        if (test_failures) { fprintf(stderr, "    call %llu\n", (unsigned long long)n); return; }
+    }
 }
 
 TEST(every_call_fails_once) { fail_everywhere(false, false, false); }
@@ -1152,6 +1182,6 @@ TEST_MAIN(TEST_CASE(random_lives) TEST_CASE(random_lives_in_a_directory) TEST_CA
           TEST_CASE(an_array_that_holds_nothing) TEST_CASE(other_ways_to_store) TEST_CASE(the_key_is_a_part_of_the_array)
           TEST_CASE(left_out_they_cost_nothing) TEST_CASE(a_store_without_tags) TEST_CASE(bound_to_the_metadata)
           TEST_CASE(only_what_changed_is_read) TEST_CASE(making_them_can_be_stopped) TEST_CASE(data_first)
-          TEST_CASE(every_call_fails_once) TEST_CASE(every_call_fails_after_it_was_done)
+          TEST_CASE(asking_says_what_failed) TEST_CASE(every_call_fails_once) TEST_CASE(every_call_fails_after_it_was_done)
           TEST_CASE(every_call_fails_from_there_on) TEST_CASE(no_memory) TEST_CASE(damaged) TEST_CASE(tags_of_files)
           TEST_CASE(tags_in_memory))

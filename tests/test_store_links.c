@@ -362,6 +362,28 @@ TEST(links_inside)
     }
 }
 
+/* A link that cannot be looked at may be one to a value: the listing fails, it does not lack a key. */
+TEST(links_and_few_descriptors)
+{
+    bool fired = true;
+    scene s;
+    key_list list;
+    set_scene(&s);
+    opening.code = 0;
+    CHECK(rename(below(s.store_path, "a/c/0/0"), below(s.store_path, "a/kept")) == 0);
+    CHECK(symlink("../../kept", below(s.store_path, "a/c/0/0")) == 0);
+    CHECK_OK(store_keys(&s.store, "", &list));
+    bool followed = key_listed(&list, "a/c/0/0");
+    for (int n = 1; fired && n < 1000; n++) {
+        sys_plan(SYS_ONLY(CALL_OPEN), n, 1, EMFILE);
+        shardio_status status = store_keys(&s.store, "", &list);
+        fired = sys.fired > 0;
+        CHECK_STATUS(status, fired ? SHARDIO_ERR_IO : SHARDIO_OK);
+        if (!fired) CHECK(key_listed(&list, "a/c/0/0") == followed);
+    }
+    watch();
+}
+
 /* The way to the store is the caller's: it may be a link, lead through links, be relative, end with a separator. */
 TEST(links_on_the_way_to_the_store)
 {
@@ -523,6 +545,6 @@ TEST(sync_after_removing)
 }
 
 TEST_MAIN(TEST_CASE(links_do_not_lead_out) TEST_CASE(links_without_openat2)
-          TEST_CASE(links_where_openat2_is_forbidden) TEST_CASE(links_inside) TEST_CASE(links_on_the_way_to_the_store)
+          TEST_CASE(links_where_openat2_is_forbidden) TEST_CASE(links_inside) TEST_CASE(links_and_few_descriptors) TEST_CASE(links_on_the_way_to_the_store)
           TEST_CASE(pipes_and_sockets_in_the_store) TEST_CASE(links_that_come_later) TEST_CASE(files_that_are_busy)
           TEST_CASE(sync_after_removing))

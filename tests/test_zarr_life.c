@@ -483,6 +483,42 @@ TEST(leftovers_are_overwritten)
     }
 }
 
+/* The same behind frames of one shard, and each call to the store fails in turn: then the writer says so. */
+TEST(leftovers_are_overwritten_or_it_fails)
+{
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        shardio_memory_store memory, all_memory;
+        shardio_store inner = shardio_store_memory(&memory, NULL), all = shardio_store_memory(&all_memory, NULL);
+        model m;
+        spy s;
+        shardio_store store = spy_begin(&s, &inner);
+        small_model(&m, 9, 1, 4);
+        shardio_array *a = shardio_array_create_in(&all, &m.o);
+        CHECK_OK(append_plain(&m, a, 0, 9 * 42));
+        CHECK_OK(shardio_array_finish(a, NULL));
+        a = shardio_array_create_in(&inner, &m.o);
+        CHECK_OK(append_plain(&m, a, 0, 42));
+        CHECK_OK(shardio_array_finish(a, NULL));
+        leave_shards(&all, &inner, 0, m.o.shard[0], 0);
+        for (uint64_t i = 42; i < 9 * 42; i++) memcpy(m.data + 2 * i, m.fill, 2);
+        m.o.skip_fill = true;
+        s.fail_at = n;
+        s.status = SHARDIO_ERR_IO;
+        a = shardio_array_continue_in(&store, &m.o);
+        (void)append_plain(&m, a, 42, 8 * 42);
+        shardio_status status = shardio_array_finish(a, NULL);
+        failed = s.failed;
+        s.fail_at = 0;
+        if (!failed) CHECK_OK(status);
+        if (status == SHARDIO_OK) model_check(&m, &inner, 9, 1, 6);
+        model_end(&m);
+        shardio_store_memory_free(&memory);
+        shardio_store_memory_free(&all_memory);
+        if (test_failures) { fprintf(stderr, "    call %llu\n", (unsigned long long)n); return; }
+    }
+}
+
 /* ---- aborting */
 
 TEST(abort_leaves_nothing)
@@ -720,6 +756,34 @@ TEST(overwrite_is_for_arrays_only)
         model_end(&m);
         shardio_store_memory_free(&memory);
         if (test_failures) { fprintf(stderr, "    %d\n", k); return; }
+    }
+}
+
+/* Nor is it replaced if a call to the store fails before that is known. */
+TEST(overwrite_has_to_look)
+{
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        shardio_memory_store memory;
+        shardio_store inner = shardio_store_memory(&memory, NULL);
+        key_list after;
+        model m;
+        spy s;
+        shardio_store store = spy_begin(&s, &inner);
+        small_model(&m, 4, 2, 4);
+        m.o.overwrite = true;
+        CHECK_OK(store_put_text(&inner, "2019", "mine"));
+        CHECK_OK(store_put_text(&inner, "notes.txt", "mine, too"));
+        s.fail_at = n;
+        s.status = SHARDIO_ERR_IO;
+        shardio_status status = shardio_array_finish(shardio_array_create_in(&store, &m.o), NULL);
+        failed = s.failed;
+        CHECK_STATUS(status, failed ? SHARDIO_ERR_IO : SHARDIO_ERR_EXISTS);
+        CHECK_OK(store_keys(&inner, "", &after));
+        CHECK_U64(after.count, 2);
+        model_end(&m);
+        shardio_store_memory_free(&memory);
+        if (test_failures) { fprintf(stderr, "    call %llu\n", (unsigned long long)n); return; }
     }
 }
 
@@ -1062,7 +1126,7 @@ TEST(complete_shards_end_later)
 
 TEST_MAIN(TEST_CASE(overlap_makes_the_same_files) TEST_CASE(overlap_by_itself) TEST_CASE(complete_shards_end_later) TEST_CASE(memory_is_as_stated) TEST_CASE(memory_follows_the_design) TEST_CASE(no_memory) TEST_CASE(many_shards_in_flight)
           TEST_CASE(max_open_files) TEST_CASE(every_checkpoint) TEST_CASE(checkpoint_then_finish) TEST_CASE(checkpoint_every)
-          TEST_CASE(continue_everywhere) TEST_CASE(nothing_to_append_to) TEST_CASE(continue_random) TEST_CASE(leftovers_are_overwritten) TEST_CASE(abort_leaves_nothing) TEST_CASE(abort_after_checkpoint)
-          TEST_CASE(abort_continued) TEST_CASE(existing_is_not_touched) TEST_CASE(overwrite) TEST_CASE(overwrite_is_for_arrays_only)
+          TEST_CASE(continue_everywhere) TEST_CASE(nothing_to_append_to) TEST_CASE(continue_random) TEST_CASE(leftovers_are_overwritten) TEST_CASE(leftovers_are_overwritten_or_it_fails) TEST_CASE(abort_leaves_nothing) TEST_CASE(abort_after_checkpoint)
+          TEST_CASE(abort_continued) TEST_CASE(existing_is_not_touched) TEST_CASE(overwrite) TEST_CASE(overwrite_is_for_arrays_only) TEST_CASE(overwrite_has_to_look)
           TEST_CASE(two_creators) TEST_CASE(no_permission)
           TEST_CASE(every_operation_fails) TEST_CASE(no_space))
