@@ -20492,15 +20492,15 @@ static const uint8_t *shardio_p_zip_record_extra(const uint8_t *record, uint16_t
 
 /* The chain, in the extra field of the first entry: u32 1, u32 CRC-32 of the directory with this number 0, u64 number of
    the layer, u64 bytes of the file up to the end of the layer before. */
-static void shardio_p_zip_read_chain(shardio_p_zip_directory *d)
+static void shardio_p_zip_read_chain(shardio_p_zip_directory *d, uint64_t offset)
 {
     static const uint8_t zeros[4] = {0};
     size_t size;
     const uint8_t *chain = d->count > 0 ? shardio_p_zip_record_extra(d->bytes, SHARDIO_P_ZIP_CHAIN, &size) : NULL;
     if (chain == NULL || size != SHARDIO_P_ZIP_CHAIN_SIZE - 4 || shardio_p_load32_little(chain) != 1) return;
     uint64_t number = shardio_p_load64(chain + 8, false), previous = shardio_p_load64(chain + 16, false);
-    /* so many layers have no room in so many bytes, or there is one too many: nobody here wrote that */
-    if (number == 0 || number - 1 > previous / SHARDIO_P_ZIP_END || (number == 1 && previous > 0)) return;
+    /* the layer before lies behind this one, has no room for so many, or is one too many: nobody here wrote that */
+    if (number == 0 || previous > offset || number - 1 > previous / SHARDIO_P_ZIP_END || (number == 1 && previous > 0)) return;
     size_t before = (size_t)(chain + 4 - d->bytes);
     uint32_t crc = shardio_crc32(shardio_crc32(0, d->bytes, before), zeros, 4);
     crc = shardio_crc32(crc, d->bytes + before + 4, d->size - before - 4);
@@ -20600,7 +20600,7 @@ static shardio_status shardio_p_zip_read_directory(shardio_archive *a, const sha
         if (n == 0) status = SHARDIO_ERR_CORRUPT;
     }
     if (status == SHARDIO_OK && at != d->size) status = SHARDIO_ERR_CORRUPT;
-    if (status == SHARDIO_OK) shardio_p_zip_read_chain(d);
+    if (status == SHARDIO_OK) shardio_p_zip_read_chain(d, end->directory);
     if (status == SHARDIO_OK && d->chained && !d->own) status = shardio_p_zip_check_changed(a, d, error);
     if (status != SHARDIO_OK) shardio_p_zip_release_directory(a, d);
     return status;
