@@ -2950,9 +2950,10 @@ static uint64_t shardio_p_os_allocated(shardio_p_handle handle)
 #endif
 
 /* A new file gets its rights from its directory. */
-static void shardio_p_os_keep_rights(shardio_p_handle handle, const char *path, size_t root)
+static shardio_status shardio_p_os_keep_rights(shardio_p_handle handle, const char *path, size_t root, int *code)
 {
-    (void)handle, (void)path, (void)root;
+    (void)handle, (void)path, (void)root, (void)code;
+    return SHARDIO_OK;
 }
 
 /* The lock is two bytes that no file has, so that nobody who reads is kept out. Each is locked by itself, the first one
@@ -3525,16 +3526,16 @@ static uint64_t shardio_p_os_allocated(shardio_p_handle handle)
 }
 #endif
 
-/* Gives a new file the rights of the one that it is going to replace, as far as we may. */
-static void shardio_p_os_keep_rights(shardio_p_handle handle, const char *path, size_t root)
+/* Gives a new file the rights of the one that it is going to replace, as far as we may, and the file system has some. */
+static shardio_status shardio_p_os_keep_rights(shardio_p_handle handle, const char *path, size_t root, int *code)
 {
     struct stat s;
     shardio_p_place at;
-    int ignored = 0;
-    if (shardio_p_os_enter(path, root, &at, &ignored) != SHARDIO_OK) return;
-    int found = fstatat(at.directory, at.name, &s, AT_SYMLINK_NOFOLLOW);
-    (void)shardio_p_os_leave(&at, found, &ignored);
-    if (found == 0 && S_ISREG(s.st_mode)) (void)fchmod(handle, s.st_mode & 0777);
+    shardio_status status = shardio_p_os_enter(path, root, &at, code);
+    if (status == SHARDIO_OK) status = shardio_p_os_leave(&at, fstatat(at.directory, at.name, &s, AT_SYMLINK_NOFOLLOW), code);
+    if (status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
+    if (status != SHARDIO_OK || !S_ISREG(s.st_mode) || fchmod(handle, s.st_mode & 0777) == 0) return status;
+    return errno == EIO || errno == ENOMEM ? shardio_p_os_last(code) : SHARDIO_OK;
 }
 
 /* For this open file alone: a lock of fcntl would vanish when any other descriptor of the process on it is closed. */
@@ -3629,8 +3630,8 @@ static shardio_status shardio_p_os_set_direct(shardio_p_handle *handle, int acce
         *code = ENOTSUP;
         return direct ? SHARDIO_ERR_DIRECT : SHARDIO_OK;
     }
-    flags = direct ? flags | SHARDIO_P_O_DIRECT : flags & ~SHARDIO_P_O_DIRECT;
-    if (flags != -1 && fcntl(*handle, F_SETFL, flags) == 0) return SHARDIO_OK;
+    const int wanted = direct ? flags | SHARDIO_P_O_DIRECT : flags & ~SHARDIO_P_O_DIRECT;
+    if (flags != -1 && fcntl(*handle, F_SETFL, wanted) == 0) return SHARDIO_OK;
 #endif
     *code = errno;
     return SHARDIO_ERR_DIRECT;
@@ -4482,10 +4483,11 @@ static shardio_status shardio_p_osf_create(shardio_p_os_file *f, const shardio_o
         if (status == SHARDIO_ERR_EXISTS && !options->in_place) continue;
         break;
     }
-    f->unpublished = status == SHARDIO_OK;
-    if (status == SHARDIO_OK && exists && !options->in_place) shardio_p_os_keep_rights(f->handle, f->path, f->root);
+    const bool ours = status == SHARDIO_OK && !(options->in_place && exists);   /* goes, if it is given up */
+    if (ours && exists) status = shardio_p_os_keep_rights(f->handle, f->path, f->root, code);
     f->access = SHARDIO_P_ACCESS_BOTH;
-    if (status == SHARDIO_OK && options->in_place && exists) status = shardio_p_os_resize(f->handle, 0, code);
+    if (status == SHARDIO_OK && !ours) status = shardio_p_os_resize(f->handle, 0, code);
+    f->unpublished = ours || status == SHARDIO_OK;
     return status;
 }
 
@@ -5725,14 +5727,14 @@ static void shardio_p_slot_stop_overlap(shardio_slot *slot, int code, const char
 enum { SHARDIO_P_MOST_AHEAD = 256 << 20, SHARDIO_P_BUFFERS_AHEAD = 4 };
 
 /* Writes that extend a file wait for each other in the system. So its end is set ahead of them, in steps that grow with the
-   file; what is too much is cut off when it has to be right. Where that fails it is only slower. */
+   file; what is too much is cut off when it has to be right. Where that fails it is only slower; it may have been done, too. */
 static void shardio_p_slot_set_ahead(shardio_slot *slot, uint64_t end)
 {
     const uint64_t least = (uint64_t)slot->queue->piece_size * slot->queue->depth * SHARDIO_P_BUFFERS_AHEAD;
     const uint64_t step = shardio_p_min(shardio_p_max(end, least), SHARDIO_P_MOST_AHEAD);
     int code = 0;
     if (end <= slot->device_end || slot->special || slot->file.functions->resize == NULL) return;
-    if (slot->file.functions->resize(slot->file.context, end + step, &code) == SHARDIO_OK) slot->device_end = end + step;
+    if (slot->file.functions->resize(slot->file.context, end + step, &code) != SHARDIO_ERR_UNSUPPORTED) slot->device_end = end + step;
 }
 
 /* Begins to write whole blocks; they stay as they are until the write is complete. */
@@ -8956,6 +8958,14 @@ static shardio_status shardio_p_blosc_encode(void *context, const void *in, size
     return SHARDIO_OK;
 }
 
+/* Whether there is memory for decoding a block: what blosc and the compressor inside take, generously. */
+static bool shardio_p_blosc_had_memory(uint64_t block)
+{
+    void *volatile memory = malloc((size_t)shardio_p_min(block, SIZE_MAX / 8) * 4 + (1 << 20));   /* volatile: or it is left out */
+    free(memory);
+    return memory != NULL;
+}
+
 /* A chunk begins with 16 bytes: u8 version, u8 version of the compressor's format, u8 flags, u8 typesize, u32 decoded
    length, u32 length of a block, u32 encoded length, little-endian. */
 static shardio_status shardio_p_blosc_decode(void *context, const void *in, size_t size, void *out, size_t capacity,
@@ -8968,6 +8978,9 @@ static shardio_status shardio_p_blosc_decode(void *context, const void *in, size
     if (head[0] != BLOSC_VERSION_FORMAT || blosc_cbuffer_validate(in, size, &whole) < 0) return SHARDIO_ERR_CORRUPT;
     if (whole > capacity) return SHARDIO_ERR_LIMIT;
     int result = blosc_decompress_ctx(in, out, whole, 1);
+    /* it takes memory of its own, and does not say that there was none: nobody may take that for damage */
+    if (result < 0 && !shardio_p_blosc_had_memory(shardio_p_min(shardio_p_load32_little(head + 8), whole))) return SHARDIO_ERR_MEMORY;
+    if (result < 0) result = blosc_decompress_ctx(in, out, whole, 1);
     if (result < 0 || (size_t)result != whole) return SHARDIO_ERR_CORRUPT;
     *out_size = whole;
     return SHARDIO_OK;
@@ -17044,7 +17057,8 @@ struct shardio_p_statistics {
     uint64_t shape[SHARDIO_MAX_DIMS], grid[SHARDIO_MAX_DIMS];   /* that partials and numbers of keys are about */
     size_t value, partial;   /* bytes of an extreme at most, and of a partial */
     bool changed;            /* since it was read or written */
-    bool no_memory;          /* then nothing more is recorded */
+    shardio_status failed;   /* then nothing more is recorded, and saving says this */
+    int code;                /* of the system */
 };
 
 /* Bytes of an extreme at most; 0: the type has no order. */
@@ -17363,7 +17377,7 @@ static shardio_p_recorded *shardio_p_record_key(const shardio_array *array, shar
     shardio_p_recorded *key = shardio_p_find_recorded(s, number);
     if (key != NULL) return key;
     if (!shardio_p_grow_statistics(array, s)) {
-        s->no_memory = true;
+        s->failed = SHARDIO_ERR_MEMORY;
         return NULL;
     }
     key = &s->keys[s->count++];
@@ -17414,7 +17428,7 @@ static void shardio_p_put_partial(const shardio_array *array, shardio_p_statisti
     size_t at = shardio_p_find_partial(s, key, partial->chunk);
     if (!shardio_p_has_partial(s, key, at, partial->chunk)) {
         if (!shardio_p_grow_partials(array, s, key, (uint64_t)key->count + 1)) {
-            s->no_memory = true;
+            s->failed = SHARDIO_ERR_MEMORY;
             return;
         }
         uint8_t *place = key->partials + at * s->partial;
@@ -17532,19 +17546,29 @@ static shardio_status shardio_p_tag_of(shardio_array *array, const uint64_t *pos
 static shardio_p_recorded *shardio_p_recorded_at(shardio_array *array, const uint64_t *position)
 {
     shardio_p_statistics *s = array->statistics;
-    if (s == NULL || s->no_memory || !shardio_p_is_in_grid(&array->meta, position)) return NULL;
+    if (s == NULL || s->failed != SHARDIO_OK || !shardio_p_is_in_grid(&array->meta, position)) return NULL;
     s->changed = true;
     return shardio_p_record_key(array, s, shardio_p_shard_number(&array->meta, position));
+}
+
+/* The tag of what is recorded. A failure is not the writer's, which has its data: it keeps the statistics from being saved. */
+static shardio_status shardio_p_record_tag(shardio_array *array, const uint64_t *position, uint64_t *tag)
+{
+    int code;
+    shardio_status status = shardio_p_tag_of(array, position, tag, &code);
+    if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) return status;
+    array->statistics->failed = status;
+    array->statistics->code = code;
+    return status;
 }
 
 /* What is recorded of a shard that others changed, or that was there before, says nothing, unless all of it is written anew. */
 static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *position, bool anew)
 {
     uint64_t tag[2];
-    int ignored;
     shardio_p_recorded *key = shardio_p_recorded_at(array, position);
     if (key == NULL) return;
-    shardio_status status = anew ? SHARDIO_ERR_NOT_FOUND : shardio_p_tag_of(array, position, tag, &ignored);
+    shardio_status status = anew ? SHARDIO_ERR_NOT_FOUND : shardio_p_record_tag(array, position, tag);
     bool same = status == SHARDIO_OK && key->known && memcmp(tag, key->tag, sizeof tag) == 0;
     if (!same) shardio_p_forget_key(array, array->statistics, key);
     key->will_be = same || status == SHARDIO_ERR_NOT_FOUND;
@@ -17554,8 +17578,7 @@ static void shardio_p_statistics_begin(shardio_array *array, const uint64_t *pos
 static void shardio_p_statistics_end(shardio_array *array, const uint64_t *position)
 {
     shardio_p_recorded *key = shardio_p_recorded_at(array, position);
-    int ignored;
-    if (key != NULL) key->known = key->will_be && shardio_p_tag_of(array, position, key->tag, &ignored) == SHARDIO_OK;
+    if (key != NULL) key->known = key->will_be && shardio_p_record_tag(array, position, key->tag) == SHARDIO_OK;
 }
 
 static void shardio_p_statistics_gone(shardio_array *array, const uint64_t *position)
@@ -17749,8 +17772,8 @@ static shardio_status shardio_p_save_statistics(shardio_array *array, shardio_er
     int code = 0;
     if (s == NULL) return SHARDIO_OK;
     const char *key = shardio_p_named_key(array, SHARDIO_P_STATISTICS_KEY);
-    if (s->no_memory)
-        return shardio_p_key_fail(error, store, SHARDIO_ERR_MEMORY, "write", key, 0, "no memory for the statistics");
+    if (s->failed != SHARDIO_OK)
+        return shardio_p_key_fail(error, store, s->failed, "write", key, s->code, "not all of what was written could be recorded");
     shardio_p_reached(array, NULL, shape);
     shardio_p_sort_recorded(s);
     shardio_p_put_statistics(array, shape, 0, &sum);
@@ -17843,7 +17866,7 @@ static const char *shardio_p_take_key(const shardio_array *array, shardio_p_stat
         return shardio_p_statistics_damaged;
     shardio_p_recorded *key = shardio_p_record_key(array, s, number);
     if (key == NULL || !shardio_p_grow_partials(array, s, key, count)) {
-        s->no_memory = true;
+        s->failed = SHARDIO_ERR_MEMORY;
         return shardio_p_statistics_damaged;
     }
     key->tag[0] = shardio_p_load64(entry + 8, false);
@@ -17915,7 +17938,7 @@ static shardio_status shardio_p_read_statistics(shardio_array *array, shardio_p_
     in->size = facts.size;
     const char *wrong = shardio_p_take_statistics(array, s, in);
     if (in->status != SHARDIO_OK || wrong == NULL) return in->status;
-    if (s->no_memory) return shardio_p_key_fail(in->error, store, SHARDIO_ERR_MEMORY, "read", key, 0, NULL);
+    if (s->failed != SHARDIO_OK) return shardio_p_key_fail(in->error, store, s->failed, "read", key, 0, NULL);
     return shardio_p_key_fail(in->error, store, SHARDIO_ERR_NOT_FOUND, "read", key, 0, wrong);
 }
 
@@ -17933,7 +17956,8 @@ static shardio_status shardio_p_load_statistics(shardio_array *array, shardio_p_
     shardio_status status = store->functions->open(store->context, key, false, shardio_p_small_memory(array), &in.file,
                                                    &code);
     if (status != SHARDIO_OK)
-        return shardio_p_key_fail(error, store, status, "open", key, code, "there are no statistics");
+        return shardio_p_key_fail(error, store, status, "open", key, code,
+                                  status == SHARDIO_ERR_NOT_FOUND ? "there are no statistics" : NULL);
     shardio_p_statistics *s = shardio_p_new_statistics(array);
     status = shardio_p_read_statistics(array, s, &in, key);
     shardio_file_close(&in.file);
@@ -17954,8 +17978,8 @@ static shardio_status shardio_p_begin_statistics(shardio_array *array, bool load
 {
     shardio_status status = shardio_p_no_tags(array, error);
     if (status == SHARDIO_OK && load) status = shardio_p_load_statistics(array, &array->statistics, error);
-    if (status == SHARDIO_ERR_MEMORY || status == SHARDIO_ERR_UNSUPPORTED) return status;
-    shardio_p_no_error(error);   /* what cannot be read is made anew */
+    if (status != SHARDIO_OK && status != SHARDIO_ERR_NOT_FOUND && status != SHARDIO_ERR_LIMIT) return status;
+    shardio_p_no_error(error);   /* what is not there, damaged or too large is made anew */
     if (array->statistics == NULL) array->statistics = shardio_p_new_statistics(array);
     if (array->statistics == NULL)
         return shardio_p_fail(error, SHARDIO_ERR_MEMORY, "keep statistics of", array->store.name, NULL);
@@ -18197,7 +18221,7 @@ static shardio_status shardio_p_survey_key(shardio_p_change *c, const uint64_t *
     uint64_t before[2], after[2];
     bool there;
     shardio_p_recorded *key = shardio_p_recorded_at(array, position);
-    if (key == NULL) return array->statistics->no_memory ? SHARDIO_ERR_MEMORY : SHARDIO_OK;
+    if (key == NULL) return array->statistics->failed;
     key->seen = true;
     shardio_status status = shardio_p_survey_tag(array, position, before, &there);
     if (status != SHARDIO_OK) return status;
@@ -18210,7 +18234,7 @@ static shardio_status shardio_p_survey_key(shardio_p_change *c, const uint64_t *
     if (status != SHARDIO_OK) return status;
     key->known = there && memcmp(before, after, sizeof after) == 0;
     memcpy(key->tag, before, sizeof before);
-    return array->statistics->no_memory ? SHARDIO_ERR_MEMORY : SHARDIO_OK;
+    return array->statistics->failed;
 }
 
 /* Reads the chunks whose part inside the shape is another one than before. */
@@ -18258,7 +18282,7 @@ SHARDIO_API shardio_status shardio_array_make_statistics(shardio_array *array, s
     shardio_status status = shardio_p_changer_enter(array, "make statistics of", error);
     if (status != SHARDIO_OK) return status;
     const bool kept = array->statistics != NULL;
-    if (!kept || array->statistics->no_memory) {
+    if (!kept || array->statistics->failed != SHARDIO_OK) {
         shardio_p_free_statistics(array, array->statistics);
         array->statistics = NULL;
         status = shardio_p_begin_statistics(array, true, error);
@@ -22376,7 +22400,7 @@ static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool sear
     a->searched = 0;
     if (a->layer == 0) return SHARDIO_OK;
     bool found = shardio_p_zip_add_layer(a, l, a->layer, a->directory_offset, a->length, a->listed);
-    bool numbered = true, chained = a->chained;
+    bool numbered = a->chained, chained = a->chained;
     uint64_t from = a->directory_offset, number = a->layer;   /* from: a layer ends before the next directory */
     while (found && status == SHARDIO_OK && (chained ? previous > 0 : search)) {
         status = SHARDIO_ERR_NOT_FOUND;
@@ -22401,6 +22425,7 @@ static shardio_status shardio_p_zip_collect_layers(shardio_archive *a, bool sear
     if (status == SHARDIO_ERR_NOT_FOUND) status = SHARDIO_OK;   /* the search came to the beginning */
     if (!found) status = shardio_p_zip_fail(a, error, SHARDIO_ERR_MEMORY, "list layers of", NULL);
     for (size_t i = 0; i < l->count && !numbered; i++) l->list[i].number = l->count - i;
+    if (status != SHARDIO_OK && !numbered) l->count = 0;   /* those in front of the last one found are missing: no number is right */
     return status;
 }
 
@@ -23944,9 +23969,12 @@ static shardio_status shardio_p_mirror_reload(shardio_mirror *m, shardio_error *
                 memcmp(m->map + 8, head + 8, 8) == 0 && memcmp(m->map + 32, head + 32, 8) == 0 &&
                 memcmp(m->map + SHARDIO_P_MAP_HEAD, m->is.tag, tag) == 0;
     if (same && shardio_p_map_is_sound(m, tag)) {
-        m->generation = shardio_p_load64(m->map + 16, false);
-        m->saves = shardio_p_load64(m->map + 24, false);
-        return shardio_p_mirror_reopen_local(m, error);
+        status = shardio_p_mirror_reopen_local(m, error);
+        if (status == SHARDIO_OK) {
+            m->generation = shardio_p_load64(m->map + 16, false);
+            m->saves = shardio_p_load64(m->map + 24, false);
+            return SHARDIO_OK;
+        }
     }
     memcpy(m->map, head, sizeof head);   /* nothing is there until a map says so again */
     memset(m->bits, 0, (size_t)(m->map + m->map_size - m->bits));

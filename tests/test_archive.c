@@ -2567,6 +2567,53 @@ static void cells_clear(int32_t *cells)
     for (int i = 0; i < 90; i++) cells[i] = -7;
 }
 
+/* Where another program has dropped the chain, layers are numbered from the first one on: not if a read fails on the way. */
+TEST(layers_that_cannot_be_counted)
+{
+    static const uint8_t chain[] = {0x73, 0x68, 24, 0};
+    faulty_state f;
+    shardio_error e;
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        failed = false;
+        for (uint64_t layer = 1; layer <= 3; layer++) {
+            for (int roll = 0; roll < 2; roll++) {
+                shardio_memory memory;
+                shardio_archive_options o;
+                memset(&memory, 0, sizeof memory);
+                memset(&o, 0, sizeof o);
+                o.write = true;
+                for (char text[] = "1"; text[0] <= '3'; text[0]++) {
+                    shardio_archive *a = shardio_archive_open_file(shardio_memory_file(&memory, "zip"), &o, &e);
+                    shardio_store store = shardio_archive_store(a);
+                    CHECK_OK(store_put_text(&store, "k", text));
+                    CHECK_OK(shardio_archive_finish(a, &e));
+                }
+                for (size_t i = 0; i + sizeof chain < memory.size; i++)
+                    if (memcmp(memory.data + i, chain, sizeof chain) == 0) memory.data[i]++;
+                o.write = roll;
+                o.layer = roll ? 0 : layer;
+                memset(&f, 0, sizeof f);
+                f.fail_at = n;
+                f.fail_only = FAULTY_ONLY(FAULTY_READ);
+                shardio_archive *a = shardio_archive_open_file(faulty_file(&f, shardio_memory_file(&memory, "zip")), &o, &e);
+                shardio_status status = a != NULL && roll ? shardio_archive_rollback(a, layer, &e) : e.status;
+                failed = failed || f.fired > 0;
+                f.fail_at = 0;
+                if (f.fired == 0) CHECK_OK(status);
+                if (status == SHARDIO_OK) {
+                    const char want[] = {(char)('0' + layer), 0};
+                    shardio_store store = shardio_archive_store(a);
+                    store_check_text(&store, "k", want, __LINE__);
+                    if (test_failures) fprintf(stderr, "    read %d fails, layer %d, %d\n", (int)n, (int)layer, roll);
+                }
+                shardio_archive_close(a);
+                shardio_memory_free(&memory);
+            }
+        }
+    }
+}
+
 TEST(arrays_in_layers)
 {
     WINE_CANNOT("replace a file that is open");
@@ -2826,6 +2873,6 @@ TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives
           TEST_CASE(damage_does_not_become_right)
           TEST_CASE(deflated_values_are_changed) TEST_CASE(opening_reads_once_or_twice)
           TEST_CASE(overwriting_rows_writes_chunks_and_directory) TEST_CASE(appending_allocates_nothing)
-          TEST_CASE(arrays_in_layers) TEST_CASE(arrays_discarded_and_rolled_back) TEST_CASE(strings_in_layers)
+          TEST_CASE(layers_that_cannot_be_counted) TEST_CASE(arrays_in_layers) TEST_CASE(arrays_discarded_and_rolled_back) TEST_CASE(strings_in_layers)
           TEST_CASE(attributes_in_layers) TEST_CASE(torn_shards_are_recovered)
           TEST_CASE(saved_and_loaded) TEST_CASE(a_header_of_another_name_is_found))

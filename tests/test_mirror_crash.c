@@ -520,6 +520,42 @@ TEST(a_mirror_that_was_made_anew)
     }
 }
 
+static bool opens_the_object(const sys_event *e)
+{
+    const char *end = strrchr(e->path, '/');
+    return end != NULL && strcmp(end, "/object") == 0;
+}
+
+/* The same, and the new file cannot be opened when its map is there: the old file is not what that map is of. */
+TEST(a_mirror_that_was_made_anew_and_cannot_be_opened)
+{
+    shardio_mirror_options o = plain_options();
+    shardio_error error;
+    static remote mine;
+    begin();
+    shardio_mirror *m = open_plain();
+    if (m == NULL) return;
+    CHECK_READ(m, &far, 0, CHUNK);
+    CHECK_OK(shardio_mirror_close(m, &error));
+    remote_make(&mine, 1, LENGTH);
+    o.read_only = true;
+    shardio_source from = remote_source(&mine, false);
+    shardio_mirror *reader = shardio_mirror_open(&from, rig_path("object"), &o, &error);
+    if (!CHECK(reader != NULL)) return;
+    CHECK(unlink(rig_path("object")) == 0 && unlink(rig_path("object.shardio-map")) == 0);
+    m = open_plain();
+    if (m == NULL) return;
+    CHECK_READ(m, &far, 5 * CHUNK, CHUNK);
+    CHECK_OK(shardio_mirror_close(m, &error));
+    sys_plan(SYS_ONLY(CALL_OPEN), 1, 1, EMFILE);
+    sys.among = opens_the_object;
+    CHECK_STATUS(read_and_compare(__FILE__, __LINE__, reader, &mine, 5 * CHUNK, CHUNK, &error), SHARDIO_ERR_IO);
+    sys_clear();
+    CHECK_READ(reader, &mine, 5 * CHUNK, CHUNK);
+    CHECK_U64(mine.requests, 0);
+    CHECK_OK(shardio_mirror_close(reader, &error));
+}
+
 /* The file that a reader is keeps its name, whatever the writer does. */
 TEST(the_name_of_a_mirror_file)
 {
@@ -552,4 +588,5 @@ TEST_MAIN(
     TEST_CASE(holes_that_are_not_supported) TEST_CASE(calls_are_counted) TEST_CASE(one_writer)
     TEST_CASE(readers_beside_a_writer) TEST_CASE(evicted_while_somebody_reads)
     TEST_CASE(evicted_by_another_thread) TEST_CASE(a_mirror_that_was_made_anew)
+    TEST_CASE(a_mirror_that_was_made_anew_and_cannot_be_opened)
     TEST_CASE(the_name_of_a_mirror_file))

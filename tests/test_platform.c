@@ -876,6 +876,69 @@ TEST(no_descriptor_left)
     CHECK(access(rig_path("a"), F_OK) != 0);
 }
 
+/* A file that is to be written anew in its place, and could not be cut to nothing, is still what it was. */
+TEST(in_place_is_not_removed)
+{
+    shardio_slot_options o = plain_options();
+    shardio_slot slot;
+    new_directory();
+    rig_put(rig_path("a"), source, 100);
+    o.overwrite = o.in_place = true;
+    sys_plan(SYS_ONLY(CALL_FTRUNCATE), 1, 1, EIO);
+    CHECK_STATUS(shardio_slot_create(&slot, rig_path("a"), &o), SHARDIO_ERR_IO);
+    sys_clear();
+    rig_check_file(rig_path("a"), source, 100);
+}
+
+static bool asks_for_flags(const sys_event *e)
+{
+    return e->flags == F_GETFL;
+}
+
+/* Flags that cannot be had are not made up: appended to is what was to be written over. */
+TEST(flags_that_are_not_known)
+{
+    shardio_file file;
+    shardio_error error;
+    int code = 0;
+    size_t done;
+    new_directory();
+    CHECK_OK(shardio_file_open(&file, rig_path("a"), SHARDIO_OPEN_CREATE, NULL, &error));
+    if (file.functions->set_direct(file.context, true, &code) == SHARDIO_OK) {
+        sys_plan(SYS_ONLY(CALL_FCNTL), 1, 1, EIO);
+        sys.among = asks_for_flags;
+        CHECK_STATUS(file.functions->set_direct(file.context, false, &code), SHARDIO_ERR_DIRECT);
+        sys_clear();
+        CHECK_OK(file.functions->set_direct(file.context, false, &code));
+    }
+    CHECK_OK(file.functions->write(file.context, 0, "aaaaaaaa", 8, &done, &code));
+    CHECK_OK(file.functions->write(file.context, 0, "bbbb", 4, &done, &code));
+    CHECK_OK(file.functions->close(file.context, SHARDIO_CLOSE_PUBLISH, false, &code));
+    rig_check_file(rig_path("a"), (const uint8_t *)"bbbbaaaa", 8);
+}
+
+/* Rights that cannot be looked at are not taken for the usual ones. */
+TEST(rights_that_are_not_known)
+{
+    shardio_slot_options o = plain_options();
+    const unsigned asked = SYS_ONLY(CALL_OPEN) | SYS_ONLY(CALL_FSTATAT) | SYS_ONLY(CALL_FCHMOD);
+    struct stat facts;
+    shardio_slot slot;
+    bool fired = true;
+    new_directory();
+    o.overwrite = true;
+    for (int n = 1; fired && n < 100; n++) {
+        rig_put(rig_path("a"), source, 100);
+        CHECK(chmod(rig_path("a"), 0600) == 0);
+        sys_plan(asked, n, 1, ENOMEM);
+        (void)shardio_slot_create(&slot, rig_path("a"), &o);
+        (void)shardio_slot_finish(&slot);
+        fired = sys.fired > 0;
+        sys_clear();
+        CHECK(stat(rig_path("a"), &facts) == 0 && (facts.st_mode & 0777) == 0600);
+    }
+}
+
 /* What bears the name when a suspended file is opened again need not be that file: nobody else's is written to. */
 TEST(replaced_while_suspended)
 {
@@ -997,7 +1060,8 @@ TEST_MAIN(TEST_CASE(default_allocator_aligns) TEST_CASE(large_buffers_in_large_p
           TEST_CASE(renaming_without_renameat2)
           TEST_CASE(huge_appends)
           TEST_CASE(suspended_files_hold_no_descriptor)
-          TEST_CASE(no_descriptor_left)
+          TEST_CASE(no_descriptor_left) TEST_CASE(in_place_is_not_removed) TEST_CASE(flags_that_are_not_known)
+          TEST_CASE(rights_that_are_not_known)
           TEST_CASE(replaced_while_suspended)
           TEST_CASE(everything_in_memory_of_the_caller)
           TEST_CASE(one_allocator_for_all))

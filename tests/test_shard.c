@@ -1623,6 +1623,66 @@ TEST(readers_are_never_sticky)
     rig_end(&g);
 }
 
+/* ---- the end of the file is set ahead of writes that overlap */
+
+static struct late_file {
+    shardio_file inner;
+    int resizes, late;               /* this one is done, and says that it failed */
+} late_file;
+
+static shardio_status late_resize(void *file, uint64_t size, int *code)
+{
+    shardio_status status = late_file.inner.functions->resize(file, size, code);
+    return ++late_file.resizes == late_file.late ? SHARDIO_ERR_IO : status;
+}
+
+static shardio_status late_begin(void *file, shardio_transfer *t, int *code)
+{
+    (void)code;
+    t->status = late_file.inner.functions->write(file, t->offset, t->data, t->size, &t->done, &t->code);
+    t->complete = true;
+    return SHARDIO_OK;
+}
+
+static void late_wait(void *file, shardio_transfer *t)
+{
+    (void)file, (void)t;
+}
+
+/* The answer to a resize was lost: a shard that says it is finished is one, and no byte longer. */
+TEST(set_ahead_unawares)
+{
+    static uint8_t staging[16384], index[4096], chunk[5000];
+    for (int late = 0; late < 6; late++) {
+        shardio_memory memory;
+        shardio_index_layout layout;
+        shardio_slot_options o;
+        shardio_shard_writer w;
+        shardio_error e;
+        memset(&memory, 0, sizeof memory);
+        memset(&layout, 0, sizeof layout);
+        memset(&o, 0, sizeof o);
+        shardio_file file = late_file.inner = shardio_memory_file(&memory, "shard");
+        shardio_file_functions table = *file.functions;
+        table.resize = late_resize;
+        table.begin = late_begin;
+        table.wait = late_wait;
+        file.functions = &table;
+        late_file.resizes = 0;
+        late_file.late = late;
+        layout.chunks = 8;
+        o.overlap = SHARDIO_OVERLAP_ON;
+        o.in_flight = 2;
+        shardio_shard_begin(&w, file, &layout, index, sizeof index, staging, sizeof staging, &o);
+        shardio_shard_put(&w, 0, chunk, sizeof chunk);
+        shardio_status status = shardio_shard_finish(&w, &e);
+        if (late == 0) CHECK(late_file.resizes > 1);
+        if (late == 0 || late > late_file.resizes) CHECK_OK(status);
+        if (status == SHARDIO_OK) CHECK_U64(memory.size, sizeof chunk + shardio_index_size(&layout));
+        shardio_memory_free(&memory);
+    }
+}
+
 TEST_MAIN(TEST_CASE(written_in_one_go_is_packed)
           TEST_CASE(bytes_are_those_of_the_specification)
           TEST_CASE(empty_shards)
@@ -1654,4 +1714,5 @@ TEST_MAIN(TEST_CASE(written_in_one_go_is_packed)
           TEST_CASE(entries_that_lie)
           TEST_CASE(noise)
           TEST_CASE(changed_under_the_reader) TEST_CASE(opened_while_it_grows)
-          TEST_CASE(readers_are_never_sticky))
+          TEST_CASE(readers_are_never_sticky)
+          TEST_CASE(set_ahead_unawares))

@@ -981,7 +981,7 @@ static bool failing_life(uint64_t seed, phase which, uint64_t fail_at, bool memo
     s.late = late;
     if (memory_fails) c.fail_at = c.calls + fail_at;
     else s.fail_at = fail_at;
-    bool made = run_phase(&l, which) == SHARDIO_OK && which == MAKE;
+    bool made = run_phase(&l, which) == SHARDIO_OK && which != CHANGE;
     bool failed = memory_fails ? c.calls >= c.fail_at : s.failed;
     s.fail_at = c.fail_at = 0;
     CHECK_U64(c.live, 0);
