@@ -1,4 +1,21 @@
 /* The codecs on compression libraries: zstd, gzip, blosc, numcodecs.lz4, each where the tests are built with it. */
+#if SHARDIO_WITH_BLOSC
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <blosc.h>
+static int blosc_failures;   /* so many calls fail, as if it had no memory */
+
+static int decompress(const void *in, void *out, size_t size, int threads)
+{
+    if (blosc_failures > 0) return blosc_failures--, -1;
+    return blosc_decompress_ctx(in, out, size, threads);
+}
+#define blosc_decompress_ctx decompress
+#endif
 #include "arrays.h"
 
 /* A test for each codec; it is left out where the codec is. */
@@ -836,6 +853,29 @@ TEST(blosc_heads)
 #endif
 }
 
+/* It does not say whether it had no memory or the chunk is damaged: only what fails again, with memory, is damage. */
+TEST(blosc_without_memory)
+{
+#if SHARDIO_WITH_BLOSC
+    const shardio_codec *codec = shardio_codec_blosc();
+    uint8_t *data = make_data(1, 1000);
+    size_t size;
+    bool same;
+    void *instance = begin_fine(codec, "{\"cname\": \"zlib\"}");
+    uint8_t *encoded = encode(codec, instance, data, 1000, &size);
+    for (int failures = 0; failures < 3; failures++) {
+        blosc_failures = failures;
+        CHECK_STATUS(decode(codec, instance, encoded, size, 1000, data, 1000, &same), failures < 2 ? SHARDIO_OK : SHARDIO_ERR_CORRUPT);
+        CHECK(same == (failures < 2) && blosc_failures == 0);
+    }
+    codec->end(instance);
+    free(encoded);
+    free(data);
+#else
+    LEAVE_OUT(shardio_p_codec_macro("blosc"));
+#endif
+}
+
 TEST(blosc_lies)
 {
 #if SHARDIO_WITH_BLOSC
@@ -931,4 +971,4 @@ TEST_MAIN(EACH_CASE(round_trips) EACH_CASE(sizes) EACH_CASE(bounds) EACH_CASE(da
           EACH_CASE(wrong_configurations) EACH_CASE(own_configuration) EACH_CASE(known_answers)
           EACH_CASE(golden_arrays) EACH_CASE(golden_damage)
           TEST_CASE(zstd_frames) TEST_CASE(zstd_checksum) TEST_CASE(gzip_members) TEST_CASE(gzip_pieces)
-          TEST_CASE(blosc_heads) TEST_CASE(blosc_lies) TEST_CASE(blosc_with_everything_said) TEST_CASE(lz4_lies))
+          TEST_CASE(blosc_heads) TEST_CASE(blosc_lies) TEST_CASE(blosc_without_memory) TEST_CASE(blosc_with_everything_said) TEST_CASE(lz4_lies))

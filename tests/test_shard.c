@@ -1676,7 +1676,7 @@ TEST(set_ahead_unawares)
         shardio_shard_begin(&w, file, &layout, index, sizeof index, staging, sizeof staging, &o);
         shardio_shard_put(&w, 0, chunk, sizeof chunk);
         shardio_status status = shardio_shard_finish(&w, &e);
-        if (late == 0) CHECK(late_file.resizes > 1);
+        if (late == 0) CHECK(late_file.resizes > 1 || SHARDIO_NO_OVERLAP);
         if (late == 0 || late > late_file.resizes) CHECK_OK(status);
         if (status == SHARDIO_OK) CHECK_U64(memory.size, sizeof chunk + shardio_index_size(&layout));
         shardio_memory_free(&memory);
