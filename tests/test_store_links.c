@@ -373,13 +373,13 @@ TEST(links_and_few_descriptors)
     CHECK(rename(below(s.store_path, "a/c/0/0"), below(s.store_path, "a/kept")) == 0);
     CHECK(symlink("../../kept", below(s.store_path, "a/c/0/0")) == 0);
     CHECK_OK(store_keys(&s.store, "", &list));
-    bool followed = key_listed(&list, "a/c/0/0");
+    const bool followed = key_listed(&list, "a/c/0/0");   /* without openat2 no link is a key */
     for (int n = 1; fired && n < 1000; n++) {
         sys_plan(SYS_ONLY(CALL_OPEN), n, 1, EMFILE);
         shardio_status status = store_keys(&s.store, "", &list);
         fired = sys.fired > 0;
-        CHECK_STATUS(status, fired ? SHARDIO_ERR_IO : SHARDIO_OK);
-        if (!fired) CHECK(key_listed(&list, "a/c/0/0") == followed);
+        if (status != SHARDIO_OK) CHECK(fired && status == SHARDIO_ERR_IO);
+        else CHECK(key_listed(&list, "a/c/0/0") == followed && !(fired && followed));
     }
     watch();
 }
