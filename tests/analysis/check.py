@@ -4,7 +4,8 @@
     check.py [-DOPTION...] [HEADER]
 
 Options are given to all of them, beside SHARDIO_IMPLEMENTATION. What is known to be wrong or harmless is in
-tests/analysis/known with a reason, by tool, check and function; everything else is a failure. One test for each tool."""
+tests/analysis/known with a reason, by tool, check and function; everything else is a failure, and so is an entry for a
+function that the header no longer has. One test for each tool."""
 import concurrent.futures
 import os
 import re
@@ -61,7 +62,8 @@ def gcc(header, options):
 
 
 def clang(header, options):
-    """It follows calls, and of each function so many ways: a tenth of the usual, which takes minutes."""
+    """It follows calls, and of each function so many ways: a tenth of the usual, which takes minutes. Which those are
+    differs a little from machine to machine, so `known` also has what it finds with a few more of them, or fewer."""
     return [program("clang"), "--analyze", "--analyzer-output", "text", "-Xclang", "-analyzer-config", "-Xclang",
             "max-nodes=20000", "-x", "c", "-std=c99", "-DSHARDIO_IMPLEMENTATION", *options, header]
 
@@ -120,15 +122,17 @@ def run(tool, header, options, names):
     return found, done.stdout if done.returncode != 0 and not found else ""
 
 
-def judge(tool, found, trouble, leave):
+def judge(tool, found, trouble, leave, names):
     """Prints what is wrong; True if there is nothing."""
     wrong = [line for key, line in sorted(found.items(), key=lambda one: one[1]) if (tool, *key) not in leave]
-    stale = sorted(entry for entry in leave if entry[0] == tool and entry[1:] not in found)
+    quiet = sorted(entry for entry in leave if entry[0] == tool and entry[1:] not in found)
+    stale = [entry for entry in quiet if entry[2] not in names]
     for line in wrong + trouble.splitlines():
         print("%s: %s" % (tool, line))
-    for entry in stale:    # another version may not see it
-        print("%s: not found any more, though in tests/analysis/known: %s" % (tool, " ".join(entry[1:])))
-    return not wrong and not trouble and not (stale and os.environ.get("CI") == "true")
+    for entry in quiet:    # how far a tool gets hangs on its version and, with clang, on the machine
+        print("%s: %s, though in tests/analysis/known: %s" % (
+            tool, "of no function any more" if entry in stale else "not found this time", " ".join(entry[1:])))
+    return not wrong and not trouble and not stale
 
 
 def main():
@@ -145,7 +149,7 @@ def main():
             else:
                 print("missing: %s: not installed: make deps" % tool)
         for tool, one in begun.items():
-            good = judge(tool, *one.result(), leave)
+            good = judge(tool, *one.result(), leave, names)
             passed, failed = passed + good, failed + (not good)
     print("%d passed, %d failed" % (passed, failed))
     return failed != 0
