@@ -10384,8 +10384,11 @@ static shardio_status shardio_p_pack_check_record(void *context, const shardio_p
         if (status != SHARDIO_OK) return status;
     } else if (r.packed && shardio_p_for_sum(&r.sizes, 0, r.count) != r.size) {
         c->readable = false;   /* it is encoded */
-    } else if (c->readable && shardio_p_pack_check_items(c, &r) != SHARDIO_OK) {
-        c->readable = false;
+    } else if (c->readable) {
+        status = shardio_p_pack_check_items(c, &r);
+        if (status == SHARDIO_ERR_MEMORY)   /* nothing that encoded bytes could be the reason for */
+            return shardio_p_pack_record_fail(reader, place, status, "verify", "the extract callback failed", error);
+        c->readable = status == SHARDIO_OK;
     }
     if (right) s->records++;
     s->largest_record = shardio_p_max(s->largest_record, place->size);

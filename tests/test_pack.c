@@ -471,6 +471,41 @@ TEST(extract)
     }
 }
 
+static shardio_status extract_without_memory(void *context, const uint8_t *item, size_t size, const uint8_t **part,
+                                             size_t *part_size)
+{
+    int *left = (int *)context;
+    *part = item;
+    *part_size = size;
+    return (*left)-- == 0 ? SHARDIO_ERR_MEMORY : SHARDIO_OK;
+}
+
+/* That an opaque reader cannot extract says that the items are encoded; that there was no memory says nothing. */
+TEST(extract_without_memory)
+{
+    shardio_pack_options o = pack_options(3, true, NULL);
+    shardio_pack_reading how = reading(NULL);
+    static pack_rig g;
+    pack_items items;
+    bytes pack;
+    items_make(&items, 20, SIZES_SMALL, 4);
+    model_pack(&pack, &items, &o, NULL, 0);
+    how.opaque = true;
+    CHECK_OK(pack_rig_open(&g, &pack, &how));
+    for (int after = 0; after <= 20; after++) {
+        shardio_pack_summary summary;
+        int left = after;
+        g.reader.options.extract = extract_without_memory;
+        g.reader.options.extract_context = &left;
+        CHECK_STATUS(shardio_pack_verify(&g.reader, NULL, &summary, NULL, NULL, NULL, NULL, &g.error),
+                     after < 20 ? SHARDIO_ERR_MEMORY : SHARDIO_OK);
+        CHECK_U64(summary.contents_checked, after == 20);
+    }
+    shardio_pack_close(&g.reader);
+    bytes_free(&pack);
+    items_free(&items);
+}
+
 /* It fails in the middle: so does the append, and the pack. */
 TEST(extract_that_fails)
 {
@@ -2201,8 +2236,9 @@ TEST(verify_finds_all)
     }
 }
 
-TEST_MAIN(TEST_CASE(lengths_whose_sum_wraps) TEST_CASE(scratch_of_another_reader) TEST_CASE(small_packs) TEST_CASE(bytes_are_those_of_the_model) TEST_CASE(encoders) TEST_CASE(parts)
-          TEST_CASE(extract) TEST_CASE(extract_that_fails) TEST_CASE(wrong_options) TEST_CASE(wrong_arguments)
+TEST_MAIN(TEST_CASE(lengths_whose_sum_wraps) TEST_CASE(scratch_of_another_reader) TEST_CASE(small_packs)
+          TEST_CASE(bytes_are_those_of_the_model) TEST_CASE(encoders) TEST_CASE(parts) TEST_CASE(extract)
+          TEST_CASE(extract_without_memory) TEST_CASE(extract_that_fails) TEST_CASE(wrong_options) TEST_CASE(wrong_arguments)
           TEST_CASE(after_the_end) TEST_CASE(abort_leaves_nothing) TEST_CASE(files_of_the_system)
           TEST_CASE(blocks_only) TEST_CASE(memory_of_the_caller) TEST_CASE(failing_calls) TEST_CASE(no_space)
           TEST_CASE(full_device) TEST_CASE(failing_allocations_of_writers) TEST_CASE(encoders_that_fail)
