@@ -20585,10 +20585,12 @@ static shardio_status shardio_p_zip_check_changed(shardio_archive *a, const shar
     for (uint64_t i = 0; i < d->count; i++) {
         const uint8_t *record = d->bytes + at;
         memset(&entry, 0, sizeof entry);
-        if (!shardio_p_zip_read_sizes(record, &entry) || entry.header >= a->file_size) return SHARDIO_ERR_CORRUPT;
+        size_t name = shardio_p_load16_little(record + 28);
+        if (!shardio_p_zip_read_sizes(record, &entry) || entry.header >= a->file_size ||
+            SHARDIO_P_ZIP_LOCAL + name > a->file_size - entry.header)
+            return SHARDIO_ERR_CORRUPT;
         shardio_status status = shardio_p_zip_read_local(a, entry.header, (const char *)record + SHARDIO_P_ZIP_CENTRAL,
-                                                         shardio_p_load16_little(record + 28), local, error);
-        if (status == SHARDIO_ERR_TRUNCATED) return SHARDIO_ERR_CORRUPT;
+                                                         name, local, error);
         if (status != SHARDIO_OK) return status;
         bool later = (shardio_p_load16_little(local + 6) & SHARDIO_P_ZIP_DESCRIPTOR) != 0;
         if (!later && memcmp(local + 14, record + 16, 4) != 0) return SHARDIO_ERR_CORRUPT;

@@ -1716,6 +1716,27 @@ TEST(reads_that_fail_while_opening)
     rig_end(&g);
 }
 
+/* What was cut while it was read is read again, and that it had to be is no error. */
+TEST(a_second_try_is_no_error)
+{
+    bool cut = true;
+    for (uint64_t n = 1; cut; n++) {
+        shardio_error error;
+        rig g;
+        rig_make(&g, "a", "text");
+        g.faulty.fail_at = n;
+        g.faulty.fail_only = FAULTY_ONLY(FAULTY_READ);
+        g.faulty.fail_status = SHARDIO_ERR_TRUNCATED;
+        shardio_archive *a = rig_archive(&g, false, &error);
+        cut = g.faulty.fired > 0;
+        CHECK(cut || n > 1);
+        CHECK(a != NULL);
+        CHECK_OK(error.status);
+        shardio_archive_close(a);
+        rig_end(&g);
+    }
+}
+
 /* A directory of ours with a block that never came to the device, in a file that has its full length. */
 TEST(a_torn_directory_of_full_length)
 {
@@ -1748,6 +1769,29 @@ TEST(a_torn_directory_of_full_length)
         }
         rig_end(&g);
     }
+}
+
+/* The directory of the last layer is torn, and has a value's header begin in front of the end of the file, and end behind
+   it: the layer before is opened, and nothing failed. */
+TEST(a_torn_directory_that_points_behind_the_end)
+{
+    shardio_error error;
+    size_t size;
+    rig g;
+    rig_make(&g, "a", "text");
+    shardio_archive *a = rig_archive(&g, true, &error);
+    shardio_store store = shardio_archive_store(a);
+    CHECK_OK(store_put_text(&store, "b", "text"));
+    CHECK_OK(shardio_archive_commit(a, &error));
+    uint64_t directory = a->directory_offset;
+    shardio_archive_close(a);
+    (void)rig_contents(&g, &size);
+    shardio_p_store32_little(g.memory.data + directory + 42, (uint32_t)size - 20);
+    a = rig_archive(&g, false, &error);
+    CHECK_OK(error.status);
+    if (CHECK(a != NULL)) CHECK_U64(shardio_archive_about(a).layer, 1);
+    shardio_archive_close(a);
+    rig_end(&g);
 }
 
 /* The name was given, but its directory could not be synced: others see the file from then on. */
@@ -2864,6 +2908,7 @@ TEST_MAIN(TEST_CASE(lives_in_memory) TEST_CASE(lives_on_devices) TEST_CASE(lives
           TEST_CASE(rolling_back_that_cannot_sync) TEST_CASE(a_replaced_value_is_not_misread)
           TEST_CASE(holes_are_zeros) TEST_CASE(a_comment_that_was_asked_for_stays) TEST_CASE(any_most_is_taken)
           TEST_CASE(an_empty_layer) TEST_CASE(accounting_says_why_it_is_buffered) TEST_CASE(reads_that_fail_while_opening)
+          TEST_CASE(a_torn_directory_that_points_behind_the_end) TEST_CASE(a_second_try_is_no_error)
           TEST_CASE(a_torn_directory_of_full_length) TEST_CASE(a_file_that_appeared_stays_whole)
           TEST_CASE(long_keys_in_a_small_buffer) TEST_CASE(a_write_that_failed_does_not_count)
           TEST_CASE(copying_and_verifying_are_cancelled) TEST_CASE(an_empty_store_is_saved) TEST_CASE(a_file_full_of_end_records) TEST_CASE(reads_that_fail_say_why)
