@@ -8,6 +8,7 @@ A target passes if it ran for so long without a crash, a leak, a hang (20 s) or 
 NAME.log. Files that targets write go to a file system in memory, where the system lets us have one.
 """
 import argparse
+import base64
 import concurrent.futures
 import os
 import re
@@ -63,8 +64,17 @@ def last(pattern, text):
     return int(numbers[-1]) if numbers else 0
 
 
+def what_failed(name, text, found):
+    """The checks that failed, and the inputs: enough to try it again where there is only this output."""
+    lines = re.findall(r"^\S+\.[ch]:\d+:.*|^SUMMARY:.*", text, re.MULTILINE)[-8:]
+    for file in sorted(os.listdir(found)):
+        with open(os.path.join(found, file), "rb") as data:
+            lines.append("%s in base64: %s" % (file, base64.b64encode(data.read(LONGEST)).decode()))
+    return ["%s: %s" % (name, line) for line in lines]
+
+
 def fuzz(build, target, seconds, seed):
-    """Runs one target: name, whether it passed, a line about it."""
+    """Runs one target: a line about it; where it did not pass the end of its log, and what failed."""
     name = os.path.basename(target).replace("fuzz_", "", 1)
     corpus, found, temporary = places(build, name)
     environment = dict(os.environ, TEST_TMP=temporary, ASAN_OPTIONS=SANITIZER)
@@ -84,7 +94,7 @@ def fuzz(build, target, seconds, seed):
     line = "%-14s %9d executions, %6.0f a second, %5d edges, %4d files, %4d MiB, %s" % (
         name, executions, executions / max(time.time() - begin, 1), last(r"cov: (\d+)", text), len(os.listdir(corpus)),
         last(r"stat::peak_rss_mb:\s+(\d+)", text), "passed" if passed else "FAILED: %s, %s" % (log, found))
-    return passed, line, "" if passed else "\n".join(text.splitlines()[-60:])
+    return (line, [], []) if passed else (line, text.splitlines()[-60:], what_failed(name, text, found) or [line])
 
 
 def main():
@@ -94,18 +104,17 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="0: another one each time")
     parser.add_argument("targets", nargs="*")
     options = parser.parse_args()
-    failed = 0
+    failed, reports = 0, []
     pool = concurrent.futures.ThreadPoolExecutor(2)
     for one in [pool.submit(fuzz, options.build, target, options.seconds, options.seed) for target in options.targets]:
-        passed, line, end = one.result()
-        failed += not passed
-        print(line, flush=True)
-        if end:
-            print(end, flush=True)
+        line, end, report = one.result()
+        failed += bool(report)
+        reports += report
+        print("\n".join([line] + end), flush=True)
     if not options.targets:
         print("missing: fuzzing: no clang with libFuzzer: make deps")
         failed = int(os.environ.get("CI") == "true")
-    print("%d passed, %d failed" % (len(options.targets) - failed if options.targets else 0, failed))
+    print("\n".join(reports + ["%d passed, %d failed" % (max(len(options.targets) - failed, 0), failed)]))
     return 1 if failed else 0
 
 
