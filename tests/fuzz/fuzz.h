@@ -110,6 +110,16 @@ static inline void fuzz_faults(faulty_state *f, uint8_t fails, uint8_t how)
     f->shorten = fuzz_flag(how, 2) ? (uint64_t)how + 1 : 0;
 }
 
+/* What a call returned, which has to be what it says in its error, `e`, as well. */
+#define SAID(call) fuzz_said(__FILE__, __LINE__, #call, (call), &e)
+
+static inline shardio_status fuzz_said(const char *file, int line, const char *what, shardio_status returned,
+                                       const shardio_error *error)
+{
+    test_equal_status(file, line, what, error->status, returned);
+    return returned;
+}
+
 /* ---- one try ---- */
 
 static void fuzz_one(fuzz_input in);

@@ -76,14 +76,13 @@ static void check_text(const char *text, size_t size)
     static char memory[2][8 * ROOM];
     shardio_json value;
     shardio_error e;
-    shardio_status s = shardio_json_parse(text, size, &value, &e);
-    CHECK_STATUS(e.status, s);
+    shardio_status s = SAID(shardio_json_parse(text, size, &value, &e));
     CHECK(s == SHARDIO_OK || s == SHARDIO_ERR_LIMIT || e.offset <= size);
     for (int turn = 0; turn < 2 && s == SHARDIO_OK; turn++) {
         shardio_text out = {memory[turn], sizeof memory[turn], 0};
         write_value(value, &out);
         if (!CHECK(out.size < sizeof memory[turn])) return;
-        s = shardio_json_parse(memory[turn], out.size, &value, &e);
+        s = SAID(shardio_json_parse(memory[turn], out.size, &value, &e));
         CHECK_OK(s);
         if (turn == 1) CHECK_TEXT(memory[1], memory[0]);
     }
@@ -161,8 +160,7 @@ static void set_one(const shardio_store *store, const texts *t, const shardio_no
     shardio_error e;
     size_t before = 0, after = 0;
     uint8_t *old = store_get(store, "zarr.json", &before);
-    shardio_status s = shardio_node_set_attribute(store, "", name, t->piece[4], o, &e);
-    CHECK_STATUS(e.status, s);
+    shardio_status s = SAID(shardio_node_set_attribute(store, "", name, t->piece[4], o, &e));
     if (s != SHARDIO_OK) {
         uint8_t *now = store_get(store, "zarr.json", &after);
         CHECK(before == after && (before == 0 || memcmp(old, now, before) == 0));
@@ -203,8 +201,7 @@ static void use_node(const shardio_store *store, const texts *t, const shardio_n
     shardio_error e;
     int64_t whole;
     bool truth;
-    shardio_status s = shardio_node_open(&node, store, "", o, &e);
-    CHECK_STATUS(e.status, s);
+    shardio_status s = SAID(shardio_node_open(&node, store, "", o, &e));
     if (s == SHARDIO_OK) {
         check_text(node.text, node.size);
         (void)shardio_node_int64(&node, t->piece[3], &whole);
@@ -220,16 +217,16 @@ static void use_hierarchy(const shardio_store *store, uint8_t flags, const shard
 {
     visits plain = {0, 0}, consolidated = {0, 0}, arrays = {0, 0};
     shardio_error e;
-    (void)shardio_hierarchy_walk(store, "", false, visit, &plain, o, &e);
-    (void)shardio_hierarchy_walk(store, "", true, visit, &consolidated, o, &e);
-    (void)shardio_attribute_of_arrays(store, "", "a", visit_attribute, &arrays, o, &e);
-    if (fuzz_flag(flags, FLAG_CONSOLIDATE) && shardio_group_consolidate(store, "", false, o, &e) == SHARDIO_OK) {
+    (void)SAID(shardio_hierarchy_walk(store, "", false, visit, &plain, o, &e));
+    (void)SAID(shardio_hierarchy_walk(store, "", true, visit, &consolidated, o, &e));
+    (void)SAID(shardio_attribute_of_arrays(store, "", "a", visit_attribute, &arrays, o, &e));
+    if (fuzz_flag(flags, FLAG_CONSOLIDATE) && SAID(shardio_group_consolidate(store, "", false, o, &e)) == SHARDIO_OK) {
         memset(&consolidated, 0, sizeof consolidated);
         CHECK_OK(shardio_hierarchy_walk(store, "", true, visit, &consolidated, NULL, &e));
         CHECK_OK(shardio_group_consolidate(store, "", true, NULL, &e));
     }
-    if (fuzz_flag(flags, FLAG_RENAME)) (void)shardio_node_rename(store, "a", "c/d", o, &e);
-    if (fuzz_flag(flags, FLAG_REMOVE)) (void)shardio_node_remove(store, "", o, &e);
+    if (fuzz_flag(flags, FLAG_RENAME)) (void)SAID(shardio_node_rename(store, "a", "c/d", o, &e));
+    if (fuzz_flag(flags, FLAG_REMOVE)) (void)SAID(shardio_node_remove(store, "", o, &e));
 }
 
 static void try_nodes(uint8_t flags, uint8_t no_memory, const texts *t)

@@ -77,8 +77,7 @@ static void read_some(shardio_mirror *m, const remote *r, const shardio_mirror_f
     size_t done = size + 1;
     shardio_error e;
     bool had = shardio_mirror_has(m, offset, 1);
-    shardio_status s = shardio_mirror_read(m, offset, data, size, &done, &e);
-    CHECK_STATUS(e.status, s);
+    shardio_status s = SAID(shardio_mirror_read(m, offset, data, size, &done, &e));
     CHECK(done <= size);
     if (s == SHARDIO_OK)
         CHECK_U64(done, offset >= f->length ? 0 : f->length - offset < size ? f->length - offset : size);
@@ -99,13 +98,13 @@ static void use(shardio_mirror *m, const remote *r, uint8_t how)
     read_some(m, r, &f, 1000, 2000, sound);
     read_some(m, r, &f, f.length > 100 ? f.length - 100 : 0, 300, sound);
     read_some(m, r, &f, UINT64_MAX - 5, 300, sound);
-    if (shardio_mirror_seek(m, 513, &e) == SHARDIO_OK)
-        for (int i = 0; i < 3; i++) (void)shardio_mirror_next(m, data, sizeof data, &done, &e);
-    (void)shardio_mirror_prefetch(m, 4096, 600, &e);
-    if (how & 1) (void)shardio_mirror_save(m, &e);
-    if (how & 2) (void)shardio_mirror_evict(m, 0, 2048, &e);
-    if (how & 4) (void)shardio_mirror_evict_to(m, 1024, &e);
-    if (how & 8 && f.length <= 1 << 16) (void)shardio_mirror_fill(m, NULL, NULL, &e);
+    if (SAID(shardio_mirror_seek(m, 513, &e)) == SHARDIO_OK)
+        for (int i = 0; i < 3; i++) (void)SAID(shardio_mirror_next(m, data, sizeof data, &done, &e));
+    (void)SAID(shardio_mirror_prefetch(m, 4096, 600, &e));
+    if (how & 1) (void)SAID(shardio_mirror_save(m, &e));
+    if (how & 2) (void)SAID(shardio_mirror_evict(m, 0, 2048, &e));
+    if (how & 4) (void)SAID(shardio_mirror_evict_to(m, 1024, &e));
+    if (how & 8 && f.length <= 1 << 16) (void)SAID(shardio_mirror_fill(m, NULL, NULL, &e));
     (void)coverage_text(m, text, sizeof text);
 }
 
@@ -125,7 +124,7 @@ static void fuzz_one(fuzz_input in)
     shardio_mirror *m = shardio_mirror_open(fuzz_flag(h.flags, FLAG_NO_SOURCE) ? NULL : &source, h.path, &o, &e);
     CHECK((m == NULL) == (e.status != SHARDIO_OK));
     if (m != NULL) use(m, &far_object, h.options);
-    if (m != NULL) (void)shardio_mirror_close(m, &e);
+    if (m != NULL) (void)SAID(shardio_mirror_close(m, &e));
     CHECK_U64(c.live, 0);
     CHECK(c.peak <= 2 << 20);                     /* the bits, 65536 regions, the buffer */
     CHECK_U64(far_object.wrong, 0);

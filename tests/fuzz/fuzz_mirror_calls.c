@@ -115,8 +115,8 @@ static void fetch(life *l, fuzz_input *in, bool all)
     shardio_error e;
     uint64_t offset = all ? 0 : fuzz_below(in, MOST_LENGTH);
     uint64_t size = all ? l->object.length : fuzz_below(in, LARGEST_READ);
-    shardio_status s = all ? shardio_mirror_fill(l->mirror, NULL, NULL, &e)
-                           : shardio_mirror_prefetch(l->mirror, offset, size, &e);
+    shardio_status s = all ? SAID(shardio_mirror_fill(l->mirror, NULL, NULL, &e))
+                           : SAID(shardio_mirror_prefetch(l->mirror, offset, size, &e));
     if (!went(l, s, &e)) return;
     CHECK(shardio_mirror_has(l->mirror, offset, size));
     uint64_t before = l->object.requests;
@@ -151,7 +151,7 @@ static void read_as_file(life *l, fuzz_input *in)
     uint64_t offset = fuzz_below(in, MOST_LENGTH);
     size_t size = (size_t)fuzz_below(in, LARGEST_READ);
     shardio_error e;
-    shardio_status s = shardio_file_read(&file, offset, data, size, &e);
+    shardio_status s = SAID(shardio_file_read(&file, offset, data, size, &e));
     if (offset + size > l->object.length) CHECK(s != SHARDIO_OK || size == 0);
     else if (calm(l)) CHECK_OK(s);
     if (s == SHARDIO_OK) CHECK(remote_same(&l->object, offset, data, size));

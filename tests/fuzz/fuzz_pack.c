@@ -66,10 +66,8 @@ static void read_item(shardio_pack_reader *r, shardio_pack_scratch *scratch, uin
     const uint8_t *data = NULL;
     size_t size = 0, again = 0;
     shardio_error e;
-    shardio_status s = shardio_pack_item_into(r, scratch, item, copy, 1 << 16, &again, &e);
-    CHECK_STATUS(e.status, s);
-    shardio_status t = shardio_pack_item(r, scratch, item, &data, &size, &e);
-    CHECK_STATUS(e.status, t);
+    shardio_status s = SAID(shardio_pack_item_into(r, scratch, item, copy, 1 << 16, &again, &e));
+    shardio_status t = SAID(shardio_pack_item(r, scratch, item, &data, &size, &e));
     if (calm && s != SHARDIO_ERR_LIMIT) CHECK_STATUS(s, t);
     if (item >= r->facts.items) CHECK_STATUS(t, SHARDIO_ERR_ARGUMENT);
     if (s == SHARDIO_OK && t == SHARDIO_OK) CHECK(size == again && (size == 0 || memcmp(copy, data, size) == 0));
@@ -84,18 +82,17 @@ static void read_all(shardio_pack_reader *r, shardio_pack_scratch *scratch, bool
     seen all = {0, 0, 0, true}, some = all;
     for (uint64_t i = 0; i < 5; i++) read_item(r, scratch, i * count / 4, calm);
     if (r->facts.items > 0) read_item(r, scratch, r->facts.items - 1, calm);
-    shardio_status s = shardio_pack_range(r, scratch, 0, count, look, &all, &e);
+    shardio_status s = SAID(shardio_pack_range(r, scratch, 0, count, look, &all, &e));
     CHECK(all.ordered && all.items <= count && (s != SHARDIO_OK || all.items == count));
     for (uint64_t i = 0; i < 3; i++) list[i] = i * count / 2;
-    s = shardio_pack_list(r, scratch, list, 3, look, &some, &e);
+    s = SAID(shardio_pack_list(r, scratch, list, 3, look, &some, &e));
     CHECK(s != SHARDIO_OK || (some.ordered && some.items == 3));
     if (r->facts.items > 1 << 20) return;
-    s = shardio_pack_verify(r, scratch, &summary, count_faults, &faults, NULL, NULL, &e);
-    CHECK_STATUS(e.status, s);
+    s = SAID(shardio_pack_verify(r, scratch, &summary, count_faults, &faults, NULL, NULL, &e));
     if (s == SHARDIO_OK && !r->options.opaque) {
         CHECK(faults == 0 && summary.items == r->facts.items);
         seen again = {0, 0, 0, true};
-        s = shardio_pack_range(r, scratch, 0, count, look, &again, &e);
+        s = SAID(shardio_pack_range(r, scratch, 0, count, look, &again, &e));
         if (calm) CHECK_OK(s);
         if (s == SHARDIO_OK && count == r->facts.items) CHECK_U64(again.bytes, summary.item_bytes);
     }
@@ -107,7 +104,7 @@ static void read_app_data(shardio_pack_reader *r)
     uint8_t *data = (uint8_t *)malloc(size + 1);
     shardio_error e;
     CHECK(size <= file_size);
-    shardio_status s = shardio_pack_app_data(r, data, size, &e);
+    shardio_status s = SAID(shardio_pack_app_data(r, data, size, &e));
     if (s == SHARDIO_OK) CHECK(size == 0 || memcmp(data, file_bytes + file_size - TRAILER - size, size) == 0);
     free(data);
 }
@@ -134,11 +131,10 @@ static void try_file(uint8_t flags, uint8_t tail, uint8_t no_memory, uint8_t no_
 #endif
     (void)shardio_pack_is_one(&file);
     fuzz_faults(&f, no_file, how);
-    shardio_status s = shardio_pack_open_file(&r, file, &o, &e);
-    CHECK_STATUS(e.status, s);
+    shardio_status s = SAID(shardio_pack_open_file(&r, file, &o, &e));
     CHECK(c.peak <= 8 * file_size + (1 << 12));
     if (s == SHARDIO_OK) {
-        bool own = fuzz_flag(flags, FLAG_SCRATCH) && shardio_pack_scratch_begin(&scratch, &r, &e) == SHARDIO_OK;
+        bool own = fuzz_flag(flags, FLAG_SCRATCH) && SAID(shardio_pack_scratch_begin(&scratch, &r, &e)) == SHARDIO_OK;
         read_all(&r, own ? &scratch : NULL, no_memory == 0 && no_file == 0);
         read_app_data(&r);
         if (own) shardio_pack_scratch_end(&scratch);

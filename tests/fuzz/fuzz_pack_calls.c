@@ -92,7 +92,7 @@ static bool write_pack(life *l, fuzz_input *in)
         CHECK_U64(l->faulty.published, false);
         return false;
     }
-    went(l, shardio_pack_finish(&w, app, l->choices % 3 * 40u, &e));
+    went(l, SAID(shardio_pack_finish(&w, app, l->choices % 3 * 40u, &e)));
     CHECK_STATUS(e.status, l->first);
     CHECK(l->faulty.published == (l->first == SHARDIO_OK));
     return l->first == SHARDIO_OK;
@@ -128,8 +128,8 @@ static void read_item(const life *l, shardio_pack_reader *r, fuzz_input *in, boo
     const uint8_t *data = memory;
     size_t size = 0;
     shardio_error e;
-    shardio_status s = into ? shardio_pack_item_into(r, NULL, item, memory, sizeof memory, &size, &e)
-                            : shardio_pack_item(r, NULL, item, &data, &size, &e);
+    shardio_status s = into ? SAID(shardio_pack_item_into(r, NULL, item, memory, sizeof memory, &size, &e))
+                            : SAID(shardio_pack_item(r, NULL, item, &data, &size, &e));
     bool short_of_memory = s == SHARDIO_ERR_MEMORY && l->allocations.fail_at > 0;
     if (item >= l->count) CHECK(s == SHARDIO_ERR_ARGUMENT || short_of_memory);
     else if (calm(l)) CHECK_OK(s);
@@ -145,8 +145,8 @@ static void read_items(const life *l, shardio_pack_reader *r, fuzz_input *in, bo
     for (uint64_t item = first; as_list && count < 20 && item < l->count; item += step) list[count++] = item;
     if (!as_list) count = fuzz_below(in, l->count - first + 1);
     if (as_list) w.list = list;
-    if (as_list) s = shardio_pack_list(r, NULL, list, (size_t)count, look, &w, &e);
-    else s = shardio_pack_range(r, NULL, first, count, look, &w, &e);
+    if (as_list) s = SAID(shardio_pack_list(r, NULL, list, (size_t)count, look, &w, &e));
+    else s = SAID(shardio_pack_range(r, NULL, first, count, look, &w, &e));
     if (calm(l)) CHECK_OK(s);
     if (s == SHARDIO_OK) CHECK_U64(w.seen, count);
 }
@@ -155,7 +155,7 @@ static void verify(const life *l, shardio_pack_reader *r)
 {
     shardio_pack_summary summary;
     shardio_error e;
-    shardio_status s = shardio_pack_verify(r, NULL, &summary, NULL, NULL, NULL, NULL, &e);
+    shardio_status s = SAID(shardio_pack_verify(r, NULL, &summary, NULL, NULL, NULL, NULL, &e));
     if (calm(l)) CHECK_OK(s);
     if (s != SHARDIO_OK) return;
     CHECK(summary.items == l->count && summary.item_bytes == l->start[l->count] && summary.faults == 0);
@@ -177,7 +177,7 @@ static void read_pack(life *l, fuzz_input *in)
     memset(&l->faulty, 0, sizeof l->faulty);
     shardio_file file = faulty_file(&l->faulty, shardio_memory_file(&l->disk, "disk"));
     fuzz_faults(&l->faulty, fuzz_byte(in), l->choices);
-    shardio_status s = shardio_pack_open_file(&r, file, &how, &e);
+    shardio_status s = SAID(shardio_pack_open_file(&r, file, &how, &e));
     if (calm(l)) CHECK_OK(s);
     if (s == SHARDIO_OK) CHECK(r.facts.items == l->count && r.facts.app_data_bytes == l->choices % 3 * 40u);
     for (int n = 0; n < 30 && s == SHARDIO_OK && in->size > 0; n++) {

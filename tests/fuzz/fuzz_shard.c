@@ -80,15 +80,15 @@ static void read_chunks(const hostile *h, shardio_shard_reader *r, bool calm)
     if (fuzz_flag(h->flags, FLAG_UNBUFFERED)) (void)shardio_shard_read_unbuffered(r);
     for (uint64_t c = 0; c < some_chunks(h); c++) {
         list[c] = some_chunks(h) - 1 - c;
-        shardio_status found = shardio_shard_locate(r, c, &offset, &length, &e);
-        shardio_status got = shardio_shard_read(r, c, memory, sizeof memory, &size, &e);
+        shardio_status found = SAID(shardio_shard_locate(r, c, &offset, &length, &e));
+        shardio_status got = SAID(shardio_shard_read(r, c, memory, sizeof memory, &size, &e));
         if (calm)
             CHECK_STATUS(got, found == SHARDIO_OK && length != SHARDIO_MISSING && length > sizeof memory
                               ? SHARDIO_ERR_LIMIT : found);
         if (found == SHARDIO_OK) CHECK(length == SHARDIO_MISSING || (offset <= h->size && length <= h->size - offset));
         if (found == SHARDIO_OK && got == SHARDIO_OK) CHECK_U64(size, length);
     }
-    (void)shardio_shard_read_many(r, list, (size_t)some_chunks(h), memory, sizeof memory, take, &sum, &e);
+    (void)SAID(shardio_shard_read_many(r, list, (size_t)some_chunks(h), memory, sizeof memory, take, &sum, &e));
 }
 
 static void count_faults(void *context, const shardio_error *finding)
@@ -110,15 +110,14 @@ static void read_it(const hostile *h)
     const shardio_allocator *allocator = fuzz_memory(&c, 0, h->no_memory);
     shardio_file file = faulty_file(f, fuzz_file(&memory, h->file, h->size));
     fuzz_faults(f, h->no_file, h->how);
-    shardio_status s = shardio_shard_open_file(&r, file, &h->layout, allocator, &e);
-    CHECK_STATUS(e.status, s);
+    shardio_status s = SAID(shardio_shard_open_file(&r, file, &h->layout, allocator, &e));
     CHECK(c.peak <= h->size);
     if (s == SHARDIO_OK) {
         read_chunks(h, &r, h->no_file == 0);
-        s = shardio_shard_verify(&r, &summary, count_faults, &faults, &e);
+        s = SAID(shardio_shard_verify(&r, &summary, count_faults, &faults, &e));
         if (s == SHARDIO_OK || faults > 0) CHECK_U64(summary.faults, faults);
         if (s == SHARDIO_OK) CHECK_U64(summary.live_bytes + summary.dead_bytes + summary.index_bytes, h->size);
-        (void)shardio_shard_unchanged(&r, &e);
+        (void)SAID(shardio_shard_unchanged(&r, &e));
     }
     shardio_shard_close(&r);
     CHECK_U64(c.live, 0);
@@ -138,20 +137,19 @@ static void recover_it(const hostile *h)
     faulty_state *f = (faulty_state *)calloc(1, sizeof *f);
     shardio_file inner = fuzz_growing(&memory, h->file, h->size), file = faulty_file(f, inner);
     const shardio_allocator *allocator = fuzz_memory(&c, 0, h->no_memory);
-    shardio_status dry = shardio_shard_recover_file(&inner, &h->layout, false, NULL, NULL, allocator, &again, &e);
+    shardio_status dry = SAID(shardio_shard_recover_file(&inner, &h->layout, false, NULL, NULL, allocator, &again, &e));
     CHECK(!again.changed && memory.size == h->size);
     CHECK(h->size == 0 || memcmp(memory.data, h->file, h->size) == 0);
     c.calls = 0;
     fuzz_faults(f, h->no_file, h->how);
-    shardio_status s = shardio_shard_recover_file(&file, &h->layout, true, NULL, NULL, allocator, &found, &e);
-    CHECK_STATUS(e.status, s);
+    shardio_status s = SAID(shardio_shard_recover_file(&file, &h->layout, true, NULL, NULL, allocator, &found, &e));
     if (f->fired == 0) CHECK_STATUS(s, dry);
     if (s == SHARDIO_OK && !found.intact) {
         CHECK(found.changed);
-        s = shardio_shard_open_file(&r, shardio_memory_file(&memory, "memory"), &h->layout, NULL, &e);
+        s = SAID(shardio_shard_open_file(&r, shardio_memory_file(&memory, "memory"), &h->layout, NULL, &e));
         CHECK_OK(s);
         shardio_shard_close(&r);
-        s = shardio_shard_recover_file(&inner, &h->layout, true, NULL, NULL, NULL, &again, &e);
+        s = SAID(shardio_shard_recover_file(&inner, &h->layout, true, NULL, NULL, NULL, &again, &e));
         CHECK(s == SHARDIO_OK && again.intact);
     } else if (f->fired == 0) {
         CHECK(!found.changed && memory.size == h->size);
@@ -169,7 +167,8 @@ static void find_chunk(shardio_memory *memory, const hostile *h, uint64_t chunk,
     uint64_t size = 0;
     shardio_error e;
     CHECK_OK(shardio_shard_open_file(&r, shardio_memory_file(memory, "memory"), &h->layout, NULL, &e));
-    if (e.status == SHARDIO_OK && CHECK(shardio_shard_read(&r, chunk, got, sizeof got, &size, &e) == SHARDIO_OK)) {
+    if (e.status == SHARDIO_OK) CHECK_OK(SAID(shardio_shard_read(&r, chunk, got, sizeof got, &size, &e)));
+    if (e.status == SHARDIO_OK) {
         CHECK_U64(size, want != NULL ? strlen(want) : SHARDIO_MISSING);
         if (want != NULL) CHECK_BYTES(got, want, strlen(want));
     }
@@ -192,7 +191,7 @@ static void update_it(const hostile *h, bool rewrite)
     memset(&fresh, 0, sizeof fresh);
     memset(&o, 0, sizeof o);
     shardio_status s = SHARDIO_ERR_LIMIT;
-    if (need > 0 && need <= sizeof head) s = shardio_shard_open_file(&old, file, &h->layout, NULL, &e);
+    if (need > 0 && need <= sizeof head) s = SAID(shardio_shard_open_file(&old, file, &h->layout, NULL, &e));
     if (s == SHARDIO_OK) {
         if (rewrite) file = shardio_memory_file(&fresh, "fresh");
         else shardio_shard_close(&old);
@@ -205,8 +204,7 @@ static void update_it(const hostile *h, bool rewrite)
         (void)shardio_shard_put(&w, 0, "", 0);
         (void)shardio_shard_drop(&w, 0);
         if (first == 0) (void)shardio_shard_put(&w, 0, "another", 7);
-        s = shardio_shard_finish(&w, &e);
-        CHECK_STATUS(e.status, s);
+        s = SAID(shardio_shard_finish(&w, &e));
         if (s == SHARDIO_OK) find_chunk(rewrite ? &fresh : &memory, h, first, first ? "some chunk" : "another");
         if (s == SHARDIO_OK && first) find_chunk(rewrite ? &fresh : &memory, h, 0, NULL);
         if (rewrite) shardio_shard_close(&old);
@@ -230,13 +228,13 @@ static void compact_it(const hostile *h)
     o.buffer_size = 4096;
     o.durability = SHARDIO_DURABLE_NONE;
     o.direct = SHARDIO_DIRECT_OFF;
-    shardio_status s = shardio_shard_compact(g.path, &h->layout, &o, &saved, &e);
+    shardio_status s = SAID(shardio_shard_compact(g.path, &h->layout, &o, &saved, &e));
     const uint8_t *now = rig_contents(&g, &size);
     CHECK_U64(size, h->size - saved);
     if (saved == 0 && h->size > 0 && CHECK(now != NULL)) CHECK(memcmp(now, h->file, h->size) == 0);
     if (s == SHARDIO_OK) CHECK_OK(shardio_shard_compact(g.path, &h->layout, &o, &saved, &e));
     if (s == SHARDIO_OK) CHECK_U64(saved, 0);
-    (void)shardio_shard_recover(g.path, &h->layout, true, NULL, &found, &e);
+    (void)SAID(shardio_shard_recover(g.path, &h->layout, true, NULL, &found, &e));
     rig_end(&g);
 }
 

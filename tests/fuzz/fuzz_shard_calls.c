@@ -47,10 +47,11 @@ static bool holds(life *l, const content *want)
     shardio_shard_summary summary;
     shardio_error e;
     uint64_t size, live = 0;
-    bool same = shardio_shard_open_file(&r, shardio_memory_file(&l->disk, "disk"), &l->layout, NULL, &e) == SHARDIO_OK;
+    shardio_file disk = shardio_memory_file(&l->disk, "disk");
+    bool same = SAID(shardio_shard_open_file(&r, disk, &l->layout, NULL, &e)) == SHARDIO_OK;
     for (uint64_t c = 0; same && c < l->layout.chunks; c++) {
         /* an index without a checksum may be torn */
-        same = shardio_shard_read(&r, c, got, sizeof got, &size, &e) == SHARDIO_OK
+        same = SAID(shardio_shard_read(&r, c, got, sizeof got, &size, &e)) == SHARDIO_OK
                && size == (want->chunk[c].there ? want->chunk[c].size : SHARDIO_MISSING);
         if (!same || !want->chunk[c].there) continue;
         fill(data, want, c);
@@ -225,9 +226,8 @@ static void end(life *l, bool finish)
     uint64_t fired = l->faulty.fired;
     shardio_accounting a = shardio_shard_accounting(&l->w);
     CHECK(a.dead_bytes <= a.logical_bytes);
-    if (finish) s = shardio_shard_finish(&l->w, &e);
+    if (finish) s = SAID(shardio_shard_finish(&l->w, &e));
     else shardio_shard_abort(&l->w);
-    if (finish) CHECK_STATUS(e.status, s);
     if (finish && l->first != SHARDIO_OK) CHECK_STATUS(s, l->first);
     if (s != SHARDIO_OK) CHECK(trouble(l));
     bool failed = s != SHARDIO_OK || l->first != SHARDIO_OK || (l->faulty.fired > fired);

@@ -147,8 +147,7 @@ static void commit(life *l)
 {
     shardio_error e;
     if (l->layers == MOST_LAYERS) return;
-    shardio_status s = shardio_archive_commit(l->archive, &e);
-    CHECK_STATUS(e.status, s);
+    shardio_status s = SAID(shardio_archive_commit(l->archive, &e));
     if (!went(l, s)) {
         l->tried = l->now;
         l->has_tried = true;
@@ -224,8 +223,7 @@ static void roll_back(life *l, fuzz_input *in)
 {
     shardio_error e;
     uint64_t layer = fuzz_below(in, MOST_LAYERS + 1);
-    shardio_status s = shardio_archive_rollback(l->archive, layer, &e);
-    CHECK_STATUS(e.status, s);
+    shardio_status s = SAID(shardio_archive_rollback(l->archive, layer, &e));
     if (s == SHARDIO_ERR_NOT_FOUND || s == SHARDIO_ERR_ARGUMENT) {
         CHECK(layer == 0 || layer > l->layers);
         end(l);
@@ -259,10 +257,10 @@ static void look(life *l, uint8_t how)
     uint64_t next = l->layers;
     shardio_status s;
     if (how & 16) {
-        s = shardio_archive_each_layer(l->archive, false, count_layer, &next, &e);
+        s = SAID(shardio_archive_each_layer(l->archive, false, count_layer, &next, &e));
         if (went(l, s)) CHECK_U64(next, 0);
     } else if (how & 32) {
-        (void)went(l, shardio_archive_verify(l->archive, NULL, NULL, NULL, NULL, &e));
+        (void)went(l, SAID(shardio_archive_verify(l->archive, NULL, NULL, NULL, NULL, &e)));
     } else if (l->faulty.fail_at == 0 && l->allocations.fail_at == 0) {
         CHECK(holds(&l->store, &l->now));
     }
@@ -279,7 +277,7 @@ static void copy(life *l)
     shardio_memory_store memory;
     shardio_store to = shardio_store_memory(&memory, NULL);
     shardio_error e;
-    if (went(l, shardio_store_copy(&l->store, &to, NULL, NULL, NULL, &e))) CHECK(holds(&to, &l->now));
+    if (went(l, SAID(shardio_store_copy(&l->store, &to, NULL, NULL, NULL, &e)))) CHECK(holds(&to, &l->now));
     shardio_store_memory_free(&memory);
 }
 
@@ -305,7 +303,7 @@ static void call(life *l, fuzz_input *in)
     case 0: case 1: case 2: case 3: put(l, in); break;
     case 4: case 5: take_away(l, in); break;
     case 6: case 7: commit(l); break;
-    case 8: if (went(l, shardio_archive_discard(l->archive, &e))) l->now = l->layer[l->layers]; else end(l); break;
+    case 8: if (went(l, SAID(shardio_archive_discard(l->archive, &e)))) l->now = l->layer[l->layers]; else end(l); break;
     case 9: roll_back(l, in); break;
     case 10: rename_prefix(l, fuzz_flag(which, 4)); break;
     case 11: look(l, which); break;

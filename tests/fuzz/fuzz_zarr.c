@@ -174,8 +174,7 @@ static shardio_status read_region(hostile *h, shardio_array *a, const shardio_ar
     if (elements * f->element_size > 1 << 20) return SHARDIO_ERR_LIMIT;
     size_t size = (size_t)elements * f->element_size;
     uint8_t *got = (uint8_t *)malloc(size > 0 ? size : 1);
-    shardio_status s = shardio_array_read(a, start, count, got, size, &e);
-    CHECK_STATUS(e.status, s);
+    shardio_status s = SAID(shardio_array_read(a, start, count, got, size, &e));
     if (s == SHARDIO_OK) sink = sink + look_at(f, elements, got);
     free(got);
     return s;
@@ -206,7 +205,7 @@ static void define_again(const hostile *h, const shardio_array_facts *f)
     o.codec_list = list;
     o.key_v2 = f->key_v2;
     o.key_separator = f->key_separator;
-    shardio_status s = shardio_array_define_in(&store, &o, &e);
+    shardio_status s = SAID(shardio_array_define_in(&store, &o, &e));
     if (s != SHARDIO_ERR_MEMORY && s != SHARDIO_ERR_UNSUPPORTED) CHECK_OK(s);
     if (s == SHARDIO_OK) {
         shardio_array *a = shardio_array_open_in(&store, &plain, &e);
@@ -256,8 +255,9 @@ static void try_to_read(hostile *h)
     if (e.status == SHARDIO_OK && CHECK(shardio_array_describe(a, &f) == SHARDIO_OK)) {
         if (fuzz_flag(h->flags, FLAG_AGAIN)) define_again(h, &f);
         for (int k = 0; k < 3; k++) (void)read_region(h, a, &f);
-        if (fuzz_flag(h->flags, FLAG_VERIFY)) (void)shardio_array_verify(a, count_faults, &faults, NULL, NULL, &e);
-        if (fuzz_flag(h->flags, FLAG_VERIFY)) (void)shardio_array_each_shard(a, visit, &shards, &e);
+        if (fuzz_flag(h->flags, FLAG_VERIFY))
+            (void)SAID(shardio_array_verify(a, count_faults, &faults, NULL, NULL, &e));
+        if (fuzz_flag(h->flags, FLAG_VERIFY)) (void)SAID(shardio_array_each_shard(a, visit, &shards, &e));
     }
     shardio_array_close(a);
     shardio_cache_end(&cache);
@@ -286,8 +286,7 @@ static void write_region(hostile *h, shardio_array *a, const shardio_array_facts
     size_t size = (size_t)elements * f->element_size;
     uint8_t *data = (uint8_t *)malloc(size + 1), *got = (uint8_t *)malloc(size + 1);
     some_elements(f, data, elements, h->random);
-    shardio_status s = shardio_array_write(a, start, count, data, size, &e);
-    CHECK_STATUS(e.status, s);
+    shardio_status s = SAID(shardio_array_write(a, start, count, data, size, &e));
     if (s == SHARDIO_OK && calm) {
         CHECK_OK(shardio_array_read(a, start, count, got, size, &e));
         if (e.status == SHARDIO_OK && !is_text(f)) CHECK_BYTES(got, data, size);
@@ -313,12 +312,12 @@ static void change(hostile *h, shardio_array *a, shardio_array_facts *f, bool ca
         memcpy(shape, f->shape, sizeof shape);
         for (uint32_t d = 0; d < f->ndim; d++)
             if (test_random(&h->random) % 3 == 0) shape[d] = shape[d] / 2 + test_random(&h->random) % 3;
-        if (k == 1) (void)shardio_array_resize(a, shape, fuzz_flag(h->choices, 5), &e);
+        if (k == 1) (void)SAID(shardio_array_resize(a, shape, fuzz_flag(h->choices, 5), &e));
         if (k == 1) CHECK_OK(shardio_array_describe(a, f));
-        if (k == 2) (void)shardio_array_compact(a, stop_late, &calls, &e);
+        if (k == 2) (void)SAID(shardio_array_compact(a, stop_late, &calls, &e));
     }
-    if (fuzz_flag(h->flags, FLAG_STATISTICS)) (void)shardio_array_make_statistics(a, stop_late, &calls, &e);
-    if (fuzz_flag(h->flags, FLAG_STATISTICS)) (void)shardio_array_statistics(a, &statistics, &e);
+    if (fuzz_flag(h->flags, FLAG_STATISTICS)) (void)SAID(shardio_array_make_statistics(a, stop_late, &calls, &e));
+    if (fuzz_flag(h->flags, FLAG_STATISTICS)) (void)SAID(shardio_array_statistics(a, &statistics, &e));
 }
 
 static void try_to_change(hostile *h)
@@ -329,7 +328,8 @@ static void try_to_change(hostile *h)
     shardio_array_options o = options(h, fuzz_memory(&c, 16 << 20, h->no_memory));
     shardio_array *a = shardio_array_update_in(&h->failing, &o, &e);
     if (e.status == SHARDIO_OK && CHECK(shardio_array_describe(a, &f) == SHARDIO_OK)) {
-        if (fuzz_flag(h->flags, FLAG_RECOVER)) (void)shardio_array_recover(a, fuzz_flag(h->choices, 6), NULL, NULL, &e);
+        if (fuzz_flag(h->flags, FLAG_RECOVER))
+            (void)SAID(shardio_array_recover(a, fuzz_flag(h->choices, 6), NULL, NULL, &e));
         if (fuzz_flag(h->flags, FLAG_CHANGE)) change(h, a, &f, h->no_memory == 0 && h->no_store == 0);
     }
     shardio_array_close(a);
@@ -357,7 +357,7 @@ static void try_to_append(hostile *h)
         (void)shardio_array_append(a, data, 1 + test_random(&h->random) % 50);
         if (fuzz_flag(h->choices, 7)) (void)shardio_array_checkpoint(a);
     }
-    if (small_frames(&f)) (void)shardio_array_finish(a, &e);
+    if (small_frames(&f)) (void)SAID(shardio_array_finish(a, &e));
     else shardio_array_abort(a);
     CHECK_U64(c.live, 0);
 }

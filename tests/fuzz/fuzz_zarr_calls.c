@@ -130,7 +130,7 @@ static bool mend(life *l)
     close_writer(l);
     close_reader(l);
     l->torn = false;
-    if (!l->o.index_no_checksum && open_writer(l)) s = shardio_array_recover(l->writer, true, NULL, NULL, &e);
+    if (!l->o.index_no_checksum && open_writer(l)) s = SAID(shardio_array_recover(l->writer, true, NULL, NULL, &e));
     if (s != SHARDIO_ERR_UNSUPPORTED && s != SHARDIO_ERR_CORRUPT) CHECK_OK(s);     /* corrupt: it cannot be told */
     l->lost = s != SHARDIO_OK;
     return !l->lost;
@@ -189,7 +189,7 @@ static void resize(life *l, fuzz_input *in)
     if (!open_writer(l)) return;
     for (uint32_t d = 0; d < l->o.ndim; d++) shape[d] = fuzz_below(in, EXTENT);
     if (l->behind && shape[0] > l->shape[0]) shape[0] = l->shape[0];
-    shardio_status s = shardio_array_resize(l->writer, shape, false, &e);
+    shardio_status s = SAID(shardio_array_resize(l->writer, shape, false, &e));
     if (!went(l, s, &e)) {
         if (l->torn && !mend(l)) return;
         no_faults(l);
@@ -208,8 +208,8 @@ static void tidy(life *l, uint8_t how)
     shardio_error e;
     shardio_status s;
     if (!open_writer(l)) return;
-    if (how & 16) s = shardio_array_compact(l->writer, NULL, NULL, &e);
-    else s = shardio_array_recover(l->writer, true, NULL, NULL, &e);
+    if (how & 16) s = SAID(shardio_array_compact(l->writer, NULL, NULL, &e));
+    else s = SAID(shardio_array_recover(l->writer, true, NULL, NULL, &e));
     /* an index without chunks, behind what was there before, may be data as well */
     bool ambiguous = (how & 16) == 0 && s == SHARDIO_ERR_CORRUPT && l->o.skip_fill;
     if (!ambiguous && ((how & 16) || !l->o.index_no_checksum)) (void)went(l, s, &e);
@@ -225,7 +225,7 @@ static void verify(life *l)
     int faults = 0;
     shardio_error e;
     if (!open_reader(l)) return;
-    shardio_status s = shardio_array_verify(l->reader, count_inside, &faults, NULL, NULL, &e);
+    shardio_status s = SAID(shardio_array_verify(l->reader, count_inside, &faults, NULL, NULL, &e));
     bool only_behind = s == SHARDIO_ERR_CORRUPT && l->behind && faults == 0;
     if (!only_behind) (void)went(l, s, &e);
 }
@@ -311,7 +311,7 @@ static void append(life *l, fuzz_input *in)
         return;
     }
     if (s == SHARDIO_OK) tried = (from + count + frame - 1) / frame;
-    shardio_status finished = shardio_array_finish(a, &e);
+    shardio_status finished = SAID(shardio_array_finish(a, &e));
     if (s != SHARDIO_OK) CHECK_STATUS(finished, s);
     if (went(l, finished, &e)) l->shape[0] = tried;
     else look_again(l, saved, tried);
