@@ -13,7 +13,7 @@
    and wants back what it gave: same size, same alignment. */
 typedef struct counter {
     size_t live, peak, limit;
-    uint64_t calls, fail_at;
+    uint64_t calls, fail_at, beyond;   /* beyond: allocations refused because of the limit */
     shardio_allocator allocator;
 } counter;
 
@@ -27,8 +27,10 @@ static inline void *counter_allocate(void *context, size_t size, size_t alignmen
     counter *c = (counter *)context;
     size_t pad = alignment > 64 ? alignment : 64;
     counter_head head;
+    bool beyond = c->limit != 0 && (size > c->limit || c->live + size > c->limit);
     c->calls++;
-    if (c->calls == c->fail_at || (c->limit != 0 && (size > c->limit || c->live + size > c->limit))) return NULL;
+    c->beyond += beyond;
+    if (c->calls == c->fail_at || beyond) return NULL;
     CHECK(alignment != 0 && (alignment & (alignment - 1)) == 0);
     void *block = test_aligned(pad, pad + size);
     if (block == NULL) return NULL;

@@ -277,8 +277,8 @@ static void some_elements(const shardio_array_facts *f, uint8_t *data, uint64_t 
     }
 }
 
-/* What was written is read, whatever was there before. */
-static void write_region(hostile *h, shardio_array *a, const shardio_array_facts *f, bool calm)
+/* What was written is read, whatever was there before, if there is memory for it. */
+static void write_region(hostile *h, shardio_array *a, const shardio_array_facts *f, const counter *memory)
 {
     uint64_t start[SHARDIO_MAX_DIMS], count[SHARDIO_MAX_DIMS], elements = some_region(f, &h->random, start, count);
     shardio_error e;
@@ -287,8 +287,9 @@ static void write_region(hostile *h, shardio_array *a, const shardio_array_facts
     uint8_t *data = (uint8_t *)malloc(size + 1), *got = (uint8_t *)malloc(size + 1);
     some_elements(f, data, elements, h->random);
     shardio_status s = SAID(shardio_array_write(a, start, count, data, size, &e));
-    if (s == SHARDIO_OK && calm) {
-        CHECK_OK(shardio_array_read(a, start, count, got, size, &e));
+    if (s == SHARDIO_OK && h->no_memory == 0 && h->no_store == 0) {
+        (void)SAID(shardio_array_read(a, start, count, got, size, &e));
+        if (e.status != SHARDIO_OK) CHECK(e.status == SHARDIO_ERR_MEMORY && memory->beyond > 0);
         if (e.status == SHARDIO_OK && !is_text(f)) CHECK_BYTES(got, data, size);
     }
     free(data);
@@ -301,14 +302,14 @@ static int stop_late(void *context, uint64_t done, uint64_t total)
     return ++*(int *)context > 50;
 }
 
-static void change(hostile *h, shardio_array *a, shardio_array_facts *f, bool calm)
+static void change(hostile *h, shardio_array *a, shardio_array_facts *f, const counter *memory)
 {
     uint64_t shape[SHARDIO_MAX_DIMS];
     shardio_statistics statistics;
     shardio_error e;
     int calls = 0;
     for (int k = 0; k < 3; k++) {
-        write_region(h, a, f, calm);
+        write_region(h, a, f, memory);
         memcpy(shape, f->shape, sizeof shape);
         for (uint32_t d = 0; d < f->ndim; d++)
             if (test_random(&h->random) % 3 == 0) shape[d] = shape[d] / 2 + test_random(&h->random) % 3;
@@ -330,7 +331,7 @@ static void try_to_change(hostile *h)
     if (e.status == SHARDIO_OK && CHECK(shardio_array_describe(a, &f) == SHARDIO_OK)) {
         if (fuzz_flag(h->flags, FLAG_RECOVER))
             (void)SAID(shardio_array_recover(a, fuzz_flag(h->choices, 6), NULL, NULL, &e));
-        if (fuzz_flag(h->flags, FLAG_CHANGE)) change(h, a, &f, h->no_memory == 0 && h->no_store == 0);
+        if (fuzz_flag(h->flags, FLAG_CHANGE)) change(h, a, &f, &c);
     }
     shardio_array_close(a);
     CHECK_U64(c.live, 0);
