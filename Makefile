@@ -43,7 +43,7 @@ TESTS    := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 THREADED := $(filter %_threads,$(TESTS))
 BENCHES  := $(patsubst bench/%.c,$(BUILD)/bench_%,$(wildcard bench/*.c))
 
-.PHONY: help examples demo test test-c test-sanitize test-fuzz fuzz fuzz-long test-tsan test-cxx test-compile \
+.PHONY: help examples demo test test-c test-sanitize test-fuzz fuzz fuzz-fast fuzz-long test-tsan test-cxx test-compile \
         test-valgrind interop bench bench-peers deps install clean FORCE test-filesystems test-ports
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
@@ -162,18 +162,24 @@ $(BUILD)/windows/shardio.exe: how = -DSHARDIO_STATIC
 $(foreach d,examples bench,$(eval $(call compile,$(BUILD)/$(d),tool))$(eval $(call from,$(BUILD)/$(d),$(d),tool)))
 $(eval $(call compile,$(BUILD)/interop,tool))$(eval $(call from,$(BUILD)/interop,tests/interop,tool))
 
-# The fuzz targets: for libFuzzer in $(BUILD)/fuzz; as programs of `make test` beside the tests under gcc's sanitizers.
-# Comparisons are not traced: that takes three quarters of the time, and the dictionaries have the words.
-FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-fuzz     = $(CLANG) -std=c99 $(TESTING) -O2 -g -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link \
-           -fno-sanitize-recover=all -fno-sanitize-coverage=trace-cmp
-$(BUILD)/fuzz/%: with := $(ADAPTERS)
-$(BUILD)/fuzz/fuzz_%: how = -DTEST_LINKED -DFUZZ_LIBFUZZER -fsanitize=fuzzer
+# The fuzz targets: for libFuzzer in $(BUILD)/fuzz, and without sanitizers in $(BUILD)/fuzz-fast; as programs of `make test`
+# beside the tests under gcc's sanitizers. Comparisons are not traced: that takes three quarters of the time, and the
+# dictionaries have the words.
+FUZZERS  := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz-fast = $(CLANG) -std=c99 $(TESTING) -O2 -g -fsanitize=fuzzer-no-link -fno-sanitize-coverage=trace-cmp
+fuzz      = $(fuzz-fast) -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+define fuzzed
+$(BUILD)/$(1)/%: with := $(ADAPTERS)
+$(BUILD)/$(1)/fuzz_%: how = -DTEST_LINKED -DFUZZ_LIBFUZZER -fsanitize=fuzzer
+$(FUZZERS:%=$(BUILD)/$(1)/%): $(BUILD)/$(1)/shared.o
+$(call compile,$(BUILD)/$(1),$(1))
+$(call share,$(BUILD)/$(1),$(1))
+$(call from,$(BUILD)/$(1),tests/fuzz,$(1))
+endef
+$(foreach v,fuzz fuzz-fast,$(eval $(call fuzzed,$(v))))
 $(BUILD)/asan-gcc/fuzz_%: how = -DTEST_LINKED -O0
-$(FUZZERS:%=$(BUILD)/fuzz/%): $(BUILD)/fuzz/shared.o
 $(FUZZERS:%=$(BUILD)/asan-gcc/%): $(BUILD)/asan-gcc/shared.o
-$(eval $(call compile,$(BUILD)/fuzz,fuzz))$(eval $(call share,$(BUILD)/fuzz,fuzz))
-$(foreach v,fuzz asan-gcc,$(eval $(call from,$(BUILD)/$(v),tests/fuzz,$(v))))
+$(eval $(call from,$(BUILD)/asan-gcc,tests/fuzz,asan-gcc))
 
 $(TOOL): $(BUILD)/examples/shardio
 	@cp -f $< $@
@@ -198,7 +204,7 @@ demo: $(TOOL) ## a 4-D MRI series into shards and back
 # ---- tests ----------------------------------------------------------------------------------------------------
 # What works here is found by trying; tests/run runs the programs and adds up.
 
-ifneq ($(filter test test-% interop fuzz fuzz-long,$(MAKECMDGOALS)),)
+ifneq ($(filter test test-% interop fuzz fuzz-%,$(MAKECMDGOALS)),)
 HAVE := $(shell CC='$(CC)' GCC='$(GCC)' CLANG='$(CLANG)' CXX='$(CXX)' M32='$(M32)' S390X_CC='$(S390X_CC)' \
                 QEMU_S390X='$(QEMU_S390X)' AARCH64_CC='$(AARCH64_CC)' QEMU_AARCH64='$(QEMU_AARCH64)' \
                 RISCV64_CC='$(RISCV64_CC)' QEMU_RISCV64='$(QEMU_RISCV64)' MUSL_CC='$(MUSL_CC)' TCC='$(TCC)' NODE='$(NODE)' \
@@ -279,11 +285,15 @@ interop: $(NEED_INTEROP) ## of `make test`: arrays to and from zarr-python, tens
 # The first seconds of a longer run are those of a short one: the seed is the same.
 SECONDS ?= 60
 SEED    ?= 1
-NEED_FUZZERS = $(if $(call have,libfuzzer),$(FUZZERS:%=$(BUILD)/fuzz/%))
-fuzz: $(NEED_FUZZERS) ## hostile input and sequences of calls, each target for SECONDS=60; ONLY=zip: one
-	@$(PYTHON) tests/fuzz/run.py --build $(BUILD)/fuzz --seconds $(SECONDS) --seed $(SEED) $(if $(ONLY),$(filter %/fuzz_$(ONLY),$(NEED_FUZZERS)),$(NEED_FUZZERS))
+fuzzers  = $(if $(call have,libfuzzer),$(patsubst %,$(BUILD)/$(1)/%,$(if $(ONLY),fuzz_$(ONLY),$(FUZZERS))))
+run_fuzz = @$(PYTHON) tests/fuzz/run.py --build $(BUILD)/$@ --seconds $(SECONDS) --seed $(SEED) $^
+fuzz: $(call fuzzers,fuzz) ## hostile input and sequences of calls, each target for SECONDS=60; ONLY=zip: one
+	$(run_fuzz)
 
-fuzz-long: ## the same for an hour each
+fuzz-fast: $(call fuzzers,fuzz-fast) ## the same without sanitizers: what only the targets' own checks find, five times as soon
+	$(run_fuzz)
+
+fuzz-long: ## fuzz for an hour each
 	@$(MAKE) --no-print-directory fuzz SECONDS=3600
 
 # ---- loss of power ----------------------------------------------------------------------------------------------
