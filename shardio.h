@@ -1268,8 +1268,8 @@ typedef struct shardio_array_options {
     const void *fill_value;                  /* one element in the machine's byte order; null: zero, or empty */
     const char *const *dimension_names;      /* ndim names, each may be null; null: none */
     const char *attributes;                  /* a JSON object; null: {} */
-    const char *path;                        /* of the array inside the store, "raw/movie"; null: the store itself.
-                                                Missing groups on the way are created */
+    const char *path;                        /* of the array inside the store, "raw/movie", up to 1008 bytes; null: the
+                                                store itself. Missing groups on the way are created */
     const shardio_codec *codecs[SHARDIO_MAX_CODECS];   /* bytes-to-bytes codecs of a chunk, up to the first null; when
                                                 opening: codecs known besides our own */
     const uint8_t *transpose;                /* ndim numbers: dimension i of a stored chunk is dimension transpose[i]; null:
@@ -7328,9 +7328,19 @@ static shardio_status shardio_p_read_pieces(shardio_shard_reader *reader, const 
 }
 
 typedef struct shardio_p_taking_chunks {
+    const shardio_shard_reader *reader;
     shardio_chunk_taker take;
     void *context;
 } shardio_p_taking_chunks;
+
+static shardio_status shardio_p_take_chunk(const shardio_p_taking_chunks *t, uint64_t chunk, const uint8_t *data,
+                                           uint64_t size, shardio_error *error)
+{
+    shardio_status status = t->take(t->context, chunk, data, (size_t)size, error);
+    if (status != SHARDIO_OK && error != NULL && error->status == SHARDIO_OK)
+        shardio_p_fail(error, status, "read", t->reader->file.name, "who takes the chunks stopped");
+    return status;
+}
 
 /* Hands the chunks of a piece on one by one. */
 static shardio_status shardio_p_take_chunks(void *context, const shardio_p_extent *extents, size_t count,
@@ -7338,10 +7348,10 @@ static shardio_status shardio_p_take_chunks(void *context, const shardio_p_exten
 {
     const shardio_p_taking_chunks *t = (const shardio_p_taking_chunks *)context;
     shardio_status status = SHARDIO_OK;
-    if (extents->length == SHARDIO_MISSING) return t->take(t->context, extents->chunk, NULL, 0, error);
+    if (extents->length == SHARDIO_MISSING) return shardio_p_take_chunk(t, extents->chunk, NULL, 0, error);
     for (size_t i = 0; i < count && status == SHARDIO_OK; i++) {
         const uint8_t *at = extents[i].length > 0 ? data + (extents[i].offset - extents[0].offset) : data;
-        status = t->take(t->context, extents[i].chunk, at, (size_t)extents[i].length, error);
+        status = shardio_p_take_chunk(t, extents[i].chunk, at, extents[i].length, error);
     }
     return status;
 }
@@ -7350,7 +7360,7 @@ SHARDIO_API shardio_status shardio_shard_read_many(shardio_shard_reader *reader,
                                                    void *memory, size_t size, shardio_chunk_taker take, void *context,
                                                    shardio_error *error)
 {
-    shardio_p_taking_chunks taking = {take, context};
+    shardio_p_taking_chunks taking = {reader, take, context};
     shardio_p_extent window[SHARDIO_P_WINDOW];
     return shardio_p_read_pieces(reader, chunks, count, window, SHARDIO_P_WINDOW, memory, size, shardio_p_take_chunks,
                                  &taking, error);
@@ -12391,6 +12401,18 @@ static bool shardio_p_key_is_plain(const char *key)
 
 /* -- from options to metadata */
 
+enum { SHARDIO_P_MOST_PATH = 1008 };   /* bytes of an array's path: the key of its zarr.json is put together on the stack */
+
+static shardio_status shardio_p_check_path(const char *path, const char *operation, shardio_error *error)
+{
+    if (path == NULL || path[0] == 0) return SHARDIO_OK;
+    if (!shardio_p_key_is_plain(path))
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, "option path", "not of plain names with / between");
+    if (shardio_p_length(path) > SHARDIO_P_MOST_PATH)
+        return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, operation, "option path", "longer than 1008 bytes");
+    return SHARDIO_OK;
+}
+
 static shardio_status shardio_p_option(shardio_error *error, shardio_status status, const char *option,
                                        const char *reason)
 {
@@ -14757,8 +14779,8 @@ static shardio_status shardio_p_begin_creating(shardio_array *draft, const shard
     shardio_status status = shardio_p_meta_from_options(&draft->meta, o, growing, error);
     if (status != SHARDIO_OK) return status;
     shardio_p_take_limits(draft, o);
-    if (o->path != NULL && o->path[0] != 0 && !shardio_p_key_is_plain(o->path))
-        return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "option path", "not of plain names with / between");
+    status = shardio_p_check_path(o->path, "create", error);
+    if (status != SHARDIO_OK) return status;
     if (store == NULL || store->functions == NULL)
         return shardio_p_option(error, SHARDIO_ERR_ARGUMENT, "the store", "there is none");
     *size = shardio_p_json_size(&draft->meta, o);
@@ -14830,19 +14852,18 @@ SHARDIO_API shardio_array *shardio_array_create_in(const shardio_store *store, c
 static shardio_status shardio_p_load(shardio_array *draft, const shardio_store *store, const shardio_array_options *o,
                                      char **text, size_t *size, shardio_error *error)
 {
-    char key[1024];
+    char key[SHARDIO_P_MOST_PATH + 16];
     shardio_text name = {key, sizeof key, 0};
+    shardio_status status = shardio_p_check_path(o->path, "open", error);
+    if (status != SHARDIO_OK) return status;
     draft->store = *store;
     key[0] = 0;
     if (o->path != NULL && o->path[0] != 0) {
-        if (!shardio_p_key_is_plain(o->path) || shardio_p_length(o->path) > sizeof key - 16)
-            return shardio_p_fail(error, SHARDIO_ERR_ARGUMENT, "open", "option path",
-                                  "not of plain names with / between");
         shardio_text_add(&name, o->path);
         shardio_text_add(&name, "/");
     }
     shardio_text_add(&name, "zarr.json");
-    shardio_status status = shardio_p_read_key(draft, key, text, size, error);
+    status = shardio_p_read_key(draft, key, text, size, error);
     if (status != SHARDIO_OK) return status;
     shardio_text full = {key, sizeof key, 0};
     shardio_text_add(&full, store->name != NULL ? store->name : "");
@@ -16251,7 +16272,9 @@ SHARDIO_API shardio_status shardio_array_each_shard(shardio_array *array, shardi
 {
     shardio_status status = shardio_p_reader_enter(array, "walk", error);
     shardio_p_walk walk = {array, visit, context, NULL, NULL, 0, SHARDIO_OK, error};
-    return status == SHARDIO_OK ? shardio_p_walk_all(&walk) : status;
+    if (status == SHARDIO_OK) status = shardio_p_walk_all(&walk);
+    if (walk.status == SHARDIO_OK) return status;
+    return shardio_p_key_fail(error, &array->store, walk.status, "walk", array->prefix, 0, "the visitor stopped");
 }
 
 /* -- verifying */
@@ -18925,7 +18948,7 @@ static shardio_status shardio_p_list_below(const shardio_p_site *site, const cha
     int code = 0;
     shardio_status status = site->store->functions->list(site->store->context, site->below, each, context, &code);
     if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) return SHARDIO_OK;
-    return shardio_p_site_fail(site, status, operation, code, NULL, error);
+    return shardio_p_key_fail(error, site->store, status, operation, site->below, code, NULL);
 }
 
 static shardio_status shardio_p_claim_group(const shardio_p_site *site, shardio_error *error)

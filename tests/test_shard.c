@@ -1301,6 +1301,7 @@ TEST(neighbours_are_read_together)
             t.m = &m;
             t.stop_after = 2;
             CHECK_STATUS(shardio_shard_read_many(&reader, numbers, 3, memory, 65536, take, &t, &error), SHARDIO_ERR_CANCELLED);
+            CHECK_STATUS(error.status, SHARDIO_ERR_CANCELLED);
             CHECK_U64(t.count, 2);
             numbers[1] = 40;
             CHECK_STATUS(shardio_shard_read_many(&reader, numbers, 3, memory, 65536, take, &t, &error), SHARDIO_ERR_ARGUMENT);

@@ -484,6 +484,26 @@ TEST(attributes_and_names)
     }
 }
 
+/* What can be created can be opened. */
+static void longest_path(shardio_array_options o)
+{
+    char path[1100];
+    for (size_t n = 1007; n <= 1010; n++) {
+        shardio_memory_store memory;
+        shardio_store store = shardio_store_memory(&memory, NULL);
+        shardio_error e;
+        for (size_t i = 0; i < n; i++) path[i] = i % 100 == 99 ? '/' : 'n';
+        path[n] = 0;
+        o.path = path;
+        const shardio_status made = shardio_array_finish(shardio_array_create_in(&store, &o), &e);
+        CHECK_STATUS(made, n <= 1008 ? SHARDIO_OK : SHARDIO_ERR_ARGUMENT);
+        shardio_array_close(shardio_array_open_in(&store, &o, &e));
+        CHECK_STATUS(e.status, made);
+        if (made != SHARDIO_OK) CHECK(strstr(e.reason, "1008") != NULL);
+        shardio_store_memory_free(&memory);
+    }
+}
+
 /* ---- paths and groups */
 
 TEST(groups_on_the_way)
@@ -536,6 +556,7 @@ TEST(groups_on_the_way)
     }
     CHECK_OK(store_keys(&store, "", &after));
     CHECK_TEXT(after.text, before.text);
+    longest_path(m.o);
     m.o.path = NULL;      /* the root is a group by now */
     shardio_array *a = shardio_array_create_in(&store, &m.o);
     CHECK_STATUS(shardio_array_finish(a, NULL), SHARDIO_ERR_EXISTS);

@@ -296,6 +296,13 @@ static void no_findings(void *context, const shardio_error *finding)
     fprintf(stderr, "    finding: %s\n", shardio_error_text(finding, text, sizeof text));
 }
 
+static shardio_status stop(void *context, const char *key, const uint64_t *position, uint64_t size,
+                           shardio_shard_reader *reader, const shardio_error *fault)
+{
+    (void)context, (void)key, (void)position, (void)size, (void)reader, (void)fault;
+    return SHARDIO_ERR_LIMIT;
+}
+
 static shardio_status count_dead(void *context, const char *key, const uint64_t *position, uint64_t size,
                                  shardio_shard_reader *reader, const shardio_error *fault)
 {
@@ -347,6 +354,8 @@ static void compact(const model *m, shardio_array *a)
     if (s != SHARDIO_OK) fprintf(stderr, "    %s\n", shardio_error_text(&e, text, sizeof text));
     CHECK_OK(shardio_array_each_shard(a, count_dead, &dead, &e));
     CHECK_U64(dead, 0);
+    s = shardio_array_each_shard(a, stop, NULL, &e);
+    CHECK_STATUS(e.status, s);
 }
 
 static void one_life(const char *directory, uint64_t seed)
