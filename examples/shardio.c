@@ -236,6 +236,17 @@ static uint64_t size_of_file(int file)
     return regular ? (uint64_t)facts.st_size : UNKNOWN;
 }
 
+/* A file that is opened shall not become standard output because that was closed: what is printed would go into it. Reading
+   from or writing to what was closed fails. */
+static void keep_standard_descriptors(void)
+{
+#ifndef _WIN32
+    static const int useless[3] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int i = 0; i < 3; i++)
+        if (fcntl(i, F_GETFD) < 0 && errno == EBADF && open("/dev/null", useless[i]) != i) exit(EXIT_TROUBLE);
+#endif
+}
+
 static bool is_regular_file(const char *path)
 {
 #ifdef _WIN32
@@ -781,6 +792,29 @@ static int complain_error(const settings *s, const shardio_error *error)
     if (error->status == SHARDIO_ERR_CANCELLED) return complain(s, EXIT_TROUBLE, "interrupted");
     return complain(s, error->status == SHARDIO_ERR_ARGUMENT ? EXIT_USAGE : EXIT_TROUBLE, "%s%s",
                     shardio_error_text(error, text, sizeof text), advice_on(s, error));
+}
+
+/* What a function of a store said about a key. */
+static int complain_key(const settings *s, shardio_status status, const char *operation, const char *key, int code)
+{
+    shardio_error error;
+    memset(&error, 0, sizeof error);
+    error.status = status;
+    error.system_code = code;
+    error.operation = operation;
+    error.offset = SHARDIO_NO_OFFSET;
+    snprintf(error.subject, sizeof error.subject, "%s", key);
+    return complain_error(s, &error);
+}
+
+/* Tells `each` of all keys below a prefix; what is not there has none. */
+static int list_keys(const settings *s, const shardio_store *store, const char *prefix,
+                     bool (*each)(void *context, const char *key, uint64_t size, bool temporary), void *context)
+{
+    int code = 0;
+    const shardio_status status = store->functions->list(store->context, prefix, each, context, &code);
+    if (status == SHARDIO_OK || status == SHARDIO_ERR_NOT_FOUND) return EXIT_GOOD;
+    return complain_key(s, status, "list", prefix[0] != 0 ? prefix : s->input, code);
 }
 
 /* 1536 -> "1.5 KiB" */
@@ -3136,6 +3170,21 @@ static int complain_standard_output(const settings *s)
     return complain(s, EXIT_TROUBLE, "standard output: cannot write: %s", strerror(errno));
 }
 
+/* Whether a file that is there lies in a directory, or below. */
+static bool lies_in(const char *path, const char *directory)
+{
+    char above[4096];
+    size_t n = strlen(path);
+    if (!is_regular_file(path) || n >= sizeof above) return false;
+    memcpy(above, path, n + 1);
+    while (n-- > 1) {
+        if (above[n] != '/') continue;
+        above[n] = 0;
+        if (is_same_file(above, directory)) return true;
+    }
+    return path[0] != '/' && is_same_file(".", directory);
+}
+
 static int open_sink(const settings *s, sink *out, const char *path)
 {
     shardio_slot_options options = {0};
@@ -3145,8 +3194,8 @@ static int open_sink(const settings *s, sink *out, const char *path)
         make_binary(stdout);
         return EXIT_GOOD;
     }
-    if (is_archive(s->input) && is_same_file(s->input, path))
-        return complain(s, EXIT_USAGE, "%s is the archive that is read", path);
+    if (is_same_file(s->input, path)) return complain(s, EXIT_USAGE, "%s is the file that is read", path);
+    if (lies_in(path, s->input)) return complain(s, EXIT_USAGE, "%s is a part of what is read", path);
     options.overwrite = s->force;
     options.direct = direct_wish(s);
     if (shardio_slot_create(&out->slot, path, &options) == SHARDIO_OK) return EXIT_GOOD;
@@ -3201,8 +3250,7 @@ static int visit_shards(const settings *s, shardio_array *array, shardio_shard_v
     if (status == SHARDIO_OK) return EXIT_GOOD;
     if (status == SHARDIO_ERR_MEMORY) return out_of_memory(s);
     if (status == SHARDIO_ERR_CANCELLED) return complain(s, EXIT_TROUBLE, "interrupted");
-    if (error.status != SHARDIO_OK) return complain_error(s, &error);
-    return complain(s, EXIT_TROUBLE, "%s: %s", s->input, shardio_status_text(status));     /* the visitor's own */
+    return complain_error(s, &error);
 }
 
 /* INPUT as a single shard file, laid out as --chunks and its companions say. */
@@ -4618,10 +4666,9 @@ static bool count_temporary(void *context, const char *key, uint64_t size, bool 
 
 static int count_files(info *job, const shardio_store *store, shardio_array *array)
 {
-    int code = 0, status = visit_shards(job->s, array, count_shard, &job->all);
-    if (status == EXIT_GOOD)
-        store->functions->list(store->context, job->facts.key_prefix, count_temporary, &job->all, &code);
-    return status;
+    const int status = visit_shards(job->s, array, count_shard, &job->all);
+    if (status != EXIT_GOOD) return status;
+    return list_keys(job->s, store, job->facts.key_prefix, count_temporary, &job->all);
 }
 
 static void add_names(shardio_text *t, const shardio_array_facts *f)
@@ -5030,12 +5077,13 @@ static int run_info_shard(const settings *s)
 
 /* ---- info: a packfile ---- */
 
-/* Whether INPUT is a file that ends as packfiles do, and the options do not say that it is something else. */
+/* Whether INPUT is a file that ends as packfiles do, and the options do not say that it is something else. So is one that
+   cannot be opened: reading it as a packfile says why. */
 static bool looks_like_pack(const settings *s)
 {
     shardio_file file;
     if (s->shard_chunks > 0 || s->path != NULL || is_archive(s->input) || !is_regular_file(s->input)) return false;
-    if (shardio_file_open(&file, s->input, SHARDIO_OPEN_READ, NULL, NULL) != SHARDIO_OK) return false;
+    if (shardio_file_open(&file, s->input, SHARDIO_OPEN_READ, NULL, NULL) != SHARDIO_OK) return true;
     const bool pack = shardio_pack_is_one(&file);
     shardio_file_close(&file);
     return pack;
@@ -5424,14 +5472,13 @@ static bool report_temporary(void *context, const char *key, uint64_t size, bool
 
 static int verify_groups(verification *job, const shardio_store *store, const char *prefix)
 {
-    int code = 0, status = EXIT_GOOD;
+    int status = EXIT_GOOD;
     for (size_t i = 0; i < job->all.count && status == EXIT_GOOD; i++) {
         const found_node *n = &job->all.of[i];
         if (n->kind == SHARDIO_NODE_UNKNOWN) print_finding(job, &n->fault);
         if (shardio_json_kind(n->consolidated) != 0) status = verify_consolidated(job, i);
     }
-    store->functions->list(store->context, prefix, report_temporary, job, &code);
-    return status;
+    return status == EXIT_GOOD ? list_keys(job->s, store, prefix, report_temporary, job) : status;
 }
 
 static int verify_array(verification *job, const shardio_store *store, const char *path)
@@ -6460,7 +6507,7 @@ static int run_mirror_evict(const settings *s)
 
 /* What became of a file, or would become of it. */
 typedef enum fate {
-    FATE_COMPLETE, FATE_CUT, FATE_RESTORE, FATE_LOST, FATE_RENAME, FATE_REMOVE, FATE_LEFT, FATE_OUTSIDE, FATES
+    FATE_COMPLETE, FATE_CUT, FATE_RESTORE, FATE_LOST, FATE_RENAME, FATE_REMOVE, FATE_LEFT, FATE_OUTSIDE, FATE_FAILED, FATES
 } fate;
 
 static const struct {
@@ -6473,7 +6520,8 @@ static const struct {
     {"rename", "a complete shard without its name: to be renamed", "a complete shard without its name: was renamed"},
     {"remove", "left behind by a writer: to be removed", "left behind by a writer: was removed"},
     {"left", "left behind by a writer that is at work or was lost (--remove-temporary removes it)", ""},
-    {"outside", "a shard outside the shape, of a writer that is at work or was lost (--remove-outside removes it)", ""}
+    {"outside", "a shard outside the shape, of a writer that is at work or was lost (--remove-outside removes it)", ""},
+    {"failed", "what it is could not be seen", ""}
 };
 
 typedef struct recovery {
@@ -6518,6 +6566,16 @@ static void print_verdict(recovery *job, const verdict *v)
     else say("%s: %" PRIu64 " bytes: %s", v->name, v->bytes, text);
 }
 
+/* What a status makes of a file: lost, if it says what the file is like; what could not be looked at is not. */
+static fate fate_of(shardio_status status)
+{
+    switch (status) {
+    case SHARDIO_ERR_NOT_FOUND: case SHARDIO_ERR_CORRUPT: case SHARDIO_ERR_TRUNCATED: case SHARDIO_ERR_CHECKSUM:
+    case SHARDIO_ERR_UNSUPPORTED: return FATE_LOST;
+    default: return FATE_FAILED;
+    }
+}
+
 /* What recovery says of a shard. */
 static void report_shard(void *context, const char *key, const shardio_recovery *found, shardio_status status,
                          const shardio_error *error)
@@ -6527,7 +6585,7 @@ static void report_shard(void *context, const char *key, const shardio_recovery 
     verdict v = {key, NULL, FATE_COMPLETE, false, found->file_bytes, found->end};
     job->shards++;
     if (status != SHARDIO_OK) {
-        v.what = FATE_LOST;
+        v.what = fate_of(status);
         v.text = shardio_error_text(error, text, sizeof text);
         v.end = 0;
     } else if (!found->intact) {
@@ -6622,14 +6680,9 @@ static int publish(recovery *job, const shardio_store *store, const shardio_arra
 
 static int remove_leftover(recovery *job, const shardio_store *store, const char *key)
 {
-    shardio_error error;
-    memset(&error, 0, sizeof error);
-    error.status = store->functions->remove(store->context, key, &error.system_code);
-    if (error.status == SHARDIO_OK) return EXIT_GOOD;
-    error.operation = "remove";
-    error.offset = SHARDIO_NO_OFFSET;
-    snprintf(error.subject, sizeof error.subject, "%s", key);
-    return complain_error(job->s, &error);
+    int code = 0;
+    const shardio_status status = store->functions->remove(store->context, key, &code);
+    return status == SHARDIO_OK ? EXIT_GOOD : complain_key(job->s, status, "remove", key, code);
 }
 
 /* One file. `f`: what the array is, or null for what lies in a group. */
@@ -6638,8 +6691,9 @@ static int judge_leftover(recovery *job, const shardio_store *store, const shard
 {
     const settings *s = job->s;
     verdict v = {key, NULL, FATE_LEFT, false, size, 0};
-    char from[4096], to[4096];
+    char from[4096], to[4096], text[512];
     shardio_recovery found;
+    shardio_error error;
     char *final = copy_text(key, strlen(key));
     if (final == NULL) return out_of_memory(s);
     int status = EXIT_GOOD;
@@ -6647,8 +6701,13 @@ static int judge_leftover(recovery *job, const shardio_store *store, const shard
     const bool shard = temporary && f != NULL && has_shard_files(f) && place_of_shard(f, final) == SHARD_INSIDE;
     snprintf(from, sizeof from, "%s/%s", s->input, key);
     snprintf(to, sizeof to, "%s/%s", s->input, final);
-    if (shard && !is_regular_file(to) &&
-        shardio_shard_recover(from, &f->index, false, NULL, &found, NULL) == SHARDIO_OK) {
+    const bool wanted = shard && !is_regular_file(to);
+    const shardio_status looked = wanted ? shardio_shard_recover(from, &f->index, false, NULL, &found, &error)
+                                         : SHARDIO_ERR_NOT_FOUND;
+    if (wanted && looked != SHARDIO_OK && fate_of(looked) == FATE_FAILED) {
+        v.what = FATE_FAILED;
+        v.text = shardio_error_text(&error, text, sizeof text);
+    } else if (looked == SHARDIO_OK) {
         v.what = FATE_RENAME;
         v.end = found.end;
         if (s->apply) status = publish(job, store, f, from, to, final);
@@ -6669,11 +6728,10 @@ static int judge_leftovers(recovery *job, const shardio_store *store, const char
                            const shardio_array_facts *f, const hierarchy *arrays)
 {
     leftovers all;
-    int code = 0, status = EXIT_GOOD;
     memset(&all, 0, sizeof all);
     all.arrays = arrays;
     all.array = f;
-    store->functions->list(store->context, prefix, keep_leftover, &all, &code);
+    int status = list_keys(job->s, store, prefix, keep_leftover, &all);
     if (all.full) status = out_of_memory(job->s);
     for (size_t i = 0; i < all.count && status == EXIT_GOOD; i++)
         status = judge_leftover(job, store, f, all.of[i], all.sizes[i]);
@@ -6683,11 +6741,11 @@ static int judge_leftovers(recovery *job, const shardio_store *store, const char
 
 /* ---- recover: arrays ---- */
 
-/* A node that cannot be read is lost to recovery as well. */
+/* A node that makes no sense is lost to recovery as well. */
 static void report_fault(recovery *job, const char *path, const shardio_error *error)
 {
     char text[512];
-    verdict v = {name_of(path), shardio_error_text(error, text, sizeof text), FATE_LOST, false, 0, 0};
+    verdict v = {name_of(path), shardio_error_text(error, text, sizeof text), fate_of(error->status), false, 0, 0};
     print_verdict(job, &v);
 }
 
@@ -6698,7 +6756,7 @@ static int recover_array(recovery *job, const shardio_store *store, const char *
     shardio_error error;
     options.path = path;
     shardio_array *array = shardio_array_update_in(store, &options, &error);
-    const uint64_t lost = job->count[FATE_LOST];
+    const uint64_t told = job->count[FATE_LOST] + job->count[FATE_FAILED];
     int status = EXIT_GOOD;
     if (error.status != SHARDIO_OK) {
         report_fault(job, path, &error);
@@ -6706,7 +6764,8 @@ static int recover_array(recovery *job, const shardio_store *store, const char *
         shardio_array_describe(array, &facts);
         shardio_array_recover(array, job->s->apply, report_shard, job, &error);
         if (ends_work(error.status)) status = complain_error(job->s, &error);
-        else if (error.status != SHARDIO_OK && job->count[FATE_LOST] == lost) report_fault(job, path, &error);
+        else if (error.status != SHARDIO_OK && job->count[FATE_LOST] + job->count[FATE_FAILED] == told)
+            report_fault(job, path, &error);
         if (status == EXIT_GOOD) status = judge_leftovers(job, store, facts.key_prefix, &facts, NULL);
     }
     shardio_array_close(array);
@@ -6758,16 +6817,17 @@ static int conclude_recovery(recovery *job)
 {
     const settings *s = job->s;
     const uint64_t *n = job->count, lost = n[FATE_LOST], mended = n[FATE_CUT] + n[FATE_RESTORE] + n[FATE_RENAME];
-    const uint64_t left = n[FATE_LEFT] + n[FATE_OUTSIDE];
-    char rest[160] = "";
+    const uint64_t left = n[FATE_LEFT] + n[FATE_OUTSIDE], failed = n[FATE_FAILED];
+    char rest[160] = "", unseen[60] = "";
     if (s->json) end_listing(&job->files, build_recovery_json, job);
     if (left + n[FATE_REMOVE] > 0)
         snprintf(rest, sizeof rest, ", files of lost writers: %" PRIu64 " removed, %" PRIu64 " left", n[FATE_REMOVE],
                  left);
-    if (lost > 0 || (mended > 0 && !s->apply))
-        return complain(s, EXIT_TROUBLE, "%s: %" PRIu64 " complete, %" PRIu64 " %s, %" PRIu64 " lost%s", s->input,
+    if (failed > 0) snprintf(unseen, sizeof unseen, ", %" PRIu64 " could not be seen or mended", failed);
+    if (lost + failed > 0 || (mended > 0 && !s->apply))
+        return complain(s, EXIT_TROUBLE, "%s: %" PRIu64 " complete, %" PRIu64 " %s, %" PRIu64 " lost%s%s", s->input,
                         n[FATE_COMPLETE], mended, s->apply ? "recovered" : "to be recovered (--apply does it)", lost,
-                        rest);
+                        unseen, rest);
     if (!s->json && !s->quiet)
         printf("%s: %" PRIu64 " complete, %" PRIu64 " recovered, none lost%s\n", s->input, n[FATE_COMPLETE], mended,
                rest);
@@ -7291,9 +7351,8 @@ static int remove_nodes(removal *job, const shardio_store *store)
     const settings *s = job->s;
     shardio_error error;
     char prefix[1024];
-    int code = 0, status = find_nodes(s, store, false, &job->nodes);
-    if (status == EXIT_GOOD)
-        store->functions->list(store->context, prefix_of(s, prefix, sizeof prefix), count_key, job, &code);
+    int status = find_nodes(s, store, false, &job->nodes);
+    if (status == EXIT_GOOD) status = list_keys(s, store, prefix_of(s, prefix, sizeof prefix), count_key, job);
     if (status == EXIT_GOOD && interrupted) status = complain(s, EXIT_TROUBLE, "interrupted");
     if (status == EXIT_GOOD && s->yes && shardio_node_remove(store, s->path, NULL, &error) != SHARDIO_OK)
         status = complain_error(s, &error);
@@ -7737,6 +7796,7 @@ int main(int count, char **arguments)
 {
     const settings none = {0};
     const char *name;
+    keep_standard_descriptors();
     arguments = utf8_arguments(&count, arguments);
     if (arguments == NULL) return out_of_memory(&none);
     name = count > 1 ? arguments[1] : "";

@@ -1984,6 +1984,81 @@ def missing_and_forbidden():
     refused(result)
 
 
+def with_closed(descriptors, *arguments):
+    """The tool, started without some of its standard descriptors."""
+    return run("/bin/sh", "-c", 'exec "$0" "$@" ' + descriptors, TOOL, *arguments, limit=False)
+
+
+def closed_descriptors():
+    path = fresh("closed.zip")
+    good(tool("import", *MOVIE, "-", path, data=content(4)))
+    before = content_of(path)
+    for descriptors, arguments in (("2>&-", ("resize", path, "5,5")), ("<&-", ("import", "--append", "-", path)),
+                                   ("<&-", ("write", "--region", "0:1,0:6,0:8", "-", path)), (">&-", ("export", path, "-")),
+                                   ("<&- >&- 2>&-", ("resize", path, "5,5"))):
+        result = with_closed(descriptors, *arguments)
+        check(result.code in (1, 2) and content_of(path) == before, "%s: %s", descriptors, result.describe())
+    source, local = at("closed.bin"), fresh("closed.local")
+    with open(source, "wb") as file:
+        file.write(content(100))
+    result = with_closed("<&- >&-", "mirror", "read", source, local, "--range", "1000:2000")
+    check(result.code == 1, "%s", result.describe())
+    check(good(tool("mirror", "read", source, local, "--range", "0:3000")).out == content_of(source)[:3000], "other bytes")
+    check(with_closed("<&-", "pack", "create", fresh("closed.pack"), "--lines").code == 1, "nothing is no input")
+
+
+def nothing_that_is_read_is_replaced():
+    pack = fresh("read.pack")
+    note = at("note.txt")
+    with open(note, "wb") as file:
+        file.write(b"a note")
+    good(tool("pack", "create", pack, "--lines", "--app-data", note, data=b"a\nb\n"))
+    before = content_of(pack)
+    refused(tool("pack", "cat", pack, "--lines", "--app-data", pack, "--force"), 2)
+    check(content_of(pack) == before, "the packfile was replaced")
+    path, _ = small("read.zarr")
+    before, shard = tree(path), os.path.join(path, "c/0/0/0")
+    refused(tool("layout", shard, "--chunks", "8", "--svg", shard, "--force"), 2)
+    refused(tool("export", path, os.path.join(path, "zarr.json"), "--force"), 2)
+    refused(tool("export", "c/..", "zarr.json", "--force", cwd=path), 2)
+    check(tree(path) == before, "a part of the array was replaced")
+    good(tool("export", path, fresh("read.raw")))
+
+
+def powerless(*arguments):
+    """The tool, as somebody who may not do everything."""
+    return run("setpriv", "--reuid=65534", "--clear-groups", TOOL, *arguments, limit=False) if os.geteuid() == 0 else tool(*arguments)
+
+
+def what_may_not_be_seen():
+    """What could not be looked at is neither lost, nor of no use, nor something else."""
+    path, _ = small("unseen.zarr")
+    shard, suffix = os.path.join(path, "c/0/0/0"), ".0123456789abcdef.shardio-tmp"
+    if os.geteuid() == 0 and (shutil.which("setpriv") is None or subprocess.run(
+            ["setpriv", "--reuid=65534", "--clear-groups", TOOL, "info", path], capture_output=True, check=False).returncode != 0):
+        print("left out: files that may not be read: nobody but root gets here, or there is no setpriv")
+        return
+    os.chmod(shard, 0o400)
+    for folder, _, _ in os.walk(path):
+        os.chmod(folder, 0o777)
+    os.rename(shard, shard + suffix)
+    if os.geteuid() != 0:
+        os.chmod(shard + suffix, 0)
+    result = powerless("recover", "--remove-temporary", "--apply", path)
+    check(result.code == 1 and os.path.exists(shard + suffix) and suffix in result.out.decode(), "%s", result.describe())
+    os.rename(shard + suffix, shard)
+    result = powerless("recover", "--apply", "--json", path)
+    object_ = json.loads(result.out.decode())
+    check(result.code == 1 and object_["failed"] > 0 and object_["lost"] == 0, "%s", result.describe())
+    os.chmod(shard, 0o600)
+    pack = fresh("unseen.pack")
+    good(tool("pack", "create", pack, "--lines", data=b"a\nb\n"))
+    os.chmod(pack, 0o400 if os.geteuid() == 0 else 0)
+    for command in ("verify", "info"):
+        check("permission denied" in refused(powerless(command, pack)).err, "why?")
+    os.chmod(pack, 0o600)
+
+
 def full_disk():
     if not os.path.exists("/dev/full"):
         print("left out: full disk: no /dev/full")
@@ -2063,7 +2138,8 @@ def main():
                  attribute_of_all_arrays, renamed, statistics, archive_compacted, archive_options, archive_layout, archive_of_others,
                  archive_damage, mirror_read, mirror_fill, mirror_info, mirror_evict, mirror_identity, mirror_trouble,
                  mirrored_archive, urls,
-                 report, quiet, info, layout, version, verify, nothing_is_overwritten, usage, missing_and_forbidden, full_disk,
+                 report, quiet, info, layout, version, verify, nothing_is_overwritten, usage, missing_and_forbidden,
+                 closed_descriptors, nothing_that_is_read_is_replaced, what_may_not_be_seen, full_disk,
                  grows_while_it_is_read, interrupted):
         counter.test(test.__name__, test)
     return counter.end()
