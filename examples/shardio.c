@@ -2037,15 +2037,15 @@ static int describe_npy(const settings *s, source *in)
 
 /* ---- source: opening it ---- */
 
-/* Whether the file begins as .npy files do; a pipe is not looked into. */
-static bool looks_like_npy(source *in)
+/* Looks whether the file begins as .npy files do; a pipe is not looked into. */
+static int look_for_npy(const settings *s, source *in)
 {
     char start[NPY_MAGIC];
     size_t got;
-    if (in->size == UNKNOWN) return false;
-    bool npy = read_block(in, start, sizeof start, &got) && got == sizeof start &&
-               memcmp(start, npy_magic, sizeof start) == 0;
-    return seek_to(in->file, 0) && npy;
+    if (in->size == UNKNOWN) return EXIT_GOOD;
+    if (!read_block(in, start, sizeof start, &got) || !seek_to(in->file, 0)) return complain_read(s, in);
+    in->npy = got == sizeof start && memcmp(start, npy_magic, sizeof start) == 0;
+    return EXIT_GOOD;
 }
 
 static int open_source(const settings *s, source *in)
@@ -2056,8 +2056,8 @@ static int open_source(const settings *s, source *in)
     in->file = standard ? 0 : open_file(s->input);
     if (in->file < 0) return complain(s, EXIT_TROUBLE, "%s: cannot open: %s", in->name, strerror(errno));
     in->size = standard ? UNKNOWN : size_of_file(in->file);
-    in->npy = !standard && (ends_with(s->input, ".npy") || looks_like_npy(in));
-    return EXIT_GOOD;
+    in->npy = !standard && ends_with(s->input, ".npy");
+    return standard || in->npy ? EXIT_GOOD : look_for_npy(s, in);
 }
 
 static void close_source(source *in)
@@ -2067,19 +2067,20 @@ static void close_source(source *in)
     free(in->text.content);
 }
 
-/* The whole input as text, ended by a zero byte; free it, whatever is returned. */
+/* The whole input as text, ended by a zero byte; free it, whatever is returned. It is read until it ends: the size of a file
+   may be a guess, as in /proc, or grow. */
 static int read_whole(const settings *s, source *in, size_t most, char **text, size_t *size)
 {
-    size_t room = in->size < most ? (size_t)in->size + 1 : (size_t)MIB, got;
+    size_t room = in->size < most ? (size_t)in->size + 2 : (size_t)MIB, got;
     *size = 0;
     *text = NULL;
-    for (;; room = room < most / 2 ? 2 * room : most + 1) {
+    for (;; room = room < most / 2 ? 2 * room : most + 2) {
         char *larger = (char *)realloc(*text, room);
         if (larger == NULL) return out_of_memory(s);
         *text = larger;
         if (!read_block(in, *text + *size, room - 1 - *size, &got)) return complain_read(s, in);
         *size += got;
-        if (*size < room - 1 || room - 1 == in->size) break;
+        if (*size < room - 1) break;
         if (room > most) return complain(s, EXIT_TROUBLE, "%s: larger than %zu bytes", in->name, most);
     }
     (*text)[*size] = 0;
@@ -7583,6 +7584,8 @@ static int describe_input(write_job *job)
     if (held != UNKNOWN && held != job->r.elements)
         return complain(s, EXIT_USAGE, "%s holds %" PRIu64 " element%s, the region %" PRIu64, in->name, held,
                         plural(held), job->r.elements);
+    if (held != UNKNOWN && !is_variable(in->dtype) && (in->size - in->begin) % in->element != 0)
+        return complain(s, EXIT_USAGE, "%s ends within an element", in->name);
     return EXIT_GOOD;
 }
 
@@ -7683,6 +7686,8 @@ static int conclude_write(const write_job *job)
 {
     const settings *s = job->s;
     char name[512];
+    if (job->in.size == UNKNOWN && holds_more(job->in.file))
+        complain(s, EXIT_GOOD, "%s goes on behind the region: that was left out", job->in.name);
     if (s->json) return print_json(s, build_written_json, job);
     if (!s->quiet)
         printf("%s: %" PRIu64 " element%s written in %.2f s\n", node_name(s->output, s, name), job->done,

@@ -1984,6 +1984,27 @@ def missing_and_forbidden():
     refused(result)
 
 
+def input_behind_the_region():
+    path, _ = small("behind.zarr")
+    region = ["write", "--region", "0:1,0:6,0:8"]
+    check("goes on behind" in good(tool(*region, "-", path, data=content(1) + b"more")).err, "nothing is said of the rest")
+    good(tool(*region, "-", path, data=content(1)))
+    before, name = tree(path), at("behind.raw")
+    with open(name, "wb") as file:
+        file.write(content(1) + b"x")
+    refused(tool(*region, name, path), 2)
+    check(tree(path) == before, "written all the same")
+
+
+def size_that_is_a_guess():
+    if not os.path.exists("/proc/version"):
+        return
+    path = fresh("guess.zarr")
+    good(tool("import", "/proc/version", path, "--dtype", "string"))
+    lines = content_of("/proc/version").count(b"\n")
+    check(json.loads(content_of(os.path.join(path, "zarr.json")))["shape"] == [lines] and lines > 0, "cut to the size it says it has")
+
+
 def with_closed(descriptors, *arguments):
     """The tool, started without some of its standard descriptors."""
     return run("/bin/sh", "-c", 'exec "$0" "$@" ' + descriptors, TOOL, *arguments, limit=False)
@@ -2139,7 +2160,7 @@ def main():
                  archive_damage, mirror_read, mirror_fill, mirror_info, mirror_evict, mirror_identity, mirror_trouble,
                  mirrored_archive, urls,
                  report, quiet, info, layout, version, verify, nothing_is_overwritten, usage, missing_and_forbidden,
-                 closed_descriptors, nothing_that_is_read_is_replaced, what_may_not_be_seen, full_disk,
+                 input_behind_the_region, size_that_is_a_guess, closed_descriptors, nothing_that_is_read_is_replaced, what_may_not_be_seen, full_disk,
                  grows_while_it_is_read, interrupted):
         counter.test(test.__name__, test)
     return counter.end()
