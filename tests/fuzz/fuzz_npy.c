@@ -21,12 +21,13 @@ enum { FLAG_IMPORT = 0x80, MOST_IMPORTED = 2048 };   /* one of two inputs is imp
 /* A header that is taken means elements that can be counted. */
 static bool read_header(int file, size_t size, source *in)
 {
-    char *header = (char *)malloc(NPY_HEADER_MOST + 1);
+    const settings quiet = {0};
     memset(in, 0, sizeof *in);
     in->name = "input.npy";
     in->file = file;
     in->size = size;
-    in->npy = looks_like_npy(in);
+    CHECK(look_for_npy(&quiet, in) == EXIT_GOOD);
+    char *header = (char *)malloc(NPY_HEADER_MOST + 1);
     const char *fault = read_npy_header(in, header);
     free(header);
     if (fault != NULL) return false;
