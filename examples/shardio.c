@@ -3019,6 +3019,13 @@ static uint64_t imported_bytes(const import_job *job)
     return is_variable(job->in.dtype) ? job->in.text.bytes : frames_imported(job) * job->in.frame_bytes;
 }
 
+/* A pipe that goes on where no more is wanted: reported, not refused. */
+static void warn_of_more(const settings *s, const source *in, const char *behind)
+{
+    if (in->size == UNKNOWN && holds_more(in->file))
+        complain(s, EXIT_GOOD, "%s goes on behind %s: that was left out", in->name, behind);
+}
+
 /* The input's end was not where type and shape say: reported in one line, not refused. */
 static void warn_of_ending(const import_job *job)
 {
@@ -3039,8 +3046,8 @@ static void warn_of_ending(const import_job *job)
         complain(job->s, EXIT_GOOD, "%s: %" PRIu64 " %s behind the last frame were left out", in->name,
                  (in->size - in->begin - in->bytes) / (is_variable(in->dtype) ? in->element : 1),
                  is_variable(in->dtype) ? "elements" : "bytes");
-    else if (bounded && in->size == UNKNOWN && holds_more(in->file))
-        complain(job->s, EXIT_GOOD, "%s goes on behind the last frame: that was left out", in->name);
+    else if (bounded)
+        warn_of_more(job->s, in, "the last frame");
 }
 
 static void add_how_written(shardio_text *t, const shardio_accounting *a)
@@ -6702,17 +6709,16 @@ static int judge_leftover(recovery *job, const shardio_store *store, const shard
     const bool shard = temporary && f != NULL && has_shard_files(f) && place_of_shard(f, final) == SHARD_INSIDE;
     snprintf(from, sizeof from, "%s/%s", s->input, key);
     snprintf(to, sizeof to, "%s/%s", s->input, final);
-    const bool wanted = shard && !is_regular_file(to);
-    const shardio_status looked = wanted ? shardio_shard_recover(from, &f->index, false, NULL, &found, &error)
-                                         : SHARDIO_ERR_NOT_FOUND;
-    if (wanted && looked != SHARDIO_OK && fate_of(looked) == FATE_FAILED) {
-        v.what = FATE_FAILED;
-        v.text = shardio_error_text(&error, text, sizeof text);
-    } else if (looked == SHARDIO_OK) {
+    shardio_status looked = SHARDIO_ERR_NOT_FOUND;
+    if (shard && !is_regular_file(to)) looked = shardio_shard_recover(from, &f->index, false, NULL, &found, &error);
+    if (looked == SHARDIO_OK) {
         v.what = FATE_RENAME;
         v.end = found.end;
         if (s->apply) status = publish(job, store, f, from, to, final);
         v.done = s->apply;
+    } else if (fate_of(looked) == FATE_FAILED) {
+        v.what = FATE_FAILED;
+        v.text = shardio_error_text(&error, text, sizeof text);
     } else if (temporary ? s->remove_temporary : s->remove_outside) {
         v.what = FATE_REMOVE;
         status = remove_leftover(job, store, key);
@@ -6742,6 +6748,12 @@ static int judge_leftovers(recovery *job, const shardio_store *store, const char
 
 /* ---- recover: arrays ---- */
 
+/* What recovery could do nothing for. */
+static uint64_t not_recovered(const recovery *job)
+{
+    return job->count[FATE_LOST] + job->count[FATE_FAILED];
+}
+
 /* A node that makes no sense is lost to recovery as well. */
 static void report_fault(recovery *job, const char *path, const shardio_error *error)
 {
@@ -6757,7 +6769,7 @@ static int recover_array(recovery *job, const shardio_store *store, const char *
     shardio_error error;
     options.path = path;
     shardio_array *array = shardio_array_update_in(store, &options, &error);
-    const uint64_t told = job->count[FATE_LOST] + job->count[FATE_FAILED];
+    const uint64_t told = not_recovered(job);
     int status = EXIT_GOOD;
     if (error.status != SHARDIO_OK) {
         report_fault(job, path, &error);
@@ -6765,8 +6777,7 @@ static int recover_array(recovery *job, const shardio_store *store, const char *
         shardio_array_describe(array, &facts);
         shardio_array_recover(array, job->s->apply, report_shard, job, &error);
         if (ends_work(error.status)) status = complain_error(job->s, &error);
-        else if (error.status != SHARDIO_OK && job->count[FATE_LOST] + job->count[FATE_FAILED] == told)
-            report_fault(job, path, &error);
+        else if (error.status != SHARDIO_OK && not_recovered(job) == told) report_fault(job, path, &error);
         if (status == EXIT_GOOD) status = judge_leftovers(job, store, facts.key_prefix, &facts, NULL);
     }
     shardio_array_close(array);
@@ -6825,7 +6836,7 @@ static int conclude_recovery(recovery *job)
         snprintf(rest, sizeof rest, ", files of lost writers: %" PRIu64 " removed, %" PRIu64 " left", n[FATE_REMOVE],
                  left);
     if (failed > 0) snprintf(unseen, sizeof unseen, ", %" PRIu64 " could not be seen or mended", failed);
-    if (lost + failed > 0 || (mended > 0 && !s->apply))
+    if (not_recovered(job) > 0 || (mended > 0 && !s->apply))
         return complain(s, EXIT_TROUBLE, "%s: %" PRIu64 " complete, %" PRIu64 " %s, %" PRIu64 " lost%s%s", s->input,
                         n[FATE_COMPLETE], mended, s->apply ? "recovered" : "to be recovered (--apply does it)", lost,
                         unseen, rest);
@@ -7686,8 +7697,7 @@ static int conclude_write(const write_job *job)
 {
     const settings *s = job->s;
     char name[512];
-    if (job->in.size == UNKNOWN && holds_more(job->in.file))
-        complain(s, EXIT_GOOD, "%s goes on behind the region: that was left out", job->in.name);
+    warn_of_more(s, &job->in, "the region");
     if (s->json) return print_json(s, build_written_json, job);
     if (!s->quiet)
         printf("%s: %" PRIu64 " element%s written in %.2f s\n", node_name(s->output, s, name), job->done,

@@ -2046,9 +2046,12 @@ def nothing_that_is_read_is_replaced():
     good(tool("export", path, fresh("read.raw")))
 
 
+AS_NOBODY = ["setpriv", "--reuid=65534", "--clear-groups", TOOL]
+
+
 def powerless(*arguments):
     """The tool, as somebody who may not do everything."""
-    return run("setpriv", "--reuid=65534", "--clear-groups", TOOL, *arguments, limit=False) if os.geteuid() == 0 else tool(*arguments)
+    return run(*AS_NOBODY, *arguments, limit=False) if os.geteuid() == 0 else tool(*arguments)
 
 
 def what_may_not_be_seen():
@@ -2056,7 +2059,7 @@ def what_may_not_be_seen():
     path, _ = small("unseen.zarr")
     shard, suffix = os.path.join(path, "c/0/0/0"), ".0123456789abcdef.shardio-tmp"
     if os.geteuid() == 0 and (shutil.which("setpriv") is None or subprocess.run(
-            ["setpriv", "--reuid=65534", "--clear-groups", TOOL, "info", path], capture_output=True, check=False).returncode != 0):
+            AS_NOBODY + ["info", path], capture_output=True, check=False).returncode != 0):
         print("left out: files that may not be read: nobody but root gets here, or there is no setpriv")
         return
     os.chmod(shard, 0o400)
@@ -2160,7 +2163,8 @@ def main():
                  archive_damage, mirror_read, mirror_fill, mirror_info, mirror_evict, mirror_identity, mirror_trouble,
                  mirrored_archive, urls,
                  report, quiet, info, layout, version, verify, nothing_is_overwritten, usage, missing_and_forbidden,
-                 input_behind_the_region, size_that_is_a_guess, closed_descriptors, nothing_that_is_read_is_replaced, what_may_not_be_seen, full_disk,
+                 input_behind_the_region, size_that_is_a_guess, closed_descriptors, nothing_that_is_read_is_replaced,
+                 what_may_not_be_seen, full_disk,
                  grows_while_it_is_read, interrupted):
         counter.test(test.__name__, test)
     return counter.end()
