@@ -71,10 +71,9 @@ static bool calm(const life *l)
     return !l->faults.failed && l->allocations.fail_at == 0;
 }
 
-/* An error has a reason, and says itself. */
-static bool went(life *l, shardio_status s, const shardio_error *e)
+/* An error has a reason. */
+static bool went(life *l, shardio_status s)
 {
-    CHECK_STATUS(e->status, s);
     if (s != SHARDIO_OK) CHECK(!calm(l));
     if (s != SHARDIO_OK && l->faults.forever) l->torn = true;
     return s == SHARDIO_OK;
@@ -98,7 +97,7 @@ static bool open_writer(life *l)
     shardio_error e;
     if (l->writer == NULL) {
         l->writer = shardio_array_update_in(&l->store, &l->o, &e);
-        if (!went(l, e.status, &e)) close_writer(l);
+        if (!went(l, e.status)) close_writer(l);
     }
     return l->writer != NULL;
 }
@@ -116,7 +115,7 @@ static bool open_reader(life *l)
     if (l->reader == NULL) {
         o.cache = fuzz_flag(l->choices, 0) ? &l->cache : NULL;
         l->reader = shardio_array_open_in(&l->store, &o, &e);
-        if (!went(l, e.status, &e)) close_reader(l);
+        if (!went(l, e.status)) close_reader(l);
     }
     return l->reader != NULL;
 }
@@ -144,9 +143,9 @@ static void read_region(life *l, fuzz_input *in, bool with_writer)
     region r = some_region(l, in);
     shardio_error e;
     if (!(with_writer ? open_writer(l) : open_reader(l))) return;
-    shardio_status s = shardio_array_read(with_writer ? l->writer : l->reader, r.start, r.count, got,
-                                          r.elements * sizeof *got, &e);
-    if (went(l, s, &e)) check_region(l, &r, got);
+    shardio_status s = SAID(shardio_array_read(with_writer ? l->writer : l->reader, r.start, r.count, got,
+                                               r.elements * sizeof *got, &e));
+    if (went(l, s)) check_region(l, &r, got);
 }
 
 static void write_region(life *l, fuzz_input *in)
@@ -157,9 +156,9 @@ static void write_region(life *l, fuzz_input *in)
     shardio_error e;
     if (!open_writer(l)) return;
     for (size_t i = 0; i < r.elements; i++) data[i] = seed % 4 == 0 ? l->fill : (uint16_t)(seed * 251 + i);
-    shardio_status s = shardio_array_write(l->writer, r.start, r.count, seed == 0 ? NULL : data,
-                                           r.elements * sizeof *data, &e);
-    bool good = went(l, s, &e);
+    shardio_status s = SAID(shardio_array_write(l->writer, r.start, r.count, seed == 0 ? NULL : data,
+                                                r.elements * sizeof *data, &e));
+    bool good = went(l, s);
     for (size_t i = 0; i < r.elements; i++) {
         size_t at = inside(&r, i);
         l->unsure[at] = !good && (l->unsure[at] || l->now[at] != l->other[at]);
@@ -190,7 +189,7 @@ static void resize(life *l, fuzz_input *in)
     for (uint32_t d = 0; d < l->o.ndim; d++) shape[d] = fuzz_below(in, EXTENT);
     if (l->behind && shape[0] > l->shape[0]) shape[0] = l->shape[0];
     shardio_status s = SAID(shardio_array_resize(l->writer, shape, false, &e));
-    if (!went(l, s, &e)) {
+    if (!went(l, s)) {
         if (l->torn && !mend(l)) return;
         no_faults(l);
         close_writer(l);
@@ -212,7 +211,7 @@ static void tidy(life *l, uint8_t how)
     else s = SAID(shardio_array_recover(l->writer, true, NULL, NULL, &e));
     /* an index without chunks, behind what was there before, may be data as well */
     bool ambiguous = (how & 16) == 0 && s == SHARDIO_ERR_CORRUPT && l->o.skip_fill;
-    if (!ambiguous && ((how & 16) || !l->o.index_no_checksum)) (void)went(l, s, &e);
+    if (!ambiguous && ((how & 16) || !l->o.index_no_checksum)) (void)went(l, s);
 }
 
 static void count_inside(void *context, const shardio_error *finding)
@@ -227,7 +226,7 @@ static void verify(life *l)
     if (!open_reader(l)) return;
     shardio_status s = SAID(shardio_array_verify(l->reader, count_inside, &faults, NULL, NULL, &e));
     bool only_behind = s == SHARDIO_ERR_CORRUPT && l->behind && faults == 0;
-    if (!only_behind) (void)went(l, s, &e);
+    if (!only_behind) (void)went(l, s);
 }
 
 static void statistics(life *l)
@@ -236,8 +235,8 @@ static void statistics(life *l)
     shardio_error e;
     uint64_t rows = 1, nulls = 0;
     uint16_t least = UINT16_MAX, most = 0, got[2];
-    if (!open_writer(l) || !went(l, shardio_array_make_statistics(l->writer, NULL, NULL, &e), &e)) return;
-    if (!went(l, shardio_array_statistics(l->writer, &t, &e), &e)) return;
+    if (!open_writer(l) || !went(l, SAID(shardio_array_make_statistics(l->writer, NULL, NULL, &e)))) return;
+    if (!went(l, SAID(shardio_array_statistics(l->writer, &t, &e)))) return;
     region all = {{0, 0, 0}, {1, 1, 1}, 1};
     for (uint32_t d = 0; d < l->o.ndim; d++) rows *= all.count[d] = l->shape[d];
     for (size_t i = 0; i < rows; i++) {
@@ -313,7 +312,7 @@ static void append(life *l, fuzz_input *in)
     if (s == SHARDIO_OK) tried = (from + count + frame - 1) / frame;
     shardio_status finished = SAID(shardio_array_finish(a, &e));
     if (s != SHARDIO_OK) CHECK_STATUS(finished, s);
-    if (went(l, finished, &e)) l->shape[0] = tried;
+    if (went(l, finished)) l->shape[0] = tried;
     else look_again(l, saved, tried);
     close_reader(l);
 }
